@@ -50,9 +50,20 @@ $(VENV)/.trainers: $(VENV)/.test
 	$(call PIP,$(VENV)) --group trainers
 	@touch $@
 
+# the same environment, with an older transformers before it and torchtitan, whose pins clash with the others
+.venv-apart/.trainers: $(VENV)/.trainers tests/trainers/apart.txt
+	@$(PYTHON) -m venv .venv-apart
+	@echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+	    > $$(.venv-apart/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth
+	.venv-apart/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --requirement tests/trainers/apart.txt
+	@touch $@
+
 # whole trainers, in real processes that are killed; LONG=--long for three hundred kills more
-test-trainers: $(VENV)/.trainers
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) tests/trainers
+test-trainers: $(VENV)/.trainers .venv-apart/.trainers
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) --ignore tests/trainers/test_torchtitan.py tests/trainers
+	.venv-apart/bin/python -m pytest -q -n 2 tests/trainers/test_arguments.py tests/trainers/test_transformers.py \
+	    tests/trainers/test_torchtitan.py tests/trainers/test_runs.py -k "not test_runs or (another_world and transformers and not alone)"
 
 # indexes made by clusters of Ray and of Spark on this machine, in an environment of their own; Spark needs Java 17
 .venv-engines/.engines: pyproject.toml constraints.txt
@@ -125,5 +136,5 @@ package:
 	sh tests/package.sh
 
 clean:
-	rm -rf .venv .venv-engines .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-engines .venv-apart .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.nb[ci]' -delete

@@ -135,7 +135,7 @@ def balance(limits: Limits) -> None:
         ("two budgets, padded", bw.budgeted(both, {"text": 16384, "vision": 20000}), None),
         ("two capacities", bw.packed(both, {"text": 16384, "vision": 20000}), None),
     ):
-        costs = [plan.cutter.cost(batch) for batch in plan.epoch(0, TOGETHER)[: STEPS * TOGETHER]]
+        costs = plan.cost(plan.epoch(0, TOGETHER)[: STEPS * TOGETHER])
         print(f"  batchwright {name:<24}{over_mean(costs)}")
         if most is not None:
             limits.at_most(f"    its worst step of {STEPS}", over_means(costs).max(), most)

@@ -1,4 +1,4 @@
-"""Long sequences: packing at large capacities beside TRL's `bfd`, and how long ranks wait for each other's work.
+"""Long sequences: packing at large capacities beside TRL and torchtitan, and how long ranks wait for each other's work.
 
 Then context parallelism (`context.py`) and parts of rollouts (`partition.py`).
 
@@ -13,7 +13,7 @@ from typing import Any
 import context
 import numpy as np
 from limits import Limits
-from packing import trl_bfd
+from packing import torchtitan_first_fit, trl_bfd
 from partition import rollouts
 from timing import timed
 
@@ -27,9 +27,8 @@ LAYOUTS = ((8, 4), (64, 1))  # ranks, accumulation
 
 def main() -> None:
     limits = Limits()
-    for capacity, seconds in ((131_072, 0.2), (1_048_576, 0.5)):
-        packing(capacity, seconds, limits)
-    level(lengths_up_to(131_072), limits)
+    first_fit, _ = [packing(capacity, seconds, limits) for capacity, seconds in ((131_072, 0.2), (1_048_576, 0.5))]
+    level(lengths_up_to(131_072), first_fit, limits)
     context.shards(lengths_up_to(131_072), limits)
     context.hybrid(lengths_up_to(131_072), work, limits)
     rollouts(limits)
@@ -44,21 +43,26 @@ def work(n: Any) -> Any:
     return 24_576 * n + n**2
 
 
-def packing(capacity: int, most_seconds: float, limits: Limits) -> None:
-    """One packing of all samples, and the first batch of a plan."""
+def packing(capacity: int, most_seconds: float, limits: Limits) -> list[np.ndarray]:
+    """One packing of all samples, and the first batch of a plan. Returns the packs of torchtitan."""
     lengths = lengths_up_to(capacity)
     bw.packed(lengths[:1000], capacity).stepped(4)[0]  # compiled or loaded before it is timed
     found, ours = timed(lambda: pack(lengths, capacity), rounds=5)
     packs, theirs = trl_bfd(lengths, capacity)
+    first_fit, their_first_fit = torchtitan_first_fit(lengths, capacity)
     print(f"{SAMPLES:,} lengths into packs of {capacity:,}: {len(found)} packs in {1e3 * ours:.1f} ms; "
-          f"TRL's bfd {packs} in {theirs:.1f} s, {theirs / ours:.0f} times as long")  # fmt: skip
+          f"TRL's bfd {packs} in {theirs:.1f} s, {theirs / ours:.0f} times as long; torchtitan's first fit "
+          f"{len(first_fit)} in {their_first_fit:.1f} s")  # fmt: skip
+    limits.at_most("our packs / torchtitan's", len(found) / len(first_fit), 1)
+    limits.at_least("torchtitan's time / ours", their_first_fit / ours, 10)
     limits.at_most("our packs / TRL's", len(found) / packs, 1)
     limits.at_least("TRL's time / ours", theirs / ours, 10)
     _, first = timed(lambda: bw.packed(lengths, capacity).stepped(32)[0], rounds=5)
     limits.at_most("s to build a plan and its first batch", first, most_seconds)
+    return first_fit
 
 
-def level(lengths: np.ndarray, limits: Limits) -> None:
+def level(lengths: np.ndarray, first_fit: list[np.ndarray], limits: Limits) -> None:
     """Micro-step by micro-step, the work of the most expensive rank over the mean of all ranks."""
     costs = work(lengths.astype(float))
     print(f"\n{'work of the most expensive rank / mean of all ranks':<56}" + "".join(
@@ -81,6 +85,8 @@ def level(lengths: np.ndarray, limits: Limits) -> None:
     rows["packs filled in the order of the data"] = [
         waiting(in_order(lengths, 131_072), *layout, costs) for layout in LAYOUTS
     ]
+    shuffled = [first_fit[place] for place in np.random.default_rng(0).permutation(len(first_fit))]
+    rows["packs of torchtitan's first fit, shuffled"] = [waiting(shuffled, *layout, costs) for layout in LAYOUTS]
     for name, found in rows.items():
         print(f"  {name:<54}" + "".join(f"{ratio:>16.4f}" for ratio in found))
     limits.at_most("packed with cost=, 8 ranks x 4", rows["packed, cost="][0], 1.01)

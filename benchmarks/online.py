@@ -131,7 +131,7 @@ def speed(count: int, limits: Limits) -> None:
         print(
             f"  {'online.balanced ' + mode:34} {read:12,.0f} read/s  {delivered:12,.0f} given/s"
             f"  1/{base / read:.1f} of bare; dropped {report.dropped / report.read:.1%},"
-            f" repeated {report.repeated / report.delivered:.2%}, given away {report.given_away / report.delivered:.2%}"
+            f" repeated {report.repeated / report.delivered:.2%}, given away {report.redistributed / report.delivered:.2%}"
         )
         limits.at_least(f"{mode}: samples read a second", read, 300_000)
     few = count // 10  # it looks at every group for each sample

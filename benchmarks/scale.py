@@ -1,11 +1,15 @@
-"""What plans of many samples cost: an index of Parquet files, and the plans made of it; beside torch, torchdata and grain.
+"""What plans of many samples cost: an index of Parquet files and the plans made of it, beside what others cost.
 
-Arguments: numbers of samples, such as 1e6 1e7 1e8; of a number followed by "l", only labels are indexed and balanced.
-Memory is anonymous memory (Linux): arrays that are mapped from the disk are shared by all processes and can be dropped.
+The others are torch, torchdata, grain and mosaicml-streaming. Arguments: numbers of samples, such as 1e6 1e7 1e8; of a
+number followed by "l", only labels are indexed and balanced; "local" reads batches of ten million rows from their row
+groups, in a full shuffle and with few row groups open; "dataset" indexes samples that must be read. Memory is anonymous
+memory (Linux): arrays that are mapped from the disk are shared by all processes and can be dropped.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import json
 import multiprocessing
 import shutil
@@ -13,7 +17,9 @@ import sys
 import tempfile
 import threading
 import time
+import types
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +35,9 @@ import batchwright as bw
 CLASSES, FILES, AT_ONCE = 1000, 10, 1 << 20
 RANDOM, PROCESSES = 200, 8
 REPLAYED = 10_000_000  # samples that a peer is let run through to resume
+MOST_BY_SAMPLE = 200_000_000  # samples of plans that keep something of each
+MOST_OF_MOSAIC = 100_000_000  # its order of an epoch takes some 60 bytes a sample
+LOCAL_ROWS, ROW_GROUPS, LOCAL_BATCH, OPEN = 10_000_000, 100, 256, 4
 
 
 def anonymous() -> float:
@@ -155,7 +164,147 @@ def peers(count: int) -> dict[str, dict[str, float]]:
         found["grain MapDataset.shuffle"] = of(
             lambda: grain.MapDataset.range(count).shuffle(seed=0).batch(64).repeat(), lambda held: held[count // 128]
         )
+    if count <= MOST_OF_MOSAIC and (order := mosaic(count)) is not None:
+        found["mosaicml-streaming, an epoch"] = of(lambda: [order(0)], lambda held: order(count // 2))
     return found
+
+
+@functools.cache
+def mosaic_functions() -> tuple[Any, Any] | None:
+    """What makes the order of an epoch in mosaicml-streaming: its numpy alone, without its storage clients."""
+    spec = importlib.util.find_spec("streaming")
+    if spec is None or spec.submodule_search_locations is None:
+        return None
+    (home,) = spec.submodule_search_locations
+    for name, path in (("streaming", home), ("streaming.base", f"{home}/base")):
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [path]
+    from streaming.base.partition import get_partitions
+    from streaming.base.shuffle import get_shuffle
+
+    return get_partitions, get_shuffle
+
+
+def mosaic(count: int) -> Callable[[int], Any] | None:
+    """The order of an epoch of eight ranks, from a sample on."""
+    functions = mosaic_functions()
+    if functions is None:
+        return None
+    get_partitions, get_shuffle = functions
+
+    def order(drop_first: int) -> Any:
+        ids = get_partitions("relaxed", count, 8, 1, 8, 1, 64, drop_first)
+        shuffled = get_shuffle("py1e", np.full(1000, count // 1000), 8, 0, 0)
+        return np.where(ids != -1, shuffled[ids], -1)
+
+    return order
+
+
+class RowGroups:
+    """Reads samples from the row groups of a Parquet file, of which it keeps the last few.
+
+    Args:
+        path: the file.
+        rows: rows of a row group.
+        kept: row groups that are kept.
+    """
+
+    def __init__(self, path: Path, rows: int, kept: int) -> None:
+        self.file, self.rows, self.kept = pyarrow.parquet.ParquetFile(path), rows, kept
+        self.held: OrderedDict[int, np.ndarray] = OrderedDict()
+        self.read = 0
+
+    def __getitem__(self, samples: np.ndarray) -> np.ndarray:
+        groups, rows = np.divmod(samples, self.rows)
+        found = np.empty(samples.size, np.float32)
+        for group in np.unique(groups).tolist():
+            if group not in self.held:
+                self.held[group] = self.file.read_row_group(group, use_threads=False)["x"].to_numpy()
+                self.read += 1
+                if len(self.held) > self.kept:
+                    self.held.popitem(last=False)
+            else:
+                self.held.move_to_end(group)
+            here = groups == group
+            found[here] = self.held[group][rows[here]]
+        return found
+
+
+def local() -> dict[str, dict[str, float]]:
+    """Batches of ten million rows from a hundred row groups: a full shuffle, and plans with four row groups open."""
+    pyarrow.set_cpu_count(1)
+    folder = Path(tempfile.mkdtemp(prefix="scale-"))
+    rows = LOCAL_ROWS // ROW_GROUPS
+    labels = (100 * np.random.default_rng(0).random(LOCAL_ROWS) ** 2).astype(np.int32)
+    try:
+        path = folder / "rows.parquet"
+        held = pyarrow.table({"x": np.arange(LOCAL_ROWS, dtype=np.float32)})
+        pyarrow.parquet.write_table(held, path, row_group_size=rows, use_dictionary=False)
+        shards = bw.Shards([rows] * ROW_GROUPS, open=OPEN)
+        lengths = 16 + labels
+        plans = {
+            "shuffled": (lambda: bw.shuffled(LOCAL_ROWS, LOCAL_BATCH), 40),
+            "shuffled, local": (lambda: bw.shuffled(LOCAL_ROWS, LOCAL_BATCH, local=shards), 39_063),
+            "balanced, local": (lambda: bw.balanced(labels, LOCAL_BATCH, local=shards), 39_063),
+            "weighted, local": (lambda: bw.weighted(1 + labels, LOCAL_BATCH, local=shards), 39_063),
+            "budgeted over that order": (
+                lambda: bw.budgeted(
+                    lengths, 16_384, window=64, order=bw.shuffled(LOCAL_ROWS, LOCAL_BATCH, local=shards)
+                ),
+                10_000,
+            ),
+        }
+        told = {}
+        for name, (make, batches) in plans.items():
+            # A window of a plan by lengths may reach from one set of open shards into the next.
+            plan, source = make(), RowGroups(path, rows, 2 * OPEN if name.startswith("budgeted") else OPEN)
+            groups, drawn = 0, 0.0
+            began = time.process_time()
+            for number in range(batches):
+                before = time.process_time()
+                batch = plan[number]
+                drawn += time.process_time() - before
+                groups += np.unique(batch // rows).size
+                source[batch]
+            spent = time.process_time() - began
+            told[name] = {
+                "row groups a batch": groups / batches,
+                "row groups read": source.read,
+                "ms of CPU a batch": 1e3 * spent / batches,
+                "of it the plan": 1e3 * drawn / batches,
+            }
+        return told
+    finally:
+        shutil.rmtree(folder)
+
+
+class Documents(torch.utils.data.Dataset):
+    """Samples that are read from JSON, some hundred microseconds each."""
+
+    text = json.dumps({"language": "de", "words": ["a word"] * 1500})
+
+    def __len__(self) -> int:
+        return 40_000
+
+    def __getitem__(self, sample: int) -> dict[str, Any]:
+        return json.loads(self.text)
+
+
+def dataset() -> dict[str, dict[str, float]]:
+    """How fast an index is made of a data set that must be read, beside a loader that only reads it."""
+    told = {}
+    for workers in (0, 2):
+        loader = torch.utils.data.DataLoader(Documents(), 256, num_workers=workers, collate_fn=len)
+        alone, ours = [], []
+        for _ in range(3):  # in turn, and the best of each counts: other programs disturb single times
+            alone.append(timed(lambda: list(loader))[0])
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "made"
+                columns = {"label": "language", "length": lambda document: len(document["words"])}
+                ours.append(timed(lambda: bw.index(Documents(), path=path, num_workers=workers, **columns))[0])
+        rates = {"a loader's samples a second": 40_000 / min(alone), "of an index": 40_000 / min(ours)}
+        told[f"{workers} workers"] = rates | {"index / loader": min(alone) / min(ours)}
+    return told
 
 
 def one_of_many(path: str, told: Any) -> None:
@@ -186,7 +335,7 @@ def measured(count: int, labels_only: bool) -> dict[str, Any]:
                 "packed": lambda: bw.packed(index.lengths, 8192, packs=4),
             }
         for name, make in plans.items():
-            if name in ("weighted", "budgeted", "packed") and count > 200_000_000:
+            if name in ("weighted", "budgeted", "packed") and count > MOST_BY_SAMPLE:
                 continue
             rows[name] = ours(make, count)
         context = multiprocessing.get_context("spawn")
@@ -208,10 +357,18 @@ def main() -> None:
     warnings.simplefilter("ignore")  # small groups and rare samples are meant
     bw.balanced([0, 1, 2], 2)[0], bw.weighted([1.0, 2.0], 2)[0]  # the kernels are loaded
     bw.budgeted([1, 2], 4)[0], bw.packed([1, 2], 4)[0]
-    for given in sys.argv[1:] or ["1e6", "1e7"]:
-        count = int(float(given.removesuffix("l")))
-        print(f"\n{count:,} samples")
-        for name, row in measured(count, given.endswith("l")).items():
+    for given in sys.argv[1:] or ["1e6", "1e7", "local", "dataset"]:
+        if given == "local":
+            print(f"\n{LOCAL_ROWS:,} rows in {ROW_GROUPS} row groups, batches of {LOCAL_BATCH}, {OPEN} row groups kept")
+            rows = local()
+        elif given == "dataset":
+            print("\n40,000 samples read from JSON")
+            rows = dataset()
+        else:
+            count = int(float(given.removesuffix("l")))
+            print(f"\n{count:,} samples")
+            rows = measured(count, given.endswith("l"))
+        for name, row in rows.items():
             print(f"  {name:<30}", json.dumps({key: float(f"{value:.3g}") for key, value in row.items()}), flush=True)
 
 

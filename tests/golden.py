@@ -10,6 +10,7 @@ import hashlib
 import json
 import sys
 import warnings
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -202,12 +203,88 @@ def streams():
     nested = online.mixed({"even": inner(seed=26), "shards": shards, "few": few}, target="uniform", at_end="restart")
     yield "stream of streams", online.packed(nested, length=_length, capacity=512, buffer=150, steps=90, seed=27)
 
+    yield from streams_of_three_readers()
+
+
+def streams_of_three_readers():
+    """Every kind of stream for one reader and for each of three, and what two readers left, dealt to three."""
+    online = bw.online
+    some, two = range(1200), {"a": range(900), "b": range(10_000, 10_300)}
+    four = {0: 0.4, 1: 0.3, 2: 0.2, 3: 0.1}
+    shards = online.Shards(range(0, 1200, 50), _fifty, shuffle=True, seed=30)
+    pure = online.Shards(
+        [(g, s) for g in (0, 1, 2) for s in range(0, 300, 60)], _of_group, groups=[0] * 5 + [1] * 5 + [2] * 5
+    )
+    three = {0: 0.5, 1: 0.3, 2: 0.2}
+    length = {"length": _length, "buffer": 150}
+    balanced = {"key": _group, "batch_size": 12, "buffer": 100}
+    kinds = {
+        "waiting": (online.balanced, some, balanced | {"seed": 31}),
+        "repeating": (online.balanced, shards, balanced | {"when_short": "repeat", "target": four, "seed": 32}),
+        "redistributing": (online.balanced, shards, balanced | {"when_short": "redistribute", "seed": 33}),
+        "of units": (
+            online.balanced, some, balanced | {"when_short": "repeat", "unit": _length, "target": four, "seed": 34}
+        ),
+        "shards of one group": (
+            online.balanced, pure, {"key": _first, "batch_size": 10, "target": three, "when_short": "repeat", "seed": 35}
+        ),
+        "budgeted": (online.budgeted, shards, length | {"max_tokens": 800, "seed": 36}),
+        "packed": (online.packed, some, length | {"capacity": 256, "packs": 2, "seed": 37}),
+        "mixed": (online.mixed, two, {"target": {"a": 0.7, "b": 0.3}, "batch_size": 10, "at_end": "continue"}),
+        "mixed by units": (online.mixed, two, {"unit": _length, "batch_size": 10, "at_end": "continue"}),
+        "mixed until all are seen": (online.mixed, two, {"batch_size": 10, "at_end": "all_seen"}),
+    }  # fmt: skip
+    for kind, (make, source, arguments) in kinds.items():
+        yield f"stream, {kind}, one reader", make(source, **arguments)
+        for rank in range(3):
+            yield f"stream, {kind}, reader {rank} of three", make(source, **arguments, rank=rank, world_size=3)
+        yield f"stream, {kind}, dealt to three", _Dealt(make, source, arguments)
+
+
+def _fifty(start):
+    return iter(range(start, start + 50))
+
+
+def _first(sample):
+    return sample[0]
+
+
+def _of_group(shard):
+    group, start = shard
+    return [[group, start + number] for number in range(60)]
+
+
+class _Dealt:
+    """What three readers give of what two had left after seven batches each."""
+
+    def __init__(self, make, source, arguments):
+        self.make = lambda rank, world_size: make(source, **arguments, rank=rank, world_size=world_size)
+        self.epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def state_dict(self):
+        return self.make(0, 1).state_dict()
+
+    def __iter__(self):
+        states = []
+        for rank in range(2):
+            stream = self.make(rank, 2)
+            stream.set_epoch(self.epoch)
+            list(islice(stream, 7))
+            states.append(stream.state_dict())
+        for rank in range(3):
+            stream = self.make(rank, 3)
+            stream.load_state_dict(states)
+            yield from stream
+
 
 def told(item):
     """A batch with all that it knows of itself."""
     if not isinstance(item, bw.online.Batch):
         return item
-    return [item, list(item.groups), list(item.packs), list(item.repeats), sorted(item.given_away.items())]
+    return [item, list(item.groups), list(item.packs), list(item.repeats), sorted(item.redistributed.items())]
 
 
 def by_pass(stream):
@@ -218,7 +295,7 @@ def by_pass(stream):
         items = list(stream)
         digest = hashlib.sha256(json.dumps(list(map(told, items))).encode()).hexdigest()[:16]
         found[f"{epoch}"] = [len(items), digest]
-        for number in (0, 1, len(items) // 2, len(items) - 1):
+        for number in (0, 1, len(items) // 2, len(items) - 1) if items else ():
             found[f"{epoch}/{number}"] = items[number]
     return found
 

@@ -52,6 +52,16 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "weighted": lambda seed: quietly(lambda: bw.weighted(WEIGHTS, 32, seed=seed)),
     "random weights": lambda seed: quietly(lambda: bw.weighted(WEIGHTS, 32, draw="random", seed=seed)),
     "shuffled": lambda seed: bw.shuffled(1000, 32, seed=seed),
+    "shuffled in shards": lambda seed: bw.shuffled(1000, 16, local=bw.Shards([100] * 10, open=4), seed=seed),
+    "shuffled in shards of ranks": lambda seed: bw.shuffled(
+        1000, 16, local=bw.Shards([70, 130, 90, 110] * 2 + [200], open=4, ranks=3), seed=seed
+    ),
+    "balanced in shards": lambda seed: quietly(
+        lambda: bw.balanced(LABELS, 16, local=bw.Shards([100] * 10 + [35], open=3, ranks=2), seed=seed)
+    ),
+    "weighted in shards": lambda seed: quietly(
+        lambda: bw.weighted(WEIGHTS, 16, local=bw.Shards([100] * 8, open=3, ranks=2), seed=seed)
+    ),
     "budgeted": lambda seed: bw.budgeted(LENGTHS, 2048, window=8, seed=seed),
     "budgeted epoch": lambda seed: bw.budgeted(LENGTHS, 2048, window="epoch", padded=False, seed=seed),
     "two budgets": lambda seed: bw.budgeted(

@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.feedback import Feedback, bandit, by_recall, by_signal
+
+from . import processes
 
 RULES = [by_signal(), by_signal(0.5), by_recall(), bandit()]
 EASY, HARD = 0, 2
@@ -91,18 +92,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(stop):
     assert np.array_equal(after.feedback.shares, whole.feedback.shares)
 
 
-def one_rank(rank, world, path):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=world)
+def one_rank(rank, world):
     run = Run(by_signal(), rank=rank, world=world).train(200)
-    state = run.feedback.state_dict()
-    torch.save((run.seen, run.feedback.shares, run.sampler.state_dict(), state), f"{path}/rank{rank}")
-    torch.distributed.destroy_process_group()
+    return run.seen, run.feedback.shares, run.sampler.state_dict(), run.feedback.state_dict()
 
 
-def test_ranks_agree_and_together_are_the_plan(tmp_path):
-    torch.multiprocessing.spawn(one_rank, args=(2, str(tmp_path)), nprocs=2)
-    ranks = [torch.load(tmp_path / f"rank{rank}", weights_only=False) for rank in range(2)]
+def test_ranks_agree_and_together_are_the_plan():
+    ranks = processes.run(one_rank, 2)
     assert np.array_equal(ranks[0][1], ranks[1][1])
     assert ranks[0][1][HARD] > 1 / 3
     assert ranks[0][2:] == ranks[1][2:]

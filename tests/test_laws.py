@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from . import laws, laws_of_worlds
 
+# the laws hold in any world, also in one that shards are not divided for
+pytestmark = pytest.mark.filterwarnings("ignore:the shards are divided among:batchwright.PoorWarning")
+
 every_plan = pytest.mark.parametrize("make", laws.EVERY_PLAN.values(), ids=laws.EVERY_PLAN)
 SEEDS = st.integers(0, 2**64 - 1)
 few = settings(max_examples=15)

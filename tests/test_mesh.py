@@ -17,7 +17,20 @@ from .processes import Gang, preload
 preload("torch.distributed.device_mesh")
 
 
-def _lists(rank, world_size, shape, names, dims):
+MESHES = [
+    ((4,), ("dp",), None, [0, 1, 2, 3]),
+    ((2, 2), ("dp", "tp"), ("dp",), [0, 0, 1, 1]),
+    ((2, 2), ("pp", "dp"), ("dp",), [0, 1, 0, 1]),
+    ((2, 2), ("dp_replicate", "dp_shard"), ("dp_replicate", "dp_shard"), [0, 1, 2, 3]),
+    ((2, 2), ("dp_replicate", "dp_shard"), ("dp_shard", "dp_replicate"), [0, 2, 1, 3]),
+]
+
+
+def _lists_of_all(rank, world_size):
+    return [_lists(shape, names, dims) for shape, names, dims, _ in MESHES]
+
+
+def _lists(shape, names, dims):
     from torch.distributed.device_mesh import init_device_mesh
 
     mesh = init_device_mesh("cpu", shape, mesh_dim_names=names)
@@ -28,24 +41,16 @@ def _lists(rank, world_size, shape, names, dims):
     return sampler.rank, sampler.world_size, sampler.copies, list(plan.sampler(mesh=mesh, dims=dims))
 
 
-@pytest.mark.parametrize(
-    ("shape", "names", "dims", "ranks"),
-    [
-        ((4,), ("dp",), None, [0, 1, 2, 3]),
-        ((2, 2), ("dp", "tp"), ("dp",), [0, 0, 1, 1]),
-        ((2, 2), ("pp", "dp"), ("dp",), [0, 1, 0, 1]),
-        ((2, 2), ("dp_replicate", "dp_shard"), ("dp_replicate", "dp_shard"), [0, 1, 2, 3]),
-        ((2, 2), ("dp_replicate", "dp_shard"), ("dp_shard", "dp_replicate"), [0, 2, 1, 3]),
-    ],
-)
-def test_ranks_of_a_mesh(shape, names, dims, ranks):
-    found = Gang(_lists, 4, shape, names, dims).results()
-    assert [rank for rank, _, _, _ in found] == ranks
-    assert {world_size for _, world_size, _, _ in found} == {len(set(ranks))}
-    assert {copies for _, _, copies, _ in found} == {4 // len(set(ranks))}
-    by_rank = {rank: lists for rank, _, _, lists in found}
-    assert all(lists == by_rank[rank] for rank, _, _, lists in found)
-    assert sorted(sample for lists in by_rank.values() for samples in lists for sample in samples) == list(range(40))
+def test_ranks_of_a_mesh():
+    on_ranks = Gang(_lists_of_all, 4).results()
+    for (shape, names, dims, ranks), found in zip(MESHES, zip(*on_ranks, strict=True), strict=True):
+        assert [rank for rank, _, _, _ in found] == ranks, (shape, names, dims)
+        assert {world_size for _, world_size, _, _ in found} == {len(set(ranks))}
+        assert {copies for _, _, copies, _ in found} == {4 // len(set(ranks))}
+        by_rank = {rank: lists for rank, _, _, lists in found}
+        assert all(lists == by_rank[rank] for rank, _, _, lists in found)
+        every = sorted(sample for lists in by_rank.values() for samples in lists for sample in samples)
+        assert every == list(range(40))
 
 
 def _refusals(rank, world_size):

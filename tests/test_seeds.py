@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import pathlib
+import tarfile
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import datasets
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -43,7 +50,25 @@ BUILDERS: dict[str, Callable[[Any], Any]] = {
     "online.budgeted": lambda seed: bw.online.budgeted(range(1, 9), length=int, max_tokens=16, seed=seed),
     "online.packed": lambda seed: bw.online.packed(range(1, 9), length=int, capacity=16, seed=seed),
     "online.Shards": lambda seed: bw.online.Shards([0, 10], range, seed=seed),
+    "online.tar": lambda seed: bw.online.tar(files() / "a.tar", seed=seed),
+    "online.parquet": lambda seed: bw.online.parquet(files() / "a.parquet", seed=seed),
+    "online.jsonl": lambda seed: bw.online.jsonl(files() / "a.jsonl", seed=seed),
+    "online.arrow": lambda seed: bw.online.arrow(files() / "a.arrow", seed=seed),
+    "online.huggingface": lambda seed: bw.online.huggingface(datasets.Dataset.from_dict({"a": [1]}), seed=seed),
 }
+
+
+@functools.cache
+def files():
+    folder = pathlib.Path(tempfile.mkdtemp())
+    (folder / "a.jsonl").write_text("1\n")
+    tarfile.open(folder / "a.tar", "w").close()
+    table = pyarrow.table({"a": [1]})
+    pyarrow.parquet.write_table(table, folder / "a.parquet")
+    with pyarrow.OSFile(str(folder / "a.arrow"), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return folder
+
 
 BAD = [-1, 2**64, 10**5000, 2.5, 0.0, float("nan"), None, True, np.True_, "3", b"3", [3], np.array([3]), 1j]
 BAD += [torch.tensor(True), torch.tensor(2.0), torch.tensor([1, 2]), torch.tensor(1, device="meta")]

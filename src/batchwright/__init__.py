@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .groups import Groups
     from .indexes import Index, index
     from .lengths.partition import partition
+    from .orders.shards import Shards
     from .plans.alternating import alternating
     from .plans.balanced import balanced, shuffled, weighted
     from .plans.bucketed import bucketed
@@ -76,6 +77,7 @@ _HOME = {
     "Plan": "plans.plan",
     "PoorWarning": "errors",
     "Ragged": "collate",
+    "Shards": "orders.shards",
     "SharedList": "shared_list",
     "Split": "splitting",
     "alternating": "plans.alternating",
@@ -134,6 +136,7 @@ __all__ = [
     "Plan",
     "PoorWarning",
     "Ragged",
+    "Shards",
     "SharedList",
     "Split",
     "__version__",

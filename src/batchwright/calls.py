@@ -130,8 +130,8 @@ def _written(value: Any, called: str, left: list[int]) -> Any:
 
 
 def _tag(made: Any) -> str:
-    """The key of a call in a recipe: "plan", "target" or "groups", by the type of what was made."""
+    """The key of a call in a recipe: "plan", "target", "groups" or "shards", by the type of what was made."""
     for kind in type(made).__mro__:
-        if kind.__name__ in ("Plan", "Target", "Groups"):
+        if kind.__name__ in ("Plan", "Target", "Groups", "Shards"):
             return kind.__name__.lower()
     raise AssertionError(made)

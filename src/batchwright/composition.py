@@ -157,7 +157,7 @@ class Composition:
         plan: Any = self.sampler.plan
         if self.costs is not None:
             return np.array([self.costs[batch].sum() for batch in batches])
-        return np.array([plan.cost(batch) for batch in batches]) if hasattr(plan, "cutter") else None
+        return np.asarray(plan.cost(batches)) if hasattr(plan, "cutter") else None
 
 
 def _shares(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import torch.utils.data
@@ -30,14 +31,14 @@ class EpochIterator(Iterator[list[int]]):
         ended: whether the last batch of the epoch was returned.
 
     Args:
-        begin: a function that makes the iterator over the batches of the epoch that is next when it is called; that
-            iterator sets `ended` before it returns the last batch.
+        begin: a function that makes the iterator over the batches, each as its micro-batches, of the epoch that is next when
+            it is called; that iterator sets `ended` before it returns the last batch.
         ended: whether nothing of the epoch is left at the start.
     """
 
-    def __init__(self, begin: Callable[[EpochIterator], Iterator[list[int]]], *, ended: bool = False) -> None:
+    def __init__(self, begin: Callable[[EpochIterator], Iterator[list[list[int]]]], *, ended: bool = False) -> None:
         self._begin = begin
-        self._batches: Iterator[list[int]] | None = iter(()) if ended else None
+        self._batches: Iterator[list[list[int]]] | None = iter(()) if ended else None
         self.ended = ended
         self._reader: weakref.ref[Any] | None = None
 
@@ -51,7 +52,8 @@ class EpochIterator(Iterator[list[int]]):
                 )
             self._batches = self._begin(self)
             self._reader = _reader_with_workers()
-        return next(self._batches)
+        fetched = next(self._batches)
+        return fetched[0] if len(fetched) == 1 else list(chain.from_iterable(fetched))
 
     def warn_if_read_ahead(self) -> None:
         """Give a `PoorWarning` if workers of a plain `DataLoader` have read batches that its loop has not seen."""

@@ -94,8 +94,8 @@ class MicroBatches(ABC):
         """Drop parts of the sequence that end before `batch`: the remaining sequence, and the number of `batch` in it."""
         return self, batch
 
-    def warning_of_uneven_steps(self, batch: int, step_size: int) -> str | None:
-        """A warning of the cost of running from `batch` on in steps of `step_size`; None if there is none."""
+    def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
+        """A warning of what it costs to run from `batch` on in steps of `step_size`, on so many ranks; None if nothing."""
         return None
 
     def plan_state(self, batch: int, since: int) -> dict[str, Any]:

@@ -175,15 +175,16 @@ class Position(NamedTuple):
         Raises:
             Infeasible: it is such a position; a state is the same on all ranks, so all of them raise or none.
         """
-        if self.consumed > self.length or self.batch < 0:
+        length, batch = self.length, self.batch
+        if self.consumed > length or batch < 0:
             raise Infeasible(
-                f"the state has consumed {self.consumed} micro-batches of an epoch of {self.length} from "
+                f"the state has consumed {self.consumed} micro-batches of an epoch of {length} from "
                 f"{shown(self.origin)} on",
                 AS_IT_WAS,
             )
-        if self.origin + self.length > LAST + 1:
+        if self.origin + length > LAST + 1:
             raise Infeasible(
-                f"epoch {self.epoch} ends at micro-batch {shown(self.origin + self.length)}, the last is {LAST}",
+                f"epoch {self.epoch} ends at micro-batch {shown(self.origin + length)}, the last is {LAST}",
                 "ask for an earlier epoch",
             )
-        self.batches.check_batch(self.batch)
+        self.batches.check_batch(batch)

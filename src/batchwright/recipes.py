@@ -20,6 +20,7 @@ from .files import Column
 from .files.paths import suffix_kind
 from .groups import Groups
 from .index_files import read_index
+from .orders import Shards
 from .plans.alternating import alternating
 from .plans.balanced import balanced, shuffled, weighted
 from .plans.bucketed import bucketed
@@ -57,6 +58,7 @@ _TARGETS: dict[str, Callable[..., Any]] = {
     )
 }  # fmt: skip
 _GROUPS: dict[str, Callable[..., Any]] = {"combine": Groups.combine}
+_SHARDS: dict[str, Callable[..., Any]] = {"Shards": Shards}
 _KEYS = frozenset({"batchwright", "plan", "arguments", "fingerprint", "run"})
 
 
@@ -301,6 +303,10 @@ class _Reader:
         _only(written, {"groups", "arguments"})
         return self.called(_GROUPS, "groups", written["groups"], written.get("arguments", {}), depth)
 
+    def _shards(self, written: Mapping[str, Any], depth: int) -> Any:
+        _only(written, {"shards", "arguments"})
+        return self.called(_SHARDS, "shards", written["shards"], written.get("arguments", {}), depth)
+
     def _column(self, written: Mapping[str, Any], depth: int) -> Column:
         _only(written, {"column", "in", "count", "digest"})
         name, path = written["column"], written.get("in")
@@ -340,6 +346,7 @@ _KINDS: dict[str, Callable[[_Reader, Mapping[str, Any], int], Any]] = {
     "groups": _Reader._groups,
     "map": _Reader._map,
     "plan": _Reader._plan,
+    "shards": _Reader._shards,
     "target": _Reader._target,
     "tuple": _Reader._tuple,
 }

@@ -6,7 +6,7 @@ import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,7 +153,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
         `set_epoch` and `load_state_dict` between `iter` and `next`.
         """
-        iterator = EpochIterator(self._yield_batches, ended=self.run.ended and for_a_node())
+        iterator = EpochIterator(self._begin, ended=self.run.ended and for_a_node())
         self._iterator = weakref.ref(iterator)
         return iterator
 
@@ -294,22 +294,29 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return first
 
     def next_start(self) -> Position:
-        """Where the next iterator begins; a `PoorWarning` says what it costs if steps are uneven from there on.
+        """Where the next iterator begins; a `PoorWarning` says what it costs if the plan was made for other steps or ranks.
 
         Raises:
             Infeasible: the run cannot go on there; the world size may have changed since a state was loaded.
         """
         start = self._present().next_start()
         start.check()
-        cost = start.batches.warning_of_uneven_steps(start.batch, start.step_size)
+        cost = start.batches.warning_of_run(start.batch, start.step_size, self.world_size)
         if cost is not None:
             warn(cost)
         return start
 
-    def batches_from(self, start: Position) -> Iterator[list[list[int]]]:
-        """This rank's batches from a position to the end of its epoch, each as its micro-batches. The run does not move."""
+    def batches_from(self, start: Position, iterator: EpochIterator | None = None) -> Iterator[list[list[int]]]:
+        """This rank's batches from a position to the end of its epoch, each as its micro-batches.
+
+        Args:
+            start: what `next_start` returned.
+            iterator: the iterator that returns them to the loop: the run moves past each before it is returned. If left out,
+                the run does not move.
+        """
         plan, (rank, world_size) = self.plan, self._ranks()
-        consumed, self._read = start.consumed, start.batch
+        consumed, length, at_once, more = start.consumed, start.length, world_size * self.fetch, self.fetch - 1
+        self._read = start.batch
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
@@ -318,9 +325,16 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             first = next(micro_batches, None)
             if first is None:
                 return
-            fetched = [first, *islice(micro_batches, self.fetch - 1)] if self.fetch > 1 else [first]
-            consumed += world_size * self.fetch
+            fetched = [first, *islice(micro_batches, more)] if more else [first]
+            before, consumed = consumed, consumed + at_once
             self._read = start.origin + consumed
+            if iterator is not None:
+                iterator.ended = consumed >= length
+                run = self.run
+                if run.batch_returned and run.requested is None:  # what `advance` does then, in half its time
+                    self.run = RunState(start, consumed, True, None, iterator.ended)
+                else:
+                    self.advance(start, before, consumed, ended=iterator.ended)
             yield fetched
 
     def advance(self, start: Position, before: int, after: int, *, ended: bool) -> None:
@@ -341,17 +355,9 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             start = start._replace(batches=self.plan)
         self.run = RunState(start, after, True, None, ended)
 
-    def _yield_batches(self, iterator: EpochIterator) -> Iterator[list[int]]:
-        start, at_once = self.next_start(), self.fetched_by_all
-        before, length = start.consumed, start.length
-        for fetched in self.batches_from(start):
-            after = before + at_once
-            ended = after >= length
-            self.advance(start, before, after, ended=ended)
-            if ended:
-                iterator.ended = True
-            before = after
-            yield fetched[0] if len(fetched) == 1 else list(chain.from_iterable(fetched))
+    def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:
+        """The batches of the next epoch, or of the rest of one; called at the first `next` of an iterator."""
+        return self.batches_from(self.next_start(), iterator)
 
     def _refuse_another_position(self, epoch: int, consumed: int) -> None:
         """Refuse to go on with this iterator if `set_epoch`, `seek` or `load_state_dict` asked for another place since."""
@@ -365,18 +371,14 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """Micro-batches that all ranks together take for one batch each."""
         return self.world_size * self.fetch
 
-    @property
-    def _step_size(self) -> int:
-        """The epoch's length is a multiple of this number of micro-batches."""
-        return self.world_size * math.lcm(self.accumulate, self.fetch)
-
     def position(self) -> Position:
         """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
         return self._present().position() if self.run.requested is None else self._present().next_start()
 
     def _present(self) -> PresentRun:
         """The run on the ranks that there are now."""
-        return PresentRun(self.run, self.plan, self._step_size, self.fetched_by_all)
+        world_size, fetch = self._ranks()[1], self.fetch
+        return PresentRun(self.run, self.plan, world_size * math.lcm(self.accumulate, fetch), world_size * fetch)
 
     def _state(self, position: Position) -> dict[str, Any]:
         known = {"version": VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}

@@ -13,9 +13,8 @@ from batchwright.plans import FixedPlan
 class Tampered(Dealt):
     """A dealt order that is broken on purpose."""
 
-    def dealing(self, numbers, *, draws=False):
-        dealt = super().dealing(numbers, draws=draws)
-        return dealt._replace(samples=self.breaks(dealt.samples, int(numbers[0])))
+    def batches_at(self, numbers):
+        return self.breaks(super().batches_at(numbers), int(numbers[0]))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.attention.varlen import varlen_attn
@@ -331,3 +331,59 @@ def test_the_numbers_of_packs_are_not_replaced():
     ):
         with pytest.raises(bw.Infeasible, match="'pack' is looked up or declared aside"):
             collate.packs()
+
+
+# megatron.core.packed_seq_params, versions 0.12 to 0.16, without what context parallelism adds; of Transformer Engine's
+# `DotProductAttention.forward` they are keywords, versions 1.11 to 2.9
+PACKED_SEQ_PARAMS = ["qkv_format", "cu_seqlens_q", "cu_seqlens_kv", "cu_seqlens_q_padded", "cu_seqlens_kv_padded"]
+PACKED_SEQ_PARAMS += ["max_seqlen_q", "max_seqlen_kv"]
+
+
+@settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 9), min_size=1, max_size=6),
+    align=st.integers(1, 4),
+    multiple=st.integers(1, 16),
+    fill=st.sampled_from(["dummy", "extend"]),
+)
+def test_megatrons_keywords_say_where_real_tokens_are_and_packs_end_at_a_multiple(lengths, align, multiple, fill):
+    rows = [{"ids": torch.arange(n) + 100 * number + 1} for number, n in enumerate(lengths)]
+    also = {**attention.MEGATRON, "seq_idx": "seq_idx", "segments": "segments"}
+    collate = bw.Collate(ids=bw.ragged(pad=0)).packs(align=align, multiple=multiple, fill=fill, also=also)
+    batch = collate(rows)
+    assert list(attention.MEGATRON) == PACKED_SEQ_PARAMS
+    held = sum(-(-n // align) * align for n in lengths)
+    assert batch["ids"].shape == (1, -(-held // multiple) * multiple)
+    real, padded = batch["cu_seqlens_q"], batch["cu_seqlens_q_padded"]
+    assert real.dtype is padded.dtype is batch["seq_idx"].dtype is torch.int32
+    assert real.equal(batch["cu_seqlens_kv"])
+    assert padded.equal(batch["cu_seqlens_kv_padded"])
+    assert (batch["qkv_format"], type(batch["max_seqlen_q"])) == ("thd", int)
+    assert batch["seq_idx"].equal(batch["segments"])
+    starts, counts = padded[:-1].tolist(), real.diff().tolist()
+    assert counts[: len(lengths)] == lengths  # of a dummy: 0
+    assert sum(counts) == sum(lengths)
+    for row, start, count in zip(rows, starts, counts, strict=False):
+        assert batch["ids"][0, start : start + count].equal(row["ids"])
+    assert padded[-1] == batch["ids"].numel()
+    assert batch["max_seqlen_kv"] == int(padded.diff().max())
+
+
+def test_megatrons_keywords_of_a_layout_have_no_padding():
+    found = attention.keywords(bw.Layout(LENGTHS), attention.MEGATRON)
+    assert list(found) == PACKED_SEQ_PARAMS
+    assert found["cu_seqlens_q"].tolist() == found["cu_seqlens_kv_padded"].tolist() == [0, 5, 6, 15, 18]
+    assert (found["qkv_format"], found["max_seqlen_q"]) == ("thd", 9)
+
+
+def test_packs_reach_their_multiple_and_not_their_capacity():
+    rows = [{"ids": torch.ones(n)} for n in (5, 6, 4)]
+    packs = bw.Collate(ids=bw.ragged(pad=0)).packs(
+        capacity=16, packs=2, fill="dummy", multiple=4, also={"n": "lengths", "real": "mask"}
+    )
+    batch = packs(rows)
+    assert batch["n"].tolist() == [5, 6, 4, 1]  # the first pack is filled to 16, the only one: 15 + 1
+    assert batch.unbatch()[2]["ids"].tolist() == [1.0] * 4
+    apart = packs([rows[:1], rows[1:]])
+    assert apart["n"].tolist() == [5, 3, 6, 4, 2]
+    assert batch["real"].sum() == apart["real"].sum() == 15

@@ -22,8 +22,8 @@ CUT = bw.packed([7, 2], 4, too_long="truncate")
 LONG = bw.identified([{"x": ONES(7)}, {"x": ONES(2)}])
 BYTES = [{"x": row["x"].to(torch.uint8)} for row in ROWS]
 OFFERS = (
-    "positions, segments, cu_seqlens, offsets, lengths, max_length, mask, causal_mask, full_mask, causal_blocks, "
-    "full_blocks"
+    "positions, segments, seq_idx, cu_seqlens, real_cu_seqlens, offsets, lengths, max_length, mask, thd, causal_mask, "
+    "full_mask, causal_blocks, full_blocks"
 )
 
 
@@ -88,6 +88,16 @@ TABLE = {
         "rename it",
         lambda: X.packs().knowing(shelf=lambda ids: ids)([IDENTIFIED[0]]),
     ),
+    "a multiple and nothing to fill with": (
+        lambda: X.packs(multiple=8),
+        "pass fill='dummy' or fill='extend'",
+        lambda: [X.packs(multiple=8, fill=fill)(ROWS) for fill in ("dummy", "extend")],
+    ),
+    "a capacity that is no multiple": (
+        lambda: X.packs(multiple=8, align=3, capacity=30, fill="dummy"),
+        "pass such a capacity, as capacity=48",
+        lambda: X.packs(multiple=8, align=3, capacity=48, fill="dummy")(ROWS),
+    ),
     "also as a list": (
         lambda: X.packs(also=["positions"]),
         'pass what each further key holds: also={"position_ids": "positions"}',
@@ -123,8 +133,8 @@ TABLE = {
     ),
     "room without a capacity": (
         lambda: X.packs(fill="dummy"),
-        "pass capacity=...",
-        lambda: X.packs(fill="dummy", capacity=6)(ROWS),
+        "pass capacity=..., or multiple=...",
+        lambda: [X.packs(fill="dummy", **room)(ROWS) for room in ({"capacity": 6}, {"multiple": 6})],
     ),
     "a capacity between two multiples of align": (
         lambda: X.packs(capacity=10, align=4),

@@ -21,6 +21,15 @@ DONE: Counter[str] = Counter()
 
 def run(program: str) -> str:
     """Run a program; whether its plan was refused."""
+    outcome, seconds = timed(program)
+    if seconds >= SECONDS:  # the first time some kernels may have been compiled
+        outcome, seconds = timed(program)
+    assert seconds < SECONDS, "a program takes seconds"
+    return outcome
+
+
+def timed(program: str) -> tuple[str, float]:
+    """Run a program; whether its plan was refused, and the seconds of processor time."""
     space = {"bw": bw, "np": np, **counting.LAWS}
     begun = time.process_time()
     with warnings.catch_warnings():
@@ -28,9 +37,8 @@ def run(program: str) -> str:
         try:
             exec(program, space)
         except bw.Infeasible:
-            return "refused"
-    assert time.process_time() - begun < SECONDS, "a program takes seconds"
-    return "kept"
+            return "refused", time.process_time() - begun
+    return "kept", time.process_time() - begun
 
 
 def held(program: str) -> None:

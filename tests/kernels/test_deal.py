@@ -54,7 +54,7 @@ def orders_and_oracles(draw):
 @given(both=orders_and_oracles())
 def test_matches_dealing_every_ticket(both):
     order, oracle = both
-    samples, groups, _ = order.dealing(np.arange(2 * ROUND + 5), draws=True)
+    samples, groups, _ = order.dealing(np.arange(2 * ROUND + 5))
     for batch, (expected_samples, expected_groups) in enumerate(oracle.batches(2 * ROUND + 5)):
         assert groups[batch].tolist() == expected_groups
         assert samples[batch].tolist() == expected_samples
@@ -71,7 +71,7 @@ def test_a_micro_batch_is_the_same_however_it_is_asked_for(both, first, stride, 
 @given(both=orders_and_oracles(), first=st.integers(0, 10**10), count=st.integers(1, 200))
 def test_totals_are_what_was_dealt(both, first, count):
     order, _ = both
-    groups = order.dealing(first + np.arange(count), draws=True).groups
+    groups = order.dealing(first + np.arange(count)).groups
     counted = np.bincount(groups.reshape(-1), minlength=order.groups.group_count) * order.per_ticket
     assert np.array_equal(order.drawn(first + count) - order.drawn(first), counted)
 

@@ -56,6 +56,67 @@ def test_the_parts_are_the_fewest_that_break_no_limit(data, multiple, grouped):
     assert split.costs.tolist() == [sum(costs[item] for item in part) for part in split.parts]
 
 
+def most_level(costs, sizes, limit, parts):
+    """The least that the most expensive part can cost, by trying every way to divide the items; None if there is none."""
+    best = [None]
+
+    def place(item, loads):
+        if item == len(costs):
+            most = max(cost for cost, _ in loads)
+            best[0] = most if best[0] is None else min(best[0], most)
+            return
+        for number in range(parts):
+            cost, size = loads[number]
+            if size + sizes[item] <= limit:
+                place(item + 1, [*loads[:number], (cost + costs[item], size + sizes[item]), *loads[number + 1 :]])
+            if not loads[number][1]:
+                return  # the other empty parts are the same
+
+    place(0, [(0, 0)] * parts)
+    return best[0]
+
+
+@given(st.data(), st.integers(1, 4), st.sampled_from([lambda n: n, lambda n: n * n, lambda n: n * (n + 5)]))
+def test_no_way_to_divide_the_items_is_below_the_bound(data, parts, work):
+    sizes = data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=8))
+    limit = data.draw(st.integers(max(sizes), sum(sizes)))
+    costs = [work(size) for size in sizes]
+    best = most_level(costs, sizes, limit, parts)
+    if best is None:
+        with pytest.raises(bw.Infeasible, match=f"no {parts} parts were found"):
+            bw.partition(costs, parts, limits={"tokens": (sizes, limit)})
+        return
+    split = bw.partition(costs, parts, limits={"tokens": (sizes, limit)})
+    exact = best * parts / sum(costs)
+    assert 1 <= split.max_over_mean_at_least <= exact <= split.max_over_mean * (1 + 1e-12)
+
+
+def test_the_bound_is_reached_where_long_items_leave_gaps():
+    # A part with 8 costs 64, and one more item makes it more than 65; so the others are full of short ones.
+    sizes = np.array([8, 8, *[1] * 20])
+    split = bw.partition(sizes**2, 4, limits={"tokens": (sizes, 10)})
+    assert split.max_over_mean_at_least == pytest.approx(split.max_over_mean)
+    assert split.max_over_mean > 1.5
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1, 3]), st.sampled_from([1.0005, 1.01, 1.1]))
+def test_parts_are_as_level_as_asked_for_and_no_more_than_needed(seed, multiple, level):
+    tokens = np.clip(np.random.default_rng(seed).lognormal(5, 0.7, 200), 16, 1_000).astype(int)
+    given_as = {"tokens": (tokens, 2_000)}
+    fewest = bw.partition(tokens**2, limits=given_as, multiple=multiple)
+    try:
+        split = bw.partition(tokens**2, limits=given_as, multiple=multiple, level=level)
+    except bw.Infeasible as refusal:
+        reached = float(refusal.way_out.split("=")[1].split()[0])
+        assert reached > level
+        split, level = bw.partition(tokens**2, limits=given_as, multiple=multiple, level=reached), reached
+    assert split.max_over_mean <= level
+    assert all(tokens[part].sum() <= 2_000 for part in split.parts)
+    assert sorted(np.concatenate(split.parts).tolist()) == list(range(200))
+    assert len(split) % multiple == 0
+    assert len(split) == len(fewest) if fewest.max_over_mean <= level else len(split) > len(fewest)
+
+
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_no_more_parts_than_best_fit_makes_where_no_bound_is_reached(seed, multiple):
     tokens = np.random.default_rng(seed).integers(300, 401, 150)  # at most three in a part of 1,000, mostly two
@@ -77,7 +138,9 @@ def test_the_figures_of_a_batch_of_rollouts():
     split = bw.partition(WORK, limits=tokens, multiple=4)
     assert len(split) == 548
     assert max(ROLLOUTS[part].sum() for part in split.parts) <= 32_768
-    split = bw.partition(WORK, 560, limits=tokens)
+    assert 1.034 < split.max_over_mean_at_least < split.max_over_mean < 1.052  # so few parts cannot be level to 1.001
+    split = bw.partition(WORK, limits=tokens, multiple=4, level=1.001)
+    assert len(split) == 556
     assert split.max_over_mean <= 1.001
     assert max(ROLLOUTS[part].sum() for part in split.parts) <= 32_768
     pairs = np.arange(16_384) // 2
@@ -111,6 +174,19 @@ CASES = cases("refuse message follow", {
         lambda: bw.partition([1, 2]), "neither parts nor a limit was passed; pass parts, limits or max_cost",
         lambda: (bw.partition([1, 2], 2), bw.partition([1, 2], limits={"a": ([1, 2], 2)}),
                  bw.partition([1, 2], max_cost=2))),
+    "a level below the mean": (
+        lambda: bw.partition([1, 2], limits={"a": ([1, 2], 2)}, level=0.9),
+        "level is 0.9, and some part costs the mean or more; pass 1 or more",
+        lambda: bw.partition([2, 2], limits={"a": ([1, 2], 2)}, level=1)),
+    "a level of given parts": (
+        lambda: bw.partition([1, 2], 2, limits={"a": ([1, 2], 2)}, level=1.1),
+        "level chooses how many parts there are, and parts is given; leave one of them out",
+        lambda: (bw.partition([1, 2], 2, limits={"a": ([1, 2], 2)}),
+                 bw.partition([1, 2], limits={"a": ([1, 2], 2)}, level=2))),
+    "a level that no parts have": (
+        lambda: bw.partition([5, 1, 1], limits={"a": ([1, 1, 1], 1)}, level=1.001),
+        "no parts were found that are level to 1.001; the most level ones are 3, to 2.1429; pass level=2.1429 or more",
+        lambda: bw.partition([5, 1, 1], limits={"a": ([1, 1, 1], 1)}, level=2.1429)),
     "equal sizes without parts": (
         lambda: bw.partition([1, 2], equal_size=True, max_cost=4),
         "equal_size gives every part as many items, and no parts are given; pass parts alone with equal_size, or",

@@ -22,6 +22,7 @@ PLANS = [
         "hybrid",
         "packed",
         "by_length",
+        "batch_costs",
         "length_arguments",
         "length_summary",
         "pieces",

@@ -57,6 +57,12 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "pieces of another dataset": (
         lambda: split_plan().pieces(TEXTS[1:]), "the dataset has 1 samples, the plan was made for 2; pass the dataset of",
         lambda: read(split_plan().pieces(TEXTS))),
+    "the cost of no micro-batch": (
+        lambda: packs(L, 9).cost(3), "batch is 3; pass the sample numbers of a micro-batch, or of several",
+        lambda: (packs(L, 9).cost([3]), packs(L, 9).cost([[3]]))),
+    "the cost of samples of another plan": (
+        lambda: packs(L, 9).cost([[0, 1], [len(L)]]), f"a micro-batch has samples 0 to {len(L)}, the plan has {len(L)}",
+        lambda: packs(L, 9).cost([[0, 1], [len(L) - 1]])),
     "packs of other samples": (
         lambda: packs().packs([0, 4]),
         "samples from 0 to 4 are to be found in a plan over 4; pass micro-batches of this plan, of the dataset",

@@ -31,6 +31,14 @@ def resumed(plan=None, /, **entries):
     return list(sampler)
 
 
+def of_ranks(batch_size, ranks=2):
+    return bw.shuffled(400, batch_size, local=bw.Shards([100] * 4, ranks=ranks))
+
+
+def in_shards(builder, batch_size):
+    return builder(np.arange(400) % 2 + 1, batch_size, local=bw.Shards([100] * 4))
+
+
 def buckets(window=8):
     return bw.bucketed(np.arange(1, 601)[:, None] % 9 + 1, 4, buckets=3, window=window)
 
@@ -125,6 +133,38 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: moving()[10**9], "epoch 333333333 is asked for, a target that moves is followed for 131072 epochs; build",
         lambda: (moving(epoch=10**6)[10**9],
                  bw.balanced(LABELS, 4, target=bw.targets.schedule(0, 1, epochs=3))[10**9])),
+    # shards
+    "shards without samples": (
+        lambda: bw.Shards([0, 0]), "the 2 shards have 0 samples; pass the number of samples of each shard",
+        lambda: bw.Shards([0, 5])),
+    "more ranks than shards": (
+        lambda: bw.Shards([4, 0, 5], ranks=3), "2 shards have samples, there are 3 ranks; pass ranks=2 or fewer",
+        lambda: bw.Shards([4, 0, 5], ranks=2)),
+    "shards of other samples": (
+        lambda: bw.shuffled(99, 4, local=bw.Shards([50, 50])), "the shards have 100 samples, the plan has 99; pass",
+        lambda: bw.shuffled(99, 4, local=bw.Shards([50, 49]))),
+    "few samples in shards": (
+        lambda: bw.shuffled(20, 8, local=bw.Shards([10, 10])), "a pass has 20 samples for 1 ranks, fewer than 3",
+        lambda: (bw.shuffled(20, 8), bw.shuffled(20, 6, local=bw.Shards([10, 10])))),
+    "few open shards": (
+        lambda: bw.shuffled(100, 8, local=bw.Shards([50, 50], open=1)),
+        "open=1 is too few for micro-batches of 8: where a rank goes on to other shards it needs up to 2; pass open=2",
+        lambda: bw.shuffled(100, 8, local=bw.Shards([50, 50], open=2))),
+    "few open small shards": (
+        lambda: bw.shuffled(100, 8, local=bw.Shards([3, 4, 93], open=2)),
+        "the smallest 2 shards together have fewer than 8 samples, and where a rank goes on to other shards it needs",
+        lambda: (bw.shuffled(100, 8, local=bw.Shards([3, 4, 93], open=8)),
+                 bw.shuffled(100, 8, local=bw.Shards([50, 50], open=2)))),
+    "shards of ranks in a mixture": (
+        lambda: bw.mixed({"a": of_ranks(4), "b": 100}, 8), "a micro-batch of the mixture takes up to 7 samples of several",
+        lambda: (bw.mixed({"a": of_ranks(4), "b": 100}, 8, target="uniform"),
+                 bw.mixed({"a": of_ranks(4, ranks=1), "b": 100}, 8))),
+    "balanced shards in a mixture": (
+        lambda: bw.mixed({"a": in_shards(bw.balanced, 4), "b": 100}, 8), "and is balanced in micro-batches of 4; give that",
+        lambda: bw.mixed({"a": in_shards(bw.balanced, 4), "b": 100}, 8, target="uniform")),
+    "weighted shards in a mixture": (
+        lambda: bw.mixed({"a": in_shards(bw.weighted, 4), "b": 100}, 8), "weighted in micro-batches of 4; give that source",
+        lambda: bw.mixed({"a": in_shards(bw.weighted, 4), "b": 100}, 8, target="uniform")),
     "turns too far apart": (
         lambda: task_schedule([10**16, 10**8, 1], [1, 2, NAME]),
         "nnn' has one turn in 10000000100000001, and others lie so far",

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import batchwright as bw
 
@@ -27,9 +34,74 @@ def test_collate_and_device():
     assert {batch.device.type for batch in meta} == {"meta"}
 
 
-def test_a_default_for_workers():
-    assert bw.shuffled(4, 2).loader(torch.utils.data.TensorDataset(torch.arange(4))).num_workers == 0
-    assert 0 <= PLAN.loader(Numbers(COUNT)).num_workers <= 8
+IN_MEMORY = torch.utils.data.TensorDataset(torch.arange(COUNT))
+
+
+@given(cpus=st.integers(1, 300), ranks=st.integers(1, 16), said=st.booleans(), linux=st.booleans())
+def test_workers_fit_the_cpus_that_the_processes_of_a_machine_share(cpus, ranks, said, linux):
+    with pytest.MonkeyPatch.context() as machine:
+        if linux:
+            machine.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
+        else:  # Python does not say there which CPUs a process may use
+            machine.delattr(os, "sched_getaffinity", raising=False)
+            machine.setattr(os, "cpu_count", lambda: cpus)
+        machine.delenv("LOCAL_WORLD_SIZE", raising=False)
+        if said:  # as torchrun does
+            machine.setenv("LOCAL_WORLD_SIZE", str(ranks))
+        workers = PLAN.loader(Numbers(COUNT)).num_workers
+        assert PLAN.loader(IN_MEMORY).num_workers == 0  # reading costs nothing
+        assert PLAN.loader(Numbers(COUNT), num_workers=3).num_workers == 3
+    each = cpus // (ranks if said else 1)
+    assert workers == (0 if each < 2 else min(each, 8))  # one worker beside a process that trains helps little
+
+
+def test_without_forks_no_worker_is_started_unasked():
+    code = (
+        "import multiprocessing, batchwright as bw; multiprocessing.set_start_method('spawn')\n"
+        "print([bw.shuffled(4, 2).loader(range(4), **options)._loader.persistent_workers"
+        " for options in ({}, {'num_workers': 1}, {'num_workers': 1, 'persistent_workers': False})],"
+        " bw.shuffled(4, 2).loader(range(4)).num_workers)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout == "[False, True, False] 0\n"
+
+
+def test_reading_ahead_and_pinning_are_those_of_torch_unless_said():
+    """Two batches a worker; page-locked memory where there is a GPU to copy to."""
+    for workers, ahead in ((0, None), (1, 2), (3, 2)):
+        loader = made(num_workers=workers)
+        assert (loader.prefetch_factor, loader.pin_memory) == (ahead, torch.cuda.is_available())
+    assert made(num_workers=1, prefetch_factor=5).prefetch_factor == 5
+    assert not made(pin_memory=False).pin_memory
+    if torch.cuda.is_available():
+        for loader in (made(), made(num_workers=1)):
+            assert all(batch.is_pinned() for batch in loader)
+
+
+class Asked(Numbers):
+    """Counts, over all workers, how many samples were read."""
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.read = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def __getitem__(self, index):
+        self.read += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_a_worker_reads_as_far_ahead_as_it_is_told(ahead):
+    """However long the loop takes for its first batch; the position counts what the loop has."""
+    asked = Asked(COUNT)
+    loader = PLAN.loader(asked, num_workers=1, prefetch_factor=ahead)
+    batches = iter(loader)
+    next(batches)
+    until = time.monotonic() + 60
+    while (read := int(asked.read)) < 4 * (1 + ahead) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert read == 4 * (1 + ahead)
+    assert loader.batches_done == 1
 
 
 def _compare(rank, world_size, seeds):

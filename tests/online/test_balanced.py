@@ -54,8 +54,8 @@ def test_every_sample_is_accounted_for_and_memory_is_bounded(case):
                 assert sample not in delivered
                 delivered.add(sample)
         report = stream.report()
-        assert report.read == report.delivered - report.repeated + report.dropped + report.skipped + report.held
-        assert report.held <= arguments["buffer"]
+        assert report.read == report.delivered - report.repeated + report.dropped + report.skipped + report.buffered
+        assert report.buffered <= arguments["buffer"]
         assert sum(report.deficit.values()) == 0
         assert max(report.deficit.values(), default=0) <= arguments["max_deficit"]
         assert arguments["when_short"] == "repeat" or not repeats
@@ -84,7 +84,7 @@ def test_a_batch_holds_floor_or_ceil_of_its_quotas_while_the_buffer_allows():
             totals.update(counts)
             deficit = stream.report().deficit
             met["batches"] += 1
-            if settled and not batch.given_away:
+            if settled and not batch.redistributed:
                 met["quotas"] += 1
                 for group, exact in quota.items():
                     assert math.floor(exact + 1e-9) <= counts[group] <= math.ceil(exact - 1e-9)
@@ -300,7 +300,7 @@ def test_memory_may_be_bounded_in_bytes(seed, limit, mode, fetchable):
         held = first._run.composer.held()[0]
         assert sum((item[1] if fetchable else item)[2] for item in held) <= limit
         report = first.report()
-        assert report.read == report.delivered - report.repeated + report.dropped + report.held
+        assert report.read == report.delivered - report.repeated + report.dropped + report.buffered
         whole.append(batch)
         if number == 7:
             state = first.state_dict()

@@ -218,7 +218,7 @@ def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
             assert items == [item for _, item, _ in expected]
             assert real.owners() == [number for number, _, _ in expected]
             away = [short for _, _, short in expected if short >= 0]
-            assert real.given_away() == {number: away.count(number) for number in away}
+            assert real.redistributed() == {number: away.count(number) for number in away}
         assert real.pools == [group["pool"] for group in obvious.groups]
         assert real.column(stream_buffer.BALANCE).tolist() == [group["balance"] for group in obvious.groups]
         assert sum(map(len, (group["queue"] for group in obvious.groups))) == real.held() <= places

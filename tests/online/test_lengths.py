@@ -30,8 +30,8 @@ def test_no_batch_is_above_its_budget_and_every_sample_comes_once(values, max_to
         assert max(length for _, length in batch) * len(batch) <= max_tokens
         assert max_samples is None or len(batch) <= max_samples
         report = stream.report()
-        assert report.held <= buffer
-        assert report.read == report.delivered + report.held
+        assert report.buffered <= buffer
+        assert report.read == report.delivered + report.buffered
     assert sorted(seen) == samples
 
 
@@ -46,7 +46,7 @@ def test_no_pack_is_above_capacity_and_every_sample_comes_once(values, capacity,
         assert 1 <= len(batch.packs) <= packs
         items = iter(batch)
         assert all(sum(length for _, length in islice(items, count)) <= capacity for count in batch.packs)
-        assert stream.report().held <= buffer
+        assert stream.report().buffered <= buffer
     assert sorted(seen) == samples
 
 

@@ -74,6 +74,12 @@ CALLS: dict[str, Calls] = {
             ],
             "per_class": [2, 3],
             "draw": ["random"],
+            "local": [
+                bw.Shards([16] * 6),
+                bw.Shards([16] * 6, open=2),
+                bw.Shards([16] * 6, ranks=2),
+                bw.Shards([20, 12, 16, 16, 16, 16]),
+            ],
             **_FIXED,
         },
     ),
@@ -109,7 +115,19 @@ CALLS: dict[str, Calls] = {
     ),
     "shuffled": Calls(
         [{"samples": 50, "batch_size": 4}],
-        {"samples": [49, 51], "batch_size": [1, 5], "draw": ["random"], "epoch": [3, 40], "seed": [1, 2]},
+        {
+            "samples": [49, 51],
+            "batch_size": [1, 5],
+            "draw": ["random"],
+            "epoch": [3, 40],
+            "local": [
+                bw.Shards([10] * 5),
+                bw.Shards([10] * 5, open=3),
+                bw.Shards([10] * 5, ranks=2),
+                bw.Shards([12, 8, 10, 10, 10]),
+            ],
+            "seed": [1, 2],
+        },
     ),
     "weighted": Calls(
         [{"weights": np.arange(1, 51), "batch_size": 4}],
@@ -118,6 +136,7 @@ CALLS: dict[str, Calls] = {
             "batch_size": [1, 5],
             "draw": ["random"],
             "epoch": [3, 40],
+            "local": [bw.Shards([10] * 5), bw.Shards([10] * 5, open=2), bw.Shards([10] * 5, ranks=2)],
             "seed": [1, 2],
         },
     ),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+
+import batchwright as bw
 
 from . import differing
 
@@ -39,6 +42,25 @@ def test_plans_that_differ_in_a_micro_batch_differ_in_the_fingerprint(builder):
     tell = {argument for number, argument, _, given in found if argument and given != begun.get(number)}
     refuse = differing.CHANGES_NO_BATCH | differing.REFUSES_ONLY.get(builder, set())
     assert tell >= set(differing.CALLS[builder].other) - refuse  # else the values try nothing
+
+
+@pytest.mark.parametrize("builder", differing.CALLS)
+def test_a_state_of_another_plan_says_which_argument_differs(builder):
+    _, _, saved = next(iter(differing.plans(builder)))
+    state = saved.sampler(rank=0, world_size=1).state_dict()
+    assert len(json.dumps(state)) < 16_000
+    for number, argument, plan in differing.plans(builder):
+        sampler = plan.sampler(rank=0, world_size=1)
+        if plan.fingerprint == saved.fingerprint:
+            sampler.load_state_dict(state)
+            continue
+        with pytest.raises(bw.Infeasible, match="build the plan with the arguments, labels and seed it had") as refusal:
+            sampler.load_state_dict(state)
+        said = re.search(r": its (.+?) was (.+), now it is (.+?)(; also other: .+)?; build", str(refusal.value))
+        assert said, (number, argument, str(refusal.value))
+        was, now = saved.identity.get(said[1]), plan.identity.get(said[1])
+        assert was != now, (number, argument, str(refusal.value))
+        assert len(str(refusal.value)) < 1300
 
 
 def test_plans_built_again_in_another_process_have_the_same_fingerprints():

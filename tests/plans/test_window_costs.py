@@ -26,7 +26,7 @@ uneven = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright
 def planned(monkeypatch):
     """How often each window was planned."""
     counts = []
-    for kind, name in ((OfStrata, "planned"), (OfShuffle, "planned"), (OfOrder, "_filled")):
+    for kind, name in ((OfStrata, "planned"), (OfShuffle, "planned"), (OfOrder, "_taken")):
         method = getattr(kind, name)
         monkeypatch.setattr(kind, name, lambda *at, method=method: counts.append(at[1]) or method(*at))
     return counts

@@ -14,8 +14,14 @@ from .. import laws
 from ..loader.datasets import Numbers
 
 
-def train(rank: int, world_size: int, kind: str, accumulate: int, epochs: int, workers: int) -> list[list[list[int]]]:
-    """The samples that went through a DDP model, epoch by epoch."""
+def train(
+    rank: int, world_size: int, kinds: list[str], accumulate: int, epochs: int, workers: int
+) -> dict[str, list[list[list[int]]]]:
+    """The samples that went through a DDP model, plan by plan and epoch by epoch."""
+    return {kind: _train(kind, accumulate, epochs, workers) for kind in kinds}
+
+
+def _train(kind: str, accumulate: int, epochs: int, workers: int) -> list[list[list[int]]]:
     plan = laws.EVERY_PLAN[kind](7)
     sampler = plan.sampler(accumulate=accumulate)
     loader = DataLoader(Numbers(10_000), batch_sampler=sampler, num_workers=workers)
@@ -35,8 +41,12 @@ def train(rank: int, world_size: int, kind: str, accumulate: int, epochs: int, w
     return seen
 
 
-def refusal(rank: int, world_size: int, name: str, value_of_the_last: Any) -> str:
-    """What `check_ranks` says where the last rank was built with another argument."""
+def refusals(rank: int, world_size: int, differences: list[tuple[str, Any]]) -> list[str]:
+    """What `check_ranks` says where the last rank was built with another argument, of each such argument."""
+    return [_refusal(rank, world_size, name, value) for name, value in differences]
+
+
+def _refusal(rank: int, world_size: int, name: str, value_of_the_last: Any) -> str:
     arguments: dict[str, Any] = {"labels": [0] * 60 + [1] * 40, "batch_size": 4, "seed": 1, "target": "uniform"}
     options: dict[str, Any] = {"accumulate": 1, "fetch": "micro", "seek": 0, "rank": rank, "world_size": world_size}
     if rank == world_size - 1:

@@ -54,9 +54,9 @@ def test_a_rank_of_a_hundred_thousand_costs_what_one_of_eight_costs(plan):
         sampler = plan.sampler(rank=3, world_size=world)
         iterator = iter(sampler)
         next(iterator)
-        began = time.perf_counter()
+        began = time.process_time()
         next(iterator)
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     seconds(8)
     assert min(seconds(100_000) for _ in range(9)) < 20 * min(seconds(8) for _ in range(9)) + 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from jsonschema import Draft202012Validator
+from rich.console import Console
 from typer.testing import CliRunner
 
 import batchwright as bw
@@ -224,6 +226,63 @@ def test_compare_audit_and_check(data, recipe):
     told("recipe", "index", recipe, form="recipe index")
     for command in (["compare", data, "--label", "label"], ["audit", recipe], ["recipe", "check", recipe]):
         assert run(*command).stdout.strip()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".md"])
+def test_what_inspect_and_compare_tell_is_written_as_a_table(data, suffix):
+    path = data.parent / f"out{suffix}"
+    found = told("inspect", data, "--label", "label", "--by", "k", "--length", "n", "--out", path, form="inspect")
+    assert found["out"] == str(path)
+    assert path.name in "".join(run("inspect", data, "--out", path).stdout.split())
+    told("inspect", data, "--label", "label", "--by", "k", "--length", "n", "--out", path, form="inspect")
+    expected = {(None, "samples", None): 500}
+    for column, labels in found["labels"].items():
+        expected |= {
+            (column, name, None): labels[name] for name in ("groups", "imbalance", "effective_groups", "missing")
+        }
+        expected |= {(column, "count", str(label)): count for label, count in labels["counts"]}
+    expected |= {("n", name, None): found["lengths"][name] for name in ("total", "mean", "missing")}
+    expected |= {("n", "quantile", at): length for at, length in found["lengths"]["quantiles"].items()}
+    assert {
+        (column or None, what, name or None): pytest.approx(float(value), rel=1e-5)
+        for column, what, name, value in rows_of(path)[1:]
+    } == expected
+    found = told(
+        "compare", data, "--label", "label", "--length", "n", "--batch-size", 16, "--out", path, form="compare"
+    )
+    head, *rows = rows_of(path)
+    assert head == list(found["plans"][0])
+    assert [row[0] for row in rows] == [line["plan"] for line in found["plans"]]
+    for row, line in zip(rows, found["plans"], strict=True):
+        assert [float(value) for value in row[1:]] == pytest.approx(list(line.values())[1:], rel=1e-5)
+
+
+def rows_of(path):
+    """The rows of a table in a file, the names of its columns first."""
+    if path.suffix == ".parquet":
+        table = pyarrow.parquet.read_table(path)
+        return [table.column_names, *(list(row.values()) for row in table.to_pylist())]
+    lines = path.read_text().splitlines()
+    if path.suffix == ".csv":
+        return list(csv.reader(lines))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert set(rows[1]) == {"---"}
+    return [rows[0], *rows[2:]]
+
+
+def test_the_comparison_fits_80_columns(data, monkeypatch):
+    monkeypatch.setattr("batchwright.cli.printing.console", Console(width=80))
+    lines = run("compare", data, "--label", "label", "--length", "n", "--batch-size", 16).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path):
+    for command in ("inspect", "compare"):
+        refused = run(command, tmp_path / "nothing.csv", "--label", "x", "--out", tmp_path / "out.txt", code=1).stderr
+        assert "--out 'out.txt' ends in none of .csv, .parquet, .md; pass a name" in refused
+        refused = run(command, "nothing.csv", "--label", "x", "--out", tmp_path / "no" / "out.md", code=1).stderr
+        assert "to write --out out.md in; make it" in refused
 
 
 def test_kernels_are_compiled_and_said_to_be_kept(monkeypatch):

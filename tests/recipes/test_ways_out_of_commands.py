@@ -11,7 +11,7 @@ import pytest
 
 import batchwright as bw
 from batchwright.cli import app as application
-from batchwright.cli import look, main, making, plan_command, planning
+from batchwright.cli import look, main, making, planning, shared, written
 from batchwright.recipes import Run
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
@@ -79,9 +79,12 @@ CASES = cases("refuse message follow", {
     "rank": (lambda: look.step_of(bw.shuffled(8, 4), Run(), 0, 2, {}),
         "rank is 2, and the run has 1 rank; pass a smaller --rank; or pass the number of ranks as --world-size",
         lambda: look.step_of(bw.shuffled(8, 4), Run(world_size=3), 0, 2, {})),
-    "folder": (lambda: plan_command._check_folder("--save", Path("nowhere/r.json")),
+    "folder": (lambda: shared.check_folder("--save", Path("nowhere/r.json")),
         "there is no folder 'nowhere' to write --save r.json in; make it, or pass another path",
-        lambda: plan_command._check_folder("--save", Path("r.json"))),
+        lambda: shared.check_folder("--save", Path("r.json"))),
+    "no kind of table": (lambda: written.check_table(Path("out.txt")),
+        "--out 'out.txt' ends in none of .csv, .parquet, .md; pass a name that ends in one of them",
+        lambda: written.check_table(Path("out.md"))),
     "batch size": (made(label="kind"), "a plan 'balanced' needs --batch-size; pass --batch-size 64",
         made(label="kind", batch_size=64)),
     "no samples in a micro-batch": (made(label="kind", batch_size=0), "batch_size is 0, the least is 1; pass batch_size=1",

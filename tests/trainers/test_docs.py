@@ -15,7 +15,10 @@ from . import test_runs
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "trainers.md"
-PAGES = [PAGE, *(DOCS / "how-to" / f"{name}.md" for name in ("lightning", "hugging-face", "trl"))]
+PAGES = [
+    PAGE,
+    *(DOCS / "how-to" / f"{name}.md" for name in ("lightning", "hugging-face", "trl", "sentence-transformers")),
+]
 
 
 @pytest.mark.filterwarnings("ignore")  # of the trainers' own
@@ -40,7 +43,7 @@ def test_every_cell_of_the_table_names_tests_that_exist():
     section = PAGE.read_text().split("## What is shown")[1].split("\n## ")[0]
     rows = [line.split("|")[2:-1] for line in section.splitlines() if line.startswith("|")]
     header, _, *trainers = rows
-    assert len(trainers) == 8
+    assert len(trainers) == 9
     for cells in trainers:
         assert len(cells) == len(header)
         for cell in cells:

@@ -205,3 +205,37 @@ def test_transformers(tmp_path):
     )
     trainer.train()
     assert written(tmp_path, "train/deviation") == (STEPS, pytest.approx(expected()))
+
+
+def test_ignite(tmp_path):
+    from ignite.engine import Engine, Events
+    from ignite.handlers.tensorboard_logger import TensorboardLogger
+
+    from batchwright.adapters.ignite import PlanProgress
+
+    engine = Engine(lambda engine, batch: batch.tolist())
+    loader = recorder.plan().loader(range(99), num_workers=0)
+    PlanProgress(engine, loader, composition=bw.Composition(loader.sampler, every=10))
+    with TensorboardLogger(log_dir=tmp_path) as logger:
+        every = Events.ITERATION_COMPLETED(every=10)
+        logger.attach_output_handler(engine, every, "train", metric_names="all")
+        engine.run(loader, max_epochs=2)
+    steps, values = written(tmp_path, "train/deviation")
+    assert len(loader) > 20
+    assert steps[:2] == STEPS
+    assert values[:2] == pytest.approx(expected())
+
+
+def test_ignite_measures_the_last_batch_of_an_epoch():
+    from ignite.engine import Engine, Events
+
+    from batchwright.adapters.ignite import PlanProgress
+
+    engine = Engine(lambda engine, batch: None)
+    loader = recorder.plan().loader(range(99), num_workers=0)
+    composition = bw.Composition(loader.sampler, every=len(loader))
+    PlanProgress(engine, loader, composition=composition)
+    told = []
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: told.append(dict(engine.state.metrics)))
+    engine.run(loader, max_epochs=2)
+    assert told == [composition.measured(0, len(loader), epoch=epoch) for epoch in range(2)]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import ray
+import ray.train
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+import batchwright as bw
+from batchwright.adapters.ray import prepare
 
 from . import recorder
 from .recorder import Life
@@ -25,7 +32,7 @@ def cluster():
         patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")  # not 60: other tests want the machine too
         patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         patch.setenv("RAY_TRAIN_METRICS_ENABLED", "0")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
         yield
         ray.shutdown()
 
@@ -36,7 +43,7 @@ def train(settings):
     import ray.train.torch
     import torch
 
-    from batchwright.adapters.ray import load_position, prepare, save_position
+    from batchwright.adapters import ray as adapter
 
     from ..loader.datasets import Numbers
 
@@ -48,9 +55,12 @@ def train(settings):
     kept = ray.train.get_checkpoint() or (settings["from"] and ray.train.Checkpoint(settings["from"]))
     record = recorder.Recorder(life, rank, context.get_world_size())
     options = {"num_workers": life.workers, "accumulate": life.accumulate}
-    loader = prepare(recorder.plan().loader(Numbers(len(recorder.LABELS)), **options))
-    assert loader.device == ray.train.torch.get_device()
-    load_position(loader, kept or None)
+    loader = recorder.plan().loader(Numbers(len(recorder.LABELS)), **options)
+    if settings["adapter"]:
+        assert adapter.prepare(loader).device == ray.train.torch.get_device()
+        adapter.load_position(loader, kept or None)
+    elif kept:
+        loader.load_state_dict(json.loads(Path(kept.path, "loader").read_text()))
     network = ray.train.torch.prepare_model(recorder.model())
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
     optimizer.register_step_post_hook(record.stepped)
@@ -67,10 +77,12 @@ def train(settings):
             done += 1
             if done % life.checkpoint_every == 0:
                 with tempfile.TemporaryDirectory() as folder:
-                    if done % 2:
-                        save_position(loader, folder)
+                    if not settings["adapter"]:
+                        Path(folder, "loader").write_text(json.dumps(loader.state_dict()))
+                    elif done % 2:
+                        adapter.save_position(loader, folder)
                     else:  # as with a loader that does not know what reached the loop
-                        save_position(loader.sampler, folder, step=step)
+                        adapter.save_position(loader.sampler, folder, step=step)
                     Path(folder, "done").write_text(str(done))
                     ray.train.report({}, checkpoint=ray.train.Checkpoint(folder))
             record.end_of_step()
@@ -78,14 +90,14 @@ def train(settings):
                 return
 
 
-def live(world, life, *, until=-1, start=None):
+def live(world, life, *, until=-1, start=None, adapter=True):
     """Run a life up to an optimizer step of the run; gives where its last checkpoint is."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     trainer = TorchTrainer(
         train,
-        train_loop_config={"life": asdict(life), "until": until, "from": start},
+        train_loop_config={"life": asdict(life), "until": until, "from": start, "adapter": adapter},
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(num_workers=world, use_gpu=False),
         run_config=RunConfig(
@@ -95,8 +107,10 @@ def live(world, life, *, until=-1, start=None):
     return trainer.fit().checkpoint.path
 
 
-def test_two_workers_killed_in_mid_epoch_are_started_again_and_go_on(cluster, tmp_path):
-    live(2, Life(str(tmp_path), epochs=2, workers=1, dies_after=7))
+@pytest.mark.parametrize("adapter", [True, False])
+def test_two_workers_killed_in_mid_epoch_are_started_again_and_go_on(cluster, adapter, tmp_path):
+    """Without the adapter the checkpoint holds `loader.state_dict()`, and Ray's process group says which rank this is."""
+    live(2, Life(str(tmp_path), epochs=2, workers=1, dies_after=7), adapter=adapter)
     steps = recorder.check(tmp_path)
     assert steps[0] == 7
     assert len(steps) == 2
@@ -109,3 +123,46 @@ def test_goes_on_in_another_world(cluster, tmp_path):
         life = Life(str(tmp_path), number, epochs=3, accumulate=accumulate, workers=workers)
         start = live(world, life, until=until, start=start)
     assert len(recorder.check(tmp_path)) == 3
+
+
+class Kept(ray.train.UserCallback):
+    """Writes what workers report."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def after_report(self, run_context, metrics, checkpoint):
+        with open(self.file, "a") as file:
+            file.write(json.dumps(metrics) + "\n")
+
+
+def reads():
+    loader, told = recorder.plan().loader(range(99), num_workers=0), []
+    composition = bw.Composition(loader.sampler, every=10)
+    for _ in prepare(
+        loader, composition=composition, log=lambda values, step: told.append((step, values["deviation"]))
+    ):
+        pass
+    first = ray.train.get_context().get_world_rank() == 0
+    steps = range(10, len(loader) + 1, 10) if first else []
+    assert told == [(step, composition.measured(step - 10, step, epoch=0)["deviation"]) for step in steps]
+    loader = recorder.plan().loader(range(99), num_workers=0)
+    for _ in prepare(loader, composition=bw.Composition(loader.sampler, every=10)):
+        pass
+
+
+def test_the_composition_is_logged_by_one_worker_or_reported_by_all(cluster, tmp_path):
+    trainer = TorchTrainer(
+        reads,
+        torch_config=TorchConfig(backend="gloo"),
+        scaling_config=ScalingConfig(num_workers=2, use_gpu=False),
+        run_config=RunConfig(name="reads", storage_path=str(tmp_path), callbacks=[Kept(tmp_path / "reports")]),
+    )
+    trainer.fit()
+    plan = recorder.plan()
+    composition = bw.Composition(plan.sampler(rank=0, world_size=2), every=10)
+    lists = plan.epoch_length(2) // 2
+    expected = [{**composition.measured(step - 10, step, epoch=0), "step": step} for step in range(10, lists + 1, 10)]
+    assert expected
+    reported = [json.loads(line) for line in (tmp_path / "reports").read_text().splitlines()]
+    assert reported == [[one, one] for one in expected]

@@ -14,7 +14,7 @@ from .programs import trl
 pytestmark = pytest.mark.filterwarnings("ignore", "error::batchwright.PoorWarning")  # of the trainers' own
 
 
-processes.preload("trl.trainer.sft_trainer", "trl.trainer.dpo_trainer")
+processes.preload("trl.trainer.sft_trainer", "trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer")
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +69,58 @@ def test_dpo_trains_on_the_pairs_of_the_plan_and_evaluates_each_once(world):
     assert len(evaluated) == 11 + (-11 % world)  # with one filler on two processes, which does not count
     for rank in ranks:
         assert rank["eval_loss"] == pytest.approx(math.log(2), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def generating(tmp_path_factory):
+    """What was generated on one process, and on two, which go on where one was stopped."""
+    folder = str(tmp_path_factory.mktemp("generating"))
+    return {world: processes.run(trl.every_generation, world, folder) for world in (1, 2)}
+
+
+def rows_of(plan, first=0, last=None):
+    """The rows of the plan's micro-batches of an epoch, each prompt as often as it is generated from."""
+    batches = [batch.tolist() for batch in plan.epoch(0)][first:last]
+    return [[prompt for prompt in batch for _ in range(trl.GENERATIONS)] for batch in batches]
+
+
+def test_grpo_generates_from_the_prompts_of_the_plan(generating):
+    for world, ranks in generating.items():
+        taken = [
+            batch for step in zip(*(rank["prompts"]["generated"] for rank in ranks), strict=True) for batch in step
+        ]
+        assert taken == rows_of(trl.prompts_plan()), world
+        for rank in ranks:
+            halves = rank["prompts"]["trained"]
+            together = [sorted(first + second) for first, second in zip(halves[::2], halves[1::2], strict=True)]
+            assert together == [sorted(batch) for batch in rank["prompts"]["generated"]]
+
+
+def test_grpo_takes_a_plan_of_prompts_and_generations(generating):
+    (rank,) = generating[1]
+    assert rank["per_class"]["generated"] == [batch.tolist() for batch in trl.prompts_plan("per_class").epoch(0)]
+    assert {len(batch) for batch in rank["per_class"]["generated"]} == {6}
+
+
+def test_grpo_uses_a_generation_as_often_as_it_is_told(generating):
+    (rank,) = generating[1]
+    plan, found = trl.prompts_plan(), rank["reused"]
+    epochs = [rows_of(plan), [[p for p in b.tolist() for _ in range(trl.GENERATIONS)] for b in plan.epoch(1)]]
+    assert found["generated"] == epochs[0] + epochs[1]
+    assert found["steps"] == 2 * 2 * 4
+    assert len(found["trained"]) == 2 * 4 * 4
+
+
+def test_grpo_goes_on_in_another_world(generating):
+    """Stopped after one batch of one process; two processes take the rest."""
+    (first,) = generating[1]
+    assert first["stopped"]["generated"] == rows_of(trl.prompts_plan(), 0, 1)
+    ranks = generating[2]
+    taken = [batch for step in zip(*(rank["resumed"]["generated"] for rank in ranks), strict=True) for batch in step]
+    assert taken[:3] == rows_of(trl.prompts_plan(), 1)
+
+
+def test_grpo_generates_again_where_it_was_stopped_in_the_use_of_a_generation(generating):
+    (rank,) = generating[1]
+    assert rank["stopped in a generation"]["generated"] == rows_of(trl.prompts_plan(), 0, 1)
+    assert rank["resumed in a generation"]["generated"] == rows_of(trl.prompts_plan())

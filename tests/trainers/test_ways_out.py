@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from accelerate import Accelerator
@@ -12,17 +14,21 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from transformers import Trainer as HuggingFaceTrainer
 from transformers import TrainingArguments
 
+from batchwright import shuffled
 from batchwright.adapters.accelerate import prepare
+from batchwright.adapters.lerobot import frames
 from batchwright.adapters.lightning import PlanCallback
 from batchwright.adapters.torchdata import sampler_state
 from batchwright.adapters.transformers import PlanTrainer
 
 from .. import processes
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
+from . import recorder
 from .lightning_runs import Module, Save, fit
 from .places import LENGTH, SAMPLES, ByList, epochs, loader, made, place, plan
-from .programs import mesh
+from .programs import mesh, sentence_transformers, trl
 from .test_ignite import DeterministicEngine, Engine, PlanProgress
+from .test_lerobot import as_lerobot_says
 from .test_lightning_loaders import combined
 from .test_transformers import QUIETLY, Model, Rows
 
@@ -35,7 +41,8 @@ with warnings.catch_warnings():  # Ray's own, when it is imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
-FILES = sorted((SOURCE / "adapters").glob("*.py"))
+APART = SOURCE / "adapters" / "torchtitan.py"  # whose tests are in an environment of their own
+FILES = sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART})
 
 ALL = epochs((0, 0, LENGTH))
 OF_TWO = {"rank": 0, "world_size": 2}
@@ -158,11 +165,130 @@ class Generates(PlanTrainer):
     num_generations = 8
 
 
+def of_arguments(**options):
+    """An epoch of `PlanTrainer`, with these arguments."""
+    with tempfile.TemporaryDirectory() as folder:
+        train = {"num_train_epochs": 1, "save_strategy": "no", **QUIETLY, **options}
+        PlanTrainer(Model(), TrainingArguments(folder, **train), train_dataset=Rows(), plan=plan()).train()
+
+
+def generate(prompts=3, **options):
+    """A step of `GRPOTrainer`, on a plan of so many prompts."""
+    trl.generations(0, 1, form=shuffled(len(trl.PROMPTS), prompts), max_steps=1, **options)
+
+
+def of_two_tasks():
+    said = {"dataset_from_index": [0, 5], "dataset_to_index": [5, 12], "tasks": [["a"], ["a", "b"]]}
+    return SimpleNamespace(meta=SimpleNamespace(episodes=said), episodes=None)
+
+
+def of_sentences(count=99, plan=recorder.plan, **options):
+    """A step of Sentence Transformers, with a plan of 99 rows as its arguments."""
+    network = sentence_transformers.model()
+    with tempfile.TemporaryDirectory() as folder:
+        told = sentence_transformers.samplers(plan(), **options)
+        given = sentence_transformers.arguments(1, folder, max_steps=1, **told)
+        kind = sentence_transformers.SentenceTransformerTrainer
+        kind(
+            network, given, train_dataset=sentence_transformers.rows(count),
+            loss=sentence_transformers.Loss(network, list),
+        ).train()  # fmt: skip
+
+
+def asked(again=False):
+    """What arguments that were read from a file say to the trainer's question."""
+    told = pickle.loads(pickle.dumps(sentence_transformers.samplers(recorder.plan())))
+    if again:
+        told = sentence_transformers.samplers(recorder.plan())
+    return told["batch_sampler"](range(99), batch_size=4)
+
+
+EPISODES = ([0, 5], [5, 12])
+
 TABLE = {
-    "transformers: a trainer that generates": (
+    "lerobot: a data set without episodes": (
+        lambda: frames([0] * 9),
+        "which has no meta.episodes; pass a LeRobotDataset, or the pair (starts, ends) of the episodes.",
+        lambda: [frames(as_lerobot_says()), frames(EPISODES)],
+    ),
+    "lerobot: episodes that overlap": (
+        lambda: frames(([0, 4], [5, 12])),
+        "2 episodes begin and 2 end, of which some overlap or end before they begin; pass where each begins",
+        lambda: frames(EPISODES),
+    ),
+    "lerobot: an episode that is none": (
+        lambda: frames(EPISODES, episodes=[2]),
+        "episode 2 is asked for, the data set has 2; pass numbers from 0 to 1.",
+        lambda: frames(EPISODES, episodes=[0, 1]),
+    ),
+    "lerobot: no frame left": (
+        lambda: frames(EPISODES, drop_last=9),
+        "no frame is left to draw from 2 episodes, of which the longest has 7 frames; drop fewer frames, or read smaller",
+        lambda: frames(EPISODES, drop_last=5),
+    ),
+    "lerobot: episodes without tasks": (
+        lambda: frames(EPISODES, by="task"),
+        "there are 2 episodes and 0 tasks; pass tasks=, one of each episode.",
+        lambda: frames(EPISODES, by="task", tasks=["a", "b"]),
+    ),
+    "lerobot: an episode of two tasks": (
+        lambda: frames(of_two_tasks(), by="task"),
+        "episode 1 has 2 tasks, and its frames are to be of one group; pass tasks=, one of each episode.",
+        lambda: frames(of_two_tasks(), by="task", tasks=["a", "b"]),
+    ),
+    "sentence transformers: another data set": (
+        lambda: of_sentences(98),
+        "the data set has 98 rows, the plan was made for 99; make the plan from the data set that is trained on, and name",
+        of_sentences,
+    ),
+    "sentence transformers: an evaluation that cannot be told from the training": (
+        lambda: of_sentences(evaluation=sentence_transformers.rows(99)),
+        "the data set to evaluate has 99 rows, as many as the plan was made for; use PlanTrainer",
+        lambda: of_sentences(evaluation=[sentence_transformers.rows(9), sentence_transformers.rows(98)]),
+    ),
+    "sentence transformers: a loader as the plan": (
+        lambda: of_sentences(plan=made),
+        "plan is of type Loader; pass the plan itself",
+        of_sentences,
+    ),
+    "sentence transformers: arguments of a checkpoint": (
+        asked,
+        "these arguments were read from a checkpoint, which holds no plan; call samplers(plan) again.",
+        lambda: asked(again=True),
+    ),
+    "transformers: a trainer that generates in another way": (
         lambda: hugging_face(Generates, plan=plan()),
-        "Generates generates from each prompt several times and reuses the batch in several steps; let it draw",
+        "Generates generates from each prompt several times, in a way unknown to PlanTrainer; let it draw",
         lambda: hugging_face(HuggingFaceTrainer),
+    ),
+    "transformers: parts of generations": (
+        lambda: generate(gradient_accumulation_steps=3, steps_per_generation=2),
+        "an optimizer step has 3 micro-batches, 2 come of one generation: a step would have parts of generations; "
+        "pass gradient_accumulation_steps=2.",
+        lambda: generate(gradient_accumulation_steps=2, steps_per_generation=2),
+    ),
+    "transformers: a plan of other generations": (
+        lambda: generate(6),
+        "a process generates from 3 prompts at once, 2 times from each; the plan has micro-batches of 6; make the plan of "
+        "the prompts with batch_size=3.",
+        generate,
+    ),
+    "transformers: a setting that the plan decides": (
+        lambda: of_arguments(dataloader_drop_last=True),
+        "TrainingArguments have dataloader_drop_last=True, which leaves out samples at the end of an epoch; the plan "
+        "decides that; leave dataloader_drop_last out.",
+        of_arguments,
+    ),
+    "transformers: another seed than the plan's": (
+        lambda: of_arguments(data_seed=6),
+        "TrainingArguments have data_seed=6, the plan's seed is 5; pass seed=6 to the plan, and leave data_seed out.",
+        of_arguments,
+    ),
+    "transformers: another size than the plan's": (
+        lambda: of_arguments(per_device_train_batch_size=3),
+        "TrainingArguments have per_device_train_batch_size=3, the plan's micro-batches have 4 samples; leave "
+        "per_device_train_batch_size out, or pass 4.",
+        lambda: of_arguments(per_device_train_batch_size=4),
     ),
     "transformers: a loader as the plan": (
         lambda: hugging_face(PlanTrainer, plan=made()),
@@ -250,5 +376,6 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
 
 def test_every_refusal_in_these_files_is_among_these():
     of_parts = [at for found in processes.run(mesh.every_trainer, 2)[0].values() for at in found["refused"]]
-    assert len(of_parts) == 2
+    of_parts += processes.run(trl.half_a_generation, 2)[0]
+    assert len(of_parts) == 3
     check_that_all_are_reached(FILES, 11, [CASES], of_parts)

@@ -1,4 +1,5 @@
 """One module for each trainer, which imports that trainer; none of them is loaded with batchwright itself.
 
-`torchdata`, `accelerate`, `transformers`, `lightning`, `ignite`, `ray`. A plain loop needs none of them.
+`torchdata`, `accelerate`, `transformers`, `sentence_transformers`, `lightning`, `ignite`,
+`ray`, `torchtitan`, `lerobot`. A plain loop needs none of them.
 """

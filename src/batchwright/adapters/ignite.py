@@ -14,6 +14,7 @@ from ignite.engine import DeterministicEngine, Engine, Events
 from ignite.engine.deterministic import ReproducibleBatchSampler
 from torch.utils.data import DataLoader
 
+from ..composition import Composition
 from ..errors import Infeasible
 from ..loader import Loader
 from ..ranks import check_ranks, sampler_of
@@ -33,14 +34,19 @@ class PlanProgress:
     Args:
         engine: the trainer; handlers are attached to it.
         loader: of the plan, that the engine runs on; or the batch sampler of another loader.
+        composition: what to tell `engine.state.metrics` of the batches, from where Ignite's loggers take it
+            (`attach_output_handler(..., metric_names="all")`); nothing if left out.
 
     Raises:
         Infeasible: when the engine starts, if the ranks do not share one plan (see `batchwright.check_ranks`) or it runs on
             another loader.
     """
 
-    def __init__(self, engine: Engine, loader: Loader | BatchSampler) -> None:
+    def __init__(
+        self, engine: Engine, loader: Loader | BatchSampler, *, composition: Composition | None = None
+    ) -> None:
         self.engine = engine
+        self.composition = composition
         self.loader = loader
         self.sampler: BatchSampler = loader.sampler
         self._place = _next_start(loader)  # in the plan, where counting begins
@@ -118,6 +124,10 @@ class PlanProgress:
 
     def _count(self, engine: Engine) -> None:
         self._done = engine.state.iteration
+        if self.composition is not None:
+            epoch, step = self._next_place()
+            epoch, step = (epoch, step) if step else (epoch - 1, len(self.sampler))  # the batch that was trained on
+            self.composition.after(step, lambda values, _: engine.state.metrics.update(values), epoch=epoch)
 
     def _seek(self) -> None:
         epoch, step = self._next_place()

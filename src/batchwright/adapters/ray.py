@@ -6,11 +6,13 @@ Ray's own `prepare_data_loader` puts a `DistributedSampler` in the place of a sa
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import ray.train
 import ray.train.torch
 
+from ..composition import Composition, Log
 from ..errors import Infeasible
 from ..loader import Loader
 from ..ranks import check_ranks
@@ -21,11 +23,15 @@ __all__ = ["load_position", "prepare", "save_position"]
 _FILE = "batchwright.json"
 
 
-def prepare(loader: Loader) -> Loader:
+def prepare(loader: Loader, *, composition: Composition | None = None, log: Log | None = None) -> Loader:
     """The loader, with its batches on the worker's device.
 
     Args:
         loader: of the plan, made inside a `TorchTrainer`'s training function.
+        composition: what to tell `log` of the batches; nothing if left out.
+        log: called by worker 0 with numbers by name and the step, such as those of `adapters.loggers`. If left out, every
+            worker calls `ray.train.report` with the numbers and `step`, which callbacks of the run get
+            (`ray.train.UserCallback.after_report`).
 
     Raises:
         Infeasible: the workers do not share one plan (see `batchwright.check_ranks`), or the loader's rank is not Ray's.
@@ -40,7 +46,23 @@ def prepare(loader: Loader) -> Loader:
         )
     if loader.device is None:
         loader.device = ray.train.torch.get_device()
+    if composition is not None:
+        _watch(loader, composition, log or _report, here[0] == 0 or log is None)
     return loader
+
+
+def _watch(loader: Loader, composition: Composition, log: Log, called: bool) -> None:
+    """Tell a log of each batch of a loader that reaches the loop."""
+
+    def watch(epoch: int, step: int, begins: bool) -> None:
+        if called:
+            composition.after(step, log, epoch=epoch)
+
+    loader.watch = watch
+
+
+def _report(values: Mapping[str, float], step: int, /) -> None:
+    ray.train.report({**values, "step": step})
 
 
 def save_position(

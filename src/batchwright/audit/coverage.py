@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..orders import Independent, Order, SharedOrder, is_shared
+from ..orders import Independent, Order, ShardDealt, ShardShuffle, ShardWeights, SharedOrder, is_shared
 from .drawn import Shared
 from .guarantee import Guarantee
 
@@ -64,7 +64,8 @@ class Coverage(Guarantee[Shared]):
 
 def _nested(order: Order, drawn: np.ndarray) -> Iterator[tuple[object, float]]:
     """`_uneven` for a source with its own order that drew these samples, and for the sources in it."""
-    if not is_shared(order) or isinstance(order, Independent):
+    # Of a source that reads few shards at a time, samples come equally often while their shards are open.
+    if not is_shared(order) or isinstance(order, Independent | ShardDealt | ShardShuffle | ShardWeights):
         return
     by_group = np.bincount(order.groups.group_of(drawn), minlength=order.groups.group_count)
     yield _uneven(order, np.bincount(drawn, minlength=order.groups.sample_count), by_group)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Infeasible, check_integer
-from ..orders import Hierarchical, InTurn, Mixed
+from ..orders import Hierarchical, InTurn, Mixed, ShardDealt, ShardShuffle, ShardWeights
 from . import levels
 from .coverage import Coverage
 from .drawn import Sequence, Shared, Size, drawn, shared
 from .guarantee import Guarantee, measured
 from .report import Audit
+from .shards import of_shards
 from .shares import WHOLE, WINDOW_BOUND, WINDOW_BOUND_ACROSS, Consecutive, Distinct, Drift, Quota, Rare
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     - G6 across: the same for micro-batches of two consecutive rounds.
 
     Plans that go through their order as it is (`sequential`, `ordered`) have G1 size, and as G4 order the number of samples
-    of a micro-batch that are not those of its places. Independent draws (`draw="random"`) have only G1. Hierarchical plans
-    have other guarantees; see `audit.levels`.
+    of a micro-batch that are not those of its places. Plans with `local=` have G1, and as G8 open the shards
+    above `open` that a rank reads at a time. A shuffle of shards has G5 too, and as G4 coverage the samples of a pass that
+    come twice or not at all. Groups in shards have G2, G4 and G5 as measured with the samples in the open shards; see
+    `audit.shards`. Independent draws (`draw="random"`) have only G1. Hierarchical plans have other guarantees; see
+    `audit.levels`.
 
     Args:
         plan: a plan with a fixed batch size.
@@ -67,6 +71,9 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     if isinstance(plan.order, InTurn):
         guarantees_in_turn = [Size(plan.batch_size), Sequence(plan.order)]
         return measured(first, batches, guarantees_in_turn, drawn(plan, first, batches))
+    if isinstance(plan.order, ShardShuffle | ShardDealt | ShardWeights):
+        local = [Size(plan.batch_size), *of_shards(plan.order)]
+        return measured(first, batches, local, drawn(plan, first, batches))
     if plan.order.dealt is None:
         return measured(first, batches, [Size(plan.batch_size)], drawn(plan, first, batches))
     names, rare = plan.groups.names, _rare(plan)

@@ -14,6 +14,7 @@ from rich.text import Text
 from batchwright import __version__
 
 from ..errors import Infeasible
+from ..exported import Table
 from ..files import Column
 from ..index_files import has_small_index
 from ..kernels.__main__ import compile_all
@@ -27,6 +28,7 @@ from .shared import (
     Files,
     Label,
     Length,
+    Out,
     Recipe,
     Seed,
     WorldSize,
@@ -37,6 +39,7 @@ from .shared import (
     recipes,
     run_with,
 )
+from .written import check_table, table_of_description, write_table
 
 __all__ = ["app", "plan_command"]
 
@@ -68,6 +71,7 @@ def batchwright(
     "inspect",
     "batchwright inspect train.csv --label class",
     "batchwright inspect 'data/*.parquet' --label language --length tokens --by source",
+    "batchwright inspect train.csv --label class --out counts.csv",
 )
 def inspect(
     files: Files,
@@ -76,11 +80,19 @@ def inspect(
     by: Annotated[
         list[str] | None, typer.Option(help="another column to count by; may be repeated", autocompletion=named_columns)
     ] = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count labels, show how imbalanced they are, and how lengths are distributed."""
+    """Count labels, show how imbalanced they are, and how lengths are distributed.
+
+    --out writes one number a row: its column, what it is, of which label or quantile, and the number.
+    """
+    check_table(out)
     with printing.waiting("reading"):
         told = making.described(files, label, length, by or [])
+    if out is not None:
+        write_table(table_of_description(told), out)
+        told["out"] = str(out)
     print_told(told, as_json, lambda: printing.description(told))
 
 
@@ -89,6 +101,7 @@ def inspect(
     "compare",
     "batchwright compare train.csv --label class --batch-size 64",
     "batchwright compare corpus.parquet --label source --length tokens --batch-size 32 --json",
+    "batchwright compare train.csv --label class --out comparison.md",
 )
 def compare(
     files: Files,
@@ -97,15 +110,21 @@ def compare(
     batch_size: Annotated[int, typer.Option(help="samples in a micro-batch")] = 64,
     batches: Annotated[int, typer.Option(min=1, help="micro-batches that are measured, at most an epoch")] = 1000,
     seed: Seed = 0,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """The same data under a shuffle, weights, balance, budgets and packing, side by side."""
+    check_table(out)
     with printing.waiting("reading"):
         ways = making.ways(files, label, length, batch_size, seed)
     told = making.compared(
         ways, batches, lambda numbers: printing.progress(numbers, "comparing", batches * len(ways.plans))
     )
-    print_told({"plans": told}, as_json, lambda: printing.comparison(told))
+    written = {}
+    if out is not None:
+        write_table(Table({name: [line[name] for line in told] for name in told[0]}), out)
+        written = {"out": str(out)}
+    print_told({"plans": told, **written}, as_json, lambda: printing.comparison(told, **written))
 
 
 @command(

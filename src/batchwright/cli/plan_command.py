@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import Infeasible, shown
 from ..recipes import read_recipe
 from . import making, planning, printing
 from .shared import (
@@ -20,6 +19,7 @@ from .shared import (
     Length,
     WorldSize,
     app,
+    check_folder,
     command,
     named_columns,
     print_told,
@@ -46,15 +46,6 @@ def _number(help: str) -> Any:
 
 def _written(help: str) -> Any:
     return typer.Option(help=help, dir_okay=False, rich_help_panel=_OUT)
-
-
-def _check_folder(option: str, path: Path | None) -> None:
-    """Refuse a path in a folder that does not exist, before the plan is made."""
-    if path is not None and not path.parent.is_dir():
-        raise Infeasible(
-            f"there is no folder {shown(str(path.parent))} to write {option} {path.name} in",
-            "make it, or pass another path",
-        )
 
 
 @command(
@@ -135,7 +126,7 @@ def plan(
     With --label, plans by lengths cut samples that come in balance. For mixtures and tasks, pass a recipe.
     """
     for option, path in (("--save", save), ("--out", out), ("--html", html)):
-        _check_folder(option, path)
+        check_folder(option, path)
     if index and save is None:
         raise typer.BadParameter("--index is written beside the recipe; pass --save recipe.json too")
     options = {

@@ -80,6 +80,8 @@ def description(told: dict[str, Any]) -> Group:
             table.add_column(at, justify="right")
         table.add_row("length", *(f"{value:,.0f}" for value in lengths["quantiles"].values()))
         parts.append(table)
+    if "out" in told:
+        parts.append(f"\nwrote {told['out']}")
     return Group(*parts)
 
 
@@ -108,21 +110,21 @@ def plan(told: dict[str, Any], summary: Any) -> Group:
     return Group(Text(str(summary)), "", steps, "", table, *written)
 
 
-def comparison(told: list[dict[str, Any]]) -> Table:
-    """One line a plan."""
+def comparison(told: list[dict[str, Any]], out: str | None = None) -> Group:
+    """One line a plan, and what was written."""
     table = Table(box=None)
     table.add_column("plan", no_wrap=True)
     headings = {
         "samples_a_batch": ("samples a batch", ",.1f"), "missing_rarest": ("without the rarest", ".1%"),
         "covered": ("samples seen", ".1%"), "repeats_in_a_batch": ("repeats in a batch", ".1%"),
-        "padding": ("padding", ".1%"), "largest_work_over_mean": ("largest work / mean", ".2f"),
+        "padding": ("padding", ".1%"), "largest_work_over_mean": ("most work / mean", ".2f"),
     }  # fmt: skip
     shown = [key for key in headings if key in told[0]]
     for key in shown:
         table.add_column(headings[key][0], justify="right")
     for line in told:
         table.add_row(line["plan"], *(format(line[key], headings[key][1]) for key in shown))
-    return table
+    return Group(table, *([] if out is None else [f"wrote {out}"]))
 
 
 def occurrences(told: dict[str, Any]) -> Group:

@@ -12,15 +12,15 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from ..errors import Infeasible, PoorWarning, said
+from ..errors import Infeasible, PoorWarning, said, shown
 from ..files import Column
 from ..recipes import Run, run_of
 from . import printing
 from .planning import CHOICES, KINDS
 
 __all__ = [
-    "BROKEN", "Accumulate", "AsJson", "Files", "Label", "Length", "Recipe", "Seed", "WorldSize", "app", "command",
-    "named_columns", "print_told", "recipes", "run_with", "words",
+    "BROKEN", "Accumulate", "AsJson", "Files", "Label", "Length", "Out", "Recipe", "Seed", "WorldSize", "app",
+    "check_folder", "command", "named_columns", "print_told", "recipes", "run_with", "words",
 ]  # fmt: skip
 
 INFEASIBLE, BROKEN = 1, 3  # exit codes; 2 is what typer gives for a wrong command line
@@ -65,6 +65,9 @@ Recipe = Annotated[Path, typer.Argument(help="a recipe, JSON or TOML, from plan 
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
 Label = Annotated[str | None, typer.Option(help="the column of labels", autocompletion=named_columns)]
 Length = Annotated[str | None, typer.Option(help="the column of lengths", autocompletion=named_columns)]
+Out = Annotated[
+    Path | None, typer.Option(dir_okay=False, help="write the numbers as a table: .csv, .parquet or .md (Markdown)")
+]
 Seed = Annotated[int, typer.Option(help="the seed of the plan")]
 WorldSize = Annotated[int | None, typer.Option(min=1, help="ranks of the run; those in the recipe, or 1, if left out")]
 Accumulate = Annotated[
@@ -118,3 +121,12 @@ def run_with(recipe: Mapping[str, Any], world_size: int | None, accumulate: int 
     """The run that a recipe names, with what the command line says instead."""
     named = run_of(recipe)
     return Run(world_size or named.world_size, accumulate or named.accumulate)
+
+
+def check_folder(option: str, path: Path | None) -> None:
+    """Refuse a path in a folder that does not exist, before anything is read."""
+    if path is not None and not path.parent.is_dir():
+        raise Infeasible(
+            f"there is no folder {shown(str(path.parent))} to write {option} {path.name} in",
+            "make it, or pass another path",
+        )

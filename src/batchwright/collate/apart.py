@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +97,7 @@ class _Trial:
         rules = self.packs.rules
         # Twice what the samples need, so that the effect of padding is tried too.
         capacity = None if rules.fill == "nothing" else rules.aligned(2 * sum(map(rules.aligned, _LENGTHS)))
-        batch = self.packs.described(also, PackRules(capacity, 1, rules.align, rules.fill, rules.seams, rules.shape))
+        batch = self.packs.described(also, replace(rules, capacity=capacity, packs=1, multiple=None))
         together = _outputs(self.model, batch(self.samples), self.tokens)
         # Relative to how much outputs vary; 1 if they are all equal.
         spread = torch.cat(self.alone).double().std().item() or 1.0

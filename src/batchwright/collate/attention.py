@@ -5,6 +5,7 @@ Sets of keywords, to be passed as `also=` or computed from a `Layout` by `keywor
 - `FLASH_ATTENTION`: flash-attention's `flash_attn_varlen_func` and `flash_attn_varlen_kvpacked_func`;
 - `FLASH_ATTENTION_QKV`: its `flash_attn_varlen_qkvpacked_func`;
 - `TORCH_VARLEN`: `torch.nn.attention.varlen.varlen_attn`;
+- `MEGATRON`: `megatron.core.packed_seq_params.PackedSeqParams`, and Transformer Engine's `DotProductAttention`;
 - `HUGGING_FACE`: the padding-free inputs of Hugging Face models. With the attention implementations "sdpa" and "eager",
   samples are separate only if the model is called with `use_cache=False`; by default, they attend to each other.
   `check` tests a model.
@@ -30,7 +31,7 @@ from .masks import block_mask, mask
 if TYPE_CHECKING:
     from .pack_collate import PackCollate
 
-__all__ = ["FLASH_ATTENTION", "FLASH_ATTENTION_QKV", "HUGGING_FACE", "TORCH_VARLEN"]
+__all__ = ["FLASH_ATTENTION", "FLASH_ATTENTION_QKV", "HUGGING_FACE", "MEGATRON", "TORCH_VARLEN"]
 __all__ += ["block_mask", "check", "jagged", "keywords", "mask", "values"]
 
 FLASH_ATTENTION = MappingProxyType(
@@ -48,6 +49,17 @@ TORCH_VARLEN = MappingProxyType(
         "cu_seq_k": "cu_seqlens",
         "max_q": "max_length",
         "max_k": "max_length",
+    }
+)
+MEGATRON = MappingProxyType(
+    {
+        "qkv_format": "thd",
+        "cu_seqlens_q": "real_cu_seqlens",
+        "cu_seqlens_kv": "real_cu_seqlens",
+        "cu_seqlens_q_padded": "cu_seqlens",
+        "cu_seqlens_kv_padded": "cu_seqlens",
+        "max_seqlen_q": "max_length",
+        "max_seqlen_kv": "max_length",
     }
 )
 HUGGING_FACE = MappingProxyType(
@@ -98,7 +110,8 @@ def keywords(layout: Layout, names: Mapping[str, str] = FLASH_ATTENTION) -> dict
         >>> keywords(Layout([2, 3]), FLASH_ATTENTION_QKV)
         {'cu_seqlens': tensor([0, 2, 5], dtype=torch.int32), 'max_seqlen': 3}
     """
-    return {key: getattr(layout, what) for key, what in names.items()}
+    known = {"thd": "thd", "real_cu_seqlens": layout.cu_seqlens}  # a layout has no padding
+    return {key: known[what] if what in known else getattr(layout, what) for key, what in names.items()}
 
 
 def jagged(layout: Layout, *projections: Tensor) -> tuple[Tensor, ...]:

@@ -84,6 +84,7 @@ class Collate(Declared):
         packs: int | PlanOfPacks = 1,
         align: int = 1,
         fill: PackFill = "nothing",
+        multiple: int | None = None,
         seams: Sequence[str] = (),
         shape: Shape = "row",
         along: Sequence[str] | None = None,
@@ -105,14 +106,17 @@ class Collate(Declared):
             align: each sample is padded to a multiple of this.
             fill: what the rest of a pack is filled with: `"nothing"`, `"dummy"` (padding, as a segment of its own),
                 `"extend"` (padding, as part of the segment of the last sample).
+            multiple: packs are filled up to a multiple of this and not to their capacity, as FP8 and context parallelism
+                need it.
             seams: fields in which the first element of each sample is replaced by the field's pad value. A label that
                 is predicted from the element before it must not be predicted from another sample.
             shape: the shape that the model gets: `"row"` (1 x all), `"packs"` (packs x capacity) or `"flat"`.
             along: the fields that are packed; by default all that are declared `bw.ragged()` along dim 0.
-            also: further keys of the batch: `"positions"`, `"segments"`, `"cu_seqlens"`, `"offsets"`, `"lengths"`,
-                `"max_length"`, `"mask"` (True at real elements), `"causal_mask"`, `"full_mask"` (dense, of attention),
-                `"causal_blocks"`, `"full_blocks"` (for flex attention). `bw.attention` has ready sets; with the one for
-                Hugging Face, models need `use_cache=False`.
+            also: further keys of the batch: `"positions"`, `"segments"`, `"seq_idx"` (the same, int32), `"cu_seqlens"`,
+                `"real_cu_seqlens"` (without padding), `"offsets"`, `"lengths"`, `"max_length"`, `"mask"` (True at real
+                elements), `"thd"` (this word), `"causal_mask"`, `"full_mask"` (dense, of attention), `"causal_blocks"`,
+                `"full_blocks"` (for flex attention). `bw.attention` has ready sets; with the one for Hugging Face, models
+                need `use_cache=False`.
 
         Example:
             >>> import torch, batchwright as bw
@@ -135,5 +139,6 @@ class Collate(Declared):
             fill=fill,
             seams=tuple(seams),
             shape=shape,
+            multiple=multiple,
         )
         return PackCollate(self, rules, bounds=bounds, along=along, also=also)

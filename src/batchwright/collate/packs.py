@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,10 +25,16 @@ __all__ = ["OFFERS", "PackFill", "PackRules", "Packed", "Plot", "Shape", "laid_o
 PackFill = Literal["nothing", "dummy", "extend"]
 Shape = Literal["flat", "row", "packs"]
 
-_DESCRIPTIONS = ("positions", "segments", "cu_seqlens", "offsets", "lengths", "max_length", "mask")
+_OF_LENGTHS = ("cu_seqlens", "real_cu_seqlens", "offsets", "lengths", "max_length")
+_DESCRIPTIONS = ("positions", "segments", "seq_idx", *_OF_LENGTHS, "mask", "thd")
 _MASKS = ("causal_mask", "full_mask", "causal_blocks", "full_blocks")
 OFFERS = _DESCRIPTIONS + _MASKS
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def rounded_up(length: int, multiple: int) -> int:
+    """The least multiple that is not below a length."""
+    return -(-length // multiple) * multiple
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class PackRules:
     fill: PackFill = "nothing"
     seams: tuple[str, ...] = ()
     shape: Shape = "row"
+    multiple: int | None = None
 
     def __post_init__(self) -> None:
         one_of(self.fill, "fill", get_args(PackFill))
@@ -49,14 +57,28 @@ class PackRules:
                 check_integer(getattr(self, called), called, least=1)
         if self.packs > 1 and self.capacity is None:
             raise Infeasible(f"packs={self.packs} are filled up to a capacity, and none is given", "pass capacity=...")
-        if self.fill != "nothing" and self.capacity is None:
+        if self.multiple is not None:
+            check_integer(self.multiple, "multiple", least=1)
+            if self.fill == "nothing":
+                raise Infeasible(
+                    f"packs are filled up to a multiple of {self.multiple}, and fill is 'nothing'",
+                    "pass fill='dummy' or fill='extend'",
+                )
+        if self.fill != "nothing" and self.capacity is None and self.multiple is None:
             raise Infeasible(
-                f"fill={shown(self.fill)} fills packs up to a capacity, and none is given", "pass capacity=..."
+                f"fill={shown(self.fill)} fills packs up to a capacity, and none is given",
+                "pass capacity=..., or multiple=...",
             )
         if self.capacity is not None and self.capacity % self.align:
             raise Infeasible(
                 f"capacity {self.capacity} is no multiple of align {self.align}",
                 f"pass a multiple of align as capacity, such as capacity={self.aligned(self.capacity)}",
+            )
+        if self.capacity is not None and self.capacity % (self.multiple or 1):
+            assert self.multiple is not None
+            raise Infeasible(
+                f"capacity {self.capacity} is no multiple of multiple {self.multiple}, so a full pack is none either",
+                f"pass such a capacity, as capacity={rounded_up(self.capacity, math.lcm(self.multiple, self.align))}",
             )
 
     @property
@@ -66,7 +88,13 @@ class PackRules:
 
     def aligned(self, length: int) -> int:
         """The elements that a sample of this length takes in a pack."""
-        return -(-length // self.align) * self.align
+        return rounded_up(length, self.align)
+
+    def room(self, held: int) -> int:
+        """The elements of padding after the last sample of a pack; below 0 if it is too full."""
+        if self.capacity is not None and (self.multiple is None or held > self.capacity):
+            return self.capacity - held
+        return rounded_up(held, self.multiple or 1) - held
 
     def cut(self, lengths: Sequence[int]) -> list[int]:
         """How many samples each pack gets, if each takes the next samples that fit."""
@@ -121,7 +149,7 @@ class Plot:
             start += size
             homes += range(len(segments), len(segments) + size)
             held = sum(own)
-            left = 0 if rules.capacity is None else rules.capacity - held
+            left = rules.room(held)
             if left < 0:
                 raise Infeasible(
                     f"pack {number} of {size} samples holds {held} elements, its capacity is {rules.capacity}",
@@ -241,8 +269,12 @@ class Packed(Value):
             raise Infeasible(f"a packed field has no {shown(what)}", f"ask for one of {', '.join(OFFERS)}")
         if what == "mask":
             return self._shaped(self._real())
-        if what == "segments":
-            return self._segments()
+        if what == "thd":  # tokens x heads x width, the name that Transformer Engine has for packed sequences
+            return what
+        if what == "real_cu_seqlens":
+            return Layout(self._real_lengths(), self.tensor.device).cu_seqlens
+        if what in ("segments", "seq_idx"):
+            return self._segments() if what == "segments" else self._segments().to(torch.int32)
         described = getattr(self.layout, what)
         return self._shaped(described) if what == "positions" else described
 
@@ -251,12 +283,16 @@ class Packed(Value):
         # In each pack, segments are counted from 0.
         return numbers - numbers[:, :1] if self.shape == "packs" else numbers
 
-    def _real(self) -> Tensor:
-        """bool: True at elements of samples, False at padding."""
+    def _real_lengths(self) -> list[int]:
+        """Of each segment without its padding; 0 of a dummy."""
         own = [0] * len(self.plot.segments)
         for home, length in zip(self.plot.homes, self.plot.own.counts, strict=True):
             own[home] = length
-        lengths = torch.tensor(own, device=self.tensor.device)
+        return own
+
+    def _real(self) -> Tensor:
+        """bool: True at elements of samples, False at padding."""
+        lengths = torch.tensor(self._real_lengths(), device=self.tensor.device)
         return self.layout.positions < lengths[self.layout.segments]
 
     @property

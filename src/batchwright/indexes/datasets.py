@@ -21,6 +21,10 @@ _ROWS = 1 << 16  # of a part: so many samples are read again after an interrupti
 _AT_ONCE = 256  # samples that a worker sends together
 
 
+class _Columns(list[Any]):
+    """What was read of the samples of a batch, one tuple a column."""
+
+
 class DatasetSource:
     """A dataset, and what is read of each of its samples.
 
@@ -85,17 +89,18 @@ def read_dataset(
     parts: list[Part] = []
     while len(parts) < len(units) and (part := Part.read(partial / f"{len(parts):06d}")) is not None:
         parts.append(part)
-    rows = _rows(source, sum(len(unit) for unit in units[: len(parts)]), num_workers)
+    batches = _batches(source, sum(len(unit) for unit in units[: len(parts)]), num_workers)
     file = source.source().files[0]
     for number in range(len(parts), len(units)):
         with Writer(partial / f"{number:06d}", wanted) as writer:
-            _add(writer, file, list(source.functions), islice(rows, len(units[number])), units[number].start)
+            unit = units[number]
+            _add(writer, file, list(source.functions), islice(batches, -(-len(unit) // _AT_ONCE)), unit.start)
             parts.append(writer.finished([file]))
         report(number + 1, len(units), units[number].stop)
     return parts
 
 
-def _rows(source: DatasetSource, first: int, num_workers: int) -> Iterator[list[Any] | str]:
+def _batches(source: DatasetSource, first: int, num_workers: int) -> Iterator[_Columns | list[list[Any] | str]]:
     import torch
     from torch.utils.data import DataLoader
 
@@ -104,32 +109,44 @@ def _rows(source: DatasetSource, first: int, num_workers: int) -> Iterator[list[
         batch_size=_AT_ONCE,
         sampler=range(first, len(source)),
         num_workers=num_workers,
-        collate_fn=list,
+        collate_fn=_collated,
         generator=torch.Generator(),  # else the seeds of workers are drawn from the global one
     )
-    for batch in loader:
-        yield from batch
+    return iter(loader)
 
 
-def _add(writer: Writer, file: DataFile, names: Sequence[str], rows: Iterator[Any], first: int) -> None:
+def _collated(rows: list[list[Any] | str]) -> _Columns | list[list[Any] | str]:
+    """The rows of a batch as columns, which cost a tenth of the time later; as they are if one raised."""
+    if any(isinstance(row, str) for row in rows):
+        return rows
+    return _Columns(zip(*rows, strict=True))
+
+
+def _add(writer: Writer, file: DataFile, names: Sequence[str], batches: Iterator[Any], first: int) -> None:
     """Write rows; those that raised are kept as errors."""
-    held: list[list[Any]] = []
-    for row in rows:
-        if isinstance(row, str):
-            _flush(writer, file, names, held, first)
-            writer.add_error(file, row)
-        else:
-            held.append(row)
+    held: list[list[Any]] = [[] for _ in names]
+    for batch in batches:
+        if isinstance(batch, _Columns):
+            for column, values in zip(held, batch, strict=True):
+                column.extend(values)
+            continue
+        for row in batch:
+            if isinstance(row, str):
+                _flush(writer, file, names, held, first)
+                writer.add_error(file, row)
+                continue
+            for column, value in zip(held, row, strict=True):
+                column.append(value)
     _flush(writer, file, names, held, first)
 
 
 def _flush(writer: Writer, file: DataFile, names: Sequence[str], held: list[list[Any]], first: int) -> None:
     import pyarrow
 
-    if not held:
+    if not held[0]:
         return
     batch = {}
-    for name, values in zip(names, zip(*held, strict=True), strict=True):
+    for name, values in zip(names, held, strict=True):
         try:
             batch[name] = pyarrow.array(values)
         except (pyarrow.ArrowException, OverflowError):  # mixed types, objects, an integer of more than 64 bits
@@ -139,4 +156,5 @@ def _flush(writer: Writer, file: DataFile, names: Sequence[str], held: list[list
                 f"pass a function that returns one number or one text for each sample as {name}",
             ) from None
     writer.add(DataFile(file.number, file.name, f"the dataset {file.name}", file.stamp, 0), "typed", batch, first)
-    held.clear()
+    for values in held:
+        values.clear()

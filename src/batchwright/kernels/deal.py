@@ -13,13 +13,14 @@ earlier micro-batches. So a micro-batch needs a group's passes at one place only
 There may be hundreds of millions of light groups (every sample its own group), so no loop runs over them; the group of a
 light ticket is looked up. There are at most as many heavy groups as a round has tickets.
 
-Numba passes plain tuples to a kernel faster than named ones. So `deal` gets plain tuples and turns them into `Shares`,
-`Rounds` and `Samples` itself.
+Numba passes plain tuples to a kernel faster than named ones, and counts references to every array of a tuple whenever it is
+taken apart. So `deal` gets plain tuples, takes them apart once, and passes the functions of each micro-batch single arrays:
+with tuples, small micro-batches took up to twice as long (measured).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -49,15 +50,28 @@ from .deal_arguments import (
     TOTAL,
     WIDE,
     Rounds,
-    Samples,
     Shares,
 )
 from .hashing import PURPOSE, below, child, stream
 from .light import light_before, light_drawn, light_run
 from .passes import draw_run
-from .permutation import TABLE_LIMIT, fill_table, new_points, permute_each, split
+from .permutation import (
+    KEYS,
+    LEFTS,
+    PLACES,
+    RIGHTS,
+    SIZES,
+    TABLE_LIMIT,
+    fill_table,
+    new_points,
+    permute_each,
+    split,
+)
 
 __all__ = ["deal_heavy", "deal_with_light", "drawn"]
+
+# Rows of the runs of a micro-batch, int64 (3, tickets): the group of a run, the number of its first ticket, its tickets.
+_OF, _FIRST, _TICKETS = 0, 1, 2
 
 _INVERSE = 34  # 55 * 34 = 1 modulo 89: from a place of the row to the number of its hand
 _LEAP = 16  # periods; over a larger distance, counting from the beginning is cheaper than adding up the periods between
@@ -74,14 +88,6 @@ def _prefix_counts() -> np.ndarray:
 
 
 _EARLIER = _prefix_counts()
-
-
-class _Runs(NamedTuple):
-    """The tickets of a micro-batch run by run: the group of a run, the number of its first ticket, its tickets."""
-
-    group: np.ndarray
-    first: np.ndarray
-    tickets: np.ndarray
 
 
 @inner
@@ -151,12 +157,12 @@ def _drawn_before(h, beat, hand, cells, place, stop):
 
 
 @inner
-def _first_light(hand, tickets, rounds):
+def _first_light(hand, tickets, header, table):
     """How many tickets of light groups were dealt before hand `hand` of the round, since these shares began."""
-    last = rounds.table.shape[1] - 1
-    begin = rounds.table[ROW, last]
-    end = begin + ROUND * tickets - rounds.table[BEFORE, last]
-    return rounds.header[LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
+    last = table.shape[1] - 1
+    begin = table[ROW, last]
+    end = begin + ROUND * tickets - table[BEFORE, last]
+    return header[LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
 
 
 @inner
@@ -167,10 +173,8 @@ def _new_head(longest, layout):
 
 
 @inner
-def _heavy_runs(runs, beat, hand, rounds):
+def _heavy_runs(runs, beat, hand, header, table, cells):
     """Write the runs of the heavy groups in a hand; returns the number of runs and of their tickets."""
-    header, table, cells = rounds
-    group, first, run_tickets = runs
     heavy = cells.shape[0]
     count, dealt, x = 0, 0, 0
     end = table[ROW, heavy]
@@ -185,56 +189,36 @@ def _heavy_runs(runs, beat, hand, rounds):
         while place < stop:
             dealt += 1
             place += ROUND
-        group[count] = cells[h, GROUP]
-        first[count] = _drawn_before(h, beat, hand, cells, table[ROW, x], stop)
-        run_tickets[count] = dealt - begun
+        runs[_OF, count] = cells[h, GROUP]
+        runs[_FIRST, count] = _drawn_before(h, beat, hand, cells, table[ROW, x], stop)
+        runs[_TICKETS, count] = dealt - begun
         count += 1
     header[STEPS] += heavy
     return count, dealt
 
 
 @inner
-def _light_runs(runs, count, missing, first, numbered, shares, taken, head, repeats, points):
-    """Write a run for each of the `missing` light tickets, starting with light ticket `first`, after the first `count` runs.
-
-    `numbered` says whether the number of each ticket in its group is needed; it is expensive, and 0 is written if not.
-    """
-    _, key, _, edges, _, heavy, layout, members = shares
-    order, turn = child(key, _LIGHT_ORDER), child(key, _LIGHT_TURN)
-    light_run(
-        runs.group[count:], first, missing, layout, members, order, turn, edges, heavy, taken, head, repeats, points
-    )
-    for at in range(missing):
-        group = runs.group[count + at]
-        before = light_before(group, first + at, layout, turn, edges, heavy, taken) if numbered else 0
-        runs.first[count + at], runs.tickets[count + at] = before, 1
-
-
-@inner
-def _find_places(places, runs, count, passes, samples, head, repeats, run, points, answers):
+def _find_places(places, runs, count, passes, per_ticket, table, head, repeats, run, points, answers):
     """Write the place of every draw of these runs, among all samples, into `places`.
 
     Most draws lie in the middle of a pass. These are collected and permuted together, because the processor works on several
     points at once; for a single point, each of the six rounds has to wait for the one before.
     """
-    table, per_ticket = samples.table, samples.per_ticket
-    group, first_ticket, tickets = runs
-    inside, sizes, lefts, rights, keys, _, _ = points
     waiting, done = 0, 0
     for number in range(count):
-        g = group[number]
-        draws = tickets[number] * per_ticket
+        g = runs[_OF, number]
+        draws = runs[_TICKETS, number] * per_ticket
         begin, n, wide = table[g, BEGIN], table[g, SIZE], table[g, WIDE]
         left, right = np.uint64(table[g, LEFT]), np.uint64(table[g, RIGHT])
-        first = first_ticket[number] * per_ticket
+        first = runs[_FIRST, number] * per_ticket
         key = stream(passes, g)
         pass_number, place = split(first, n)
         unchanged = wide == 0 or (3 * wide <= n and (pass_number == 0 or place >= 2 * wide))
         if n >= TABLE_LIMIT and unchanged and place + draws <= n:
             here = stream(key, pass_number)
             for i in range(draws):
-                inside[waiting], sizes[waiting], keys[waiting] = place + i, n, here
-                lefts[waiting], rights[waiting] = left, right
+                points[PLACES, waiting], points[SIZES, waiting], points[KEYS, waiting] = place + i, n, here
+                points[LEFTS, waiting], points[RIGHTS, waiting] = left, right
                 answers[waiting] = done + i
                 places[done + i] = begin
                 waiting += 1
@@ -245,24 +229,22 @@ def _find_places(places, runs, count, passes, samples, head, repeats, run, point
         done += draws
     permute_each(waiting, points)
     for i in range(waiting):
-        places[answers[i]] += inside[i]
+        places[answers[i]] += np.int64(points[PLACES, i])
 
 
 @inner
 def _repeat_groups(places, runs, count, per_ticket):
     """The same as `_find_places` if every group is one sample."""
-    group, _, tickets = runs
     done = 0
     for number in range(count):
-        for _ in range(tickets[number] * per_ticket):
-            places[done] = group[number]
+        for _ in range(runs[_TICKETS, number] * per_ticket):
+            places[done] = runs[_OF, number]
             done += 1
 
 
 @inner
-def _look_up(places, samples):
+def _look_up(places, narrow, wide):
     """Replace places among all samples by sample numbers."""
-    narrow, wide = samples.narrow_index, samples.wide_index
     if narrow.size > 0:
         for i in range(places.size):
             places[i] = narrow[places[i]]
@@ -274,12 +256,11 @@ def _look_up(places, samples):
 @inner
 def _write_tickets(groups, draws, row, slots, runs, count):
     """Write the group of each ticket, and the number of the ticket in its group, into the slot of the ticket in a row."""
-    group, first, tickets = runs
     ticket = 0
     for number in range(count):
-        for i in range(tickets[number]):
-            groups[row, slots[ticket]] = group[number]
-            draws[row, slots[ticket]] = first[number] + i
+        for i in range(runs[_TICKETS, number]):
+            groups[row, slots[ticket]] = runs[_OF, number]
+            draws[row, slots[ticket]] = runs[_FIRST, number] + i
             ticket += 1
 
 
@@ -308,13 +289,16 @@ def _dealer(with_light: bool) -> Any:
             groups: out; the group of each ticket, int64 (batches, tickets), or no rows if not needed.
             draws: out; how many tickets the group had before each ticket, as `groups`.
         """
-        shares, samples, rounds = Shares(*shares), Samples(*samples), Rounds(*rounds)
-        tickets, per_ticket, base = shares.tickets, samples.per_ticket, shares.base
-        taken = _widths(shares.edges, shares.heavy)
-        passes = child(samples.root, _PASS)
-        alone, asked = samples.table.shape[0] == 0, groups.shape[0] > 0
-        head, repeats = _new_head(samples.head_size, shares.layout)
-        runs = _Runs(np.empty(tickets, np.int64), np.empty(tickets, np.int64), np.empty(tickets, np.int64))
+        shares, rounds = Shares(*shares), Rounds(*rounds)
+        tickets, key, _, edges, base, heavy, layout, members = shares
+        root, per_ticket, table, head_size, narrow_index, wide_index = samples
+        header, round_table, cells = rounds
+        taken = _widths(edges, heavy)
+        passes, order, turn = child(root, _PASS), child(key, _LIGHT_ORDER), child(key, _LIGHT_TURN)
+        alone, asked = table.shape[0] == 0, groups.shape[0] > 0
+        numbered = asked or not alone
+        head, repeats = _new_head(head_size, layout)
+        runs = np.empty((3, tickets), np.int64)
         slots, places = np.empty(tickets, np.int64), np.empty(tickets * per_ticket, np.int64)
         run, answers, points = np.empty_like(places), np.empty_like(places), new_points(places.size)
 
@@ -322,26 +306,33 @@ def _dealer(with_light: bool) -> Any:
             batch = batches[row]
             round_ = batch // ROUND
             hand = batch - round_ * ROUND
-            if round_ != rounds.header[ROUND_NUMBER]:
+            if round_ != header[ROUND_NUMBER]:
                 _lay_out(round_, rounds, taken, shares)
             # Shuffled, because code that mixes neighbours (mixup by `roll`) would pair samples of one group.
-            fill_table(slots, tickets, child(child(shares.key, _WITHIN_BATCH), np.uint64(batch)))
-            count, dealt = _heavy_runs(runs, round_ % PERIOD, hand, rounds)
+            fill_table(slots, tickets, child(child(key, _WITHIN_BATCH), np.uint64(batch)))
+            count, dealt = _heavy_runs(runs, round_ % PERIOD, hand, header, round_table, cells)
             if with_light:  # noqa: SIM102 - a constant by itself, so that what it excludes is not compiled
                 if dealt < tickets:
-                    missing, first = tickets - dealt, _first_light(hand, tickets, rounds)
-                    numbered = asked or not alone
-                    _light_runs(runs, count, missing, first, numbered, shares, taken, head, repeats, points)
+                    missing, first = tickets - dealt, _first_light(hand, tickets, header, round_table)
+                    light_run(
+                        runs[_OF, count:], first, missing, layout, members, order, turn, edges, heavy, taken,
+                        head, repeats, points,
+                    )  # fmt: skip
+                    for at in range(missing):
+                        group, draw = runs[_OF, count + at], first + at
+                        # expensive, so left out if nobody needs it
+                        before = light_before(group, draw, layout, turn, edges, heavy, taken) if numbered else 0
+                        runs[_FIRST, count + at], runs[_TICKETS, count + at] = before, 1
                     count += missing
-                    rounds.header[STEPS] += missing
+                    header[STEPS] += missing
             if base.size > 0:
                 for number in range(count):
-                    runs.first[number] += base[runs.group[number]]
+                    runs[_FIRST, number] += base[runs[_OF, number]]
             if alone:
                 _repeat_groups(places, runs, count, per_ticket)
             else:
-                _find_places(places, runs, count, passes, samples, head, repeats, run, points, answers)
-            _look_up(places, samples)
+                _find_places(places, runs, count, passes, per_ticket, table, head, repeats, run, points, answers)
+            _look_up(places, narrow_index, wide_index)
             _write_samples(found, row, slots, places, per_ticket)
             if asked:
                 _write_tickets(groups, draws, row, slots, runs, count)
@@ -374,5 +365,5 @@ def drawn(batch, shares, rounds, totals):
         return
     order, turn = child(shares.key, _LIGHT_ORDER), child(shares.key, _LIGHT_TURN)
     head, repeats = _new_head(0, layout)
-    first = _first_light(hand, shares.tickets, rounds)
+    first = _first_light(hand, shares.tickets, header, table)
     light_drawn(first, totals, layout, shares.members, order, turn, edges, heavy, taken, head, repeats)

@@ -1,6 +1,6 @@
 """What the kernels of `deal` take, in bundles of arrays, and where in the arrays it stands.
 
-Numba passes plain tuples to a kernel faster than named ones. So the kernels get plain tuples, and make these of them.
+Numba passes plain tuples to a kernel faster than named ones: what is named here is the order of the plain ones.
 """
 
 from __future__ import annotations

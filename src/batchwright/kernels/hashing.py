@@ -40,6 +40,9 @@ class PURPOSE:
     SPLIT = 41
     ONCE = 42
     SAMPLES = 43
+    SHARDS = 44
+    IN_SHARDS = 45
+    IN_THE_PLACE = 46
 
 
 @inner

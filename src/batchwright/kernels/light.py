@@ -42,7 +42,19 @@ from .cycle import (
 )
 from .hashing import child, stream
 from .passes import draw_run
-from .permutation import TABLE_LIMIT, permute, permute_each, radices, split, unpermute
+from .permutation import (
+    KEYS,
+    LEFTS,
+    PLACES,
+    RIGHTS,
+    SIZES,
+    TABLE_LIMIT,
+    permute,
+    permute_each,
+    radices,
+    split,
+    unpermute,
+)
 
 __all__ = ["APART", "DRAWS", "Light", "arranged", "light_before", "light_drawn", "light_run"]
 
@@ -177,12 +189,12 @@ def _even_run(run, first, count, layout, members, order, head, repeats, points):
         and (pass_number == 0 or place >= 2 * apart)
     ):
         here = stream(key, pass_number)  # within a pass, where the draws need not wait for each other
-        places, sizes, lefts, rights, keys, _, _ = points
         for i in range(count):
-            places[i], sizes[i], lefts[i], rights[i], keys[i] = place + i, size, left, right, here
+            points[PLACES, i], points[SIZES, i], points[KEYS, i] = place + i, size, here
+            points[LEFTS, i], points[RIGHTS, i] = left, right
         permute_each(count, points)
         for i in range(count):
-            run[i] = places[i]
+            run[i] = points[PLACES, i]
     else:
         draw_run(run, draw, count, size, apart, left, right, key, head, repeats)
     if members.size > 0:

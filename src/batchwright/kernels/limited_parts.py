@@ -13,6 +13,8 @@ __all__ = ["exact_parts", "full_parts", "lightest_that_fits", "swap_within"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+_BLOCK = 16  # parts that are summarised together; about the square root of some hundred parts
+
 
 @inner
 def _fits(load: Floats, size: Floats, limits: Floats) -> bool:
@@ -27,25 +29,37 @@ def _fits(load: Floats, size: Floats, limits: Floats) -> bool:
 def lightest_that_fits(costs: Floats, sizes: Floats, limits: Floats, parts: int, part_of: Integers) -> bool:
     """Give each item to the part that costs least of those where it fits. Returns whether all fit.
 
-    `costs` fall. As long as every item fits into the part that costs least, a heap finds it; from there on all parts are
-    looked at. Ties go to the part with fewer items, then to the lower number, as in `longest_first`.
+    `costs` fall. As long as every item fits into the part that costs least, a heap finds it; from there on parts are
+    looked at in blocks, and a block is left out if none of its parts is cheap enough, or none has room. Ties go to the part
+    with fewer items, then to the lower number, as in `longest_first`.
     """
     cost = np.zeros(parts)
     filled = np.zeros(parts, np.int64)
     loads = np.zeros((parts, limits.size))
     heap = np.arange(parts)
+    blocks = -(-parts // _BLOCK)
+    least_cost = np.zeros(blocks)  # of the parts of a block
+    least_load = np.zeros((blocks, limits.size))
     roomy = True
     for item in range(costs.size):
         part = heap[0]
-        roomy = roomy and _fits(loads[part], sizes[item], limits)
+        if roomy and not _fits(loads[part], sizes[item], limits):
+            roomy = False
+            for block in range(blocks):
+                _summarise(block, cost, loads, least_cost, least_load)
         if not roomy:
             part = -1
-            for other in range(parts):
-                lighter = (
-                    part < 0 or cost[other] < cost[part] or (cost[other] == cost[part] and filled[other] < filled[part])
-                )
-                if lighter and _fits(loads[other], sizes[item], limits):
-                    part = other
+            for block in range(blocks):
+                if (part >= 0 and least_cost[block] > cost[part]) or not _fits(least_load[block], sizes[item], limits):
+                    continue
+                for other in range(block * _BLOCK, min(parts, (block + 1) * _BLOCK)):
+                    lighter = (
+                        part < 0
+                        or cost[other] < cost[part]
+                        or (cost[other] == cost[part] and filled[other] < filled[part])
+                    )
+                    if lighter and _fits(loads[other], sizes[item], limits):
+                        part = other
             if part < 0:
                 return False
         part_of[item] = part
@@ -54,7 +68,21 @@ def lightest_that_fits(costs: Floats, sizes: Floats, limits: Floats, parts: int,
         loads[part] += sizes[item]
         if roomy:
             sift(heap, 0, parts, cost, filled)
+        else:
+            _summarise(part // _BLOCK, cost, loads, least_cost, least_load)
     return True
+
+
+@inner
+def _summarise(block: int, cost: Floats, loads: Floats, least_cost: Floats, least_load: Floats) -> None:
+    """The least cost, and for each limit the least load, of the parts of a block."""
+    first, last = block * _BLOCK, min(cost.size, (block + 1) * _BLOCK)
+    least_cost[block] = cost[first:last].min()
+    for column in range(loads.shape[1]):
+        least = loads[first, column]
+        for part in range(first + 1, last):
+            least = min(least, loads[part, column])
+        least_load[block, column] = least
 
 
 @kernel("boolean(float64[:, :], float64[:], int64, int64[:])")

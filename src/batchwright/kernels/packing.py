@@ -22,6 +22,7 @@ __all__ = [
     "fill_packs",
     "group_by_length",
     "most_valuable_pack",
+    "next_fit",
     "stack_contents",
 ]
 
@@ -261,6 +262,33 @@ def best_fit_vectors(costs: Floats, capacities: Floats, most_samples: int) -> tu
         held[number[chosen]] += 1
         used[chosen] += costs[sample]
     return pack_of, held[:packs].copy()
+
+
+@kernel("int64[:](int64[:, :], int64[:], int64)")
+def next_fit(lengths: Integers, capacities: Integers, most_samples: int) -> Integers:
+    """Where packs start that each take what fits, in the order of the samples, and where the last ends.
+
+    A sample that does not fit alone has a pack of its own.
+    """
+    samples, kinds = lengths.shape
+    offsets = np.empty(samples + 1, np.int64)
+    offsets[0] = 0
+    used = np.zeros(kinds, np.int64)
+    packs = 0
+    for sample in range(samples):
+        held = sample - offsets[packs]
+        fits = held < most_samples
+        for kind in range(kinds):
+            fits = fits and used[kind] + lengths[sample, kind] <= capacities[kind]
+        if held > 0 and not fits:
+            packs += 1
+            offsets[packs] = sample
+            used[:] = 0
+        used += lengths[sample]
+    if samples > 0:
+        packs += 1
+    offsets[packs] = samples
+    return offsets[: packs + 1].copy()
 
 
 @kernel("Tuple((float64, int64[:]))(int64[:], float64[:], int64[:], int64, int64)")

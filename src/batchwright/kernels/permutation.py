@@ -8,7 +8,6 @@ Rogaway 2002). Below 64 elements, where a small cipher is visibly biased, a Fish
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,9 +15,13 @@ from .compile import inner, kernel
 from .hashing import GOLDEN, below, stream
 
 __all__ = [
+    "KEYS",
+    "LEFTS",
+    "PLACES",
+    "RIGHTS",
     "ROUNDS",
+    "SIZES",
     "TABLE_LIMIT",
-    "Points",
     "fill_table",
     "new_points",
     "permutation",
@@ -33,6 +36,10 @@ TABLE_LIMIT = 64  # below it a table is used; 64, so that a set of its elements 
 ROUNDS = (
     6  # with four, successive differences were visibly not random; with six, no test found a difference at any n tried
 )
+
+# Rows of `new_points`: where a point is, and the permutation that it goes through; the last two are scratch. They share
+# one array, since numba counts references to each array of a tuple whenever the tuple is taken apart.
+PLACES, SIZES, LEFTS, RIGHTS, KEYS, _HIGHS, _LOWS = range(7)
 
 # Odd, so that multiplying is a bijection, with about as many ones as zeros. The first is the multiplier of degski's
 # 64-bit mixer.
@@ -87,30 +94,10 @@ def permute(k, n, left, right, key):
             return k
 
 
-class Points(NamedTuple):
-    """Arrays for `permute_each`, one entry a point: where it is, the permutation it goes through, and scratch."""
-
-    places: np.ndarray
-    sizes: np.ndarray
-    lefts: np.ndarray
-    rights: np.ndarray
-    keys: np.ndarray
-    highs: np.ndarray
-    lows: np.ndarray
-
-
 @inner
 def new_points(count):
-    """Arrays for `count` points."""
-    return Points(
-        np.empty(count, np.int64),
-        np.empty(count, np.int64),
-        np.empty(count, np.uint64),
-        np.empty(count, np.uint64),
-        np.empty(count, np.uint64),
-        np.empty(count, np.uint64),
-        np.empty(count, np.uint64),
-    )
+    """Memory for `count` points, uint64 (7, count); the rows are named above."""
+    return np.empty((7, count), np.uint64)
 
 
 @inner
@@ -120,25 +107,24 @@ def permute_each(count, points):
     The same network, round by round over all points. Within a point, every round waits for the one before; different
     points do not wait for each other, so the processor works on several at once.
     """
-    places, sizes, lefts, rights, keys, highs, lows = points
     for i in range(count):
-        quotient, rest = split(places[i], np.int64(rights[i]))
-        highs[i], lows[i] = np.uint64(quotient), np.uint64(rest)
+        quotient, rest = split(np.int64(points[PLACES, i]), np.int64(points[RIGHTS, i]))
+        points[_HIGHS, i], points[_LOWS, i] = np.uint64(quotient), np.uint64(rest)
     for number in range(0, ROUNDS, 2):
         step = np.uint64(number) * GOLDEN
         for i in range(count):
-            left, right = lefts[i], rights[i]
-            round_key = keys[i] + step
-            high = highs[i] + _round(lows[i], round_key, left)
+            left, right = points[LEFTS, i], points[RIGHTS, i]
+            round_key = points[KEYS, i] + step
+            high = points[_HIGHS, i] + _round(points[_LOWS, i], round_key, left)
             high = high - left if high >= left else high
-            low = lows[i] + _round(high, round_key + GOLDEN, right)
-            lows[i] = low - right if low >= right else low
-            highs[i] = high
+            low = points[_LOWS, i] + _round(high, round_key + GOLDEN, right)
+            points[_LOWS, i] = low - right if low >= right else low
+            points[_HIGHS, i] = high
     for i in range(count):
-        point = highs[i] * rights[i] + lows[i]
-        if point >= np.uint64(sizes[i]):
-            point = permute(point, np.uint64(sizes[i]), lefts[i], rights[i], keys[i])
-        places[i] = np.int64(point)
+        point = points[_HIGHS, i] * points[RIGHTS, i] + points[_LOWS, i]
+        if point >= points[SIZES, i]:
+            point = permute(point, points[SIZES, i], points[LEFTS, i], points[RIGHTS, i], points[KEYS, i])
+        points[PLACES, i] = point
 
 
 @inner

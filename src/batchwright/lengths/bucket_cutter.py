@@ -9,6 +9,7 @@ from functools import cached_property
 from heapq import heapify, heappop, heappush
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cut import Cut, Integers, Unsearched, by_steps, split_to
 from .same_size_cutter import even_offsets
@@ -120,9 +121,9 @@ class BucketCutter(Unsearched):
         wanted = max(batches, -(-len(parts) // step_size) * step_size)
         return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
 
-    def cost(self, samples: Integers) -> float:
+    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
         """See `Cutter`: for each sample the area of its bucket."""
-        return float(self.areas[self.bucket_of[samples]].sum())
+        return np.add.reduceat(self.areas[self.bucket_of[samples]], offsets[:-1])
 
     def rows_at_least(self, samples: Integers, ranks: int) -> float:
         """See `Cutter`."""

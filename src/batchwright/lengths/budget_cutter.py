@@ -123,7 +123,7 @@ class BudgetCutter(Unsearched):
             start = int(offsets[long])
             shared = start + cut_evenly(batches - long, lambda first, share: cut_at(start + first, share))
             offsets = np.concatenate([offsets[:long], shared])
-        cut = Cut(places, offsets, self._costs(samples[places], offsets, costs))
+        cut = Cut(places, offsets, self.costs_of(samples[places], offsets, costs))
         return split_to(cut, batches, samples, self)
 
     def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
@@ -184,7 +184,7 @@ class BudgetCutter(Unsearched):
         if np.any(loads[:, : self.budgets.size] > self.budgets) or min(sizes) == 0 or max(sizes) > self.most_samples:
             return None
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        return NewStep(parts, loads, self._costs(samples[np.concatenate(parts)], offsets))
+        return NewStep(parts, loads, self.costs_of(samples[np.concatenate(parts)], offsets))
 
     def _split_again(self, samples: Integers, offsets: Integers) -> NewStep | None:
         """One step of micro-batches that start at `offsets`, made to be more alike in `balance`."""
@@ -194,13 +194,9 @@ class BudgetCutter(Unsearched):
         costs = np.array([self.balance[samples[part]].sum() for part in parts])
         return NewStep(parts, costs[:, None], costs)
 
-    def cost(self, samples: Integers) -> float:
-        """See `Cutter`: in the unit of the budget; with several, the sum of their shares; with `balance`, its sum."""
-        return float(self._costs(samples, np.array([0, samples.size]))[0])
-
     def rows_at_least(self, samples: Integers, ranks: int) -> float:
         """See `Cutter`."""
-        return float(self._costs(samples, np.arange(samples.size + 1)).max(initial=0))
+        return float(self.costs_of(samples, np.arange(samples.size + 1)).max(initial=0))
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`."""
@@ -253,8 +249,11 @@ class BudgetCutter(Unsearched):
             costs[first:], self.budgets * share, self.padded, self.most_samples, self.count_multiple
         )
 
-    def _costs(self, samples: Integers, offsets: Integers, costs: Floats | None = None) -> Floats:
-        """What each micro-batch costs, float64; see `cost`. Pass the `costs` of the samples if they are known already."""
+    def costs_of(self, samples: Integers, offsets: Integers, costs: Floats | None = None) -> Floats:
+        """See `Cutter`: in the unit of the budget; with several, the sum of their shares; with `balance`, its sum.
+
+        Pass the `costs` of the samples if they are known already.
+        """
         if self.balance is not None:
             return np.add.reduceat(self.balance[samples], offsets[:-1])
         costs = self.costs[samples] if costs is None else costs

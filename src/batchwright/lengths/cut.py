@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
@@ -156,6 +157,10 @@ class Cutter(Protocol):
         """
         ...
 
+    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+        """What each of several micro-batches costs: micro-batch b has `samples[offsets[b]:offsets[b + 1]]`, one or more."""
+        ...
+
     def cost(self, samples: Integers) -> float:
         """What one micro-batch of these samples costs."""
         ...
@@ -184,13 +189,21 @@ class Cutter(Protocol):
         ...
 
 
-class Identified:
+class Identified(ABC):
     """A cutter whose fields decide its cuts."""
 
     @property
     def identity(self) -> dict[str, str]:
         """See `Cutter`."""
         return fields_as_text(self)
+
+    @abstractmethod
+    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+        """See `Cutter`."""
+
+    def cost(self, samples: Integers) -> float:
+        """See `Cutter`."""
+        return float(self.costs_of(samples, np.array([0, samples.size]))[0])
 
 
 class Unsearched(Identified):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,17 @@ from numpy.typing import NDArray
 from ..kernels.limited_parts import exact_parts, full_parts, lightest_that_fits, swap_within
 from ..kernels.partition import longest_first, swap_down
 
-__all__ = ["Limits", "by_part", "cells", "fewest", "in_order_of_items", "level_within", "part_of_cells"]
+__all__ = [
+    "Limits",
+    "by_part",
+    "cells",
+    "fewest",
+    "fewest_level",
+    "in_order_of_items",
+    "level_within",
+    "most_expensive_at_least",
+    "part_of_cells",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -39,7 +50,7 @@ class Limits:
         columns = [np.bincount(part_of, weights=column, minlength=parts) for column in self.sizes.T]
         return np.stack(columns, axis=1) if columns else np.zeros((parts, 0))
 
-    @property
+    @cached_property
     def at_least(self) -> int:
         """A proven lower bound of the number of parts: that of each limit by itself."""
         return max((_least(column, most) for column, most in zip(self.sizes.T, self.most, strict=True)), default=1)
@@ -72,6 +83,29 @@ def _least(sizes: Floats, most: float) -> int:
     return max(1, half + max(0, int(beyond.max())))
 
 
+def most_expensive_at_least(costs: Floats, limits: Limits, parts: int) -> float:
+    """A proven lower bound of what the most expensive of so many parts costs, if no limit is broken.
+
+    Costs are split into a part that grows with the size, `rate * size`, and the rest, which is 0 or more for every item. A
+    part that costs at most c, of which r is rest, has a size of at most (c - r) / rate; that is below the limit by
+    (r - (c - rate * limit)) / rate, if that is above 0. Such gaps add up: items whose rest is above c - rate * limit leave
+    at least the same together, however they are divided. So they fit into the room that all parts together have beyond the
+    sizes of all items, or c is too small.
+    """
+    least = max(float(costs.sum()) / parts, float(costs.max(initial=0)))
+    for sizes, most in zip(limits.sizes.T, limits.most.tolist(), strict=True):
+        if not sizes.any():
+            continue
+        rate = float((costs[sizes > 0] / sizes[sizes > 0]).min())
+        rest = costs - rate * sizes
+        # Gaps add up only above a rest of 0. No other items are above c - rate * limit for a larger c.
+        above = -np.sort(-rest[rest > max(0.0, least - rate * most)])
+        room = rate * (parts * most - float(sizes.sum()))
+        beyond = float(((above.cumsum() - room) / np.arange(1, above.size + 1)).max(initial=0))
+        least = max(least, beyond + rate * most) if beyond > 0 else least
+    return least * (1 - 1e-9)  # sums of floats may be slightly too high
+
+
 def fewest(costs: Floats, limits: Limits, multiple: int) -> tuple[int, Integers]:
     """The least number of parts, a multiple of `multiple`, for which a way was found, and the part of each item.
 
@@ -100,12 +134,52 @@ def fewest(costs: Floats, limits: Limits, multiple: int) -> tuple[int, Integers]
     return high, found
 
 
+def fewest_level(costs: Floats, limits: Limits, multiple: int, level: float) -> tuple[int, Integers, float]:
+    """As `fewest`, with as many more parts as it takes that none costs more than `level` times the mean.
+
+    Returns also the most expensive part over the mean. It is above `level` if no number of parts was found; then the
+    parts are the most level ones that were tried.
+    """
+    total, dearest = float(costs.sum()), float(costs.max())
+
+    def tried(parts: int) -> tuple[int, Integers, float] | None:
+        """So many parts, if they are more level than those before."""
+        if most_expensive_at_least(costs, limits, parts) * parts > level * total:
+            return None
+        found = level_within(costs, limits, parts, min(_NEAR, level - 1))
+        return None if found is None else (parts, found, _max_over_mean(costs, found, parts))
+
+    parts, part_of = fewest(costs, limits, multiple)
+    best = parts, part_of, _max_over_mean(costs, part_of, parts)
+    most = int(level * total / dearest) // multiple * multiple if total else parts
+    low, high, step = parts, parts, multiple
+    while best[2] > level and high < most:  # twice as far each time
+        low, high, step = high, min(high + step, most), 2 * step
+        best = min(best, tried(high) or best, key=lambda one: one[2])
+    while best[0] - low > multiple and best[2] <= level:
+        middle = low + (best[0] - low) // (2 * multiple) * multiple
+        found = tried(middle)
+        if found is None or found[2] > level:
+            low = middle
+        else:
+            best = found
+    return best
+
+
+def _max_over_mean(costs: Floats, part_of: Integers, parts: int) -> float:
+    total = float(costs.sum())
+    return float(np.bincount(part_of, weights=costs, minlength=parts).max()) * parts / total if total else 1.0
+
+
 def _up(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
-def level_within(costs: Floats, limits: Limits, parts: int) -> Integers | None:
-    """The part of each item, so that no limit is broken and parts cost about the same; None if nothing was found."""
+def level_within(costs: Floats, limits: Limits, parts: int, near: float = _NEAR) -> Integers | None:
+    """The part of each item, so that no limit is broken and parts cost about the same; None if nothing was found.
+
+    Swaps stop where no part costs more than 1 + `near` times the mean.
+    """
     falling = np.argsort(-costs, kind="stable")
     part_of = _start(costs, falling, limits, parts)
     if part_of is None:
@@ -113,7 +187,7 @@ def level_within(costs: Floats, limits: Limits, parts: int) -> Integers | None:
     cell_costs, cell_items = cells(costs, falling, part_of, parts)
     mean = float(costs.sum()) / parts
     sizes = np.vstack([limits.sizes, np.zeros((1, limits.most.size))])
-    swap_within(cell_costs, cell_items, sizes, limits.most, mean * (1 + _NEAR), _SWAPS)
+    swap_within(cell_costs, cell_items, sizes, limits.most, mean * (1 + near), _SWAPS)
     level = part_of_cells(cell_items, part_of.size)
     return level if limits.kept(level, parts) else part_of
 

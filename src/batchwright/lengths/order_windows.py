@@ -145,8 +145,9 @@ class OfOrder(Windows):
 
     def _measured(self, place: int) -> tuple[float, float]:
         """How many places a window takes that begins at a place, and the sum of the sizes of its items."""
-        samples, items, _ = self._taken(WindowStart(place), self.window, LAYOUT_WORK)
-        end = self._end(WindowStart(place), samples, items.size)
+        start = WindowStart(place)
+        samples, items, _ = self._taken(start, self._order.take(place, place + self._looked_at), LAYOUT_WORK)
+        end = self._end(start, samples, items.size)
         return self._place_of(end) - place, float(self._cutter.sizes[items].sum())
 
     def of(self, batch: int) -> tuple[int, int]:
@@ -202,8 +203,11 @@ class OfOrder(Windows):
         ready = self._ready.take(window)
         if ready is not None:
             return ready
-        items, cut, end = self._filled(start, self.window)
-        self._keep(window + 1, end)
+        samples = self._order.take(start.place, start.place + self._looked_at)
+        samples, items, cut = self._taken(start, samples)
+        if cut is None:
+            items, cut = fitting(items, self._cutter, self.window, self._step_size)
+        self._keep(window + 1, self._end(start, samples, items.size))
         return items, cut
 
     def start(self, window: int) -> WindowStart:
@@ -216,12 +220,10 @@ class OfOrder(Windows):
                 f"window {window} over an order begins where those before it end, and {window - nearest} of them are filled "
                 "to find out; a state of the sampler knows the place: load it to go on at once"
             )
-        found = self._starts[nearest]
-        for following in range(nearest + 1, window + 1):
-            items, cut, found = self._filled(found, self.window)
-            self._keep(following, found)
-            self._ready.put(following - 1, items, cut)
-        return found
+        for earlier in range(nearest, window):
+            self._ready.take(earlier)  # if it is kept, where it ends is not
+            self._ready.put(earlier, *self.planned(earlier))
+        return self._starts[window]
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`: of the first known window, the first one of the epoch, and the one of `batch`."""
@@ -261,32 +263,35 @@ class OfOrder(Windows):
     def _keep(self, window: int, start: WindowStart) -> None:
         self._starts[window] = start
         if len(self._starts) > 2 * _STARTS_KEPT:
-            kept = sorted(self._starts)  # drop every other one, but neither the first nor the last
-            self._starts = {known: self._starts[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1]]}
+            kept = sorted(self._starts)  # drop every other one, but neither the first, nor the last, nor this one
+            self._starts = {known: self._starts[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1], window]}
 
-    def _filled(self, start: WindowStart, wanted: int) -> tuple[Integers, Cut, WindowStart]:
-        """The items that fill `wanted` micro-batches, how they are cut, and where the next window begins."""
-        samples, items, cut = self._taken(start, wanted)
-        if cut is None:
-            items, cut = fitting(items, self._cutter, wanted, self._step_size)
-        return items, cut, self._end(start, samples, items.size)
+    @property
+    def _looked_at(self) -> int:
+        """The places of the order that are looked at first to fill a window."""
+        return max(self.window, math.ceil(self._places * self._slack)) + 1  # one more shows that it is full
 
-    def _taken(self, start: WindowStart, wanted: int, parts: int = 1) -> tuple[Integers, Integers, Cut | None]:
-        """Samples from `start` on, the items of them that fill `wanted` micro-batches, and their cut if a search found it.
+    def _taken(self, start: WindowStart, samples: Integers, parts: int = 1) -> tuple[Integers, Integers, Cut | None]:
+        """The items that fill a window, and their cut if a search found it.
 
-        The search, if the cutter is one, may take this part of the work limit of a window.
+        Args:
+            start: where the window begins.
+            samples: the samples of the order from there on; more are read if they do not fill it.
+            parts: the search, if the cutter is one, may take one part of so many of the work limit of a window.
+
+        Returns:
+            The samples that were read, the items, and their cut or None.
         """
-        places = max(wanted, math.ceil(self._places * self._slack)) + 1  # one more shows that it is full
-        most = max(wanted, math.ceil(_ROOMY * self._places))
+        most = max(self.window, math.ceil(_ROOMY * self._places))
         while True:
-            samples = self._order.take(start.place, start.place + places)
             items = self._admission.items(samples)[start.skipped :]
-            held = self._count_that_fits(items, wanted) if items.size >= wanted else items.size
-            if held < items.size or (items.size >= wanted and places >= most):
+            held = self._count_that_fits(items) if items.size >= self.window else items.size
+            if held < items.size or (items.size >= self.window and samples.size >= most):
                 break
-            places *= 2
+            end = start.place + samples.size
+            samples = np.concatenate([samples, self._order.take(end, end + samples.size)])
         cutter = self._cutter.for_window(parts)
-        found = None if cutter is self._cutter else self._searched(items, cutter, wanted, held)
+        found = None if cutter is self._cutter else self._searched(items, cutter, held)
         return samples, *(found or (items[:held], None))
 
     def _end(self, start: WindowStart, samples: Integers, used: int) -> WindowStart:
@@ -296,8 +301,9 @@ class OfOrder(Windows):
         before = int(ends[whole - 1]) if whole else -start.skipped
         return WindowStart(start.place + whole, used - before)
 
-    def _count_that_fits(self, items: Integers, wanted: int) -> int:
-        """How many of the first items fit into `wanted` micro-batches; `items.size` if all fit."""
+    def _count_that_fits(self, items: Integers) -> int:
+        """How many of the first items fit into a window; `items.size` if all fit."""
+        wanted = self.window
         needed = self._cutter.batches_for_first(items, self._step_size)
         sums = self._cutter.sizes[items].cumsum()
         room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
@@ -320,9 +326,9 @@ class OfOrder(Windows):
             reach *= 2
         return most_that_fit(lambda count: needed(count) <= wanted, fit, too_many, finest)
 
-    def _searched(self, items: Integers, cutter: Cutter, wanted: int, held: int) -> tuple[Integers, Cut] | None:
+    def _searched(self, items: Integers, cutter: Cutter, held: int) -> tuple[Integers, Cut] | None:
         """Search how more than the first `held` items fit; None if none is found. All attempts share one work limit."""
-        found = None
+        found, wanted = None, self.window
 
         def fits(count: int) -> bool:
             nonlocal found

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Infeasible
-from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors
+from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors, next_fit
 from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least, rows_cost_at_least
@@ -136,9 +136,9 @@ class PackCutter(Identified):
             lambda members: self.pack_offsets(samples[members]),
         ).of(cut)
 
-    def cost(self, samples: Integers) -> float:
+    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
         """See `Cutter`: the sum over the samples."""
-        return float(self.costs[samples].sum())
+        return np.add.reduceat(self.costs[samples], offsets[:-1])
 
     def rows_at_least(self, samples: Integers, ranks: int) -> float:
         """See `Cutter`; with one capacity, no pack has two samples longer than half of it."""
@@ -310,15 +310,4 @@ def pack_offsets(lengths: Integers, capacities: Integers, max_per_pack: int) -> 
         capacities: int64 (capacities,).
         max_per_pack: the most items in a pack.
     """
-    count = lengths.shape[0]
-    held = np.zeros((capacities.size, count + 1), np.int64)
-    np.cumsum(lengths.T, axis=1, out=held[:, 1:])
-    offsets = [0]
-    while offsets[-1] < count:
-        start = offsets[-1]
-        ends = [
-            int(np.searchsorted(sums, sums[start] + capacity, side="right")) - 1
-            for sums, capacity in zip(held, capacities, strict=True)
-        ]
-        offsets.append(min(max(min(ends), start + 1), start + max_per_pack, count))
-    return np.array(offsets)
+    return next_fit(lengths, capacities, max_per_pack)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,17 @@ from ..columns import as_numbers
 from ..errors import Infeasible, check_bool, check_integer, check_mapping, check_number, exactly, shown
 from ..groups import Groups
 from ..kernels.partition import longest_first, swap_down
-from .limited_parts import Limits, by_part, cells, fewest, in_order_of_items, level_within, part_of_cells
+from .limited_parts import (
+    Limits,
+    by_part,
+    cells,
+    fewest,
+    fewest_level,
+    in_order_of_items,
+    level_within,
+    most_expensive_at_least,
+    part_of_cells,
+)
 
 __all__ = ["Partition", "partition"]
 
@@ -32,12 +43,14 @@ class Partition:
         inverse: `results[inverse]` puts results, computed part after part, into the order of the items; int64 (items,).
         costs: the total cost of each part, float64 (parts,).
         at_least: a proven lower bound of the number of parts that break no limit; 1 without limits, 0 without items.
+        max_over_mean_at_least: a proven lower bound of `max_over_mean` for so many parts.
     """
 
     parts: tuple[NDArray[np.int64], ...]
     inverse: NDArray[np.int64]
     costs: NDArray[np.float64]
     at_least: int = 1
+    max_over_mean_at_least: float = 1.0
 
     @property
     def max_over_mean(self) -> float:
@@ -65,6 +78,7 @@ def partition(
     limits: Mapping[str, tuple[ArrayLike, float]] | None = None,
     together: Any = None,
     multiple: int = 1,
+    level: float | None = None,
 ) -> Partition:
     """Distribute items over parts of near-equal total cost, as few as limits allow.
 
@@ -84,10 +98,13 @@ def partition(
             `{"tokens": (lengths, 32768)}`. No part breaks a limit.
         together: keys, array-like of shape (n_items,), int or str: items with the same key come into one part.
         multiple: with `parts` left out: their number is a multiple of this one, int, for so many ranks.
+        level: with `parts` left out: the most that a part may cost over the mean, 1 or more, such as 1.001. More parts than
+            the fewest are taken where the fewest cannot be so level, or were not found to be. If left out, they are as
+            level as can be done with the fewest.
 
     Raises:
         Infeasible: a number is negative or not finite, items do not divide, an item (or items that stay together) exceeds
-            a limit, or no such parts were found.
+            a limit, or no such parts, or none so level, were found.
 
     Example:
         >>> split = partition([7, 5, 4, 3, 2, 1], 2)
@@ -113,6 +130,12 @@ def partition(
             f"equal_size gives every part as many items, and {other}",
             "pass parts alone with equal_size, or leave it out",
         )
+    if level is not None:
+        level = float(check_number(level, "level"))
+        if level < 1:
+            raise Infeasible(f"level is {exactly(level)}, and some part costs the mean or more", "pass 1 or more")
+        if parts is not None:
+            raise Infeasible("level chooses how many parts there are, and parts is given", "leave one of them out")
     if parts is not None:
         parts = check_integer(parts, "parts", least=1)
         if equal_size and cost.size % parts:
@@ -122,10 +145,10 @@ def partition(
             )
     whole = _summed(cost, bundles)
     if not whole.size:
-        return _made(np.empty(0, np.int64), cost, parts or multiple, bundles, 0)
+        return _made(np.empty(0, np.int64), cost, parts or multiple, bundles, 0, 0.0)
     if parts is not None and not named:
         part_of = _level(whole, parts, max_cost, equal_size=equal_size)
-        made = _made(part_of, cost, parts, bundles, 1)
+        made = _made(part_of, cost, parts, bundles, 1, float(whole.max()))
         if max_cost is not None and made.costs.max() > max_cost:
             raise _above_max_cost(whole, made.costs, max_cost, bundled=bundles is not None)
         return made
@@ -139,17 +162,30 @@ def partition(
         np.array([most for _, most in named.values()]),
     )
     _refuse_too_large(table, bundles)
-    at_least = table.at_least
-    if parts is None:
+    if level is not None:
+        parts, part_of, reached = fewest_level(whole, table, multiple, level)
+        if reached > level:
+            raise Infeasible(
+                f"no parts were found that are level to {exactly(level)}; the most level ones are {parts}, to "
+                f"{exactly(_up(reached))}",
+                f"pass level={exactly(_up(reached))} or more",
+            )
+    elif parts is None:
         parts, part_of = fewest(whole, table, multiple)
-        return _made(part_of, cost, parts, bundles, at_least)
-    found = level_within(whole, table, parts) if parts >= at_least else None
-    if found is None:
-        raise Infeasible(
-            f"no {parts} parts were found that break no limit; at least {at_least} are needed",
-            f"pass more parts: {whole.size} are always enough; or leave parts out",
-        )
-    return _made(found, cost, parts, bundles, at_least)
+    else:
+        found = level_within(whole, table, parts) if parts >= table.at_least else None
+        if found is None:
+            raise Infeasible(
+                f"no {parts} parts were found that break no limit; at least {table.at_least} are needed",
+                f"pass more parts: {whole.size} are always enough; or leave parts out",
+            )
+        part_of = found
+    return _made(part_of, cost, parts, bundles, table.at_least, most_expensive_at_least(whole, table, parts))
+
+
+def _up(ratio: float) -> float:
+    """A ratio, rounded up to four places."""
+    return math.ceil(ratio * 1e4) / 1e4
 
 
 Bundles = tuple[NDArray[np.int64], NDArray[np.int64]]  # offsets, and the items of each key
@@ -186,20 +222,29 @@ def _summed(column: NDArray[np.float64], bundles: Bundles | None) -> NDArray[np.
 
 
 def _made(
-    part_of: NDArray[np.int64], cost: NDArray[np.float64], parts: int, bundles: Bundles | None, at_least: int
+    part_of: NDArray[np.int64],
+    cost: NDArray[np.float64],
+    parts: int,
+    bundles: Bundles | None,
+    at_least: int,
+    dearest_at_least: float,
 ) -> Partition:
-    """The partition of the items, given the part of each item, or of the items of each key."""
+    """The partition of the items, given the part of each item, or of the items of each key.
+
+    `dearest_at_least` is a proven lower bound of what the most expensive part costs.
+    """
     if bundles is not None:
         by_item = np.empty(cost.size, np.int64)
         by_item[bundles[1]] = np.repeat(part_of, np.diff(bundles[0]))
         part_of = by_item
     order = by_part(part_of, parts)
-    borders = np.cumsum(np.bincount(part_of, minlength=parts))[:-1]
+    borders = np.cumsum(np.bincount(part_of, minlength=parts)).tolist()
     inverse = np.empty(cost.size, np.int64)
     inverse[order] = np.arange(cost.size)
-    members = tuple(np.split(order, borders))
-    totals = np.array([float(cost[part].sum()) for part in members])
-    return Partition(members, inverse, totals, at_least)
+    members = tuple(order[first:last] for first, last in pairwise([0, *borders]))
+    totals = np.bincount(part_of, weights=cost, minlength=parts).astype(np.float64)
+    mean = float(totals.mean())
+    return Partition(members, inverse, totals, at_least, max(1.0, dearest_at_least / mean) if mean > 0 else 1.0)
 
 
 def _limits(limits: Any, count: int) -> dict[str, tuple[NDArray[np.float64], float]]:

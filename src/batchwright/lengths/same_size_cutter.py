@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import Infeasible
 from ..kernels.cuts import cut_longest
@@ -130,9 +131,9 @@ class GroupCutter(Unsearched):
             offsets = np.insert(offsets, most_expensive + 1, middle)
         return offsets
 
-    def cost(self, samples: Integers) -> float:
+    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
         """See `Cutter`: the length of the longest sample x the number of samples."""
-        return self.tokens(samples)[1]
+        return np.maximum.reduceat(self.lengths[samples], offsets[:-1]) * np.diff(offsets).astype(np.float64)
 
     def rows_at_least(self, samples: Integers, ranks: int) -> float:
         """See `Cutter`."""

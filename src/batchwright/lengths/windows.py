@@ -259,7 +259,9 @@ class OfShuffle(OfEpochs):
             self._starts[window + 1] = start + items.size
             return items, cut
         if self._last[0] != epoch:
-            self._last = epoch, self._rest(epoch)
+            start = self._start(window - number + self.layout.regular_windows)
+            items = self._admission.items(self._order.take(start, (epoch + 1) * self._epoch_samples))
+            self._last = epoch, self._rest(items, start - epoch * self._epoch_samples)
         return self._last[1][number - self.layout.regular_windows]
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
@@ -296,15 +298,13 @@ class OfShuffle(OfEpochs):
             self._ready.put(earlier, *self.planned(earlier))
         return self._starts[window]
 
-    def _rest(self, epoch: int) -> list[tuple[Integers, Cut]]:
-        """Plan the last windows of an epoch."""
+    def _rest(self, items: Integers, before: int) -> list[tuple[Integers, Cut]]:
+        """Cut the last windows of an epoch; `items` are what is left of it after `before` places."""
         layout = self.layout
-        start, epoch_start = self._start(epoch * layout.windows + layout.regular_windows), epoch * self._epoch_samples
-        items = self._admission.items(self._order.take(start, epoch_start + self._epoch_samples))
         found, taken = [], 0
         for number in range(layout.regular_windows, layout.windows):
             wanted, last = layout.batches_in(number), number == layout.windows - 1
-            end = items.size if last else layout.end(number, self._epoch_samples) - (start - epoch_start)
+            end = items.size if last else layout.end(number, self._epoch_samples) - before
             own = items[taken : max(end, taken + wanted)]
             if own.size < wanted:
                 break

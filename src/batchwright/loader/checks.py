@@ -159,7 +159,9 @@ def fitting_workers(dataset: Any, num_workers: int | None) -> int:
     if isinstance(dataset, TensorDataset) or starts_python(None):
         return 0
     here = os.environ.get("LOCAL_WORLD_SIZE", "1")  # torchrun says how many processes share this machine
-    usable = len(os.sched_getaffinity(0)) // max(1, int(here) if here.isdecimal() else 1)
+    # macOS does not say which CPUs a process may use
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = cpus // max(1, int(here) if here.isdecimal() else 1)
     return min(_MOST_WORKERS, usable if usable > 1 else 0)
 
 

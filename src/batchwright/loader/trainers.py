@@ -73,7 +73,9 @@ def _of_lightnings_loop(loop: Any) -> Told | None:
 
 
 def _of_transformers(trainer: Any) -> Told:
-    return Told(trainer.args.gradient_accumulation_steps, "TrainingArguments(gradient_accumulation_steps)")
+    uses = getattr(trainer, "plan_uses", 1)  # by a `PlanTrainer` that generates, of each batch
+    batches = max(1, trainer.args.gradient_accumulation_steps // uses)
+    return Told(batches, "TrainingArguments(gradient_accumulation_steps)")
 
 
 def _of_ignite(engine: Any) -> Told | None:

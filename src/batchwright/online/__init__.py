@@ -9,8 +9,10 @@ from .batch import Batch, StreamReport
 from .by_length import budgeted, packed
 from .equal_stop import equal_stop
 from .mixed import mixed
+from .readers import arrow, huggingface, jsonl, parquet, tar
 from .shards import Shards
 from .sources import SelfSplit, Strided
+from .states import merged
 from .stream import Stream
 
 __all__ = [
@@ -21,11 +23,17 @@ __all__ = [
     "Stream",
     "StreamReport",
     "Strided",
+    "arrow",
     "balanced",
     "budgeted",
     "equal_stop",
+    "huggingface",
+    "jsonl",
+    "merged",
     "mixed",
     "packed",
+    "parquet",
+    "tar",
 ]
 
 opened(sys.modules[__name__])

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 import io
 import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch.utils.data
 
-from ..errors import Infeasible, shortened, shown
+from ..errors import Infeasible, listed, shortened, shown
+from ..files.paths import suffix_kind
 from .equal_stop import EqualStop
+from .own_split import OwnSplit, splits_itself
+from .pieces import Left
 from .replicas import Replica
-from .sources import Idle, Indexed, OneReader, PlainReader, Reader, Source, described
+from .sources import Idle, Indexed, OneReader, PlainReader, Reader, Source, deal, described
 from .stream import Stream
 
 __all__ = ["Chain", "as_source"]
@@ -40,6 +44,9 @@ def as_source(value: Any, *, name: str) -> Source:
         raise Infeasible(f"source {name!r} {fact}", way_out)
     if hasattr(value, "shard") and hasattr(value, "num_shards") and hasattr(value, "state_dict"):
         return _HuggingFace(value, name=name)
+    library = splits_itself(value)
+    if library is not None:
+        return OwnSplit(value, library, name=name)
     if isinstance(value, torch.utils.data.ChainDataset):
         return Chain(value.datasets, name=name)
     # The order of these questions matters: many types answer to several of them.
@@ -67,9 +74,18 @@ def _no_samples(value: Any) -> tuple[str, str] | None:
     )
 
 
+_READERS = {"tar": "tar", "parquet": "parquet", "lines": "jsonl", "arrow": "arrow"}  # by kind of file
+
+
 def _no_file(value: Any, article: str) -> tuple[str, str] | None:
     read = "pass online.Shards([path], read), where read(path) gives the samples of a file"
-    if isinstance(value, (str, bytes, bytearray, os.PathLike)):
+    if isinstance(value, (str, os.PathLike)):
+        reader = _READERS.get(suffix_kind(str(value)))
+        if reader is not None:
+            return f"{article}, {shown(value)}", f"pass online.{reader}({shown(str(value))})"
+        readers = listed(f"online.{name}(path)" for name in _READERS.values())
+        return f"{article}, {shown(value)}", f"pass the reader of its format ({readers}), or a list of samples"
+    if isinstance(value, (bytes, bytearray)):
         return f"{article}, {shown(value)}", f"{read}, or a list of samples"
     if isinstance(value, io.IOBase) or (hasattr(value, "read") and hasattr(value, "readline")):
         return f"{article}: an open file gives its lines, and gives them once", read
@@ -199,21 +215,53 @@ class Chain:
         """One replica's part of each source."""
         return _ChainReader([source.reader(replica, epoch) for source in self.sources])
 
+    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
+        """Deal what was left of each source to readers: a position for each."""
+        parts = [
+            deal(source, [one["parts"][at] for one in left], len(left), readers)
+            for at, source in enumerate(self.sources)
+        ]
+        # Each source knows what it remembers as -1, -2, ...: the chain's numbers go through all of them.
+        counts, remembered = [0] * len(self.sources), []
+        for one in left:
+            for at in one["remembered"]:
+                counts[at] += 1
+                remembered.append([at, -counts[at]])
+        return [
+            {
+                "starts": [],
+                "taken": 0,
+                "past": [],
+                "inner": None,
+                "dealt": [part[reader] for part in parts],
+                "remembered": remembered,
+            }
+            for reader in range(readers)
+        ]
+
 
 class _ChainReader:
     def __init__(self, readers: list[Reader]) -> None:
         self._readers = readers
+        self._dealt: dict[str, Any] = {}  # if another reader's part was dealt to this one, where each source begins
         self._starts: list[int] = []
         self.can_fetch = all(reader.can_fetch for reader in readers)
 
     def open(self, position: Any) -> Iterator[Any]:
-        if position is None:
+        if position is not None and "dealt" in position:
+            self._dealt = {name: position[name] for name in ("dealt", "remembered")}
+            for reader, begin in zip(self._readers, position["dealt"], strict=True):
+                reader.open(begin)  # to know what it remembers
+        if position is None or not position["starts"]:
             self._starts = [0]
-            return self._samples(0, self._readers[0].open(None))
+            return self._samples(0, self._begin(0))
         self._starts = list(position["starts"])
         for reader, past in zip(self._readers, position["past"], strict=False):
             reader.open(past)  # to fetch again, a reader must know where it stood
         return self._samples(position["taken"], self._readers[len(self._starts) - 1].open(position["inner"]))
+
+    def _begin(self, which: int) -> Iterator[Any]:
+        return self._readers[which].open(self._dealt["dealt"][which] if self._dealt else None)
 
     def _samples(self, taken: int, iterator: Iterator[Any]) -> Iterator[Any]:
         while True:
@@ -222,10 +270,12 @@ class _ChainReader:
                 yield sample
             if len(self._starts) == len(self._readers):
                 return
-            iterator = self._readers[len(self._starts)].open(None)
+            iterator = self._begin(len(self._starts))
             self._starts.append(taken)
 
     def position(self, taken: int) -> Any:
+        if not self._starts:
+            return None
         which = len(self._starts) - 1
         past = [
             reader.position(end - start)
@@ -233,12 +283,34 @@ class _ChainReader:
             if self.can_fetch
         ]
         inner = self._readers[which].position(taken - self._starts[which])
-        return {"starts": list(self._starts), "taken": taken, "past": past, "inner": inner}
+        return {"starts": list(self._starts), "taken": taken, "past": past, "inner": inner, **self._dealt}
+
+    def _within(self, ordinal: int) -> tuple[int, int]:
+        """The source of a sample, and its ordinal there."""
+        if ordinal < 0:
+            which, inner = self._dealt["remembered"][-1 - ordinal]
+            return which, inner
+        which = bisect_right(self._starts, ordinal) - 1
+        return which, ordinal - self._starts[which]
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
-        found: dict[Hashable, Any] = {}
-        for which, start in enumerate(self._starts):
-            end = self._starts[which + 1] if which + 1 < len(self._starts) else None
-            here = [o for o in ordinals if o >= start and (end is None or o < end)]
-            found.update(zip(here, self._readers[which].fetch([o - start for o in here]), strict=True))
-        return [found[ordinal] for ordinal in ordinals]
+        places = list(map(self._within, ordinals))
+        found: dict[tuple[int, int], Any] = {}
+        for which, reader in enumerate(self._readers):
+            here = sorted({inner for at, inner in places if at == which})
+            found.update(zip(((which, inner) for inner in here), reader.fetch(here), strict=True) if here else ())
+        return [found[place] for place in places]
+
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        places, kept = list(map(self._within, again)), list(map(self._within, remembered))
+        ends = [*self._starts[1:], taken]
+        parts = [
+            reader.left(
+                ends[which] - self._starts[which] if which < len(ends) and self._starts else 0,
+                [inner for at, inner in places if at == which],
+                [inner for at, inner in kept if at == which],
+                ended=ended or which < len(self._starts) - 1,
+            )
+            for which, reader in enumerate(self._readers)
+        ]
+        return {"parts": parts, "remembered": [which for which, _ in kept]}

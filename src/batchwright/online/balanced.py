@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from ..errors import Infeasible, check_integer, one_of, seed_number
+import numpy as np
+
+from ..errors import Infeasible, check_integer, one_of, seed_number, shown
 from ..targets import resolve
 from .as_source import as_source
+from .audited import Limits
 from .balanced_composer import BalancedComposer, Rules, WhenShort
 from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
 from .keyed_random import root
 from .replicas import Replica
 from .run import Composer
+from .shard_composer import ShardComposer
+from .shards import Shards
 from .shares import StreamShares
 from .sources import Source, described
 from .stream import Stream
@@ -41,6 +46,7 @@ def balanced(
     patience: float | None = None,
     max_deficit: float | None = None,
     natural: Mapping[Hashable, float] | None = None,
+    unit: Callable[[Any], float] | str | int | None = None,
     batches: bool = True,
     steps: int | None = None,
     on_error: OnError = "raise",
@@ -78,6 +84,8 @@ def balanced(
         max_deficit: slots a group may lack; more are written off (`report().written_off`). `batch_size` if left out;
             `math.inf` is no limit.
         natural: the natural shares of the groups, if known; otherwise they are estimated from the samples seen.
+        unit: the unit of shares: a function of a sample (its tokens, its seconds), or the name of an entry; samples if left
+            out. Slots are then in proportion to a group's share divided by its mean unit in the samples read so far.
         batches: return `Batch` lists; if False, single samples.
         steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
         on_error: "raise", or "skip" to leave out samples whose key cannot be computed, and count them.
@@ -116,9 +124,11 @@ def balanced(
         patience=_limit("patience", patience, otherwise=buffer if when_short == "wait" else 0),
         max_deficit=_limit("max_deficit", max_deficit, otherwise=batch_size),
         weigher=Weigher.asked_for(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
+        unit=None if unit is None else measure_of(unit, argument="unit"),
     )
+    found = as_source(source, name="source" if name is None else name)
     recipe = _Recipe(
-        source=as_source(source, name="source" if name is None else name),
+        source=found.grouped(key) if isinstance(found, Shards) else found,
         key=measure_of(key, argument="key"),
         name=name,
         rules=rules,
@@ -159,6 +169,8 @@ class _Recipe:
     seed: int
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
+        if isinstance(self.source, Shards) and self.source.groups is not None:
+            return self._side_by_side(self.source.by_group(), replace(replica, all_read=True), epoch)
         return BalancedComposer(
             Feed(
                 self.source,
@@ -174,8 +186,69 @@ class _Recipe:
             key=root(self.seed, epoch, replica.index),
         )
 
+    def _side_by_side(self, shards: Mapping[Hashable, Shards], replica: Replica, epoch: int) -> Composer:
+        """For shards of one group each."""
+        shares = StreamShares(self.target, self.natural, epoch)
+        labels = list(dict.fromkeys([*shards, *shares.labels]))
+        for label in labels:
+            if (why := shares.refusal(label)) is not None:
+                raise Infeasible(why, "pass a share for the group of every shard; 0 leaves a group out")
+        found = shares.of(labels, np.ones(len(labels), np.int64))
+        if (shares.of(labels, np.arange(1, len(labels) + 1)) != found).any():
+            raise Infeasible(
+                f"target is {resolve(self.target)} and the sizes of the groups of shards are not known",
+                "pass natural={group: share}, or a share for each group by name",
+            )
+        missing = next(
+            (label for label, share in zip(labels, found, strict=True) if share > 0 and label not in shards), None
+        )
+        if missing is not None:
+            raise Infeasible(
+                f"group {shown(missing)} was given {found[labels.index(missing)]:.2%} of every batch and no shard is of it",
+                "give shares to the groups of the shards",
+            )
+        feeds = {
+            label: Feed(
+                shards[label],
+                replica,
+                epoch,
+                measure=self.key,
+                argument="key",
+                on_error=self.on_error,
+                name=self.name,
+                holds=False,
+            )
+            for label in labels
+            if label in shards
+        }
+        given = np.array([share for label, share in zip(labels, found, strict=True) if label in shards])
+        return ShardComposer(feeds, self.rules, given, key=root(self.seed, epoch, replica.index))
+
+    def told(self) -> str:
+        """The arguments in words."""
+        rules = self.rules
+        return (
+            f"balanced in batches of {rules.batch_size:,}, target {resolve(self.target)}, when_short={rules.when_short!r}, "
+            f"buffer of {rules.buffer:,}"
+        )
+
+    def sources(self) -> Sequence[Source]:
+        """The source that is read."""
+        return [self.source]
+
+    def wanted(self, epoch: int) -> dict[Hashable, float]:
+        """Nothing: shares are of groups."""
+        return {}
+
+    def limits(self, epoch: int) -> Limits:
+        """Full batches, quotas and bounded deficits."""
+        return Limits(batch_size=self.rules.batch_size, max_deficit=self.rules.max_deficit)
+
     def describe(self) -> str:
         rules = self.rules
         bytes_limit = None if rules.weigher is None else rules.weigher.limit
         numbers = (rules.batch_size, rules.buffer, rules.when_short, rules.patience, rules.max_deficit, bytes_limit)
-        return f"balanced {numbers} {resolve(self.target)} {self.natural} seed={self.seed}{described(self.source)}"
+        units = " in units" if rules.unit is not None else ""
+        return (
+            f"balanced {numbers} {resolve(self.target)} {self.natural}{units} seed={self.seed}{described(self.source)}"
+        )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -12,12 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Infeasible, PoorWarning, shown
+from ..errors import Infeasible, shown, warn
 from ..kernels import stream_buffer
 from .batch import Batch, StreamReport
 from .buffer import Buffer
 from .byte_limit import Weigher
+from .delivered import Delivery, poor_shares, poor_waiting
 from .feed import Feed, Refused
+from .group_units import GroupUnits
 from .keyed_random import PURPOSE, child
 from .quotas import Quotas, round_length
 from .shares import StreamShares
@@ -28,9 +29,7 @@ WhenShort = Literal["wait", "repeat", "redistribute"]
 _ROUND = 4096  # slots dealt at once: the fixed cost of numpy calls is then small for each slot
 # Slots in a round for each group at least: the cost of planning, which grows with groups, is spread over them.
 _TURNS = 4
-_POOR = 10  # warn if waiting reads at least this many samples for each one that it returns
 _RUN = 64  # samples read at once, if the buffer is much larger: the fixed cost of a call is then small for each sample
-_DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
 # Shares are estimated again when this many times as many samples were seen: a logarithmic number of times.
 _GROWTH = 1.25
 
@@ -45,6 +44,7 @@ class Rules:
     patience: int
     max_deficit: int
     weigher: Weigher | None
+    unit: Callable[[Any], float] | None = None
 
 
 class BalancedComposer:
@@ -53,6 +53,8 @@ class BalancedComposer:
     Work that grows with the number of groups (shares, places, the plan of a round) is done only after as many samples
     were read or dealt as there are groups.
     """
+
+    keeps_turns = True
 
     def __init__(self, feed: Feed, rules: Rules, shares: StreamShares, *, key: int) -> None:
         self.feeds = [feed]
@@ -75,7 +77,8 @@ class BalancedComposer:
             key=child(key, PURPOSE.REPEAT),
         )
         self._run = max(1, min(_RUN, self._buffer.for_queues // 8))
-        if weigher is None:
+        self._units = None if rules.unit is None else GroupUnits(rules.unit)
+        if weigher is None and self._units is None:
             feed.lookup, feed.careful = self._buffer.numbers.__getitem__, self._buffer.numbers.of
         else:
             feed.measure = partial(self._weigh, feed.measure, weigher)
@@ -90,7 +93,9 @@ class BalancedComposer:
         self._gauge_from = 0  # check how full the buffer is
         self._batches_per_slot = 0  # samples to read for each batch that is returned, if no slot waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
-        self._unread = self._delivered = self._repeated = self._given_away = self._written_off = self._left = 0
+        self._is_to_fill = False  # half of the buffer is to be read before the next batch
+        self._leftover: list[Any] = []  # samples of the last batch, which was not full
+        self._unread = self._delivered = self._repeated = self._redistributed = self._written_off = 0
 
     def start(self) -> None:
         """Fill half of the buffer, to see which groups there are.
@@ -110,13 +115,16 @@ class BalancedComposer:
         """
         batch = self._composed()
         if batch is None:
-            self._judge_the_end()
+            self._check_the_end()
         elif self._feed.taken >= self._judge_from:
             self._judge_from = 2 * self._feed.taken
-            self._judge()
+            self.judge()
         return batch
 
     def _composed(self) -> Batch | None:
+        if self._is_to_fill:
+            self._is_to_fill = False
+            self._read(self._buffer.for_queues // 2)
         news = len(self._buffer.labels) != len(self._shares) and self._feed.taken >= self._news_from
         if news or self._dealt == len(self._table):
             if not self._buffer.labels:
@@ -132,7 +140,8 @@ class BalancedComposer:
                 self._unread = 0
         items: list[Any] = []
         if not self._serve(wanted, items):
-            self._left += len(items) - len(self._buffer.repeats())
+            repeats = set(self._buffer.repeats())
+            self._leftover += [item for at, item in enumerate(items) if at not in repeats]
             self._undo(len(items))
             return None
         batch = Batch(self._feed.unwrap(items))
@@ -145,10 +154,12 @@ class BalancedComposer:
                 return None
             self._repeated += len(batch.repeats)
         if counters[stream_buffer.AWAY]:
-            batch.given_away = self._buffer.given_away()
-            self._given_away += int(counters[stream_buffer.AWAY])
+            batch.redistributed = self._buffer.redistributed()
+            self._redistributed += int(counters[stream_buffer.AWAY])
             self._written_off = int(counters[stream_buffer.WRITTEN_OFF])
         self._delivered += len(items)
+        if self._units is not None:
+            self._units.deliver(self._buffer.owner_numbers().tolist(), batch)
         return batch
 
     def _undo(self, served: int) -> None:
@@ -203,7 +214,9 @@ class BalancedComposer:
             if self._dealt < len(self._table):
                 self._quotas.take_back(self._table[self._dealt :], self._shares)
                 self._planned = self._slots()[0]
-            self._shares = self._targets.of(buffer.labels, buffer.column(stream_buffer.SEEN))
+            seen = buffer.column(stream_buffer.SEEN)
+            of = self._targets.of if self._units is None else partial(self._units.slots, self._targets)
+            self._shares = of(buffer.labels, seen)
             buffer.new_shares(self._shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
             self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
@@ -226,28 +239,29 @@ class BalancedComposer:
         self._weights.clear()
         return self._feed.taken - before
 
-    def _weigh(self, key_of: Callable[[Any], Hashable], weigher: Weigher, sample: Any) -> int:
-        """The number of a sample's group; also records the sample's bytes."""
+    def _weigh(self, key_of: Callable[[Any], Hashable], weigher: Weigher | None, sample: Any) -> int:
+        """The number of a sample's group; also records the sample's bytes and units."""
         number = self._buffer.numbers.of(key_of(sample))
-        if (why := weigher.refusal(sample)) is not None:
+        if weigher is not None and (why := weigher.refusal(sample)) is not None:
             raise Refused(why)
-        self._weights.append(size := weigher.size(sample))
-        self._buffer.weigh(number, size)
+        if self._units is not None:
+            self._units.note(number, sample)
+        if weigher is not None:
+            self._weights.append(size := weigher.size(sample))
+            self._buffer.weigh(number, size)
         return number
 
-    def _judge_the_end(self) -> None:
-        """Warn if the pass returned no batch, or hardly any for the samples it read."""
+    def _check_the_end(self) -> None:
+        """Warn if the pass returned no batch; refuse it if it waited for a group that never came."""
         feed, buffer = self._feed, self._buffer
         sound = feed.tried - feed.skipped
         if sound == 0:
             return
         if self._delivered == 0 and (sound < self._rules.batch_size or not self._waits):
-            warnings.warn(
+            warn(
                 f"source {feed.name!r} ended after {sound:,} samples{feed.part} and gave no batch of "
                 f"{self._rules.batch_size:,}; pass a smaller batch_size, shares for the groups that come, or more "
-                "samples for each worker and rank",
-                PoorWarning,
-                stacklevel=2,
+                "samples for each worker and rank"
             )
             return
         missing = [label for label in self._targets.labels if self._never_came(buffer.numbers[label])]
@@ -259,60 +273,73 @@ class BalancedComposer:
                 f"came are {shown(came)}",
                 "give shares to the labels of the data, or pass when_short='redistribute'",
             )
-        self._judge()
+        self.judge()
 
     def _never_came(self, number: int) -> bool:
         return bool(self._shares[number] > 0 and self._buffer.column(stream_buffer.SEEN)[number] == 0)
 
-    def _judge(self) -> None:
-        """Warn once if most samples are read for a rare group, or if groups have less than their shares."""
-        if self._judge_from == sys.maxsize:
-            return
-        if self._waits and self._delivered * _POOR <= self._feed.taken:
-            self._warn_of_waiting()
-        else:
-            self._judge_shares()
+    def shares(self) -> dict[Hashable, float]:
+        """The shares of the groups now in force."""
+        return dict(zip(self._buffer.labels, self._shares.tolist(), strict=False))
 
-    def _judge_shares(self) -> None:
-        expected, had = self._slots()
-        short = np.flatnonzero((expected - had > _DRIFT) & ((expected - had) * _POOR > expected))
-        if not len(short):
+    def judge(self) -> None:
+        """Warn once if most samples are read for a rare group, or if groups have other shares than they should."""
+        if self._judge_from == sys.maxsize or not self._feed.taken:
             return
-        worst = short[np.argmax((expected - had)[short] / expected[short])]
-        total, seen = int(had.sum()), self._buffer.column(stream_buffer.SEEN)[worst]
-        others = f"; {len(short):,} groups in all have less than nine tenths of theirs" if len(short) > 1 else ""
-        repeat = "" if self._rules.when_short == "repeat" else "when_short='repeat', or "
-        warnings.warn(
-            f"group {shown(self._buffer.labels[worst])} has {had[worst]:,} of the {expected[worst]:,} slots due to it, "
-            f"{had[worst] / total:.2%} of what was given for {expected[worst] / total:.2%}: {seen:,} of the "
-            f"{self._feed.tried:,} samples read from source {self._feed.name!r}{self._feed.part} were of it{others}; "
-            f"pass {repeat}a target nearer to the natural shares",
-            PoorWarning,
-            stacklevel=2,
+        feed, count = self._feed, len(self._shares)
+        expected, had = (slots[:count] for slots in self._slots())
+        delivery = Delivery(
+            labels=self._buffer.labels,
+            shares=self._shares,
+            expected=expected,
+            had=had,
+            seen=self._buffer.column(stream_buffer.SEEN)[:count],
+            read=feed.tried - feed.skipped,
+            delivered=self._delivered,
+            source=f"{feed.name!r}{feed.part}",
+            when_short=self._rules.when_short,
         )
-        self._judge_from = sys.maxsize
-
-    def _warn_of_waiting(self) -> None:
-        taken = self._feed.taken
-        seen = self._buffer.column(stream_buffer.SEEN)[: len(self._shares)]
-        # Not 0 in the division; groups without a share are left out below.
-        possible = seen / np.maximum(self._shares, 1e-300)
-        number = int(np.argmin(np.where(self._shares > 0, possible, np.inf)))
-        label = self._buffer.labels[number]
-        warnings.warn(
-            f"waiting gave {self._delivered:,} of the {taken:,} samples read from source {self._feed.name!r}"
-            f"{self._feed.part}: group {shown(label)} fills {self._shares[number]:.2%} of every batch and was "
-            f"{seen[number]:,} of these samples, so that exact shares without repeats allow for {int(possible[number]):,}; "
-            "pass when_short='repeat', or a target nearer to the natural shares; when_short='redistribute' and a smaller "
-            "patience give more samples, and fewer of this group among them",
-            PoorWarning,
-            stacklevel=2,
-        )
-        self._judge_from = sys.maxsize
+        poor = poor_waiting(delivery) or poor_shares(delivery)
+        if poor is not None:
+            warn(poor)
+            self._judge_from = sys.maxsize
 
     def held(self) -> list[list[Any]]:
-        """The samples in the queues, then those remembered, group by group."""
-        return [self._buffer.contents()]
+        """The samples in the queues, then those remembered, group by group, then those of a batch that was not full."""
+        return [self._buffer.contents() + self._leftover]
+
+    def pending(self) -> list[list[Any]]:
+        """The samples in the queues, and those of a batch that was not full."""
+        return [self._buffer.queued() + self._leftover]
+
+    def pooled(self) -> list[list[Any]]:
+        """The samples that are remembered, group by group."""
+        return [[item for pool in self._buffer.pools for item in pool]]
+
+    def take_over(self, others: Sequence[BalancedComposer], index: int, readers: int, pools: list[Any]) -> None:
+        """See `run.Composer`. Queues begin empty, since what was in them is read again."""
+        numbers = [
+            np.array([self._buffer.numbers[label] for label in other._buffer.labels], np.int64) for other in others
+        ]
+        self._buffer.take_over([other._buffer for other in others], numbers, index, readers, pools)
+        count = len(self._buffer.labels)
+        self._planned = np.zeros(count, np.int64)
+        for other, found in list(zip(others, numbers, strict=True))[index::readers]:
+            deficit, planned = np.zeros(count), other._slots()[0]
+            if other._dealt < len(other._table):
+                other._quotas.take_back(other._table[other._dealt :], other._shares)
+            deficit[found[: len(other._quotas.deficit)]] = other._quotas.deficit
+            self._planned[found[: len(planned)]] += planned
+            self._quotas.take_over(deficit, other._quotas.rounds)
+            for name in _TOTALS:
+                setattr(self, name, getattr(self, name) + getattr(other, name))
+        self._judge_from = max(other._judge_from for other in others)
+        if self._units is not None:
+            seen, part = np.zeros(count, np.int64), self._buffer.column(stream_buffer.SEEN)
+            for other, found in zip(others, numbers, strict=True):
+                seen[found] += other._buffer.column(stream_buffer.SEEN)
+            self._units.take_over([other._units for other in others], numbers, seen, part, index)
+        self._is_to_fill = True
 
     def memory(self) -> dict[str, Any]:
         """The accounts of every group, the plan, and the counters."""
@@ -322,23 +349,30 @@ class BalancedComposer:
             "table": self._table[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
             "planned": self._planned.tolist(),
+            "units": None if self._units is None else self._units.state_dict(),
             "counters": [getattr(self, name) for name in _COUNTERS],
+            "fill": self._is_to_fill,
+            "leftover": len(self._leftover),
         }
 
     def resume(self, memory: dict[str, Any], held: list[list[Any]]) -> None:
         """Continue from what `memory` and `held` returned."""
         self._buffer.load_state_dict(memory["buffer"], held[0])
+        self._is_to_fill = memory["fill"]
+        self._leftover = held[0][len(held[0]) - memory["leftover"] :]
         self._quotas.load_state_dict(memory["quotas"])
         self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
         self._planned = np.array(memory["planned"], np.int64)
+        if self._units is not None:
+            self._units.load_state_dict(memory["units"])
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
             setattr(self, name, value)
 
     def report(self) -> StreamReport:
         """The counts so far."""
         buffer = self._buffer
-        drawn = self._delivered - self._repeated + self._left
+        drawn = self._delivered - self._repeated + len(self._leftover)
         held = buffer.held()
         balances = buffer.column(stream_buffer.BALANCE).tolist()
         expected, had = self._slots()
@@ -348,16 +382,18 @@ class BalancedComposer:
             repeated=self._repeated,
             dropped=self._feed.tried - self._feed.skipped - drawn - held,
             skipped=self._feed.skipped,
-            given_away=self._given_away,
+            redistributed=self._redistributed,
             written_off=self._written_off,
-            held=held + self._left,
+            buffered=held + len(self._leftover),
             deficit={label: -balance for label, balance in zip(buffer.labels, balances, strict=True) if balance},
             seen=dict(zip(buffer.labels, buffer.column(stream_buffer.SEEN).tolist(), strict=True)),
             expected=dict(zip(buffer.labels, expected.tolist(), strict=True)),
             had=dict(zip(buffer.labels, had.tolist(), strict=True)),
+            units={} if self._units is None else self._units.delivered_by(buffer.labels),
         )
 
 
+_TOTALS = ("_delivered", "_repeated", "_redistributed", "_written_off")
 _COUNTERS = (
     "_batches_per_slot",
     "_news_from",
@@ -367,7 +403,6 @@ _COUNTERS = (
     "_unread",
     "_delivered",
     "_repeated",
-    "_given_away",
+    "_redistributed",
     "_written_off",
-    "_left",
 )

@@ -20,13 +20,13 @@ class Batch(list[Any]):
         groups: the group of each sample; empty if the stream has no groups.
         repeats: the positions of samples that repeat an earlier one of their group: one that was returned before or,
             rarely, one that a full buffer had dropped.
-        given_away: for each group whose slots in this batch went to other groups, how many.
+        redistributed: for each group whose slots in this batch went to other groups, how many.
         packs: for packed streams, the number of samples in each pack, in order.
     """
 
     groups: Sequence[Hashable] = ()
     repeats: Sequence[int] = ()
-    given_away: Mapping[Hashable, int] = {}  # never written to: batches with any get their own
+    redistributed: Mapping[Hashable, int] = {}  # never written to: batches with any get their own
     packs: Sequence[int] = ()
 
 
@@ -41,9 +41,11 @@ def _no_batch_of_batches(batch: Sequence[Any], *, collate_fn_map: Any = None) ->
 default_collate_fn_map[Batch] = _no_batch_of_batches  # torch's own table of types that its collate function knows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StreamReport:
     """Counts of one replica's run so far; every sample that was dropped, repeated or replaced is counted.
+
+    `read` is always `delivered - repeated + dropped + skipped + buffered`.
 
     Attributes:
         read: samples read from the sources, and readings that failed and were skipped.
@@ -51,13 +53,14 @@ class StreamReport:
         repeated: of these, the repeats.
         dropped: samples that a full buffer dropped unused.
         skipped: broken samples and failed readings that were left out (`on_error="skip"`).
-        given_away: slots that went to another group because their own had no sample in the buffer.
+        redistributed: slots that went to another group because their own had no sample in the buffer.
         written_off: of these, the slots beyond `max_deficit`: they are not paid back.
-        held: samples in memory now; when the stream has ended, the samples left over.
+        buffered: samples in memory now; when the stream has ended, the samples left over.
         deficit: for each group, the slots that it lacks now (negative: it has had too many), if not 0.
-        seen: for each group, the samples read.
+        seen: for each group or source, the samples read.
         expected: for each group, the slots planned in the batches returned so far.
-        had: for each group, the slots it had; fewer than expected if other groups took its slots.
+        had: for each group or source, the slots it had; fewer than expected if other groups took its slots.
+        units: for each group or source, what was delivered of it in units, such as tokens, if the stream has a `unit`.
     """
 
     read: int
@@ -65,10 +68,23 @@ class StreamReport:
     repeated: int = 0
     dropped: int = 0
     skipped: int = 0
-    given_away: int = 0
+    redistributed: int = 0
     written_off: int = 0
-    held: int = 0
+    buffered: int = 0
     deficit: Mapping[Hashable, int] = field(default_factory=dict)
     seen: Mapping[Hashable, int] = field(default_factory=dict)
     expected: Mapping[Hashable, int] = field(default_factory=dict)
     had: Mapping[Hashable, int] = field(default_factory=dict)
+    units: Mapping[Hashable, float] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> dict[Hashable, float]:
+        """The share of each group or source in what was delivered: of the units if the stream has a `unit`, else of samples.
+
+        Example:
+            >>> StreamReport(read=9, delivered=8, had={"cat": 6, "dog": 2}).shares
+            {'cat': 0.75, 'dog': 0.25}
+        """
+        amounts = self.units or self.had
+        total = sum(amounts.values())
+        return {name: amount / total if total else 0.0 for name, amount in amounts.items()}

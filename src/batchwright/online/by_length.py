@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import Infeasible, check_integer, check_number, one_of, seed_number
 from .as_source import as_source
+from .audited import Limits
+from .batch import Batch
 from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
 from .keyed_random import root
@@ -199,6 +203,14 @@ class _Budget:
     def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return cut_by_budget(lengths, max_tokens=self.max_tokens, max_samples=self.max_samples)
 
+    def told(self) -> str:
+        limits = {"tokens": self.max_tokens, "samples": self.max_samples}
+        return "budgeted to " + " and ".join(f"{most:,} {what}" for what, most in limits.items() if most is not None)
+
+    def cost(self, length: Callable[[Any], float], batch: Batch) -> float:
+        """The padded tokens."""
+        return len(batch) * max(map(length, batch))
+
 
 @dataclass(frozen=True)
 class _Packs:
@@ -207,6 +219,14 @@ class _Packs:
 
     def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return pack(lengths, capacity=self.capacity, packs=self.packs, kept_before=kept_before, last=last)
+
+    def told(self) -> str:
+        return f"packed to {self.capacity:,}, {self.packs:,} packs a batch"
+
+    def cost(self, length: Callable[[Any], float], batch: Batch) -> float:
+        """The tokens of the fullest pack."""
+        samples = iter(batch)
+        return max(sum(map(length, islice(samples, count))) for count in batch.packs)
 
 
 @dataclass(frozen=True)
@@ -240,6 +260,22 @@ class _Recipe:
             title=self.title,
             key=root(self.seed, epoch, replica.index),
         )
+
+    def told(self) -> str:
+        """The arguments in words."""
+        return f"{self.rule.told()}, buffer of {self.buffer:,}"
+
+    def sources(self) -> Sequence[Source]:
+        """The source that is read."""
+        return [self.source]
+
+    def wanted(self, epoch: int) -> dict[Hashable, float]:
+        """Nothing: there are no shares."""
+        return {}
+
+    def limits(self, epoch: int) -> Limits:
+        """No batch above the limit."""
+        return Limits(cost=partial(self.rule.cost, self.length), most_cost=self.limit)
 
     def describe(self) -> str:
         limit = None if self.weigher is None else self.weigher.limit

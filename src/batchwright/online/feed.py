@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from numbers import Real
 from operator import itemgetter
 from typing import Any, Literal, cast
 
 from ..errors import Infeasible, PoorWarning, said, shortened, shown
+from .pieces import Left
 from .replicas import Replica
 from .sources import Source
 
@@ -90,9 +91,12 @@ class Feed:
         self.pairs: Iterator[tuple[Any, Any]] = iter(())  # the measures and items of the samples to come
         self._iterator: Iterator[Any] = iter(())
         self._failure: Exception | None = None  # the last exception of the source, if no sample came since
-        self._source = source
+        self.source = source
         self._replica = replica
-        self._epoch = epoch
+        self.epoch = epoch
+        self._again: list[Any] = []  # samples that another reader had read and not delivered: they come first
+        self._given = 0  # how many there were of these in this turn, those taken before a state was loaded included
+        self._closed = False  # there is nothing beyond them
         self._argument = argument
         self._skips = on_error == "skip"
         self._holds = holds
@@ -105,8 +109,8 @@ class Feed:
         self.lookup, self.as_is = partial(number, measured), _PLAIN_NUMBERS
 
     def _turn_to(self, turn: int) -> None:
-        self._turn = turn
-        self.reader = self._source.reader(self._replica, self._epoch + turn)
+        self.turn = turn
+        self.reader = self.source.reader(self._replica, self.epoch + turn)
         self.by_reference = self._holds and self.reader.can_fetch
 
     @property
@@ -129,21 +133,49 @@ class Feed:
         """Begin the source's next epoch."""
         self.earlier, self.taken, self.ended = self.read, 0, False
         with self._noting("opening"):
-            self._turn_to(self._turn + 1)
+            self._again, self._given, self._closed = [], 0, False
+            self._turn_to(self.turn + 1)
         self.start()
 
     def state(self) -> dict[str, Any]:
         """The position in the source, and the counts."""
-        again = self.by_reference or not self.ended  # else the source is not read again
+        reads = self.by_reference or not (self.ended or self._closed)  # else the source is not read again
         return {
-            "position": self.reader.position(self.taken) if again else None,
-            "turn": self._turn,
+            "position": self.reader.position(self._of_reader()) if reads else None,
+            "turn": self.turn,
             "taken": self.taken,
             "earlier": self.earlier,
             "skipped": self.skipped,
             "failed": self.failed,
             "ended": self.ended,
+            "again": self._to_come(),
+            "given": self._given,
+            "closed": self._closed,
         }
+
+    def _of_reader(self) -> int:
+        """How many of the samples taken in this turn the reader gave."""
+        return max(0, self.taken - self._given)
+
+    def _to_come(self) -> list[Any]:
+        """Those of the samples of another reader that were not taken yet."""
+        return self._again[max(0, self.taken - (self._given - len(self._again))) :]
+
+    def left(self, again: list[Any], remembered: list[Any]) -> tuple[Left, list[Any]]:
+        """What is left for others: of the source, and samples by value.
+
+        Args:
+            again: items that were read and not delivered.
+            remembered: items that others must be able to fetch.
+        """
+        ended = self.ended or self._closed
+        if self.by_reference:
+            ordinals, kept = ([ordinal for ordinal, _ in items] for items in (again, remembered))
+            return self.reader.left(self.taken, ordinals, kept, ended=ended), []
+        return (
+            self.reader.left(self._of_reader(), [], [], ended=ended),
+            again + self._to_come(),
+        )
 
     def resume(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
@@ -152,9 +184,12 @@ class Feed:
         self.taken, self.earlier, self.skipped, self.failed, self.ended = (
             state[entry] for entry in ("taken", "earlier", "skipped", "failed", "ended")
         )
-        if self.by_reference or not self.ended:  # to fetch, a reader must know where it stood
+        self._again, self._given, self._closed = (state[entry] for entry in ("again", "given", "closed"))
+        if self.by_reference or not (self.ended or self._closed):  # to fetch, a reader must know where it stood
             with self._noting(f"going on from sample {self.taken:,} of"):
                 self._iterator = self.reader.open(state["position"])
+        if self._again:
+            self._iterator = chain(self._again, self._iterator)
         self.pairs = self._one_by_one()
 
     def fetch(self, items: list[Any]) -> list[Any]:

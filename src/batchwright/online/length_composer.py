@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -77,6 +77,8 @@ class LengthComposer:
 
     Every sample comes exactly once. A sample that would exceed the limit of bytes waits for the next buffer.
     """
+
+    keeps_turns = True
 
     def __init__(
         self,
@@ -166,6 +168,19 @@ class LengthComposer:
         waiting = [item for _, item in self._kept + self._too_much]
         return [waiting + [item for packs in self._ready for one in packs for item in one]]
 
+    def pending(self) -> list[list[Any]]:
+        """All of them."""
+        return self.held()
+
+    def pooled(self) -> list[list[Any]]:
+        """None: nothing repeats."""
+        return [[]]
+
+    def take_over(self, others: Sequence[LengthComposer], index: int, readers: int, pools: list[Any]) -> None:
+        """See `run.Composer`."""
+        self._buffers = max(other._buffers for other in others)
+        self._delivered = sum(other._delivered for other in others) if index == 0 else 0
+
     def memory(self) -> dict[str, Any]:
         """How the held samples are divided, and the counters."""
         return {
@@ -191,5 +206,12 @@ class LengthComposer:
             read=feed.tried,
             delivered=self._delivered,
             skipped=feed.skipped,
-            held=feed.tried - feed.skipped - self._delivered,
+            buffered=feed.tried - feed.skipped - self._delivered,
         )
+
+    def shares(self) -> dict[Hashable, float]:
+        """None: samples have no groups."""
+        return {}
+
+    def judge(self) -> None:
+        """Nothing to say: every sample is delivered."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ..errors import Infeasible, check_integer, check_mapping, one_of, shown
 from ..targets import resolve
 from .as_source import as_source
+from .audited import Limits
 from .batch import Batch, StreamReport
 from .feed import Feed, OnError, measure_of
 from .interleave import ByCount, ByUnit, Interleaving
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mixed"]
 
-AtEnd = Literal["stop", "continue", "restart"]
+AtEnd = Literal["stop", "continue", "restart", "all_seen"]
 _CHUNK = 64  # samples composed at once if the stream returns single samples
 
 
@@ -53,7 +54,8 @@ def mixed(
             left out.
         batch_size: samples in a batch (the last may be smaller); if left out, the stream returns single samples, as a
             source of another stream.
-        at_end: when a source ends: "stop", "continue" with the others in proportion, or "restart" it (its next epoch).
+        at_end: when a source ends: "stop", "continue" with the others in proportion, "restart" it (its next epoch), or
+            "all_seen": restart it until every source was read to its end once, and then stop.
         steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
         on_error: "raise", or "skip" to leave out samples without a valid unit, and count them.
         rank: the rank of this process; that of torch's process group if left out.
@@ -75,7 +77,7 @@ def mixed(
     check_mapping(sources, "sources")
     at_end = one_of(at_end, "at_end", get_args(AtEnd))
     recipe = _Recipe(
-        sources={key: as_source(value, name=str(key)) for key, value in sources.items()},
+        sources_by_name={key: as_source(value, name=str(key)) for key, value in sources.items()},
         target=target,
         unit=None if unit is None else measure_of(unit, argument="unit"),
         batch_size=_CHUNK if batch_size is None else check_integer(batch_size, "batch_size", least=1),
@@ -103,7 +105,7 @@ def _one(sample: Any) -> int:
 
 @dataclass(frozen=True)
 class _Recipe:
-    sources: Mapping[Hashable, Source]
+    sources_by_name: Mapping[Hashable, Source]
     target: Any
     unit: Callable[[Any], float] | None
     batch_size: int
@@ -117,10 +119,10 @@ class _Recipe:
                 f"target is {shown(self.target)} and the sizes of streams are not known",
                 "pass a share for each source by name",
             )
-        return resolve(self.target).exact([1] * len(self.sources), epoch, names=list(self.sources))
+        return resolve(self.target).exact([1] * len(self.sources_by_name), epoch, names=list(self.sources_by_name))
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
-        if len(self.sources) > 1:
+        if len(self.sources_by_name) > 1:
             # A worker that is idle for one source would make batches with other shares.
             replica = replace(replica, all_read=True)
         feeds = {
@@ -134,7 +136,7 @@ class _Recipe:
                 name=str(name),
                 holds=False,
             )
-            for name, source in self.sources.items()
+            for name, source in self.sources_by_name.items()
         }
         if self.unit is not None:
             for feed in feeds.values():
@@ -142,17 +144,51 @@ class _Recipe:
         weights = self.weights(epoch)
         turns = (ByUnit if self.unit else ByCount)(weights)
         live = sum(weight > 0 for weight in weights)
-        return _Mixed(feeds, turns, live=live, batch_size=self.batch_size, at_end=self.at_end)
+        return _Mixed(
+            feeds,
+            turns,
+            live=live,
+            batch_size=self.batch_size,
+            at_end=self.at_end,
+            in_units=self.unit is not None,
+        )
+
+    def told(self) -> str:
+        """The arguments in words."""
+        return f"mixed of {len(self.sources_by_name)} sources, target {resolve(self.target)}, at_end={self.at_end!r}"
+
+    def sources(self) -> Sequence[Source]:
+        """The sources that are read."""
+        return list(self.sources_by_name.values())
+
+    def wanted(self, epoch: int) -> dict[Hashable, float]:
+        """The share of each source."""
+        weights = self.weights(epoch)
+        return {name: weight / sum(weights) for name, weight in zip(self.sources_by_name, weights, strict=True)}
+
+    def limits(self, epoch: int) -> Limits:
+        """Exact shares of samples, as long as all sources last."""
+        exact = self.unit is None and self.at_end != "continue"
+        return Limits(shares=self.wanted(epoch) if exact else None)
 
     def describe(self) -> str:
         target = resolve(self.target)
-        sources = [f"{name!r}{described(source)}" for name, source in self.sources.items()]
+        sources = [f"{name!r}{described(source)}" for name, source in self.sources_by_name.items()]
         return f"mixed {sources} {target} {self.batch_size} {self.at_end} {self.unit is not None}"
 
 
 class _Mixed:
+    keeps_turns = True
+
     def __init__(
-        self, feeds: Mapping[Hashable, Feed], turns: Interleaving, *, live: int, batch_size: int, at_end: AtEnd
+        self,
+        feeds: Mapping[Hashable, Feed],
+        turns: Interleaving,
+        *,
+        live: int,
+        batch_size: int,
+        at_end: AtEnd,
+        in_units: bool,
     ) -> None:
         self.feeds = list(feeds.values())
         self._names = list(feeds)
@@ -160,7 +196,9 @@ class _Mixed:
         self._batch_size = batch_size
         self._at_end = at_end
         self._live = live  # sources that have a share and have not ended
-        self._delivered = 0
+        self._unseen = set(turns.sources())  # those with a share that were not read to their end yet
+        self._had = [0] * len(self.feeds)
+        self._units = [0.0] * len(self.feeds) if in_units else []
 
     def start(self) -> None:
         for feed in self.feeds:
@@ -170,9 +208,12 @@ class _Mixed:
         batch, names = Batch(), []
         while len(batch) < self._batch_size and self._live:
             stream = self._turns.next()
-            pair = self._next(self.feeds[stream])
+            pair = self._next(stream)
             if pair is not None:
                 self._turns.served(stream, pair[0])
+                self._had[stream] += 1
+                if self._units:
+                    self._units[stream] += pair[0]
                 batch.append(pair[1])
                 names.append(self._names[stream])
             elif self._at_end == "continue":
@@ -180,18 +221,19 @@ class _Mixed:
                 self._turns.drop(stream)
             else:
                 self._live = 0
-        self._delivered += len(batch)
         batch.groups = names
         return batch or None
 
-    def _next(self, feed: Feed) -> tuple[float, Any] | None:
-        """The next sound sample of a feed; None at its end, for good."""
+    def _next(self, stream: int) -> tuple[float, Any] | None:
+        """The next sound sample of a source; None if it has ended for good, or if all were read."""
+        feed = self.feeds[stream]
         while True:
             for units, sample in feed.pairs:
                 if 0 < units < float("inf"):
                     return units, sample
                 feed.reject(f"its unit is {units}, and must be above 0")
-            if self._at_end != "restart":
+            self._unseen.discard(stream)
+            if self._at_end not in ("restart", "all_seen") or (self._at_end == "all_seen" and not self._unseen):
                 return None
             if feed.taken == 0:
                 raise Infeasible(
@@ -203,17 +245,47 @@ class _Mixed:
     def held(self) -> list[list[Any]]:
         return [[] for _ in self.feeds]
 
+    def pending(self) -> list[list[Any]]:
+        return self.held()
+
+    def pooled(self) -> list[list[Any]]:
+        return self.held()
+
+    def take_over(self, others: Sequence[_Mixed], index: int, readers: int, pools: list[Any]) -> None:
+        self._turns.take_over([other._turns for other in others], index, readers)
+        self._live = len(self._turns.sources())
+        self._unseen = set().union(*(other._unseen for other in others))
+        if index == 0:
+            self._had = [sum(had) for had in zip(*(other._had for other in others), strict=True)]
+            self._units = [sum(units) for units in zip(*(other._units for other in others), strict=True)]
+
     def memory(self) -> dict[str, Any]:
-        return {"turns": self._turns.state_dict(), "live": self._live, "delivered": self._delivered}
+        return {
+            "turns": self._turns.state_dict(),
+            "live": self._live,
+            "unseen": sorted(self._unseen),
+            "had": list(self._had),
+            "units": list(self._units),
+        }
 
     def resume(self, memory: dict[str, Any], held: list[list[Any]]) -> None:
         self._turns.load_state_dict(memory["turns"])
-        self._live, self._delivered = memory["live"], memory["delivered"]
+        self._live, self._unseen = memory["live"], set(memory["unseen"])
+        self._had, self._units = list(memory["had"]), list(memory["units"])
 
     def report(self) -> StreamReport:
         return StreamReport(
             read=sum(feed.tried for feed in self.feeds),
-            delivered=self._delivered,
+            delivered=sum(self._had),
             skipped=sum(feed.skipped for feed in self.feeds),
             seen={name: feed.read for name, feed in zip(self._names, self.feeds, strict=True)},
+            had=dict(zip(self._names, self._had, strict=True)),
+            units=dict(zip(self._names, self._units, strict=False)),
         )
+
+    def shares(self) -> dict[Hashable, float]:
+        """None: a mixture has no quotas in a batch."""
+        return {}
+
+    def judge(self) -> None:
+        """Nothing to say: shares are exact as long as sources last, and what then happens was chosen."""

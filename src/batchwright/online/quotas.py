@@ -1,7 +1,9 @@
 """Decides the group of each slot: apportions the slots of a round of batches, deals them, and carries deficits over.
 
-This is the rule of `kernels.apportion` and `kernels.deal` in floats, for shares that are estimated while a stream is
-read.
+The dealing is that of plans (`kernels.deal`, and "The engine" in docs/design.md): the slots of a round form a row, group by
+group, which is dealt like cards at a Fibonacci stride. What differs is how many slots a group gets in a round: plans know
+their shares and apportion exactly, by the number of the round alone; a stream estimates shares while it is read, so it
+carries over what each group lacks.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ from .keyed_random import PURPOSE, child, fractions, orders
 
 __all__ = ["Quotas", "round_length"]
 
-# Rounds have a Fibonacci number of batches: the number before it is the stride that spreads a group most evenly over a
-# round.
+# Rounds have a Fibonacci number of batches, and the number before it is the stride, like ROUND and STRIDE of plans.
 _FIBONACCI = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584, 4181, 6765, 10946]
 _WHOLE = 1e-9  # a quota this near to an integer is that integer: 64 * (1/3 of 3/64) must stay 1
 _SPREAD = 0.5  # slots: the random part in the order of deficits; without it, groups with equal shares would stay tied
@@ -87,6 +88,13 @@ class Quotas:
             counts[np.argsort(-urgency, kind="stable")[: min(abs(left), int(movable.sum()))]] += step
         self.deficit = expected - counts
         return counts
+
+    def take_over(self, deficit: NDArray[np.float64], rounds: int) -> None:
+        """Owe these deficits too, and go on after that many rounds."""
+        longest = max(len(deficit), len(self.deficit))
+        self.deficit, more = (np.concatenate([owed, np.zeros(longest - len(owed))]) for owed in (self.deficit, deficit))
+        self.deficit += more
+        self.rounds = max(self.rounds, rounds)
 
     def state_dict(self) -> dict[str, Any]:
         """The deficits, and the number of rounds dealt."""

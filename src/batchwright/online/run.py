@@ -6,13 +6,15 @@ rarely) and the number of batches returned since then; these are composed again 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from ..errors import Infeasible
+from .audited import Limits
 from .batch import Batch, StreamReport
 from .feed import Feed
 from .replicas import Replica
+from .sources import Source
 from .states import kept, remembered
 
 __all__ = ["Composer", "Recipe", "Run"]
@@ -20,6 +22,9 @@ __all__ = ["Composer", "Recipe", "Run"]
 
 class Composer(Protocol):
     """Composes batches from one replica's feeds; its whole state is in `memory` and `held`."""
+
+    keeps_turns: bool
+    """Whether samples of different turns of a source that restarts are alike; see `redeal`."""
 
     @property
     def feeds(self) -> Sequence[Feed]:
@@ -40,8 +45,30 @@ class Composer(Protocol):
     def resume(self, memory: Any, held: list[list[Any]]) -> None:
         """Continue from there."""
 
+    def pending(self) -> list[list[Any]]:
+        """For each feed the items that were read and not delivered, the oldest first."""
+
+    def pooled(self) -> list[list[Any]]:
+        """For each feed the items that are remembered, to be repeated."""
+
+    def take_over(self, others: Sequence[Any], index: int, readers: int, pools: list[Any]) -> None:
+        """Take part `index` of `readers` of the counts of other composers of this kind, before anything is read.
+
+        Args:
+            others: the composers of all readers of a run that has stopped.
+            index: which of the new readers this is.
+            readers: how many there are.
+            pools: what was remembered by all, in the order of `pooled`, under the ordinals of the new readers.
+        """
+
     def report(self) -> StreamReport:
         """The counts so far."""
+
+    def shares(self) -> dict[Hashable, float]:
+        """The shares of the groups now in force; empty if there are no quotas."""
+
+    def judge(self) -> None:
+        """Warn if what was delivered so far is far from what was asked for."""
 
 
 class Recipe(Protocol):
@@ -52,6 +79,18 @@ class Recipe(Protocol):
 
     def describe(self) -> str:
         """Everything that the batches depend on, except the user's own objects and the epoch."""
+
+    def told(self) -> str:
+        """The arguments in words."""
+
+    def sources(self) -> Sequence[Source]:
+        """The sources that are read."""
+
+    def wanted(self, epoch: int) -> dict[Hashable, float]:
+        """The shares of the sources of a mixture; empty for other streams."""
+
+    def limits(self, epoch: int) -> Limits:
+        """What is promised, for an audit."""
 
 
 class Run:
@@ -65,11 +104,11 @@ class Run:
         self.used = 0  # samples of `batch` that were yielded, if the stream yields samples
         self.steps = 0
         self._state_bytes = state_bytes
-        self._anchor: bytes | None = None
+        self._anchor: str | None = None
         self._anchor_taken = 0  # samples read when it was taken
         self._anchor_held = 0  # samples in it: after as many more are read, a new one is taken, so its cost is spread
         self._since = 0
-        self._over = False  # the composer returned None
+        self.over = False  # the composer returned None
         self._torn = False  # the composer was stopped between two batches, by an error or an interrupt
         if state is None or state["anchor"] is None:
             self.composer.start()
@@ -91,10 +130,10 @@ class Run:
     def advance(self) -> bool:
         """Compose the next batch; False at the end."""
         self._torn = True
-        batch = None if self._over else self.composer.compose()
+        batch = None if self.over else self.composer.compose()
         self._torn = False
         if batch is None:
-            self._over = True
+            self.over = True
             return False
         self.batch, self.used = batch, 0
         self.steps += 1
@@ -115,9 +154,9 @@ class Run:
             self._anchor = self._weigh_anchor(held)
             self._anchor_taken, self._anchor_held, self._since = taken, sum(map(len, held)), 0
             self.batch, self.used = rest, 0
-        return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self._over}
+        return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self.over}
 
-    def _weigh_anchor(self, held: list[list[Any]]) -> bytes:
+    def _weigh_anchor(self, held: list[list[Any]]) -> str:
         feeds = [
             {**feed.state(), "items": [ordinal for ordinal, _ in items] if feed.by_reference else items}
             for feed, items in zip(self.composer.feeds, held, strict=True)
@@ -127,7 +166,7 @@ class Run:
             "memory": self.composer.memory(),
             "rest": list(self.batch[self.used :]),
             "steps": self.steps,
-            "over": self._over,
+            "over": self.over,
         }
         anchor = kept(everything)
         if len(anchor) > self._state_bytes:
@@ -145,4 +184,4 @@ class Run:
         self._anchor_held = sum(map(len, held))
         self.composer.resume(everything["memory"], held)
         self.batch, self.used = everything["rest"], 0
-        self.steps, self._over = everything["steps"], everything["over"]
+        self.steps, self.over = everything["steps"], everything["over"]

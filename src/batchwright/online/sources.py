@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch.utils.data import IterableDataset
 
 from ..errors import Infeasible, PoorWarning, shortened
+from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
 from .worker_info import Call, call_directly, call_of, stepped
 
@@ -24,8 +25,9 @@ __all__ = [
     "SelfSplit",
     "Source",
     "Strided",
+    "deal",
     "described",
-    "skip",
+    "reads_once",
 ]
 
 
@@ -54,6 +56,12 @@ class Reader(Protocol):
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         """Read the samples with these ordinals again, in this order; only if `can_fetch`."""
 
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        """What is left after `taken` samples, with those of the ordinals `again`, for `deal` of the source.
+
+        The samples `remembered` are to be fetched by any reader. A reader that has `ended` has nothing else left.
+        """
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -71,6 +79,34 @@ def described(source: Source) -> str:
     return "" if describe is None else f" of ({describe()})"
 
 
+def reads_once(sources: Sequence[Source]) -> str | None:
+    """The name of a source that can be read only once, if there is one among these or those that they read."""
+    for source in sources:
+        if _once_only(getattr(source, "iterable", ())):
+            return source.name
+        inner = getattr(source, "sources", ())
+        found = reads_once(inner() if callable(inner) else inner)
+        if found is not None:
+            return found
+    return None
+
+
+def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> list[Any]:
+    """What is left of a source to `readers` readers, dealt to `others`: a position for each.
+
+    Raises:
+        Infeasible: the source splits itself.
+    """
+    dealing = getattr(source, "deal", None)
+    if dealing is None:
+        raise Infeasible(
+            f"source {source.name!r} splits itself: what is left of it to {readers} readers cannot be dealt to {others}",
+            "resume with as many ranks and workers, or pass online.Shards or a reader such as online.huggingface",
+        )
+    positions: list[Any] = dealing(left, others)
+    return positions
+
+
 class Idle:
     """Warns once that some workers of a loader have nothing to read; copies in forked workers know if it has warned."""
 
@@ -86,7 +122,7 @@ class Idle:
 
     def say(self, name: str, replica: Replica, reading: int, why: str, way_out: str) -> None:
         """Warn, in the first worker, that only `reading` of the workers have something to read."""
-        if replica.worker or replica.workers <= reading or self._said[0]:
+        if replica.worker or replica.past or replica.workers <= reading or self._said[0]:
             return
         self._said[0] = 1
         warnings.warn(
@@ -97,27 +133,12 @@ class Idle:
         )
 
 
-def shorter(name: str, count: int) -> Infeasible:
-    """The error for a state whose position is after the end of the source."""
-    return Infeasible(
-        f"the state has read {count:,} samples where source {name!r} has fewer now",
-        "resume with the source that the stream was stopped with, or begin again",
-    )
-
-
-def skip(iterator: Iterator[Any], count: int, *, name: str) -> Iterator[Any]:
-    """The same iterator, `count` samples further.
-
-    Raises:
-        Infeasible: it ends before.
-    """
-    if count and next(islice(iterator, count - 1, None), _END) is _END:
-        raise shorter(name, count)
-    return iterator
-
-
 def _has_state(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+
+
+def _without_state(value: Any) -> bool:
+    return False
 
 
 def _once_only(iterable: Iterable[Any]) -> bool:
@@ -130,7 +151,16 @@ class PlainReader:
 
     can_fetch = False
 
-    def __init__(self, iterable: Iterable[Any], name: str, *, call: Call = call_directly, again: bool = False) -> None:
+    def __init__(
+        self,
+        iterable: Iterable[Any],
+        name: str,
+        *,
+        call: Call = call_directly,
+        again: bool = False,
+        stateful: bool = True,
+    ) -> None:
+        self._has_state = _has_state if stateful else _without_state
         self._iterable = iterable
         self._name = name
         self._call = call
@@ -140,10 +170,10 @@ class PlainReader:
     def open(self, position: Any) -> Iterator[Any]:
         """The samples from `position` on."""
         saved = None if position is None else position.get("state")
-        if saved is not None and _has_state(self._iterable):
+        if saved is not None and self._has_state(self._iterable):
             self._load(self._iterable, saved)
         iterator = self._call(iter, self._iterable)
-        self._stateful = next((it for it in (self._iterable, iterator) if _has_state(it)), None)
+        self._stateful = next((it for it in (self._iterable, iterator) if self._has_state(it)), None)
         if saved is not None and self._stateful is None:
             raise Infeasible(
                 f"the state holds a state that source {self._name!r} gave, and the source has no load_state_dict now",
@@ -174,6 +204,10 @@ class PlainReader:
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         """Not possible: an iterable has no way back."""
         raise NotImplementedError
+
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        """Where the reading stands."""
+        return {"position": None if ended else self.position(taken)}
 
 
 class _Rest:
@@ -242,6 +276,10 @@ class OneReader(_Turned):
         self._idle.say(self.name, replica, 1, "cannot be split", f"pass num_workers=1 to the loader, or {_SPLIT}")
         return self.turned(epoch, call_of(replica)) if replica.worker == 0 else PlainReader((), self.name)
 
+    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
+        """Reader 0 goes on, wherever it is."""
+        return [left[0]["position"], *[None] * (readers - 1)]
+
 
 class SelfSplit(_Turned):
     """A source that splits itself by rank and worker, as webdataset pipelines with splitters do.
@@ -281,22 +319,41 @@ class Strided(_Turned):
                 f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
                 "pass what makes the iterator, or online.Shards",
             )
-        return _StridedReader(self.turned(epoch, call_of(replica)), replica.index, replica.count)
+        return _StridedReader(self, self.turned(epoch, call_of(replica)), replica)
+
+    indexed = False
+
+    def open(self, shard: int) -> Iterable[Any]:
+        """All samples: there is one shard."""
+        return self.iterable
+
+    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
+        """Deal what was left to readers to others: a position for each."""
+        return dealt_pieces(left, readers)
 
 
 class _StridedReader:
+    """Keeps every `count`-th sample; after dealing, those of its pieces, for which the source is read from its start."""
+
     can_fetch = False
 
-    def __init__(self, inner: PlainReader, index: int, count: int) -> None:
+    def __init__(self, source: Strided, inner: PlainReader, replica: Replica) -> None:
         self._inner = inner
-        self._index = index
-        self._count = count
+        self._index = replica.index
+        self._count = replica.count
+        self._pieces = PieceReader(source, [], call_of(replica), can_fetch=False)
+        self._is_dealt = False
 
     def open(self, position: Any) -> Iterator[Any]:
+        self._is_dealt = position is not None and "pieces" in position
+        if self._is_dealt:
+            return self._pieces.open(position)
         first = self._index if position is None else position["first"]
         return islice(self._inner.open(None if position is None else position["whole"]), first, None, self._count)
 
     def position(self, taken: int) -> Any:
+        if self._is_dealt:
+            return self._pieces.position(taken)
         if taken == 0:
             return None
         read = self._index + (taken - 1) * self._count + 1  # islice has read up to its last sample, no further
@@ -305,9 +362,17 @@ class _StridedReader:
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         raise NotImplementedError
 
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        if self._is_dealt:
+            return self._pieces.left(taken, again, remembered, ended=ended)
+        runs = [] if ended else [[self._index + taken * self._count, self._count]]
+        return {"pieces": [Piece(0, runs, [])], "remembered": []}
+
 
 class Indexed:
     """A sequence (a list, a map-style dataset): replica i reads samples i, i + count, ... and can read any again."""
+
+    indexed = True
 
     def __init__(self, samples: Any, *, name: str) -> None:
         self.samples = samples
@@ -317,27 +382,15 @@ class Indexed:
         """How it is read."""
         return "Indexed"
 
+    def open(self, shard: int) -> Any:
+        """The samples: there is one shard."""
+        return self.samples
+
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Every `count`-th sample."""
-        return _IndexedReader(self.samples, range(replica.index, len(self.samples), replica.count), self.name)
+        piece = Piece(0, [[replica.index, replica.count]], [])
+        return PieceReader(self, [piece], call_directly)
 
-
-class _IndexedReader:
-    can_fetch = True
-
-    def __init__(self, samples: Any, numbers: range, name: str) -> None:
-        self._samples = samples
-        self._numbers = numbers
-        self._name = name
-
-    def open(self, position: Any) -> Iterator[Any]:
-        taken = 0 if position is None else position["taken"]
-        if taken > len(self._numbers):
-            raise shorter(self._name, taken)
-        return map(self._samples.__getitem__, self._numbers[taken:])
-
-    def position(self, taken: int) -> Any:
-        return {"taken": taken}
-
-    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
-        return [self._samples[self._numbers[ordinal]] for ordinal in ordinals]
+    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
+        """Deal what was left to readers to others: a position for each."""
+        return dealt_pieces(left, readers)

@@ -1,64 +1,144 @@
-"""The state of a stream; checks that a loaded state is as it was saved, before anything changes.
+"""The state of a stream: one value of JSON; checks that a loaded state is as it was saved, before anything changes.
 
-Pickled bytes that were damaged could run any code when they are unpickled. So they have a digest, which is compared
-first.
+What a pass has in memory stands in it as text, with a digest in front, so that it is not read twice.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
-import pickle
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import Infeasible, said, shown, typed
+from ..errors import Infeasible, listed, shown, typed
+from .encoded import Unwritable, decoded, encoded
 
-__all__ = ["kept", "opened", "remembered", "sealed"]
+__all__ = ["kept", "lacking", "merged", "opened", "opened_all", "remembered", "sealed", "together"]
 
-_VERSION = 2
+_VERSION = 3
 _ENTRIES = ("version", "fingerprint", "epoch", "replica", "run", "next", "check")
-_DIGEST = 16  # bytes of a digest, in front of the content
+_DIGEST = 16  # bytes of a digest; twice as many hexadecimal digits stand in front of the content
 _ANEW = "load another copy of the state, or begin again"
 
 
-def kept(everything: Any) -> bytes:
-    """Pickle everything that a pass has in memory, with its digest in front.
+def kept(everything: Any) -> str:
+    """Everything that a pass has in memory as JSON, with its digest in front.
 
     Raises:
-        Infeasible: a sample in it cannot be pickled.
+        Infeasible: a sample in it cannot be written as JSON, arrays and tensors.
     """
     try:
-        pickled = pickle.dumps(everything, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
+        text = json.dumps(encoded(everything), separators=(",", ":"), allow_nan=False)
+    except Unwritable as error:
         raise Infeasible(
-            f"the samples in memory cannot be pickled into the state ({said(error)})",
-            "read samples that can be pickled, or pass a sequence or online.Shards: a state only names their samples",
-        ) from error
-    return _digest(pickled) + pickled
+            f"the state would hold a value of type {error}, which cannot be written without pickling it",
+            "pass a sequence, online.Shards or a reader such as online.tar (a state only names their samples), or read "
+            "samples of numbers, text, bytes, lists, dictionaries, arrays and tensors",
+        ) from None
+    return _digest(text) + text
 
 
-def remembered(anchor: bytes) -> Any:
-    """Unpickle what `kept` pickled.
+def remembered(anchor: str) -> Any:
+    """Read what `kept` wrote.
 
     Raises:
-        Infeasible: the bytes are not as they were saved, or a sample in them cannot be unpickled here.
+        Infeasible: it is not as it was saved.
     """
-    if _digest(anchor[_DIGEST:]) != anchor[:_DIGEST]:
-        raise Infeasible(f"the {len(anchor):,} bytes of memory in the state are not those that were saved", _ANEW)
-    try:
-        return pickle.loads(anchor[_DIGEST:])
-    except Exception as error:
-        raise Infeasible(
-            f"the samples in the state cannot be unpickled here ({said(error)})",
-            "import or define here what their classes were defined by where the state was saved",
-        ) from error
+    text = anchor[2 * _DIGEST :]
+    if _digest(text) != anchor[: 2 * _DIGEST]:
+        raise Infeasible(f"the {len(anchor):,} characters of memory in the state are not those that were saved", _ANEW)
+    return decoded(json.loads(text))
 
 
 def sealed(state: dict[str, Any]) -> dict[str, Any]:
     """Add the version, and a checksum of all entries, to a state."""
     state = {"version": _VERSION, **state}
     return {**state, "check": _check(state)}
+
+
+def merged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The states of all readers of a stream as one, to be loaded by any number of readers.
+
+    Use it to save one file for a run of several ranks and workers. A list of the states can be loaded as well.
+
+    Args:
+        states: the states of all readers (every worker of every rank), in any order; or states that this made, of each rank
+            one for instance.
+
+    Returns:
+        One state, of JSON types.
+
+    Raises:
+        Infeasible: they are not the states of all readers of one stream at one epoch.
+
+    Example:
+        >>> from batchwright import online
+        >>> def stream(rank, world_size):
+        ...     return online.packed(range(1, 60), length=int, capacity=90, rank=rank, world_size=world_size)
+        >>> two = [stream(rank, 2) for rank in range(2)]
+        >>> given = [next(iter(one)) for one in two]
+        >>> again = stream(0, 1)
+        >>> again.load_state_dict(merged([one.state_dict() for one in two]))
+        >>> sorted(number for batch in [*given, *again] for number in batch) == list(range(1, 60))
+        True
+    """
+    flat = _flat(states)
+    fingerprint = flat[0].get("fingerprint") if flat and isinstance(flat[0], Mapping) else None
+    found = opened_all(flat, str(fingerprint))
+    missing = lacking(found)
+    if missing:
+        raise Infeasible(
+            f"{len(found)} states are not those of all {found[0]['replica'][1]} readers: "
+            f"those of readers {listed(missing)} are missing",
+            "merge the states of every worker of every rank",
+        )
+    return together(found)
+
+
+def together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several states as one value, which is not checked before it is loaded."""
+    return {"version": _VERSION, "fingerprint": found[0]["fingerprint"], "readers": list(found)}
+
+
+def lacking(found: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The readers whose states are not among these; none if all are of the beginning of an epoch, the same for all."""
+    if all(state["run"] is None for state in found):
+        return []
+    return sorted(set(range(found[0]["replica"][1])) - {state["replica"][0] for state in found})
+
+
+def _flat(states: Any) -> list[Any]:
+    if isinstance(states, Mapping):
+        return _flat(states["readers"]) if "readers" in states else [states]
+    if isinstance(states, Sequence) and not isinstance(states, (str, bytes)):
+        return [one for state in states for one in _flat(state)]
+    return [states]
+
+
+def opened_all(states: Any, fingerprint: str) -> list[dict[str, Any]]:
+    """Check the states of readers of a stream, sorted by reader; `states` may be nested.
+
+    Raises:
+        Infeasible: one is named twice, or of another stream, epoch or number of readers.
+    """
+    found = [opened(state, fingerprint) for state in _flat(states)]
+    if not found:
+        raise Infeasible("there are 0 states", "load the state of every reader")
+    epochs = sorted({(state["epoch"], state["next"]) for state in found})
+    if len(epochs) > 1:
+        raise Infeasible(
+            f"the states are of epochs {listed(epoch for epoch, _ in epochs)}",
+            "load states that all readers saved at the same step",
+        )
+    counts = sorted({state["replica"][1] for state in found})
+    if len(counts) > 1:
+        raise Infeasible(
+            f"the states are of {listed(counts)} readers", "load states that all readers saved at the same step"
+        )
+    if len({state["replica"][0] for state in found}) < len(found):
+        raise Infeasible(f"the state of a reader is named twice among {len(found)}", "load the state of each once")
+    return sorted(found, key=lambda state: state["replica"][0])
 
 
 def opened(state: Any, fingerprint: str) -> dict[str, Any]:
@@ -96,16 +176,16 @@ def _is(found: Any, due: Any) -> bool:
     return type(found) is type(due) and found == due
 
 
-def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=_DIGEST).digest()
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=_DIGEST).hexdigest()
 
 
 def _check(state: Mapping[str, Any]) -> str:
-    """The checksum of a state; for the pickled part its own digest is used, so that it is not read twice."""
+    """The checksum of a state; for what was in memory its own digest is used, so that it is not read twice."""
     run = state["run"]
     if type(run) is dict:
         anchor = run.get("anchor")
-        run = {**run, "anchor": (len(anchor), anchor[:_DIGEST]) if type(anchor) is bytes else anchor}
+        run = {**run, "anchor": (len(anchor), anchor[: 2 * _DIGEST]) if type(anchor) is str else anchor}
         run = sorted(run.items(), key=repr)
     entries = sorted(((entry, state[entry]) for entry in state if entry not in ("run", "check")), key=repr)
-    return _digest(repr((entries, run)).encode(errors="replace")).hex()[:16]
+    return _digest(repr((entries, run)))[:16]

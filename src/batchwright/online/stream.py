@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from multiprocessing.context import get_spawning_popen
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch.utils.data
 
+from ..audit import Audit
 from ..distributed import ranks_of_mesh
-from ..errors import Infeasible, check_bool, check_integer, shortened
+from ..errors import Infeasible, check_bool, check_integer, listed, shortened
 from . import states
+from .audited import Given, audited, digest_of
 from .batch import StreamReport
+from .pieces import Left
+from .redeal import redealt, runs_of
 from .replicas import Replica, ranks
 from .run import Recipe, Run
+from .sources import Source, reads_once
+from .summary import StreamSummary, summarised
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
+
+    from .loader import StreamLoader
 
 __all__ = ["Stream"]
 
@@ -62,8 +70,10 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._rank, self._world_size = rank, world_size
         self._spawned_by = (0, 1)  # rank and world size of the process that spawned this one and sent it the stream
         self._state_bytes = check_integer(state_bytes, "state_bytes", least=1)
+        self._first_worker = 0  # the number that the first worker of a loader reads for; see `StreamLoader`
         self._epoch = 0
         self._loaded: dict[str, Any] | None = None
+        self._states: list[dict[str, Any]] = []  # of all readers, until it is known which of them this process is
         self._run: Run | None = None
         if rank is not None or world_size is not None:
             Replica(*self._ranks())
@@ -83,8 +93,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             Infeasible: it is not a whole number, or below 0.
         """
         epoch = check_integer(epoch, "epoch", least=0)
-        if self._loaded is None or self._loaded["epoch"] != epoch:
-            self._epoch, self._loaded = epoch, None
+        loaded = self._loaded or next(iter(self._states), None)
+        if loaded is None or loaded["epoch"] != epoch:
+            self._epoch, self._loaded, self._states = epoch, None, []
 
     def __len__(self) -> int:
         if self._steps is None:
@@ -97,19 +108,75 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         Raises:
             Infeasible: the state that was loaded is another reader's.
         """
-        self._replica()
+        self._check_states(self._replica())
         self._run = None  # until the first item, a state is the start of this pass
         return self._pass()
 
     def _replica(self) -> Replica:
         replica = Replica.here(*self._ranks())
-        if self._loaded is not None and self._loaded["replica"] != [replica.index, replica.count]:
-            index, count = self._loaded["replica"]
-            raise Infeasible(
-                f"the state is of reader {index} of {count} and this is reader {replica.index} of {replica.count}",
-                "resume a stream with the ranks and workers it was stopped with",
-            )
+        replica = replace(replica, worker=(replica.worker + self._first_worker) % replica.workers)
         return replica if self._steps is None else replace(replica, all_read=True)
+
+    def _check_states(self, replica: Replica) -> bool:
+        """Whether the states that were loaded have that of this reader; if not, they must be those of all."""
+        if not self._states or any(_is_of(state, replica) for state in self._states):
+            return True
+        missing = states.lacking(self._states)
+        if missing:
+            index, count, _ = self._states[0]["replica"]
+            raise Infeasible(
+                f"the state is of reader {index} of {count} and this is reader {replica.index} of {replica.count}; the "
+                f"states of readers {listed(missing)} are missing",
+                "load the states of all readers, as a list or merged by online.merged, or resume with the ranks and "
+                "workers it was stopped with",
+            )
+        return False
+
+    def _settle(self, replica: Replica) -> None:
+        """Choose from the states that were loaded that of this reader; if there are more or fewer readers now, deal anew."""
+        if not self._states:
+            return
+        if self._check_states(replica):
+            [found] = [state for state in self._states if _is_of(state, replica)]
+        else:
+            run = self._dealt(replica)
+            found = self._state_of(
+                None if run is None else run[replica.index], self._states[0]["epoch"], self._states[0]["next"], replica
+            )
+        self._states = []
+        self._loaded = found if found["run"] is not None else None
+        self._epoch = found["epoch"] if self._loaded is None else found["next"]
+
+    def _settle_all(self, workers: int) -> Begun:
+        """The same for all workers of this rank at once, in the process that starts them."""
+        replica = Replica(*self._ranks(), 0, workers, all_read=self._steps is not None)
+        here = [replace(replica, worker=worker) for worker in range(workers)]
+        if self._states and not all(map(self._check_states, here)):
+            dealt, first = self._dealt(replica), self._states[0]
+            self._states = [
+                self._state_of(None if dealt is None else dealt[one.index], first["epoch"], first["next"], one)
+                for one in here
+            ]
+        if not self._states:
+            return Begun([None] * workers, self._epoch, self._epoch + 1, 0)
+        runs = [next(state["run"] for state in self._states if _is_of(state, one)) for one in here]
+        last = next((worker for worker, run in enumerate(runs) if run is not None and run.get("last")), -1)
+        epoch, following = self._states[0]["epoch"], self._states[0]["next"]
+        return Begun(runs, epoch, max(following, epoch + 1), (last + 1) % workers)
+
+    def _dealt(self, replica: Replica) -> list[dict[str, Any]] | None:
+        """What is left to the readers whose states were loaded, dealt to as many as there are now; None if all is left."""
+        if all(state["run"] is None for state in self._states):
+            return None
+        runs = runs_of(self._recipe, self._states, self._state_bytes)
+        # Ranks have made as many batches as each other; those of a rank are divided among its workers, as in `_limit`.
+        per_rank = sum(run.steps for run in runs) // self._states[0]["replica"][2]
+        steps = [
+            per_rank // replica.workers + (reader % replica.workers < per_rank % replica.workers)
+            for reader in range(replica.count)
+        ]
+        epoch = self._states[0]["epoch"]
+        return redealt(runs, self._recipe, replica.count, epoch, self._state_bytes, steps)
 
     def _pass(self) -> Iterator[Any]:
         """One pass. If a loaded state is at the end of its epoch, the next one begins, unless other replicas may be in it.
@@ -117,7 +184,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         In a worker, the next epoch never begins here: the loader may have seen the end before; then it reads the end
         once more and drops it.
         """
-        replica, loaded = self._replica(), self._loaded
+        replica = self._replica()
+        self._settle(replica)
+        loaded = self._loaded
         given = self._rest(replica, loaded)
         in_worker = torch.utils.data.get_worker_info() is not None
         if loaded is not None and not in_worker and (replica.count == 1 or self._steps is not None):
@@ -154,6 +223,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             self._loaded = None
             run.used = len(run.batch)
             self._run = run  # another call of `iter` may have set it to None
+            if run.steps == limit:  # a loader asks for no more, so this is the last chance
+                run.composer.judge()
             yield run.batch
         self._loaded = None
 
@@ -169,37 +240,94 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 break
         self._loaded = None
 
+    def _run_state(self) -> dict[str, Any] | None:
+        """The state of the current pass in this process; None before its first batch."""
+        return None if self._run is None else self._run.state()
+
     def state_dict(self) -> dict[str, Any]:
         """The state of the current pass in this process.
 
         Raises:
             Infeasible: a source has no position, or the buffer takes more than `state_bytes`.
         """
-        if self._loaded is not None:
-            return copy.deepcopy(self._loaded)
+        if len(self._states) > 1:
+            return copy.deepcopy(states.together(self._states))
+        if self._states or self._loaded is not None:
+            return copy.deepcopy(self._states[0] if self._loaded is None else self._loaded)
         run = self._run
+        if run is None:
+            return self._state_of(None, self._epoch, self._epoch, self._replica())
+        return self._state_of(run.state(), run.epoch, self._epoch, run.replica)
+
+    def _state_of(self, run: dict[str, Any] | None, epoch: int, following: int, replica: Replica) -> dict[str, Any]:
+        """The state of a reader with this state of its pass."""
         return states.sealed(
             {
                 "fingerprint": self._fingerprint(),
-                "epoch": self._epoch if run is None else run.epoch,
-                "next": self._epoch,
-                "replica": None if run is None else [run.replica.index, run.replica.count],
-                "run": None if run is None else run.state(),
+                "epoch": epoch,
+                "next": following,
+                "replica": [replica.index, replica.count, replica.world_size],
+                "run": run,
             }
         )
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state` in the next pass; {} and a refused state change nothing.
+    def load_state_dict(self, state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+        """Continue from a state in the next pass; {} and a refused state change nothing.
+
+        Args:
+            state: what `state_dict` gave. Where this process is one of several readers, the states of all of them, as a list
+                in any order or as one from `online.merged`: each reader finds its own. If there are more or fewer readers
+                now, what was left is dealt to them: nothing is lost and nothing comes twice. Every reader then reads once
+                more what was in the buffers of all.
 
         Raises:
-            Infeasible: the state is of another stream or version, not as it was saved, or no state at all.
+            Infeasible: the state is of another stream or version, not as it was saved, no state at all, or states are
+                missing.
         """
         if isinstance(state, Mapping) and not state:
             return
-        found = states.opened(state, self._fingerprint())
+        found = states.opened_all(state, self._fingerprint())
         self._run = None
-        self._epoch = found["next"]
-        self._loaded = found if found["run"] is not None else None
+        self._epoch, self._loaded, self._states = found[0]["next"], None, found
+
+    def loader(
+        self,
+        *,
+        num_workers: int = 0,
+        collate: Callable[[Any], Any] | None = None,
+        **options: Any,
+    ) -> StreamLoader:
+        """A loader of this stream whose state counts the batches that reached the loop.
+
+        Use it to train on a stream: its state can be loaded with other workers and ranks. Each loop over it is the next
+        epoch.
+
+        Args:
+            num_workers: processes that read the source.
+            collate: makes a batch of a list of samples, in a worker; `list` if left out.
+            options: other arguments of `torch.utils.data.DataLoader`.
+
+        Raises:
+            Infeasible: an option is the stream's to decide, or the stream gives samples.
+
+        Example:
+            >>> from batchwright import online
+            >>> loader = online.packed(range(1, 60), length=int, capacity=90).loader()
+            >>> batches = iter(loader)
+            >>> given = [next(batches) for _ in range(5)]
+            >>> again = online.packed(range(1, 60), length=int, capacity=90).loader()
+            >>> again.load_state_dict(loader.state_dict())
+            >>> sorted(number for batch in [*given, *again] for number in batch) == list(range(1, 60))
+            True
+        """
+        from .loader import StreamLoader
+
+        if not self._batches:
+            raise Infeasible(
+                f"stream {self.name!r} gives samples, and a loader of a stream gives its batches",
+                "make the stream of batches, or pass it to torch's DataLoader with a batch_size",
+            )
+        return StreamLoader(self, num_workers=num_workers, collate=collate, options=options)
 
     def describe(self) -> str:
         """Everything that the batches depend on, except the user's own objects and the epoch."""
@@ -222,6 +350,64 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             )
         return self._run.composer.report()
 
+    def summary(self) -> StreamSummary:
+        """The stream in numbers: what it is, and what its current pass in this process read and delivered; `print` it.
+
+        Example:
+            >>> from batchwright import online
+            >>> stream = online.mixed({"a": range(30), "b": range(10)}, target={"a": 0.75, "b": 0.25}, batch_size=4)
+            >>> _ = list(stream)
+            >>> print(stream.summary())
+            mixed of 2 sources, target explicit({'a': 0.75, 'b': 0.25}), at_end='stop', from 'mixture'
+            40 samples read, 40 delivered
+            group                       read   natural    wanted  delivered       slots   deficit
+            a                             30    75.00%    75.00%     75.00%          30         0
+            b                             10    25.00%    25.00%     25.00%          10         0
+        """
+        run = self._run
+        report = None if run is None else run.composer.report()
+        return summarised(self._told(), report, self._recipe.wanted(0 if run is None else run.epoch))
+
+    def audit(self, *, batches: int = 1000, epoch: int = 0) -> Audit:
+        """Measure the guarantees of the stream on its batches; the pass that is under way is not touched.
+
+        The source is read from its start, twice: whether a second pass gives the same is one of the guarantees.
+
+        Args:
+            batches: how many are measured; fewer if the source ends before.
+            epoch: the epoch that is measured.
+
+        Returns:
+            The findings: `print` them. "G2 quota" is of batches before and after which no slot is owed.
+
+        Raises:
+            Infeasible: the source can be read once only.
+        """
+        batches, epoch = check_integer(batches, "batches", least=1), check_integer(epoch, "epoch", least=0)
+        once = reads_once(self._recipe.sources())
+        if once is not None:
+            raise Infeasible(
+                f"source {once!r} is an iterator, which can be read once, and an audit reads it twice",
+                "pass what makes the iterator (a list, a dataset, online.Shards)",
+            )
+        return audited(self._given(epoch), self._given(epoch), batches, self._recipe.limits(epoch))
+
+    def _given(self, epoch: int) -> Iterator[Given]:
+        run = Run(self._recipe, self._replica(), epoch, None, self._state_bytes)
+        while run.steps != self._steps and run.advance():
+            composer = run.composer
+            yield Given(run.steps - 1, run.batch, composer.report(), composer.shares(), digest_of(run.batch))
+
+    def _told(self) -> str:
+        return f"{self._recipe.told()}, from {self.name!r}"
+
+    def __repr__(self) -> str:
+        return f"<stream: {self._told()}>"
+
+    def sources(self) -> Sequence[Source]:
+        """The sources that it reads."""
+        return self._recipe.sources()
+
     def readable(self) -> None:
         """Check that another stream can read this one.
 
@@ -235,6 +421,12 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 f"stream {self.name!r} is rank {self._rank} of {self._world_size} and another stream reads it",
                 "pass rank and world_size to the outermost stream alone, which tells those that it reads",
             )
+
+    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
+        """Deal what was left to its readers to others: a position for each."""
+        runs = [one["run"] for one in left]
+        epoch = max(run.epoch for run in runs)
+        return redealt(runs, self._recipe, readers, epoch, self._state_bytes, [0] * readers)
 
     def reader(self, replica: Replica, epoch: int) -> _StreamReader:
         """The samples of one replica, for a stream that reads this one."""
@@ -260,3 +452,28 @@ class _StreamReader:
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         raise NotImplementedError
+
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        if self._run is None:
+            self.open(None)
+        return {"run": self._run}
+
+
+class Begun(NamedTuple):
+    """Where a loader begins.
+
+    Attributes:
+        runs: the state of the pass of each worker; None at its start.
+        epoch: its epoch.
+        next: the epoch after it.
+        first: the worker whose turn it is.
+    """
+
+    runs: list[dict[str, Any] | None]
+    epoch: int
+    next: int
+    first: int
+
+
+def _is_of(state: Mapping[str, Any], replica: Replica) -> bool:
+    return bool(state["replica"][:2] == [replica.index, replica.count])

@@ -8,6 +8,10 @@ from .in_turn import InTurn
 from .independent import Independent
 from .mixed import Mixed
 from .protocol import Order
+from .shard_dealt import ShardDealt
+from .shard_shuffle import ShardShuffle
+from .shard_weights import ShardWeights
+from .shards import Shards
 from .share_change import ShareChange
 from .shared import SharedOrder, is_shared
 
@@ -19,6 +23,10 @@ __all__ = [
     "Levels",
     "Mixed",
     "Order",
+    "ShardDealt",
+    "ShardShuffle",
+    "ShardWeights",
+    "Shards",
     "ShareChange",
     "SharedOrder",
     "is_shared",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,21 +127,25 @@ class Dealt(OfBatches):
 
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """See `Order`."""
-        if self.distinct_over is None:
-            return self.dealing(numbers).samples
-        return in_sequence(self.dealing(numbers, draws=True), self.per_ticket).samples
+        if self.distinct_over is not None:
+            return in_sequence(self.dealing(numbers), self.per_ticket).samples
+        parts = [span.deal(inside, self._samples, draws=False).samples for span, inside in self._by_span(numbers)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def dealing(self, numbers: np.ndarray, *, draws: bool = False) -> Dealing:
-        """Like `batches_at`; with `draws`, also the group of each ticket and how many tickets the group had before."""
-        parts: list[Dealing] = []
-        done = 0
-        while done < numbers.size or not parts:
-            span, end = self._span_at(int(numbers[done]) if numbers.size else 0)
-            here = numbers.size if end is None else int(np.searchsorted(numbers, end))
-            inside = numbers[done:here] - span.first
-            parts.append(span.deal(inside, self._samples, draws=draws))
-            done = here
+    def dealing(self, numbers: np.ndarray) -> Dealing:
+        """The same micro-batches as dealt, with the group of each ticket and how many tickets the group had before."""
+        parts = [span.deal(inside, self._samples, draws=True) for span, inside in self._by_span(numbers)]
         return parts[0] if len(parts) == 1 else Dealing(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def _by_span(self, numbers: np.ndarray) -> Iterator[tuple[ConstantShares, np.ndarray]]:
+        """The spans that these micro-batches lie in, ascending, with their numbers within each; at least one span."""
+        here = 0
+        while True:
+            span, end = self._span_at(int(numbers[here]) if numbers.size else 0)
+            done, here = here, numbers.size if end is None else int(np.searchsorted(numbers, end))
+            yield span, numbers[done:here] - span.first
+            if here == numbers.size:
+                return
 
     def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
         """See `Order`."""
@@ -156,6 +160,11 @@ class Dealt(OfBatches):
     def dealt(self) -> Dealt:
         """See `SharedOrder`: this order itself."""
         return self
+
+    @property
+    def first_span(self) -> ConstantShares:
+        """How micro-batches are dealt until the shares change."""
+        return self._spans[0]
 
     def even_groups(self) -> np.ndarray:
         """The numbers of the groups that are shuffled in complete passes, ascending; none if shares change."""

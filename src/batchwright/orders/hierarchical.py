@@ -126,7 +126,7 @@ class Hierarchical(OfBatches):
         if self.outermost is None:
             nodes, visits, level = np.zeros((numbers.size, 1), np.int64), np.ascontiguousarray(numbers[:, None]), 0
         else:
-            dealing = self.outermost.dealing(numbers, draws=True)
+            dealing = self.outermost.dealing(numbers)
             nodes, visits, level = dealing.groups, dealing.draws, 1
         slots = np.empty((numbers.size, self.batch_size), np.int64)
         descend(

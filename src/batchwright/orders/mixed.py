@@ -56,7 +56,7 @@ class Mixed(OfBatches):
 
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """See `Order`."""
-        dealing = self.dealt.dealing(numbers, draws=True)
+        dealing = self.dealt.dealing(numbers)
         if self.distinct_over is not None:
             dealing = in_sequence(dealing, self.per_ticket)
         sources, draws = dealing.groups.reshape(-1), dealing.draws.reshape(-1)

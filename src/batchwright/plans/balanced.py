@@ -15,10 +15,11 @@ from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
 from ..kernels.deal_arguments import ROUND
 from ..kernels.independent import LINE
-from ..orders import Dealt, Independent
+from ..orders import Dealt, Independent, Shards
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
 from .fixed import FixedPlan
+from .local import checked_local, dealt_in_shards, shuffled_in_shards, weighted_in_shards
 from .poor import epochs_looked_at, faults, repeated
 
 __all__ = [
@@ -50,6 +51,7 @@ def balanced(
     draw: Draw = "exact",
     epoch: int | Literal["natural", "largest", "smallest"] = "natural",
     distinct: bool = False,
+    local: Shards | None = None,
     seed: int = 0,
 ) -> FixedPlan:
     """Batches in which every group has exactly its share, and all samples of a group come equally often.
@@ -68,6 +70,8 @@ def balanced(
         epoch: "natural" (as many samples as the dataset has), "largest" / "smallest" (until each sample of the largest
             / smallest group has come once), or a number of micro-batches.
         distinct: whether to refuse a plan in which a group must repeat a sample within a micro-batch.
+        local: the shards that the samples lie in: each rank then reads from few of them at a time. Quotas are exact for
+            groups of which the open shards have a sample; the places of other groups go to those that are here.
         seed: int from 0 to 2^64 - 1.
 
     Returns:
@@ -78,7 +82,8 @@ def balanced(
 
     Warns:
         PoorWarning: a group is smaller than its quota, so its samples repeat within a micro-batch; or samples are
-            practically never drawn: less than once in a hundred times as many draws as there are samples.
+            practically never drawn: less than once in a hundred times as many draws as there are samples; or, with
+            `local`, the open shards do not always have a sample of each group.
 
     Example:
         >>> import batchwright as bw
@@ -91,7 +96,11 @@ def balanced(
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
     shares = TargetShares(resolve(target), groups)
     check_quotas(groups, shares, batch_size, per_class, draw, distinct)
-    return _plan(groups, shares, batch_size, per_class, draw, epoch, seed)
+    shards = checked_local(local, draw)
+    if shards is None:
+        return _plan(groups, shares, batch_size, per_class, draw, epoch, seed)
+    length = epoch_length(groups, shares, batch_size, epoch)
+    return dealt_in_shards(groups, shares, batch_size, per_class, seed, length, shards, distinct=distinct)
 
 
 @recorded
@@ -101,6 +110,7 @@ def shuffled(
     *,
     draw: Draw = "exact",
     epoch: int | Literal["natural"] = "natural",
+    local: Shards | None = None,
     seed: int = 0,
 ) -> FixedPlan:
     """Shuffle a dataset: every sample comes once before any comes again.
@@ -112,10 +122,12 @@ def shuffled(
         batch_size: samples in every micro-batch, int, 1 or more.
         draw: "exact", or "random": draws with replacement.
         epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
+        local: the shards that the samples lie in: each rank then reads from few of them at a time, and opens each of its
+            shards once in a pass.
         seed: int from 0 to 2^64 - 1.
 
     Raises:
-        Infeasible: no samples, or a batch size below 1.
+        Infeasible: no samples, a batch size below 1, or shards that are not those of the samples, or too small.
 
     Example:
         >>> import batchwright as bw
@@ -124,7 +136,11 @@ def shuffled(
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
     groups = Groups.from_sizes({"all": sample_count(samples)})
-    return _plan(groups, TargetShares(natural(), groups), batch_size, 1, one_of(draw, "draw", _DRAWS), epoch, seed)
+    shares, draw = TargetShares(natural(), groups), one_of(draw, "draw", _DRAWS)
+    shards = checked_local(local, draw)
+    if shards is None:
+        return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
+    return shuffled_in_shards(groups, shares, batch_size, seed, epoch_length(groups, shares, batch_size, epoch), shards)
 
 
 @recorded
@@ -134,6 +150,7 @@ def weighted(
     *,
     draw: Draw = "exact",
     epoch: int | Literal["natural"] = "natural",
+    local: Shards | None = None,
     seed: int = 0,
 ) -> FixedPlan:
     """Draw samples in proportion to their weights.
@@ -149,6 +166,8 @@ def weighted(
         draw: "exact" (systematic sampling, Madow and Madow 1944), or "random": with replacement, as
             `torch.utils.data.WeightedRandomSampler` draws.
         epoch: "natural" (as many samples as the dataset has) or a number of micro-batches.
+        local: the shards that the samples lie in: each rank then reads from few of them at a time, each for as many
+            micro-batches as its weights ask for.
         seed: int from 0 to 2^64 - 1.
 
     Raises:
@@ -164,16 +183,29 @@ def weighted(
         [0, 1, 2, 2]
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
-    return by_weight(columns.numbers(weights, called="weights"), batch_size, draw=draw, epoch=epoch, seed=seed)
+    return by_weight(
+        columns.numbers(weights, called="weights"), batch_size, draw=draw, epoch=epoch, seed=seed, local=local
+    )
 
 
 def by_weight(
-    column: np.ndarray, batch_size: int, *, draw: str, epoch: Any, seed: int, notes: tuple[str, ...] = ()
+    column: np.ndarray,
+    batch_size: int,
+    *,
+    draw: str,
+    epoch: Any,
+    seed: int,
+    notes: tuple[str, ...] = (),
+    local: Shards | None = None,
 ) -> FixedPlan:
     """`weighted` for weights that are checked, with notes for the summary."""
     draw = one_of(draw, "draw", _DRAWS)
     groups = Groups.singletons(column.size)
     shares = WeightShares(column, LINE if draw == "random" else ROUND * batch_size, notes)
+    shards = checked_local(local, draw)
+    if shards is not None:
+        length = epoch_length(groups, shares, batch_size, epoch)
+        return weighted_in_shards(shares, column.size, batch_size, seed, length, shards)
     return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, seed_number, shown, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
@@ -22,6 +20,7 @@ from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfShuffle, OfStrata, Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import InclusionRates
+from .batch_costs import are_several, costs_of_batches
 from .changed_steps import MOST_IN_A_STEP, Windowed, plan_state_of, resumed, with_step_size_from
 from .delivered import Delivery
 from .fixed import FixedPlan
@@ -124,20 +123,35 @@ class LengthPlan(Plan, Windowed):
         items, cut = self.planned(number)
         return items[cut.batch(place)]
 
-    def cost(self, batch: ArrayLike) -> float:
-        """What a micro-batch of these samples costs, in the unit of its limit or of `cost=`.
+    @overload
+    def cost(self, batch: Sequence[int] | np.ndarray) -> float: ...
+    @overload
+    def cost(self, batch: Sequence[Sequence[int] | np.ndarray]) -> np.ndarray: ...
+    def cost(self, batch: Any) -> Any:
+        """What a micro-batch of these samples costs, or each of several, in the unit of its limit or of `cost=`.
 
         Args:
-            batch: the sample numbers of a micro-batch, array-like of shape (n_samples_of_the_batch,).
+            batch: the sample numbers of a micro-batch, array-like of shape (n_samples_of_the_batch,); or a sequence of
+                such micro-batches, for instance `plan.epoch(0)`.
+
+        Returns:
+            A float; for several micro-batches their costs, float64 (n_batches,).
+
+        Raises:
+            Infeasible: a number is no sample of the plan.
 
         Example:
             >>> import batchwright as bw
             >>> plan = bw.packed([6, 5, 4, 3, 2], 10, cost=lambda n: n**2)
             >>> plan.cost([0, 2])
             52.0
+            >>> plan.cost([[0, 2], [1]]).tolist()
+            [52.0, 25.0]
         """
-        items, _ = self.admission.taken(sample_numbers(batch, called="batch").astype(np.int64))
-        return self.cutter.cost(items)
+        several = are_several(batch)
+        batches = batch if several else [batch]
+        costs = costs_of_batches(batches, self.groups.sample_count, self.admission, self.cutter)
+        return costs if several else float(costs[0])
 
     def draw_number(self, batch: int) -> int:
         """The epoch, where each sample comes once in an epoch; see `MicroBatches`."""

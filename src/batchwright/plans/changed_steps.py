@@ -147,7 +147,7 @@ class _Joined(MicroBatches):
         """See `MicroBatches`."""
         return (self, batch) if batch < self._at else (self._after, batch - self._at + self._start)
 
-    def warning_of_uneven_steps(self, batch: int, step_size: int) -> str | None:
+    def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
         """See `MicroBatches`: a warning with numbers, from the costs of the next steps."""
         plan: Any = getattr(self._before, "plan", self._before)
         count = min(_COSTED * max(step_size, plan.step_size), self._at - batch) // step_size * step_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from ..columns import sample_numbers
 from ..errors import Infeasible, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
-from ..orders import ShareChange, SharedOrder
+from ..orders import Shards, ShareChange, SharedOrder
 from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares
 from .plan import Plan
 
@@ -109,6 +110,18 @@ class FixedPlan(Plan):
         """See `BasePlan`: the run's micro-batches are such a plan."""
         assert isinstance(batches, FixedPlan)
         return batches
+
+    def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
+        """See `MicroBatches`: shards are divided among a number of ranks."""
+        shards = getattr(self.order, "shards", None)
+        if not isinstance(shards, Shards) or shards.ranks % world_size == 0:
+            return None
+        common = math.gcd(shards.ranks, world_size)
+        return (
+            f"the shards are divided among {shards.ranks} ranks and the run has {world_size}: {world_size // common} ranks "
+            f"read each shard, and a rank reads from up to {shards.open * shards.ranks // common} at a time; for a run that "
+            f"begins, bw.Shards(..., ranks={world_size}) avoids it"
+        )
 
     def check_batch(self, batch: int) -> None:
         """See `MicroBatches`: refuses a micro-batch whose shares are no longer known."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..lengths.layout import LAYOUT_WORK
-from ..orders import Dealt, Independent, InTurn, Mixed, SharedOrder
+from ..orders import Dealt, Independent, InTurn, Mixed, ShardDealt, ShardWeights, SharedOrder
 from ..orders.inclusion import InclusionRates, inclusion_rates_of, mean_shares
 from ..orders.shares import Shares
 
@@ -86,6 +86,8 @@ def faults(order: SharedOrder) -> list[str]:
     rows = rows_of(order)
     if rows.group.size:
         found.append(repeats_text(rows, order.groups, order.batch_size, moves=order.shares.settles_at != 0))
+    if isinstance(order, ShardDealt | ShardWeights):
+        found += _in_open_shards(order, rows)
     if isinstance(order, Mixed):
         found += _torn(order)
         found += ["; ".join(undersized(order, source)) for source in _undersized_sources(order)]
@@ -114,6 +116,31 @@ def notes(order: SharedOrder) -> list[str]:
     unknown = shares.limits is not None or shares.settles_at is None  # which shares will come
     if unknown and order.groups.starts.size and not isinstance(order, Independent):
         found += _later_repeats(order)
+    return found
+
+
+def _in_open_shards(order: ShardDealt | ShardWeights, rows: Repeated) -> list[str]:
+    """The problems of an order that reads few shards at a time, beside those that it has anyway."""
+    found, known = [], {order.groups.names[group] for group in rows.group.tolist()}
+    few = [row for row in order.undersized() if row.name not in known]
+    if few:
+        row = max(few, key=lambda row: row.most / max(row.size, 1))
+        found.append(
+            f"samples repeat within a batch: the open shards have about {row.size} of {row.name!r}, a batch takes {row.most}"
+            + (f"; and {len(few) - 1} more groups" if len(few) > 1 else "")
+            + "; more open shards avoid it"
+        )
+    if isinstance(order, ShardDealt):
+        absence, shares = order.absence, order.shares.of(0)
+        lost = shares * absence
+        if lost.any():
+            worst = int(lost.argmax())
+            found.append(
+                f"the open shards have no sample of {order.groups.names[worst]!r} for {absence[worst]:.2%} of the "
+                f"micro-batches on average; {np.count_nonzero(lost)} groups are not in enough shards, and {lost.sum():.2%} "
+                f"of all draws go to other groups for that; more than {order.shards.open} open shards, or samples shuffled "
+                "over the shards, avoid it"
+            )
     return found
 
 

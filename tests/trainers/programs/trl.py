@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from typing import Any
 
+import pytest
 import torch
 from datasets import Dataset
 
 import batchwright as bw
+
+from ...refusals import refusals_noted
 
 LENGTHS = [5, 3, 6, 2, 4, 4, 7, 3, 5, 2, 6]
 CAPACITY = 8
@@ -112,3 +116,82 @@ def preferences(rank: int, world_size: int) -> dict[str, Any]:
     loss = trainer.evaluate()["eval_loss"]
     trainer.train()
     return {"seen": seen, "evaluated": evaluated, "eval_loss": loss}
+
+
+GENERATIONS = 2
+PROMPTS = [{"prompt": f"w{n + 2}"} for n in range(11)]
+
+
+def prompts_plan(form: str = "prompts") -> Any:
+    """Three prompts at once; `per_class` makes two rows of each."""
+    if form == "prompts":
+        return bw.shuffled(len(PROMPTS), 3, seed=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)  # prompts repeat, which is what is wanted
+        return bw.balanced(range(len(PROMPTS)), 3 * GENERATIONS, per_class=GENERATIONS, seed=5, epoch=4)
+
+
+def generations(
+    rank: int, world_size: int, folder: str = "", resume: bool = False, form: Any = "prompts", **more: Any
+) -> dict[str, Any]:
+    """GRPO: the prompts from which each generation was made, row by row, and what the optimizer's steps trained on."""
+    from trl import GRPOConfig, GRPOTrainer
+
+    from batchwright.adapters.transformers import PlanTrainer
+
+    generated: list[list[int]] = []
+    trained: list[list[int]] = []
+
+    class Generating(PlanTrainer, GRPOTrainer):
+        def compute_loss(self, model: Any, inputs: Any, *others: Any, **named: Any) -> Any:
+            if model.training:
+                trained.append([int(row[-1]) - 2 for row in inputs["prompt_ids"]])
+            return super().compute_loss(model, inputs, *others, **named)
+
+    def reward(prompts: list[str], completion_ids: list[list[int]], **others: Any) -> list[float]:
+        if trainer.model.training:
+            generated.append([int(prompt[1:]) - 2 for prompt in prompts])
+        return [float(len(ids)) for ids in completion_ids]
+
+    given = {
+        **options(world_size), "num_generations": GENERATIONS, "max_completion_length": 3,
+        "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, "num_train_epochs": 1, **more,
+    }  # fmt: skip
+    if folder:
+        given["output_dir"] = folder
+    trainer = Generating(
+        model(), reward_funcs=reward, args=GRPOConfig(**given), train_dataset=Dataset.from_list(PROMPTS),
+        eval_dataset=Dataset.from_list(PROMPTS),
+        processing_class=tokenizer(), plan=prompts_plan(form) if isinstance(form, str) else form,
+    )  # fmt: skip
+    trainer.train(resume_from_checkpoint=resume or None)
+    return {"generated": generated, "trained": trained, "steps": trainer.state.global_step}
+
+
+def every_generation(rank: int, world_size: int, folder: str) -> dict[str, Any]:
+    """GRPO with the plan of prompts, also gone on with elsewhere; on one process in all other ways too."""
+    short = {"save_strategy": "steps", "save_steps": 1, "max_steps": 1}
+    found = {"prompts": generations(rank, world_size)}
+    if world_size == 1:
+        found["per_class"] = generations(rank, world_size, form="per_class")
+        found["stopped"] = generations(rank, world_size, folder, **short)
+        # Each generation is used in four micro-batches, which are two optimizer steps; stopped after one of them.
+        reused = {"num_iterations": 2, "per_device_eval_batch_size": 2, "eval_strategy": "epoch"}
+        found["reused"] = generations(rank, world_size, **reused, num_train_epochs=2)
+        found["stopped in a generation"] = generations(rank, world_size, f"{folder}/reused", num_iterations=2, **short)
+        found["resumed in a generation"] = generations(
+            rank, world_size, f"{folder}/reused", resume=True, num_iterations=2, save_strategy="no"
+        )
+    else:
+        found["resumed"] = generations(rank, world_size, folder, resume=True, save_strategy="no")
+    return found
+
+
+def half_a_generation(rank: int, world_size: int) -> list[Any]:
+    """One row of two on each process, which TRL takes and a plan does not; then what the way out says."""
+    told = "generates 1 rows at once, which is no multiple of num_generations=2; pass per_device_train_batch_size=2"
+    short = {"form": bw.shuffled(len(PROMPTS), 1), "gradient_accumulation_steps": 1, "max_steps": 1}
+    with refusals_noted() as noted, pytest.raises(bw.Infeasible, match=told):
+        generations(rank, world_size, per_device_train_batch_size=1, **short)
+    assert len(generations(rank, world_size, per_device_train_batch_size=2, **short)["generated"][0]) == 2
+    return noted[-1:]

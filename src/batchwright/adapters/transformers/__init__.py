@@ -1,0 +1,10 @@
+"""Hugging Face Trainer: training batches from any plan, resumed within an epoch on any world size.
+
+And evaluation of every sample exactly once, on any number of processes. TRL's trainers take both.
+"""
+
+from .evaluation import ExactEvaluation
+from .progress import PlanProgress
+from .training import PlanTrainer
+
+__all__ = ["ExactEvaluation", "PlanProgress", "PlanTrainer"]

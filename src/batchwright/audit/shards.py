@@ -1,0 +1,160 @@
+"""Measures plans that read few shards at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..orders import ShardDealt, ShardShuffle, ShardWeights
+from .drawn import Drawn
+from .guarantee import Guarantee
+
+if TYPE_CHECKING:
+    from ..orders.shard_turns import Turn
+
+__all__ = ["of_shards"]
+
+
+class Open(Guarantee[Drawn]):
+    """G8: how many more shards than `open` a rank reads at a time.
+
+    A shard counts from the first of its samples in a pass to the last.
+    """
+
+    def __init__(self, order: ShardShuffle | ShardDealt | ShardWeights) -> None:
+        super().__init__("G8 open")
+        self._order = order
+        self._opened: dict[tuple[int, int, int], list[int]] = {}  # rank, pass, shard: the first and the last turn
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        turn, rank = divmod(seen.number, self._order.shards.ranks)
+        shards = self._order.shards.of(seen.samples)
+        for passed, some in _by_pass(self._order, seen, shards):
+            for shard in np.unique(some).tolist():
+                self._opened.setdefault((rank, passed, shard), [turn, turn])[1] = turn
+
+    def end(self) -> None:
+        """See `Guarantee`."""
+        changes: dict[tuple[int, int], int] = {}
+        for (rank, _, _), (first, last) in self._opened.items():
+            changes[rank, first] = changes.get((rank, first), 0) + 1
+            changes[rank, last + 1] = changes.get((rank, last + 1), 0) - 1
+        count, of = 0, -1
+        for (rank, turn), change in sorted(changes.items()):
+            count = change if rank != of else count + change
+            of = rank
+            self.offer(count - self._order.shards.open, f"micro-batch {turn * self._order.shards.ranks + rank}")
+
+
+class Once(Guarantee[Drawn]):
+    """G4: how many samples of a pass came twice in it, or, where the audit saw all of it, not at all."""
+
+    def __init__(self, order: ShardShuffle) -> None:
+        super().__init__("G4 coverage")
+        self._order = order
+        self._counts: dict[int, np.ndarray] = {}  # by pass, how often each sample came
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        for passed, samples in _by_pass(self._order, seen, seen.samples):
+            if passed not in self._counts:
+                self._counts[passed] = np.zeros(self._order.groups.sample_count, np.uint8)
+                for finished in [number for number in self._counts if number < passed - 1]:
+                    self._look(finished)
+            np.add.at(self._counts[passed], samples, 1)
+
+    def end(self) -> None:
+        """See `Guarantee`."""
+        for passed in list(self._counts):
+            self._look(passed)
+
+    def _look(self, passed: int) -> None:
+        counts = self._counts.pop(passed)
+        repeated, missing = int((counts > 1).sum()), int((counts == 0).sum())
+        whole = int(counts.sum()) == counts.size
+        self.offer(repeated + missing if whole else repeated, f"pass {passed}")
+
+
+class Repeats(Guarantee[Drawn]):
+    """G5: repeats within a micro-batch."""
+
+    def __init__(self) -> None:
+        super().__init__("G5 distinct")
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        self.offer(seen.samples.size - np.unique(seen.samples).size, f"micro-batch {seen.number}")
+
+
+class Here(Guarantee[Drawn]):
+    """G2, G4 and G5 of groups in exact shares: measured with the samples that lie in the open shards.
+
+    - quota: how many tickets of a group are outside floor..ceil of its quota; above it, as far as they do not take the
+      places of groups that are not there.
+    - coverage: how far the counts of two samples of a group differ after all micro-batches of a block, if no group lacked.
+    - distinct: repeats of samples of groups that have enough of them in the open shards.
+    """
+
+    def __init__(self, name: str, order: ShardDealt) -> None:
+        super().__init__(name)
+        self._order, self._what = order, name.split()[1]
+        quotas = np.round(order.shares.of(0) * order.tickets, 9)
+        self._least, self._most = np.floor(quotas), np.ceil(quotas)
+        self._here: dict[int, tuple[Turn, np.ndarray, np.ndarray, np.ndarray]] = {}  # by rank
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        order, turn = self._order, self._order.turns.of(seen.number)
+        held = self._here.get(turn.rank)
+        if held is None or held[0].first != turn.first:
+            held = self._here[turn.rank] = self._opened(turn, seen.number)
+        _, samples, groups, counts = held
+        counted = np.bincount(np.asarray(order.groups.group_of(seen.samples)), minlength=self._least.size)
+        tickets = counted / order.per_ticket
+        sizes = np.bincount(groups, minlength=self._least.size)
+        here, where = sizes > 0, f"micro-batch {seen.number}"
+        lacking = self._most[~here].sum()
+        if self._what == "quota":
+            under = np.where(here, self._least - tickets, 0).max()
+            over = np.maximum(tickets - self._most, 0)
+            self.offer(max(under, over.sum() - lacking, over.max() if not lacking else 0, tickets[~here].sum()), where)
+        elif self._what == "distinct":
+            values, often = np.unique(seen.samples, return_counts=True)
+            enough = (sizes >= (self._most + lacking) * order.per_ticket)[np.asarray(order.groups.group_of(values))]
+            self.offer(int((often - 1)[enough].sum()), where)
+        else:
+            place = np.searchsorted(samples, seen.samples)
+            place[place == samples.size] = 0
+            np.add.at(counts, place[samples[place] == seen.samples], 1)
+            whole = turn.number == turn.last - 1 and int(counts.sum()) == (turn.last - turn.first) * order.batch_size
+            if whole and not lacking:
+                drawn = np.bincount(groups, weights=counts, minlength=self._least.size)
+                even = np.divide(drawn, sizes, out=np.zeros(sizes.size), where=here)[groups]
+                self.offer(np.abs(counts - np.clip(counts, np.floor(even), np.ceil(even))).max(), where)
+
+    def _opened(self, turn: Turn, number: int) -> tuple[Turn, np.ndarray, np.ndarray, np.ndarray]:
+        pieces, groups = self._order.turns.pieces(turn), self._order.groups
+        parts = zip(pieces.firsts.tolist(), pieces.sizes.tolist(), strict=True)
+        samples = np.sort(np.concatenate([np.arange(first, first + size) for first, size in parts]))
+        of = np.asarray(groups.group_of(samples))
+        kept = of < groups.group_count
+        return turn, samples[kept], of[kept], np.zeros(int(kept.sum()), np.int64)
+
+
+def of_shards(order: ShardShuffle | ShardDealt | ShardWeights) -> list[Guarantee[Drawn]]:
+    """What is measured of an order that reads few shards at a time, beside the size of micro-batches."""
+    if isinstance(order, ShardShuffle):
+        return [Once(order), Repeats(), Open(order)]
+    if isinstance(order, ShardDealt):
+        return [Here(f"{name}", order) for name in ("G2 quota", "G4 coverage", "G5 distinct")] + [Open(order)]
+    return [Open(order)]
+
+
+def _by_pass(
+    order: ShardShuffle | ShardDealt | ShardWeights, seen: Drawn, values: np.ndarray
+) -> list[tuple[int, np.ndarray]]:
+    """The values of the samples of a micro-batch, by the pass that the samples are of."""
+    passed = order.passes_at(seen.number)[: values.size]
+    return [(number, values[passed == number]) for number in np.unique(passed).tolist()]

@@ -1,0 +1,167 @@
+"""Measures the guarantees of a stream on the batches that it gives."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ..audit import Audit
+from ..audit.guarantee import Guarantee, measured
+from ..errors import shown
+from .batch import Batch, StreamReport
+
+__all__ = ["Given", "Limits", "audited", "digest_of"]
+
+_DRIFT = 4.0  # slots: the promise of `Quotas`
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A batch as it was given, and what was known then.
+
+    Attributes:
+        number: its number.
+        batch: the batch, or a single sample of a stream of samples.
+        report: the counts up to and with it.
+        shares: the shares in force by group; empty if the stream has no groups with quotas.
+        digest: of its content.
+    """
+
+    number: int
+    batch: Any
+    report: StreamReport
+    shares: dict[Any, float]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a kind of stream promises.
+
+    Attributes:
+        batch_size: samples in every batch; None if it varies.
+        cost: the cost of a batch, such as its padded tokens; None if there is none.
+        most_cost: the most that it may be.
+        max_deficit: the most slots that a group may lack.
+        shares: the shares of the sources of a mixture by samples; None for other streams.
+    """
+
+    batch_size: int | None = None
+    cost: Any = None
+    most_cost: float = math.inf
+    max_deficit: int | None = None
+    shares: dict[Any, float] | None = None
+
+
+class _Size(Guarantee[Given]):
+    def __init__(self, limits: Limits) -> None:
+        super().__init__("G1 size")
+        self._limits = limits
+
+    def see(self, seen: Given) -> None:
+        limits = self._limits
+        if limits.batch_size is not None:
+            self.offer(abs(len(seen.batch) - limits.batch_size), f"batch {seen.number}")
+        if limits.cost is not None:
+            self.offer(limits.cost(seen.batch) - limits.most_cost, f"batch {seen.number}")
+
+
+class _Quota(Guarantee[Given]):
+    """Floor or ceil of its quota for each group, in batches between which nothing is owed."""
+
+    def __init__(self) -> None:
+        super().__init__("G2 quota")
+        self._owed = False
+
+    def see(self, seen: Given) -> None:
+        owed = bool(seen.report.deficit)
+        if not (owed or self._owed or seen.batch.redistributed):
+            for name, share in seen.shares.items():
+                count, quota = seen.batch.groups.count(name), share * len(seen.batch)
+                miss = max(math.floor(quota + 1e-6) - count, count - math.ceil(quota - 1e-6))
+                self.offer(miss, f"batch {seen.number}, group {shown(name)}")
+        self._owed = owed
+
+
+class _Drift(Guarantee[Given]):
+    """The slots planned for a group against the sum of its shares."""
+
+    def __init__(self) -> None:
+        super().__init__("G3 drift", _DRIFT)
+        self._due: dict[Any, float] = {}
+
+    def see(self, seen: Given) -> None:
+        for name, share in seen.shares.items():
+            self._due[name] = self._due.get(name, 0.0) + share * len(seen.batch)
+        names = list(self._due)
+        off = np.array([abs(seen.report.expected.get(name, 0) - self._due[name]) for name in names])
+        self.offer_groups(off, seen.number, names)
+
+
+class _Mixture(Guarantee[Given]):
+    """The samples that a source gave, against its share of all."""
+
+    def __init__(self, shares: dict[Any, float]) -> None:
+        super().__init__("G3 drift", 1.0)
+        self._shares = shares
+
+    def see(self, seen: Given) -> None:
+        had, names = seen.report.had, list(self._shares)
+        total = sum(had.values())
+        self.offer_groups(np.array([abs(had[name] - total * self._shares[name]) for name in names]), seen.number, names)
+
+
+class _Deficit(Guarantee[Given]):
+    def __init__(self, most: int) -> None:
+        super().__init__("deficit", float(most))
+
+    def see(self, seen: Given) -> None:
+        for name, lacking in seen.report.deficit.items():
+            self.offer(lacking, f"batch {seen.number}, group {shown(name)}")
+
+
+class _Counted(Guarantee[Given]):
+    def __init__(self) -> None:
+        super().__init__("G10 counted")
+
+    def see(self, seen: Given) -> None:
+        found = seen.report
+        accounted = found.delivered - found.repeated + found.dropped + found.skipped + found.buffered
+        self.offer(abs(found.read - accounted), f"batch {seen.number}")
+
+
+class _Repeatable(Guarantee[Given]):
+    """A second pass with the same seed and epoch gives the same."""
+
+    def __init__(self, again: Iterator[Given]) -> None:
+        super().__init__("G7 pure")
+        self._again = again
+
+    def see(self, seen: Given) -> None:
+        other = next(self._again, None)
+        self.offer(float(other is None or other.digest != seen.digest), f"batch {seen.number}")
+
+
+def audited(first: Iterator[Given], again: Iterator[Given], batches: int, limits: Limits) -> Audit:
+    """Measure the first `batches` batches of two passes that must be the same."""
+    given = list(islice(first, batches))
+    guarantees: list[Guarantee[Given]] = [_Counted(), _Repeatable(again)]
+    if limits.batch_size is not None or limits.cost is not None:
+        guarantees.insert(0, _Size(limits))
+    if limits.max_deficit is not None:
+        guarantees[1:1] = [_Quota(), _Drift(), _Deficit(limits.max_deficit)]
+    if limits.shares is not None:
+        guarantees.append(_Mixture(limits.shares))
+    return measured(0, len(given), guarantees, given)
+
+
+def digest_of(batch: Any) -> str:
+    """A digest of what a batch holds: of its samples as text, and of what it knows of itself."""
+    told: Sequence[Any] = (list(batch), list(batch.groups), list(batch.packs)) if isinstance(batch, Batch) else [batch]
+    return hashlib.blake2b(repr(told).encode(errors="replace"), digest_size=16).hexdigest()

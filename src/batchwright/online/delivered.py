@@ -1,0 +1,99 @@
+"""Says of a balanced stream when it delivers other shares than it was asked for, and what each policy would give."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import shown
+
+__all__ = ["Delivery", "poor_shares", "poor_waiting"]
+
+_DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
+_OFF = 10  # a share is poor if it is off by more than a tenth of itself
+_DROPPED = 4  # waiting is poor if it returns a quarter of what it reads, or less
+_ENOUGH = 2  # waiting is worth its exact shares if it returns half of what it reads
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a balanced stream has read and delivered so far.
+
+    Attributes:
+        labels: the groups.
+        shares: the share that each was asked for, float64 (groups,).
+        expected: the slots planned for each, int64 (groups,).
+        had: the slots that each had, int64 (groups,).
+        seen: the samples read of each, int64 (groups,).
+        read: samples read.
+        delivered: samples delivered.
+        source: the name of the source, and which reader it is.
+        when_short: the policy in force.
+    """
+
+    labels: Sequence[Hashable]
+    shares: NDArray[np.float64]
+    expected: NDArray[np.int64]
+    had: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    read: int
+    delivered: int
+    source: str
+    when_short: str
+
+    def rarest(self) -> tuple[int, int]:
+        """The group that limits exact shares most, and how many samples these allow for without repeats."""
+        # Not 0 in the division; groups without a share limit nothing.
+        possible = np.where(self.shares > 0, self.seen / np.maximum(self.shares, 1e-300), np.inf)
+        number = int(np.argmin(possible))
+        return number, int(min(possible[number], self.read))
+
+    def policies(self) -> str:
+        """What each policy gives for a stream like this one, in figures."""
+        number, exact = self.rarest()
+        name, seen, share = shown(self.labels[number]), int(self.seen[number]), float(self.shares[number])
+        repeat = f"each of group {name} about {self.read * share / seen:.3g} times" if seen else "none to repeat"
+        return (
+            f"for {self.read:,} samples read, when_short='wait' gives {exact:,} in exact shares, 'repeat' gives "
+            f"{self.read:,} with {repeat}, 'redistribute' gives {self.read:,} with {seen / self.read:.2%} of group {name}"
+        )
+
+    def way_out(self) -> str:
+        """The policy that would do."""
+        number, exact = self.rarest()
+        others = "a target nearer to the natural shares"
+        best = "wait" if exact * _ENOUGH >= self.read else "repeat" if self.seen[number] else None
+        return f"pass {others}" if best in (None, self.when_short) else f"pass when_short={best!r}, or {others}"
+
+
+def poor_shares(delivery: Delivery) -> str | None:
+    """What to warn of if a group has a share that is off by more than a tenth of what was asked for; else None."""
+    expected, had = delivery.expected, delivery.had
+    off = np.flatnonzero((np.abs(expected - had) > _DRIFT) & (np.abs(expected - had) * _OFF > expected))
+    if not len(off):
+        return None
+    lacks = (expected - had)[off] / np.maximum(expected[off], 1)
+    worst = off[np.argmax(lacks) if lacks.max() > 0 else np.argmin(lacks)]
+    total = int(had.sum())
+    more = f"; {len(off):,} groups in all are off by more than a tenth" if len(off) > 1 else ""
+    return (
+        f"group {shown(delivery.labels[worst])} has {had[worst]:,} of the {expected[worst]:,} slots due to it, "
+        f"{had[worst] / total:.2%} of what was given for {expected[worst] / total:.2%}: {delivery.seen[worst]:,} of the "
+        f"{delivery.read:,} samples read from source {delivery.source} were of it{more}; {delivery.policies()}; "
+        f"{delivery.way_out()}"
+    )
+
+
+def poor_waiting(delivery: Delivery) -> str | None:
+    """What to warn of if waiting drops three quarters of what is read, or more; else None."""
+    if delivery.when_short != "wait" or delivery.delivered * _DROPPED > delivery.read:
+        return None
+    number, _ = delivery.rarest()
+    return (
+        f"waiting gave {delivery.delivered:,} of the {delivery.read:,} samples read from source {delivery.source}: group "
+        f"{shown(delivery.labels[number])} fills {delivery.shares[number]:.2%} of every batch and was "
+        f"{delivery.seen[number]:,} of these samples; {delivery.policies()}; {delivery.way_out()}"
+    )

@@ -1,0 +1,156 @@
+"""A loader of a stream: its state counts the batches that reached the loop, whatever its workers have read ahead."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import DataLoader, IterableDataset
+
+from ..errors import Infeasible, check_integer
+from . import states
+from .replicas import Replica
+
+if TYPE_CHECKING:
+    from .stream import Stream
+
+__all__ = ["StreamLoader"]
+
+_OWN = ("batch_size", "batch_sampler", "sampler", "shuffle", "drop_last", "dataset", "in_order", "persistent_workers")
+
+
+class _Told(IterableDataset[Any]):
+    """The batches of a stream, each with the state of the worker after it; an anchor that was sent is not sent again."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[Any]:
+        number = self.stream._replica().worker
+        sent: Any = None
+        for batch in self.stream:
+            run = self.stream._run_state()
+            assert run is not None
+            anchor, sent = (None if run["anchor"] is sent else run["anchor"]), run["anchor"]
+            yield number, batch, {**run, "anchor": anchor}
+
+
+def _collated(collate: Callable[[Any], Any], told: tuple[int, Any, Any]) -> tuple[int, Any, Any]:
+    number, batch, run = told
+    return number, collate(batch), run
+
+
+class StreamLoader:
+    """A loader of a stream's batches, made by `stream.loader`: loop over it once an epoch.
+
+    `state_dict` is that after the last batch that the loop was given. It holds the states of all workers of this rank, and
+    can be loaded with other workers; with the states of the loaders of all ranks, as a list, with other ranks too.
+
+    Example:
+        >>> from batchwright import online
+        >>> stream = online.budgeted(["a", "bb", "cc"], length=len, max_tokens=4)
+        >>> sorted(stream.loader())
+        [['a'], ['bb', 'cc']]
+    """
+
+    def __init__(
+        self, stream: Stream, *, num_workers: int, collate: Callable[[Any], Any] | None, options: Mapping[str, Any]
+    ) -> None:
+        taken = next((name for name in (*_OWN, "collate_fn") if name in options), None)
+        if taken is not None:
+            way_out = "pass collate= in its place" if taken == "collate_fn" else "leave it out: the stream decides it"
+            raise Infeasible(f"{taken} is an option of a loader of a stream", way_out)
+        self.stream = stream
+        self._workers = check_integer(num_workers, "num_workers", least=0)
+        self._collate = list if collate is None else collate
+        self._options = dict(options)
+        self._runs: list[
+            dict[str, Any] | None
+        ] = []  # of each worker, after the last batch of it that the loop was given
+        self._last = 0  # the worker that gave it
+        self._epoch = 0  # of these
+        self._next = 0
+        self._passes = 0
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the next loop; a loaded state of another epoch is dropped."""
+        self.stream.set_epoch(epoch)
+        self._runs = []
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over one epoch; it begins with the first batch."""
+        self._passes += 1
+        return self._pass(self._passes)
+
+    def _pass(self, number: int) -> Iterator[Any]:
+        while True:
+            begun = self.stream._settle_all(max(1, self._workers))
+            batches = iter(self._batches(begun.first))
+            first = list(islice(batches, 1))
+            alone = self.stream._ranks()[1] == 1 or self.stream._steps is not None
+            if first or not alone or all(run is None for run in begun.runs):
+                break
+            self.stream.set_epoch(begun.next)  # what was loaded is the end of an epoch, as in `Stream`
+        self._runs, self._epoch, self._next, self._last = begun.runs, begun.epoch, begun.next, begun.first - 1
+        self.stream.set_epoch(begun.next)
+        while first:
+            worker, batch, run = first.pop()
+            known = self._runs[worker]
+            anchor = run["anchor"] if run["anchor"] is not None or known is None else known["anchor"]
+            self._runs[worker], self._last = {**run, "anchor": anchor}, worker
+            yield batch
+            if number != self._passes:
+                return
+            first = list(islice(batches, 1))
+        self._runs = []
+
+    def _batches(self, first: int) -> DataLoader[Any]:
+        stream = copy.copy(self.stream)
+        stream._first_worker = first  # torch asks its workers in turn, and the run may have stopped within a turn
+        return DataLoader(
+            _Told(stream),
+            batch_size=None,
+            num_workers=self._workers,
+            collate_fn=partial(_collated, self._collate),
+            **self._options,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state after the last batch that the loop was given, of JSON types.
+
+        Raises:
+            Infeasible: a source has no position, or the buffer takes more than `state_bytes`.
+        """
+        if not self._runs:
+            return self.stream.state_dict()
+        rank, world_size = self.stream._ranks()
+        found = [
+            self.stream._state_of(
+                run and {**run, "last": worker == self._last},
+                self._epoch,
+                self._next,
+                Replica(rank, world_size, worker, len(self._runs)),
+            )
+            for worker, run in enumerate(self._runs)
+        ]
+        return found[0] if len(found) == 1 else states.together(found)
+
+    def load_state_dict(self, state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+        """Continue from a state in the next loop; see `Stream.load_state_dict`.
+
+        Args:
+            state: what `state_dict` gave, or of several ranks what it gave on each, as a list in any order.
+
+        Raises:
+            Infeasible: the state is of another stream or version, not as it was saved, no state at all, or states of ranks
+                are missing.
+        """
+        self.stream.load_state_dict(state)
+        self._runs = []

@@ -1,0 +1,284 @@
+"""Pieces of a source: which samples of a shard one reader has to read. Pieces that are left can be dealt to other readers.
+
+A piece of a shard is a set of numbers of samples: arithmetic progressions, as every second sample from the third on, and
+single samples. Progressions need no length, so a shard that is read from front to back can be shared too. Dealing
+what is left of a source joins the pieces of a shard and divides them anew.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import count, groupby, islice, takewhile
+from operator import itemgetter
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from ..errors import Infeasible
+from .worker_info import Call, stepped
+
+__all__ = ["Address", "Left", "Piece", "PieceReader", "Rows", "Shelf", "dealt_pieces", "shorter", "skip"]
+
+Address = tuple[int, int]
+"""A shard and the number of a sample in it."""
+Left = dict[str, Any]
+"""What is left for a reader, as plain data."""
+
+_END = object()
+_MOST_SINGLE = 1 << 20  # single samples that stand in a state before progressions are kept as they are
+
+
+class Piece(NamedTuple):
+    """Samples of one shard, read in the order of their numbers.
+
+    Attributes:
+        shard: its number.
+        runs: (start, step) of progressions that go on to the end of the shard.
+        single: numbers of single samples, ascending.
+    """
+
+    shard: int
+    runs: list[list[int]]
+    single: list[int]
+
+    def numbers(self) -> Iterator[int]:
+        """The numbers of the samples, ascending; endless if there are runs."""
+        return heapq.merge(self.single, *(count(start, step) for start, step in self.runs))
+
+    def after(self, taken: int) -> Piece:
+        """What is left after so many samples."""
+        if not taken:
+            return self
+        if len(self.runs) == 1 and not self.single:
+            [[start, step]] = self.runs
+            return Piece(self.shard, [[start + taken * step, step]], [])
+        last = next(islice(self.numbers(), taken - 1, None), None)
+        if last is None:
+            return Piece(self.shard, [], [])
+        # The first number of each run above the last one that was taken.
+        runs = [[start + max(0, (last - start) // step + 1) * step, step] for start, step in self.runs]
+        return Piece(self.shard, runs, [number for number in self.single if number > last])
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Samples of a shard that can be read from any place on, in steps, without reading those between."""
+
+    def strided(self, start: int, step: int) -> Iterator[Any]:
+        """Samples start, start + step, ..."""
+
+
+class Shelf(Protocol):
+    """A source whose shards are known by number."""
+
+    name: str
+    indexed: bool
+    """Whether what `open` returns has `len` and can be indexed, although it is no `Sequence`."""
+
+    def open(self, shard: int) -> Iterable[Any]:
+        """The samples of a shard: a sequence, or something to iterate."""
+
+
+def shorter(name: str, read: int) -> Infeasible:
+    """The error for a state whose position is after the end of the source."""
+    return Infeasible(
+        f"the state has read {read:,} samples where source {name!r} has fewer now",
+        "resume with the source that the stream was stopped with, or begin again",
+    )
+
+
+def skip(iterator: Iterator[Any], read: int, *, name: str) -> Iterator[Any]:
+    """The same iterator, `read` samples further.
+
+    Raises:
+        Infeasible: it ends before.
+    """
+    if read and next(islice(iterator, read - 1, None), _END) is _END:
+        raise shorter(name, read)
+    return iterator
+
+
+class PieceReader:
+    """Reads pieces one after the other. Samples can be fetched again by their ordinals, if `can_fetch`.
+
+    An ordinal below 0 is that of a sample that was remembered when pieces were dealt: -1 is the first of them.
+    """
+
+    def __init__(self, shelf: Shelf, pieces: Sequence[Piece], call: Call, *, can_fetch: bool = True) -> None:
+        self.can_fetch = can_fetch
+        self._shelf = shelf
+        self._pieces = list(pieces)
+        self._call = call
+        self._dealt: Left = {}  # the pieces, if they are not those that the source gives to this reader
+        self._remembered: list[Address] = []
+        self._starts: list[int] = []  # for each piece opened so far, the ordinal of its first sample
+
+    def open(self, position: Any) -> Iterator[Any]:
+        """The samples from `position` on."""
+        if position is not None and "pieces" in position:
+            self._dealt = {name: position[name] for name in ("pieces", "remembered")}
+            self._pieces = [Piece(*piece) for piece in position["pieces"]]
+            self._remembered = [(shard, number) for shard, number in position["remembered"]]
+        self._starts = [] if position is None else list(position["starts"])
+        if len(self._starts) > len(self._pieces):
+            raise Infeasible(
+                f"the state is in shard {len(self._starts)} of this reader's and source {self._shelf.name!r} has "
+                f"{len(self._pieces)} for it",
+                "resume with the source that the stream was stopped with, or begin again",
+            )
+        taken = 0 if position is None else position["taken"]
+        if not self._starts and self._pieces:
+            self._starts.append(0)
+        if len(self._pieces) == 1:
+            return self._part(self._pieces[0], taken)
+        return self._samples(taken)
+
+    def _samples(self, taken: int) -> Iterator[Any]:
+        while self._pieces:
+            for sample in self._part(self._pieces[len(self._starts) - 1], taken - self._starts[-1]):
+                taken += 1
+                yield sample
+            if len(self._starts) == len(self._pieces):
+                return
+            self._starts.append(taken)
+
+    def _part(self, piece: Piece, taken: int) -> Iterator[Any]:
+        samples = self._call(self._shelf.open, piece.shard)
+        if len(piece.runs) != 1 or piece.single:
+            return self._picked(samples, islice(piece.numbers(), taken, None), due=-1)
+        [[start, step]] = piece.runs
+        first = start + taken * step
+        read = first - step + 1 if taken else 0  # samples of the shard up to the last one taken
+        if self._is_indexed(samples):
+            if read > len(samples):
+                raise shorter(self._shelf.name, read)
+            if isinstance(samples, Rows):
+                return samples.strided(first, step)
+            return map(samples.__getitem__, range(first, len(samples), step))
+        iterator = skip(stepped(self._call(iter, samples), self._call), read, name=self._shelf.name)
+        return iterator if step == 1 and first == read else islice(iterator, first - read, None, step)
+
+    def _is_indexed(self, samples: Any) -> bool:
+        return self._shelf.indexed or isinstance(samples, Sequence)
+
+    def _picked(self, samples: Any, wanted: Iterable[int], *, due: int) -> Iterator[Any]:
+        """Samples by ascending numbers, up to the end of the shard; those up to number `due` must be there.
+
+        Single numbers of a piece may lie beyond the end: those of runs that were joined do.
+        """
+        iterator, at = None, 0
+        if not self._is_indexed(samples):
+            iterator = stepped(self._call(iter, samples), self._call)
+        for number in wanted:
+            if iterator is not None:
+                sample = next(islice(iterator, number - at, None), _END)
+                at = number + 1
+            else:
+                sample = samples[number] if number < len(samples) else _END
+            if sample is _END:
+                if number <= due:
+                    raise shorter(self._shelf.name, number + 1)
+                return
+            yield sample
+
+    def position(self, taken: int) -> Any:
+        """The position after `taken` samples."""
+        return {"starts": list(self._starts), "taken": taken, **self._dealt}
+
+    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
+        """Read the samples with these ordinals again."""
+        addresses = self.addresses(ordinals)
+        found: dict[Address, Any] = {}
+        # In ascending order, so that each shard is opened once.
+        for shard, wanted in groupby(sorted(set(addresses)), key=itemgetter(0)):
+            numbers = [number for _, number in wanted]
+            samples = self._call(self._shelf.open, shard)
+            for number, sample in zip(numbers, self._picked(samples, numbers, due=numbers[-1]), strict=True):
+                found[shard, number] = sample
+        return [found[address] for address in addresses]
+
+    def addresses(self, ordinals: Sequence[int]) -> list[Address]:
+        """Where the samples with these ordinals are."""
+        by_piece: dict[int, list[int]] = {}
+        for ordinal in ordinals:
+            if ordinal >= 0:
+                by_piece.setdefault(bisect_right(self._starts, ordinal) - 1, []).append(ordinal)
+        found: dict[int, Address] = {-1 - at: address for at, address in enumerate(self._remembered)}
+        for at, within in by_piece.items():
+            piece, first = self._pieces[at], self._starts[at]
+            if len(piece.runs) == 1 and not piece.single:
+                [[start, step]] = piece.runs
+                found.update((ordinal, (piece.shard, start + (ordinal - first) * step)) for ordinal in within)
+                continue
+            wanted = set(within)
+            for ordinal, number in enumerate(islice(piece.numbers(), max(within) - first + 1), first):
+                if ordinal in wanted:
+                    found[ordinal] = (piece.shard, number)
+        return [found[ordinal] for ordinal in ordinals]
+
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        """What is left after `taken` samples, with those of the ordinals `again` to be read once more."""
+        at = len(self._starts) - 1
+        unread = [] if ended else self._pieces[at + 1 :]
+        if self._starts and not ended:
+            unread.insert(0, self._pieces[at].after(taken - self._starts[at]))
+        singles: dict[int, list[int]] = {}
+        for shard, number in self.addresses(again):
+            singles.setdefault(shard, []).append(number)
+        pieces = [Piece(shard, [], sorted(numbers)) for shard, numbers in singles.items()]
+        return {"pieces": pieces + unread, "remembered": self.addresses(remembered)}
+
+
+def dealt_pieces(left: Sequence[Left], readers: int) -> list[Any]:
+    """Deal what was left to readers to others: a position for each.
+
+    Every sample that was left is left to exactly one of them. Those that were remembered are known to all.
+    """
+    joined: dict[int, tuple[list[list[int]], list[int]]] = {}
+    for one in left:
+        for piece in map(Piece._make, one["pieces"]):
+            runs, single = joined.setdefault(piece.shard, ([], []))
+            runs += piece.runs
+            single += piece.single
+    pieces = [_coalesced(Piece(shard, runs, sorted(single))) for shard, (runs, single) in joined.items()]
+    pieces = [piece for piece in pieces if piece.runs or piece.single]
+    shares: list[list[Piece]] = [[] for _ in range(readers)]
+    for at, piece in enumerate(pieces):
+        # As shards are dealt: in turn, and where there are fewer pieces than readers, some share one.
+        sharing = range(at % readers, readers, len(pieces)) if len(pieces) < readers else [at % readers]
+        for reader, part in zip(sharing, _divided(piece, len(sharing)), strict=True):
+            shares[reader].append(part)
+    remembered = [list(address) for one in left for address in one["remembered"]]
+    return [
+        {"starts": [], "taken": 0, "pieces": [list(piece) for piece in share], "remembered": remembered}
+        for share in shares
+    ]
+
+
+def _coalesced(piece: Piece) -> Piece:
+    """The same samples with one run, if the runs together have every sample from some number on.
+
+    Without this, each dealing would divide the runs further.
+    """
+    if len(piece.runs) < 2 or sum(Fraction(1, step) for _, step in piece.runs) != 1:
+        return piece
+    most = max(start for start, _ in piece.runs)
+    if sum((most - start) // step + 1 for start, step in piece.runs) > _MOST_SINGLE:
+        return piece
+    single = [number for start, step in piece.runs for number in takewhile(lambda it: it < most, count(start, step))]
+    return Piece(piece.shard, [[most, 1]], sorted(piece.single + single))
+
+
+def _divided(piece: Piece, parts: int) -> list[Piece]:
+    """Pieces that together have the samples of one."""
+    runs: list[list[list[int]]] = [[] for _ in range(parts)]
+    if len(piece.runs) >= parts:
+        for at, run in enumerate(piece.runs):
+            runs[at % parts].append(run)
+    else:
+        for at, (start, step) in enumerate(piece.runs):
+            sharing = range(at, parts, len(piece.runs))
+            for place, part in enumerate(sharing):
+                runs[part].append([start + place * step, step * len(sharing)])
+    return [Piece(piece.shard, runs[part], piece.single[part::parts]) for part in range(parts)]

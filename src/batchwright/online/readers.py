@@ -1,0 +1,416 @@
+"""Sources of data files: tar, Parquet, JSON lines, Arrow and Hugging Face, in shards that any number of readers share.
+
+What is in the files is decoded by webdataset, pyarrow, json and datasets; here it is only found, divided and counted.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from ..errors import Infeasible, check_integer, listed, meant, said, shown, typed
+from ..indexes.sources import DataFile, source_of
+from .rows import Lines, Members, TableRows
+from .shards import Shards
+
+__all__ = ["arrow", "huggingface", "jsonl", "parquet", "tar"]
+
+Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+_RANGE = 8 << 20  # bytes of JSON lines in a shard: many for a large file, few enough for the memory of a worker
+_ROWS = 1000  # rows of a Hugging Face dataset in a shard
+
+
+def tar(
+    files: Files,
+    *,
+    decode: str | Sequence[str | Callable[..., Any]] | None = (),
+    groups: Sequence[Hashable] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    name: str = "tar",
+) -> Shards:
+    r"""A source of the samples of tar files, as webdataset writes and decodes them.
+
+    Use it for images or sounds in tar files. Members whose names are alike up to the first dot are one sample, a dictionary
+    by the rest of the name, with `__key__`. A sample is found by its place in the file, so readers that share a file
+    read only their own samples.
+
+    Args:
+        files: a path, a pattern, a folder, a URL of fsspec, or a list of these.
+        decode: webdataset's decoding: "pil", "torchrgb" and so on for images, functions of (name, bytes); left out, numbers,
+            text and JSON are decoded and images are bytes. None decodes nothing.
+        groups: the group of each file, if all samples of a file are of one group; see `Shards`.
+        storage_options: options of the file system of a URL. Such a file is copied here while it is read.
+        shuffle: whether every epoch has a new order of the files.
+        seed: the seed of that order.
+        name: the name of the source in errors.
+
+    Returns:
+        The source, for `online.balanced` and the others.
+
+    Raises:
+        Infeasible: there are no such files, or webdataset is not installed.
+
+    Example:
+        >>> import io, pathlib, tarfile, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.tar"
+        >>> with tarfile.open(path, "w") as file:
+        ...     for number in range(3):
+        ...         member = tarfile.TarInfo(f"{number}.cls")
+        ...         member.size = 1
+        ...         file.addfile(member, io.BytesIO(str(number % 2).encode()))
+        >>> [(sample["__key__"], sample["cls"]) for sample in tar(path).open(0)]
+        [('0', 0), ('1', 1), ('2', 0)]
+    """
+    _library("webdataset")
+    found = _found(files, "tar", storage_options, name)
+    handlers = None if decode is None else [decode] if isinstance(decode, str) else list(decode)
+    read = partial(_members, handlers)
+    return Shards(found, read, groups=groups, shuffle=shuffle, seed=seed, name=name)
+
+
+def parquet(
+    files: Files,
+    *,
+    columns: Sequence[str] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    name: str = "parquet",
+) -> Shards:
+    """A source of the rows of Parquet files, a row group a shard.
+
+    Use it for tables of text or features. A sample is a dictionary of the chosen columns. The footers of the files are read
+    at once, the data when they are due. If the key of `online.balanced` is a column of which every row group has one
+    value only, the statistics in the footers say so, and shares are exact without a buffer.
+
+    Args:
+        files: a path, a pattern, a folder, a URL of fsspec, or a list of these.
+        columns: the names of the columns to read; all if left out.
+        storage_options: options of the file system of a URL. Of such a file only the row groups that are due are read.
+        shuffle: whether every epoch has a new order of the row groups.
+        seed: the seed of that order.
+        name: the name of the source in errors.
+
+    Returns:
+        The source, for `online.balanced` and the others.
+
+    Raises:
+        Infeasible: there are no such files or no such column, or pyarrow is not installed.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import pyarrow
+        >>> from pyarrow import parquet as files
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "rows.parquet"
+        >>> files.write_table(pyarrow.table({"id": range(6), "label": list("aabbab")}), path, row_group_size=2)
+        >>> list(parquet(path, columns=["id"]).open(1))
+        [{'id': 2}, {'id': 3}]
+    """
+    module = _library("pyarrow.parquet")
+    found = _found(files, "parquet", storage_options, name)
+    wanted = None if columns is None else list(columns)
+    shards = []
+    for file in found:
+        with _opened(file) as opened:
+            try:
+                known = module.ParquetFile(opened)
+                shards += [(file, number) for number in range(known.num_row_groups)]
+                names = known.schema_arrow.names
+            except Exception as error:  # pyarrow raises errors of several kinds for a damaged file
+                raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
+        missing = next((column for column in wanted or () if column not in names), None)
+        if missing is not None:
+            raise Infeasible(
+                f"{shown(file.path)} has no column {shown(missing)}, it has {listed(names)}",
+                f"pass one of these names{meant(missing, names)}",
+            )
+    return _RowGroups(shards, partial(_row_group, wanted), shuffle=shuffle, seed=seed, name=name)
+
+
+class _RowGroups(Shards):
+    def grouped(self, key: Any) -> Shards:
+        """The same, with the group of each row group, if the statistics of column `key` say that each has one value."""
+        if not isinstance(key, str):
+            return self
+        groups = []
+        files: dict[str, Any] = {}
+        module = _library("pyarrow.parquet")
+        for file, number in self.shards:
+            if file.path not in files:
+                with _opened(file) as opened:
+                    files[file.path] = module.read_metadata(opened)
+            known = files[file.path]
+            at = next((at for at in range(known.num_columns) if known.schema.column(at).path == key), None)
+            stats = None if at is None else known.row_group(number).column(at).statistics
+            if stats is None or not stats.has_min_max or stats.min != stats.max or stats.null_count != 0:
+                return self
+            groups.append(stats.min)
+        if len(set(groups)) < 2:
+            return self
+        return Shards(self.shards, self.read, groups=groups, shuffle=self.shuffle, seed=self.seed, name=self.name)
+
+
+def jsonl(
+    files: Files,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    bytes_per_shard: int = _RANGE,
+    shuffle: bool = False,
+    seed: int = 0,
+    name: str = "jsonl",
+) -> Shards:
+    r"""A source of the lines of JSON files, a range of bytes a shard.
+
+    Use it for text in JSON lines. A sample is what `json.loads` makes of a line. Empty lines are left out.
+
+    Args:
+        files: a path, a pattern, a folder, a URL of fsspec, or a list of these.
+        storage_options: options of the file system of a URL. Of such a file only the bytes that are due are read.
+        bytes_per_shard: the bytes of a shard, which a worker has in memory while it reads it.
+        shuffle: whether every epoch has a new order of the shards.
+        seed: the seed of that order.
+        name: the name of the source in errors.
+
+    Returns:
+        The source, for `online.balanced` and the others.
+
+    Raises:
+        Infeasible: there are no such files.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "rows.jsonl"
+        >>> _ = path.write_text('{"text": "a"}\n{"text": "b"}\n')
+        >>> list(jsonl(path).open(0))
+        [{'text': 'a'}, {'text': 'b'}]
+    """
+    size = check_integer(bytes_per_shard, "bytes_per_shard", least=1)
+    shards = [
+        (file, start, min(start + size, file.size))
+        for file in _found(files, "lines", storage_options, name)
+        for start in range(0, max(1, file.size), size)
+    ]
+    return Shards(shards, _lines, shuffle=shuffle, seed=seed, name=name)
+
+
+def arrow(
+    files: Files,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    name: str = "arrow",
+) -> Shards:
+    """A source of the rows of Arrow files, also of a folder that `datasets.Dataset.save_to_disk` wrote.
+
+    Use it for tables in Arrow's own format, which are mapped into memory. A shard is a batch of a file; of a file without a
+    list of its batches, the file.
+
+    Args:
+        files: a path, a pattern, a folder, a URL of fsspec, or a list of these.
+        storage_options: options of the file system of a URL. Such a file is copied here while it is read.
+        shuffle: whether every epoch has a new order of the shards.
+        seed: the seed of that order.
+        name: the name of the source in errors.
+
+    Returns:
+        The source, for `online.balanced` and the others.
+
+    Raises:
+        Infeasible: there are no such files, or pyarrow is not installed.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import pyarrow
+        >>> path, table = pathlib.Path(tempfile.mkdtemp()) / "rows.arrow", pyarrow.table({"id": [0, 1, 2]})
+        >>> with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+        ...     writer.write_table(table)
+        >>> list(arrow(path).open(0))
+        [{'id': 0}, {'id': 1}, {'id': 2}]
+    """
+    _library("pyarrow.ipc")
+    shards: list[tuple[DataFile, int | None]] = []
+    for file in _found(files, "arrow", storage_options, name):
+        with _at_hand(file) as path, _arrow_reader(path) as reader:
+            batches = getattr(reader, "num_record_batches", None)
+        shards += [(file, None)] if batches is None else [(file, number) for number in range(batches)]
+    return Shards(shards, _record_batch, shuffle=shuffle, seed=seed, name=name)
+
+
+def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str = "huggingface") -> Shards:
+    """A source of the rows of a Hugging Face dataset, streamed or not, in shards that any number of readers share.
+
+    Use it where a stream is to go on with other ranks or workers: a streamed dataset that is passed as it is splits
+    itself, and goes on with as many as before. A shard is 1,000 rows of a `Dataset`, or a shard of an `IterableDataset`.
+
+    Args:
+        dataset: a `datasets.Dataset` or `datasets.IterableDataset`.
+        shuffle: whether every epoch has a new order of the shards; in place of the dataset's own `shuffle`.
+        seed: the seed of that order.
+        name: the name of the source in errors.
+
+    Returns:
+        The source, for `online.balanced` and the others.
+
+    Raises:
+        Infeasible: it is no such dataset.
+
+    Example:
+        >>> import datasets
+        >>> source = huggingface(datasets.Dataset.from_dict({"id": [0, 1, 2]}))
+        >>> list(source.open(0))
+        [{'id': 0}, {'id': 1}, {'id': 2}]
+    """
+    if hasattr(dataset, "num_shards") and hasattr(dataset, "shard") and not hasattr(type(dataset), "__len__"):
+        return Shards(range(dataset.num_shards), partial(_shard_of, dataset), shuffle=shuffle, seed=seed, name=name)
+    if hasattr(dataset, "features") and hasattr(type(dataset), "__len__"):
+        starts = range(0, len(dataset), _ROWS)
+        return Shards(starts, partial(_rows_of, dataset), shuffle=shuffle, seed=seed, name=name)
+    raise Infeasible(
+        f"the dataset is {typed(dataset)}",
+        "pass a datasets.Dataset or datasets.IterableDataset; of a DatasetDict one of its splits",
+    )
+
+
+def _library(library: str) -> Any:
+    try:
+        return import_module(library)
+    except ImportError:
+        package = library.partition(".")[0]
+        raise Infeasible(f"this source needs {package}, which is not installed", f"run pip install {package}") from None
+
+
+def _found(files: Files, kind: str, storage_options: Mapping[str, Any] | None, name: str) -> list[DataFile]:
+    """The files of all paths, each path's in the order of their names."""
+    parts = [files] if isinstance(files, (str, os.PathLike)) else files
+    if not isinstance(parts, Sequence) or not all(isinstance(part, (str, os.PathLike)) for part in parts):
+        raise Infeasible(
+            f"the files of source {name!r} are {typed(files)}",
+            "pass a path, a pattern, a folder, a URL, or a list of these",
+        )
+    if not parts:
+        raise Infeasible(f"source {name!r} has 0 files", "pass at least one path")
+    found: list[DataFile] = []
+    for part in parts:
+        source = source_of(part, storage_options if "://" in str(part) else None)
+        if source.kind != kind:
+            raise Infeasible(
+                f"{shown(str(part))} has files of kind {source.kind!r}, and source {name!r} reads {kind!r}",
+                f"pass it to online.{_READER.get(source.kind, 'Shards')}",
+            )
+        found += source.files
+    twice = {file.path for file in found}
+    if len(twice) < len(found):
+        paths = [file.path for file in found]
+        again = next(path for path in paths if paths.count(path) > 1)
+        raise Infeasible(f"{shown(again)} is named twice in source {name!r}", "name every file once")
+    return found
+
+
+_READER = {"tar": "tar", "parquet": "parquet", "lines": "jsonl", "arrow": "arrow"}
+
+
+@contextmanager
+def _opened(file: DataFile) -> Iterator[Any]:
+    with open(file.path, "rb") if file.system is None else file.system.open(file.path, "rb") as opened:
+        yield opened
+
+
+@contextmanager
+def _at_hand(file: DataFile) -> Iterator[str]:
+    """The path of a file on this machine; a file behind a URL is copied."""
+    if file.system is None:
+        yield file.path
+        return
+    with tempfile.NamedTemporaryFile(suffix=os.path.basename(file.name)) as copied:
+        file.system.get_file(file.path, copied.name)
+        yield copied.name
+
+
+def _members(handlers: list[Any] | None, file: DataFile) -> Members:
+    from webdataset import autodecode
+
+    with _at_hand(file) as path:
+        if handlers is None:
+            return Members(path, dict)
+        known = [autodecode.imagehandler(one) if isinstance(one, str) else one for one in handlers]
+        return Members(path, autodecode.Decoder(known))
+
+
+def _row_group(columns: list[str] | None, shard: tuple[DataFile, int]) -> TableRows:
+    from pyarrow import parquet as module
+
+    file, number = shard
+    with _opened(file) as opened:
+        table = module.ParquetFile(opened).read_row_group(number, columns=columns)
+    return _rows(table)
+
+
+def _rows(table: Any) -> TableRows:
+    return TableRows(table.num_rows, partial(_taken, table))
+
+
+def _taken(table: Any, numbers: range) -> list[Any]:
+    if numbers.step == 1:
+        rows: list[Any] = table.slice(numbers.start, len(numbers)).to_pylist()
+        return rows
+    return list(table.take(np.array(numbers)).to_pylist())
+
+
+def _lines(shard: tuple[DataFile, int, int]) -> Lines:
+    """The lines that begin in a range of bytes."""
+    file, start, end = shard
+    with _opened(file) as opened:
+        if start:
+            opened.seek(start - 1)
+            opened.readline()  # the rest of a line that begins before; only the line feed, if none does
+        begin = opened.tell()
+        content = opened.read(max(0, end - begin))
+        if content and not content.endswith(b"\n"):
+            content += opened.readline()
+    return Lines([line for line in content.split(b"\n") if line.strip()])
+
+
+@contextmanager
+def _arrow_reader(path: str) -> Iterator[Any]:
+    from ..files.readers import arrow_reader
+
+    try:
+        with arrow_reader(path) as reader:
+            yield reader
+    except (OSError, ValueError) as error:
+        raise Infeasible(f"{shown(path)} cannot be read: {said(error)}", "write the file again") from None
+
+
+def _record_batch(shard: tuple[DataFile, int | None]) -> TableRows:
+    import pyarrow
+
+    file, number = shard
+    with _at_hand(file) as path, _arrow_reader(path) as reader:
+        if number is None:
+            return _rows(reader.read_all())
+        return _rows(pyarrow.Table.from_batches([reader.get_batch(number)]))
+
+
+def _shard_of(dataset: Any, number: int) -> Any:
+    return dataset.shard(num_shards=dataset.num_shards, index=number)
+
+
+def _rows_of(dataset: Any, start: int) -> TableRows:
+    count = min(_ROWS, len(dataset) - start)
+    return TableRows(count, partial(_rows_between, dataset, start))
+
+
+def _rows_between(dataset: Any, start: int, numbers: range) -> list[Any]:
+    wanted = range(start + numbers.start, start + numbers.stop, numbers.step)
+    columns = dataset[slice(wanted.start, wanted.stop)] if numbers.step == 1 else dataset[list(wanted)]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

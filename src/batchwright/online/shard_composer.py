@@ -1,0 +1,195 @@
+"""Balanced batches of shards of which each has one group: the shards of all groups are read side by side.
+
+Nothing has to wait in a buffer for its turn, so shares are exact in every batch and no sample is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import shown, warn
+from .balanced_composer import Rules
+from .batch import Batch, StreamReport
+from .delivered import Delivery, poor_shares
+from .feed import Feed
+from .group_keys import plain
+from .quotas import Quotas, round_length
+
+__all__ = ["ShardComposer"]
+
+_TURNS = 4  # slots in a round for each group at least, as in `BalancedComposer`
+_ROUND = 4096  # slots dealt at once
+
+
+class ShardComposer:
+    """Composes the batches of one replica from a feed for each group."""
+
+    keeps_turns = False  # a sample of a later turn is a repeat
+
+    def __init__(self, feeds: Mapping[Hashable, Feed], rules: Rules, shares: NDArray[np.float64], *, key: int) -> None:
+        self.feeds = list(feeds.values())
+        self._labels = list(feeds)
+        self._rules = rules
+        self._shares = shares
+        self._quotas = Quotas(batch_size=rules.batch_size, key=key)
+        self._table = np.zeros((0, rules.batch_size), np.int64)
+        self._dealt = 0
+        self._ended = {number for number, share in enumerate(shares.tolist()) if share == 0}  # read to the end once
+        self._planned = np.zeros(len(shares), np.int64)
+        self._had = np.zeros(len(shares), np.int64)
+        self._repeated = self._read_again = self._redistributed = self._left = 0
+
+    def start(self) -> None:
+        """Open the shards of every group that has a share."""
+        for number, feed in enumerate(self.feeds):
+            if number not in self._ended:
+                feed.start()
+
+    def compose(self) -> Batch | None:
+        """The next batch; None at the end, by `when_short`."""
+        if self._dealt == len(self._table):
+            slots = min(max(_TURNS * len(self._shares), self._rules.batch_size), _ROUND)
+            self._table = self._quotas.deal(self._shares, batches=round_length(slots, self._rules.batch_size))
+            self._dealt = 0
+        wanted = self._table[self._dealt]
+        batch, groups, redistributed = Batch(), list[int](), dict[Hashable, int]()
+        repeats: list[int] = []
+        for number in wanted.tolist():
+            found = self._next(number)
+            if found is None:
+                self._left += len(batch) - len(repeats)
+                self.judge()
+                return None
+            owner, sample, again = found
+            if again:
+                repeats.append(len(batch))
+                self._read_again += 1
+            if owner != number:
+                redistributed[self._labels[number]] = redistributed.get(self._labels[number], 0) + 1
+            batch.append(sample)
+            groups.append(owner)
+        self._dealt += 1
+        self._planned += np.bincount(wanted, minlength=len(self._shares))
+        self._had += np.bincount(groups, minlength=len(self._shares))
+        batch.groups, batch.repeats = [self._labels[number] for number in groups], repeats
+        if redistributed:
+            batch.redistributed = redistributed
+        self._repeated += len(repeats)
+        self._redistributed += sum(redistributed.values())
+        return batch
+
+    def _next(self, number: int) -> tuple[int, Any, bool] | None:
+        """The group and the sample for a slot, and whether it repeats an earlier one; None if the pass is over."""
+        while True:
+            feed, label = self.feeds[number], self._labels[number]
+            for value, sample in feed.pairs:
+                if plain(value) == label:
+                    return number, sample, feed.turn > 0
+                feed.reject(f"its key is {shown(value)}, and its shard was said to be of group {shown(label)} alone")
+            if self._rules.when_short == "wait":
+                return None
+            self._ended.add(number)
+            if len(self._ended) == len(self.feeds):
+                return None
+            if self._rules.when_short == "repeat":
+                if feed.read == feed.skipped:
+                    return None
+                feed.restart()
+            else:
+                due = [(self._had[other] / self._shares[other], other) for other in self._live()]
+                number = min(due)[1]
+
+    def _live(self) -> list[int]:
+        return [number for number in range(len(self.feeds)) if number not in self._ended]
+
+    def shares(self) -> dict[Hashable, float]:
+        """The shares of the groups now in force."""
+        return dict(zip(self._labels, self._shares.tolist(), strict=True))
+
+    def judge(self) -> None:
+        """Warn if groups have other shares than they should."""
+        seen = np.array([feed.read for feed in self.feeds])
+        if not self._had.sum():
+            return
+        delivery = Delivery(
+            labels=self._labels,
+            shares=self._shares,
+            expected=self._planned,
+            had=self._had,
+            seen=seen,
+            read=int(seen.sum()),
+            delivered=int(self._had.sum()),
+            source=f"{self.feeds[0].name!r}{self.feeds[0].part}",
+            when_short=self._rules.when_short,
+        )
+        poor = poor_shares(delivery)
+        if poor is not None:
+            warn(poor)
+
+    def held(self) -> list[list[Any]]:
+        """Nothing: samples are read when they are due."""
+        return [[] for _ in self.feeds]
+
+    def pending(self) -> list[list[Any]]:
+        """Nothing."""
+        return self.held()
+
+    def pooled(self) -> list[list[Any]]:
+        """Nothing: shards are read again."""
+        return self.held()
+
+    def take_over(self, others: Sequence[ShardComposer], index: int, readers: int, pools: list[Any]) -> None:
+        """See `run.Composer`."""
+        self._ended = set.intersection(*(other._ended for other in others))
+        for other in others[index::readers]:
+            if other._dealt < len(other._table):
+                other._quotas.take_back(other._table[other._dealt :], other._shares)
+            self._quotas.take_over(other._quotas.deficit, other._quotas.rounds)
+            self._planned += other._planned
+            self._had += other._had
+            self._repeated += other._repeated
+            self._redistributed += other._redistributed
+        if index == 0:
+            self._read_again = sum(other._read_again for other in others)
+            self._left = sum(other._left for other in others)
+
+    def memory(self) -> dict[str, Any]:
+        """The plan of the round, and the counts."""
+        return {
+            "quotas": self._quotas.state_dict(),
+            "table": self._table[self._dealt :].tolist(),
+            "planned": self._planned.tolist(),
+            "had": self._had.tolist(),
+            "ended": sorted(self._ended),
+            "counters": [self._repeated, self._read_again, self._redistributed, self._left],
+        }
+
+    def resume(self, memory: dict[str, Any], held: Sequence[list[Any]]) -> None:
+        """Continue from what `memory` returned."""
+        self._quotas.load_state_dict(memory["quotas"])
+        self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
+        self._planned, self._had = (np.array(memory[name], np.int64) for name in ("planned", "had"))
+        self._ended = set(memory["ended"])
+        self._repeated, self._read_again, self._redistributed, self._left = memory["counters"]
+
+    def report(self) -> StreamReport:
+        """The counts so far."""
+        owed = dict(zip(self._labels, (self._planned - self._had).tolist(), strict=True))
+        most = self._rules.max_deficit
+        return StreamReport(
+            read=sum(feed.tried for feed in self.feeds) - self._read_again,
+            delivered=int(self._had.sum()),
+            repeated=self._repeated,
+            skipped=sum(feed.skipped for feed in self.feeds),
+            redistributed=self._redistributed,
+            written_off=sum(max(0, lacks - most) for lacks in owed.values()),
+            buffered=self._left,
+            deficit={label: min(lacks, most) for label, lacks in owed.items() if lacks},
+            seen={label: feed.read for label, feed in zip(self._labels, self.feeds, strict=True)},
+            expected=dict(zip(self._labels, self._planned.tolist(), strict=True)),
+            had=dict(zip(self._labels, self._had.tolist(), strict=True)),
+        )

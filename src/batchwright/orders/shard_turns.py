@@ -1,0 +1,109 @@
+"""Whole micro-batches of each rank for each block of shards: the turns in which its shards are open."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from .shard_line import Pieces, ShardLine, even
+from .shards import Shards
+
+__all__ = ["Opened", "ShardTurns", "Turn"]
+
+Opened = TypeVar("Opened")
+
+
+class Turn(NamedTuple):
+    """Where a micro-batch is: a block is the shards that are open together.
+
+    Attributes:
+        rank: the rank whose shards it is read from.
+        number: the number of the micro-batch among those of the rank.
+        passed: the pass.
+        block: the block of the rank in the pass.
+        first: the first of the rank's micro-batches of this block.
+        last: the one behind its last.
+    """
+
+    rank: int
+    number: int
+    passed: int
+    block: int
+    first: int
+    last: int
+
+
+class _Part(NamedTuple):
+    """A rank's part of a pass: its pieces, the bounds of blocks among them, and the turns at which blocks begin."""
+
+    pieces: Pieces
+    bounds: list[int]
+    turns: list[int]
+
+
+class ShardTurns(Generic[Opened]):
+    """Blocks of shards, each open for a whole number of micro-batches, in proportion to its mass.
+
+    Args:
+        shards: the shards.
+        line: the line of a pass.
+        pass_batches: micro-batches of all ranks in a pass.
+        made: makes what is kept of a block while its shards are open, from its pieces and its turn.
+    """
+
+    def __init__(
+        self, shards: Shards, line: ShardLine, pass_batches: int, made: Callable[[Pieces, Turn], Opened]
+    ) -> None:
+        self.pass_batches = pass_batches
+        self._shards, self._line, self._made = shards, line, made
+        self._most = 2 * shards.ranks + 2
+        self._parts: OrderedDict[tuple[int, int], _Part] = OrderedDict()
+        self._opened: OrderedDict[tuple[int, int, int], Opened] = OrderedDict()
+
+    def of(self, batch: int) -> Turn:
+        """The turn of a micro-batch."""
+        number, rank = divmod(batch, self._shards.ranks)
+        passed = batch // self.pass_batches
+        turns = self._part(passed, rank).turns
+        block = bisect_right(turns, number) - 1
+        return Turn(rank, number, passed, block, turns[block], turns[block + 1])
+
+    def pieces(self, turn: Turn) -> Pieces:
+        """The shards, or parts of them, that are open in a turn."""
+        pieces, bounds, _ = self._part(turn.passed, turn.rank)
+        inside = slice(bounds[turn.block], bounds[turn.block + 1])
+        return Pieces(pieces.firsts[inside], pieces.sizes[inside], pieces.masses[inside])
+
+    def opened(self, turn: Turn) -> Opened:
+        """What is kept of the block of a turn; made when it is first asked for."""
+        key = turn.passed, turn.rank, turn.block
+        found = self._opened.get(key)
+        if found is None:
+            found = self._opened[key] = self._made(self.pieces(turn), turn)
+            while len(self._opened) > self._most:
+                self._opened.popitem(last=False)
+        return found
+
+    def _part(self, passed: int, rank: int) -> _Part:
+        found = self._parts.get((passed, rank))
+        if found is not None:
+            return found
+        ranks, mass = self._shards.ranks, self._line.mass
+        pieces = self._line.pieces(passed, rank * mass // ranks, (rank + 1) * mass // ranks)
+        count, bounds = pieces.sizes.size, [0]
+        while bounds[-1] < count:
+            bounds.append(bounds[-1] + even(count - bounds[-1], self._shards.open))
+        first, last = (-(-(at * self.pass_batches - rank) // ranks) for at in (passed, passed + 1))
+        before = np.concatenate([[0], np.cumsum(pieces.masses)])[bounds].tolist()
+        turns = [first + at * (last - first) // before[-1] for at in before]
+        found = self._parts[passed, rank] = _Part(pieces, bounds, turns)
+        while len(self._parts) > self._most:
+            self._parts.popitem(last=False)
+        return found
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_parts": OrderedDict(), "_opened": OrderedDict()}

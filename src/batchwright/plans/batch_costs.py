@@ -1,0 +1,41 @@
+"""What micro-batches of given samples cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..columns import sample_numbers
+from ..errors import Infeasible, shown
+from ..lengths.admission import Admission
+from ..lengths.cut import Cutter
+
+__all__ = ["are_several", "costs_of_batches"]
+
+
+def are_several(batch: Any) -> bool:
+    """Whether these are several micro-batches, not the sample numbers of one."""
+    if not hasattr(batch, "__len__") or getattr(batch, "ndim", 1) == 0:
+        raise Infeasible(f"batch is {shown(batch)}", "pass the sample numbers of a micro-batch, or of several")
+    return len(batch) > 0 and np.ndim(next(iter(batch))) > 0
+
+
+def costs_of_batches(batches: Sequence[Any], count: int, admission: Admission, cutter: Cutter) -> NDArray[np.float64]:
+    """The cost of each of these micro-batches, float64; their samples are numbered 0 to `count` - 1."""
+    numbers = [sample_numbers(batch, called="batch").astype(np.int64) for batch in batches]
+    samples = np.concatenate([np.empty(0, np.int64), *numbers])
+    if samples.size and (samples.min() < 0 or samples.max() >= count):
+        raise Infeasible(
+            f"a micro-batch has samples {samples.min()} to {samples.max()}, the plan has {count}",
+            f"pass numbers from 0 to {count - 1}",
+        )
+    items, starts = admission.taken(samples)
+    offsets = np.searchsorted(starts, np.cumsum([0, *map(len, numbers)]))
+    full = np.flatnonzero(np.diff(offsets))
+    costs = np.zeros(len(batches))
+    if full.size:
+        costs[full] = cutter.costs_of(items, np.append(offsets[full], items.size))
+    return costs

@@ -1,0 +1,115 @@
+"""Shards of which each has one group: exact shares in every batch, without a buffer."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchwright import Infeasible, PoorWarning, online
+
+SHARES = {"cat": 0.5, "dog": 0.3, "owl": 0.2}
+
+
+def samples_of(shard):
+    group, start, count = shard
+    return iter([(group, start + n) for n in range(count)])
+
+
+def source(counts, **more):
+    shards = [
+        (group, start, min(40, count - start)) for group, count in counts.items() for start in range(0, count, 40)
+    ]
+    return online.Shards(shards, samples_of, groups=[shard[0] for shard in shards], **more)
+
+
+def stream(counts, **more):
+    return online.balanced(source(counts), **{"key": 0, "batch_size": 10, "target": SHARES, "buffer": 30} | more)
+
+
+@given(
+    st.lists(st.integers(60, 200), min_size=3, max_size=3),
+    st.sampled_from(["wait", "repeat", "redistribute"]),
+    st.integers(1, 13),
+    st.integers(0, 20),
+)
+@settings(max_examples=40)
+@pytest.mark.filterwarnings("ignore:group .* due to it:batchwright.PoorWarning")
+def test_shares_are_exact_in_every_batch(sizes, when_short, batch_size, stop):
+    counts = dict(zip(SHARES, sizes, strict=True))
+    made = stream(counts, batch_size=batch_size, when_short=when_short)
+    seen, batches = Counter(), []
+    for batch in made:
+        assert list(batch.groups) == [group for group, _ in batch]
+        for group, share in SHARES.items():
+            if not batch.redistributed:
+                assert math.floor(share * batch_size) <= batch.groups.count(group) <= math.ceil(share * batch_size)
+        fresh = [sample for at, sample in enumerate(batch) if at not in batch.repeats]
+        assert not seen.keys() & fresh
+        seen.update(fresh)
+        report = made.report()
+        assert report.read == report.delivered - report.repeated + report.skipped + report.buffered
+        batches.append(batch)
+    every = [(group, n) for group, count in counts.items() for n in range(count)]
+    if when_short == "wait":
+        assert min(counts[group] - Counter(group for group, _ in seen)[group] for group in counts) < batch_size
+    else:
+        assert len(every) - len(seen) < batch_size
+    first, again = (stream(counts, batch_size=batch_size, when_short=when_short) for _ in range(2))
+    head = list(islice(first, stop))
+    if len(head) == stop < len(batches):
+        again.load_state_dict(first.state_dict())
+        assert head + list(again) == batches
+
+
+def test_an_audit_of_them_is_kept():
+    found = stream(dict.fromkeys(SHARES, 300)).audit()
+    assert found.kept
+    assert found.batches > 50
+    assert {finding.guarantee for finding in found.findings} >= {
+        "G1 size",
+        "G2 quota",
+        "G3 drift",
+        "G7 pure",
+        "deficit",
+    }
+
+
+def test_several_readers_have_each_sample_once_and_exact_shares():
+    counts = dict.fromkeys(SHARES, 400)
+    given = Counter()
+    for rank in range(3):
+        for batch in stream(counts, rank=rank, world_size=3):
+            assert Counter(batch.groups) == {"cat": 5, "dog": 3, "owl": 2}
+            given.update(batch)
+    assert set(given.values()) == {1}
+
+
+def test_what_is_far_from_its_share_is_warned_of():
+    with pytest.warns(PoorWarning, match="group 'owl' has 20 of the .* slots due to it"):
+        list(stream({"cat": 600, "dog": 600, "owl": 20}, when_short="redistribute"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"target": {"cat": 1}}, "group 'dog' is not among the 1 groups"),
+        ({"target": SHARES | {"cat": 0.4, "cow": 0.1}}, "group 'cow' was given 10.00% .* and no shard is of it"),
+        ({"target": "natural"}, "the sizes of the groups of shards are not known; pass natural="),
+        ({"key": 1}, "sample 0 of source 'shards': its key is 0, and its shard was said to be of group"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments, said):
+    with pytest.raises(Infeasible, match=said):
+        list(stream(dict.fromkeys(SHARES, 50), **arguments))
+    with pytest.raises(Infeasible, match="has 2 shards and 1 groups; pass the group of each shard"):
+        online.Shards([1, 2], range, groups=["a"])
+
+
+def test_natural_shares_may_be_given():
+    made = stream(dict.fromkeys(SHARES, 100), target="natural", natural=SHARES)
+    assert Counter(next(iter(made)).groups) == {"cat": 5, "dog": 3, "owl": 2}

@@ -1,0 +1,200 @@
+"""Refusals of readers of files, of shards of one group, and of states of several readers; ways out are followed and work."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import sys
+import tempfile
+import warnings
+from itertools import islice
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+import pytest
+import webdataset
+
+from batchwright import Infeasible, online
+
+from ..refusals import cases, told_and_followed
+from .small import NUMBERS, Plain, balance, mix, one, pack
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::batchwright.PoorWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # webdataset leaves its files open
+    "ignore:unclosed file:ResourceWarning",
+)
+
+ROWS = [{"id": n, "label": n % 2} for n in range(40)]
+
+
+@functools.cache
+def folder():
+    made = pathlib.Path(tempfile.mkdtemp())
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), made / "a.parquet")
+    (made / "a.jsonl").write_text('{"id": 1}\n')
+    (made / "bad.parquet").write_bytes(b"PAR1 and no more of it PAR1")
+    (made / "bad.arrow").write_bytes(b"ARROW1 and no more of it")
+    table = pyarrow.Table.from_pylist(ROWS)
+    with pyarrow.OSFile(str(made / "a.arrow"), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    with webdataset.TarWriter(str(made / "a.tar")) as tar:
+        tar.write({"__key__": "0", "cls": 3})
+    return made
+
+
+def first(source):
+    assert next(iter(source.open(0)))
+
+
+def without(library, call):
+    """A call where a library is not installed."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(sys.modules, library, None)
+        call()
+
+
+def side_by_side(groups=("a", "b"), **more):
+    source = online.Shards([0, 1], lambda shard: [("ab"[shard], n) for n in range(30)], groups=groups)
+    return online.balanced(source, **{"key": 0, "batch_size": 6} | more)
+
+
+def read(stream):
+    assert list(islice(stream, 40))
+
+
+def splitting():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return webdataset.WebDataset(str(folder() / "a.tar"), shardshuffle=False)
+
+
+def states(make=pack, readers=2, batches=2):
+    found = []
+    for rank in range(readers):
+        stream = make(rank=rank, world_size=readers)
+        list(islice(stream, batches))
+        found.append(stream.state_dict())
+    return found
+
+
+def load(state, make=pack, **more):
+    stream = make(**more)
+    stream.load_state_dict(state)
+    read(stream)
+
+
+def own(**more):
+    return pack(online.SelfSplit(Plain()), **more)
+
+
+def hugging_face(**more):
+    return pack(online.huggingface(datasets.Dataset.from_list(ROWS)), **more)
+
+
+def next_epoch():
+    stream = pack(rank=1, world_size=2)
+    stream.set_epoch(3)
+    next(iter(stream))
+    return stream.state_dict()
+
+
+def memory_changed():
+    state = states()[0]
+    return {**state, "run": {**state["run"], "anchor": state["run"]["anchor"][:-1] + " "}}
+
+
+FILES = cases("refuse message follow", {
+    "no library": (lambda: without("webdataset", lambda: online.tar(folder() / "a.tar")),
+                   "this source needs webdataset, which is not installed; run pip install webdataset",
+                   lambda: first(online.tar(folder() / "a.tar"))),
+    "no files": (lambda: online.parquet([]), "source 'parquet' has 0 files; pass at least one path",
+                 lambda: first(online.parquet([folder() / "a.parquet"]))),
+    "no paths": (lambda: online.parquet(7), "the files of source 'parquet' are of type int; pass a path, a pattern",
+                 lambda: first(online.parquet(str(folder() / "a.par*")))),
+    "another kind": (lambda: online.tar(folder() / "a.parquet"), "and source 'tar' reads 'tar'; pass it to online.parquet",
+                     lambda: first(online.parquet(folder() / "a.parquet"))),
+    "twice": (lambda: online.jsonl([folder() / "a.jsonl"] * 2), "is named twice in source 'jsonl'; name every file once",
+              lambda: first(online.jsonl([folder() / "a.jsonl"]))),
+    "no column": (lambda: online.parquet(folder() / "a.parquet", columns=["lable"]),
+                  "has no column 'lable', it has id, label; pass one of these names (did you mean 'label'?)",
+                  lambda: first(online.parquet(folder() / "a.parquet", columns=["label"]))),
+    "damaged": (lambda: online.parquet(folder() / "bad.parquet"), "bad.parquet' cannot be read: ",
+                lambda: first(online.parquet(folder() / "a.parquet"))),
+    "damaged arrow": (lambda: online.arrow(folder() / "bad.arrow"), "bad.arrow' cannot be read: ",
+                      lambda: first(online.arrow(folder() / "a.arrow"))),
+    "no dataset": (lambda: online.huggingface(ROWS), "the dataset is of type list; pass a datasets.Dataset or",
+                   lambda: first(online.huggingface(datasets.Dataset.from_list(ROWS)))),
+    "groups of shards": (lambda: side_by_side(["a"]), "has 2 shards and 1 groups; pass the group of each shard",
+                         lambda: read(side_by_side())),
+    "a group without a share": (lambda: read(side_by_side(target={"a": 1})), "group 'b' is not among the 1 groups",
+                                lambda: read(side_by_side(target={"a": 1, "b": 0}))),
+    "a share without a shard": (
+        lambda: read(side_by_side(target={"a": 0.5, "b": 0.25, "c": 0.25})), "'c' was given 25.00% of every batch and no",
+        lambda: read(side_by_side(target={"a": 0.5, "b": 0.5}))),
+    "sizes of groups": (lambda: read(side_by_side(target="natural")), "the sizes of the groups of shards are not known; ",
+                        lambda: (read(side_by_side(target="natural", natural={"a": 0.5, "b": 0.5})),
+                                 read(side_by_side(target={"a": 0.5, "b": 0.5})))),
+    "other ranks": (
+        lambda: read(pack(splitting(), rank=1, world_size=2)), "splits itself and finds rank 0 of 1, and the stream has ",
+        lambda: read(pack(splitting()))),
+    "an audit of an iterator": (lambda: pack(iter(NUMBERS)).audit(), "is an iterator, which can be read once, and an audit",
+                                lambda: pack(NUMBERS).audit()),
+})  # fmt: skip
+
+STATES = cases("refuse message follow", {
+    "splits itself": (
+        lambda: load(states(own), own), "source 'source' splits itself: what is left of it to 2 readers cannot be dealt ",
+        lambda: (load(states(own), own, rank=1, world_size=2), load(states(hugging_face), hugging_face))),
+    "no states": (lambda: load([]), "there are 0 states; load the state of every reader", lambda: load(states())),
+    "no entries": (lambda: load({"version": 3}), "the state has no fingerprint, epoch, replica, run, next, check; load",
+                   lambda: load(states())),
+    "some are missing": (
+        lambda: load(states()[:1]),
+        "the state is of reader 0 of 2 and this is reader 0 of 1; the states of readers 1 are missing; load the states of ",
+        lambda: load(states())),
+    "some are not merged": (
+        lambda: online.merged(states(readers=3)[1:]),
+        "2 states are not those of all 3 readers: those of readers 0 are missing; merge",
+        lambda: load(online.merged(states(readers=3)))),
+    "twice": (lambda: online.merged(states()[:1] * 2), "the state of a reader is named twice among 2; load the state of ",
+              lambda: load(online.merged(states()))),
+    "of several epochs": (lambda: load([states()[0], next_epoch()]), "the states are of epochs 0, 3; load states that all",
+                          lambda: load(states())),
+    "of several runs": (lambda: load([states()[0], states(readers=3)[1]]), "the states are of 2, 3 readers; load states",
+                        lambda: load(states(readers=3))),
+    "memory that was changed": (lambda: load(memory_changed()), "of memory in the state are not those that were saved; load",
+                                lambda: load(states())),
+    "an option": (lambda: pack().loader(batch_size=4), "batch_size is an option of a loader of a stream; leave it out",
+                  lambda: read(pack().loader())),
+    "another option": (lambda: pack().loader(collate_fn=list), "collate_fn is an option of a loader of a stream; pass co",
+                       lambda: read(pack().loader(collate=list))),
+    "samples": (lambda: balance(batches=False).loader(), "gives samples, and a loader of a stream gives its batches; mak",
+                lambda: read(balance().loader())),
+    "samples of a mixture": (lambda: mix(batch_size=None).loader(), "stream 'mixture' gives samples",
+                             lambda: read(mix().loader())),
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("case", sorted(FILES))
+def test_a_refusal_of_files_has_a_way_out_that_works(case):
+    told_and_followed(FILES[case], longest=900)
+
+
+@pytest.mark.parametrize("case", sorted(STATES))
+def test_a_refusal_of_states_has_a_way_out_that_works(case):
+    told_and_followed(STATES[case], longest=900)
+
+
+def test_ranks_that_both_find_alike_are_the_way_out_of_other_ranks(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source = webdataset.WebDataset(
+            [str(folder() / "a.tar")] * 2, shardshuffle=False, nodesplitter=webdataset.split_by_node
+        )
+    stream = online.packed(source, length=one, capacity=2, rank=1, world_size=2)
+    assert len(list(stream)) == 1
+    assert Infeasible

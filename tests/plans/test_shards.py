@@ -1,0 +1,368 @@
+"""Plans that read few shards at a time: every sample once a pass, few shards open, in any world."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import batchwright as bw
+from batchwright.orders.shard_shuffle import least_open
+
+from ..laws import quietly
+
+
+@st.composite
+def shuffles(draw):
+    """Shards of any sizes, a batch size, and how many shards must be open for that."""
+    sizes = draw(st.lists(st.integers(0, 60), min_size=2, max_size=30).filter(lambda sizes: sum(sizes) >= 12))
+    ranks = draw(st.integers(1, min(4, np.count_nonzero(sizes))))
+    batch_size = draw(st.integers(1, sum(sizes) // (3 * ranks)))
+    _, least = least_open(bw.Shards(sizes, ranks=ranks), batch_size)
+    return bw.Shards(sizes, least + draw(st.integers(0, 3)), ranks=ranks), batch_size
+
+
+def openings(touched):
+    """How many shards are open in each turn, if each is open from its first turn to its last; `touched` by opening."""
+    last = max(max(turns) for turns in touched.values())
+    open_in = np.zeros(last + 2, int)
+    for turns in touched.values():
+        open_in[min(turns)] += 1
+        open_in[max(turns) + 1] -= 1
+    return np.cumsum(open_in)
+
+
+@settings(max_examples=60, deadline=None)
+@given(given_=shuffles(), seed=st.integers(0, 2**64 - 1))
+def test_every_sample_comes_once_a_pass_and_few_shards_are_open(given_, seed):
+    local, batch_size = given_
+    sizes, open_, ranks = local.sizes.tolist(), local.open, local.ranks
+    plan = bw.shuffled(sum(sizes), batch_size, local=local, seed=seed)
+    count, passes = sum(sizes), 3
+    # The samples of a rank, in its sequence: in passes, its part of a pass is an equal part of all samples.
+    turns = -(-passes * count // ranks // batch_size)
+    shard_of = np.repeat(np.arange(len(sizes)), sizes)
+    parts = [[] for _ in range(passes)]
+    for rank in range(ranks):
+        batches = [plan[turn * ranks + rank] for turn in range(turns)]
+        assert all(np.unique(batch).size == batch_size for batch in batches)
+        drawn = np.concatenate(batches)
+        ends = [(number * count + rank) // ranks for number in range(passes + 1)]
+        touched = {}
+        for number in range(passes):
+            part = drawn[ends[number] : ends[number + 1]]
+            parts[number].append(part)
+            for place, shard in enumerate(shard_of[part].tolist(), ends[number]):
+                touched.setdefault((number, shard), []).append(place // batch_size)
+        assert openings(touched).max() <= open_
+    for part in parts:
+        assert np.array_equal(np.sort(np.concatenate(part)), np.arange(count))
+
+
+def test_ranks_have_shards_of_their_own():
+    plan = bw.shuffled(8000, 20, local=bw.Shards([1000] * 8, open=4, ranks=4))
+    read = [{int(shard) for t in range(rank, 400, 4) for shard in plan[t] // 1000} for rank in range(4)]
+    assert [len(shards) for shards in read] == [2] * 4
+    assert set().union(*read) == set(range(8))
+
+
+def test_the_order_of_shards_differs_between_passes_and_seeds():
+    def order(plan, first):
+        seen = dict.fromkeys(shard for t in range(first, first + 400) for shard in (plan[t] // 100).tolist())
+        return tuple(seen)
+
+    plans = [bw.shuffled(4000, 10, local=bw.Shards([100] * 40, open=2), seed=seed) for seed in (0, 1)]
+    assert len({order(plan, first) for plan in plans for first in (0, 400, 800)}) == 6
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_batches_of_shuffled_shards_vary_like_those_of_a_full_shuffle(ranks):
+    rng = np.random.default_rng(0)
+    count, batch_size = 200_000, 64
+    rare = rng.random(count) < 0.1  # the shards are shuffled
+    local = bw.Shards([2000] * 100, open=4, ranks=ranks)
+    spread = [
+        np.var([rare[batch].sum() for batch in plan.epoch(0)])
+        for plan in (bw.shuffled(count, batch_size, local=local), bw.shuffled(count, batch_size))
+    ]
+    noise = 4 * np.sqrt(2 / (count / batch_size))  # of a ratio of two variances, four deviations
+    assert spread[0] < (1.05 + noise) * spread[1]
+
+
+def test_any_micro_batch_is_computed_without_those_before_it():
+    plan = bw.shuffled(10_000_000, 256, local=bw.Shards([100_000] * 100, open=4))
+    again = bw.shuffled(10_000_000, 256, local=bw.Shards([100_000] * 100, open=4))
+    far = 10**9
+    assert np.array_equal(plan[far], again[far])
+    assert np.unique(plan[far] // 100_000).size <= 4
+    assert len(json.dumps(plan.sampler(rank=0, world_size=1).state_dict())) < 1000
+
+
+def test_a_batch_of_ten_million_rows_reads_at_most_four_row_groups():
+    plan = bw.shuffled(10_000_000, 256, local=bw.Shards([100_000] * 100, open=4))
+    read = [np.unique(plan[t] // 100_000).size for t in range(0, 39_063, 60)]
+    assert np.mean(read) <= 4.5
+    assert max(read) <= 4
+
+
+@pytest.mark.filterwarnings("ignore:the shards are divided:batchwright.PoorWarning")
+def test_a_run_on_other_ranks_loses_nothing():
+    plan = bw.shuffled(6000, 10, local=bw.Shards([500] * 12, open=4, ranks=4))
+    got, state, done = [], {}, 0
+    for world, batches in ((4, 60), (2, 60), (3, 60), (4, 15)):
+        samplers = [plan.sampler(rank=rank, world_size=world) for rank in range(world)]
+        for sampler in samplers:
+            sampler.load_state_dict(state)
+        iterators = [iter(sampler) for sampler in samplers]
+        for _ in range(batches):
+            got += [next(iterator) for iterator in iterators]
+        state, done = samplers[0].state_dict(), done + world * batches
+    assert got == [plan[t].tolist() for t in range(done)]
+    assert done == 600
+    assert sorted(np.concatenate(got).tolist()) == list(range(6000))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "world", "told"),
+    [
+        (1, 2, "1 ranks and the run has 2: 2 ranks read each shard, and a rank reads from up to 4 at a time"),
+        (4, 8, "4 ranks and the run has 8: 2 ranks read each shard, and a rank reads from up to 4 at a time"),
+        (4, 3, "4 ranks and the run has 3: 3 ranks read each shard, and a rank reads from up to 16 at a time"),
+        (4, 4, None),
+        (4, 2, None),
+    ],
+)
+def test_a_run_on_other_ranks_than_the_shards_is_told_so(ranks, world, told):
+    plan = bw.shuffled(4000, 10, local=bw.Shards([500] * 8, open=4, ranks=ranks))
+    sampler = plan.sampler(rank=0, world_size=world)
+    if told is None:
+        assert next(iter(sampler)) == plan[0].tolist()
+        return
+    with pytest.warns(bw.PoorWarning, match=told):
+        assert next(iter(sampler)) == plan[0].tolist()
+
+
+def test_shards_are_those_of_an_index(tmp_path):
+    for part, rows in enumerate((30, 50, 20)):
+        (tmp_path / f"{part}.csv").write_text("kind\n" + "cat\n" * rows)
+    index = bw.index(tmp_path, path=tmp_path / "made", label="kind")
+    assert bw.Shards(index).sizes.tolist() == [30, 50, 20]
+    assert bw.shuffled(100, 5, local=bw.Shards(index)).audit(batches=60).kept
+
+
+def test_an_audit_finds_what_is_broken(monkeypatch):
+    def audited():
+        return bw.shuffled(4000, 10, local=bw.Shards([100] * 40, open=4)).audit(batches=900)
+
+    assert audited().kept
+    kind = type(bw.shuffled(4000, 10, local=bw.Shards([100] * 40)).order)
+    whole = kind.batches_at
+    monkeypatch.setattr(kind, "batches_at", lambda order, numbers: np.sort(whole(order, numbers) * 7 % 4000, axis=1))
+    found = {finding.guarantee: finding.kept for finding in audited().findings}
+    assert found["G8 open"] is False
+    monkeypatch.setattr(kind, "batches_at", lambda order, numbers: whole(order, numbers) // 2 * 2)
+    found = {finding.guarantee: finding.kept for finding in audited().findings}
+    assert found["G4 coverage"] is False
+    assert found["G5 distinct"] is False
+
+
+def test_a_local_source_of_a_mixture_keeps_its_shards():
+    local = bw.Shards([100] * 20, open=5)
+    plan = quietly(
+        lambda: bw.mixed(
+            {"web": bw.shuffled(2000, 8, local=local), "books": 300}, 12, target={"web": 2 / 3, "books": 1 / 3}
+        )
+    )
+    web = [batch[batch < 2000] for batch in (plan[t] for t in range(250))]
+    assert {batch.size for batch in web} == {8}
+    assert np.array_equal(np.sort(np.concatenate(web)), np.arange(2000))
+    assert max(np.unique(batch // 100).size for batch in web) <= 5
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda order, lengths: bw.budgeted(lengths, 900, order=order, window=8),
+        lambda order, lengths: bw.packed(lengths, 300, order=order, window=8),
+    ],
+    ids=["budgeted", "packed"],
+)
+def test_plans_by_lengths_cut_a_local_order(build):
+    lengths = 20 + np.arange(4000) * 37 % 61
+    plan = build(bw.shuffled(4000, 10, local=bw.Shards([100] * 40, open=4), seed=1), lengths)
+    read = [np.unique(plan[t] // 100).size for t in range(100)]
+    assert max(read) <= 8  # those of a window, in which one set of shards may follow another
+    assert plan.audit().kept
+
+
+def uneven(count, seed=0):
+    """Labels of ten groups, the first much more frequent than the last, in any order."""
+    return np.floor(10 * np.random.default_rng(seed).random(count) ** 2).astype(int)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shards=st.integers(4, 30),
+    batch_size=st.integers(1, 40),
+    per_class=st.sampled_from([1, 1, 2, 3]),
+    open_=st.integers(1, 10),
+    ranks=st.integers(1, 4),
+    target=st.sampled_from(["uniform", "natural", "sqrt", 0.4]),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_quotas_are_exact_where_open_shards_have_the_groups(shards, batch_size, per_class, open_, ranks, target, seed):
+    sizes = [400] * shards
+    labels = uneven(sum(sizes), seed % 100)
+    batch_size *= per_class
+    assume(batch_size // per_class <= 10 or per_class == 1)
+    local = bw.Shards(sizes, open_, ranks=ranks)
+    plan = quietly(lambda: bw.balanced(labels, batch_size, target=target, per_class=per_class, local=local, seed=seed))
+    quotas = plan.shares() * batch_size / per_class
+    # With 400 samples of ten groups, of which the rarest has a share of 5 %, every shard has all.
+    touched = {}
+    for number in range(300):
+        batch = plan[number]
+        tickets = np.bincount(labels[batch], minlength=10) / per_class
+        assert (tickets >= np.floor(np.round(quotas, 9))).all()
+        assert (tickets <= np.ceil(np.round(quotas, 9))).all()
+        turn, rank = divmod(number, ranks)
+        passed = number // plan.epoch_batches
+        for shard in np.unique(local.of(batch)).tolist():
+            touched.setdefault(rank, {}).setdefault((passed, shard), []).append(turn)
+    assert all(openings(of_rank).max() <= open_ for of_rank in touched.values())
+
+
+def test_samples_of_a_group_come_equally_often_while_their_shards_are_open():
+    labels = uneven(8000)
+    plan = bw.balanced(labels, 20, local=bw.Shards([400] * 20, open=4), seed=2)
+    for block in range(5):
+        drawn = np.concatenate([plan[number] for number in range(80 * block, 80 * block + 80)])
+        shards = np.unique(drawn // 400)
+        assert shards.size == 4
+        counts = np.bincount(drawn, minlength=8000)[np.isin(np.arange(8000) // 400, shards)]
+        of = labels[np.isin(np.arange(8000) // 400, shards)]
+        assert max(np.ptp(counts[of == group]) for group in range(10)) <= 1
+
+
+def sorted_shards(groups, size):
+    """Shards of one group each."""
+    return np.repeat(np.arange(groups), size), bw.Shards([size // 2] * 2 * groups, open=3)
+
+
+def test_what_open_shards_lack_is_reported_and_made_up_by_others():
+    labels, local = sorted_shards(8, 500)
+    with pytest.warns(bw.PoorWarning, match=r"the open shards have no sample of \d for 65\.00% .* 8 groups are not in"):
+        plan = bw.balanced(labels, 24, local=local, seed=1)
+    batches = [plan[number] for number in range(10 * plan.epoch_batches)]
+    assert all(np.unique(batch).size == 24 for batch in batches)  # others take the places, with samples of their own
+    shares = np.bincount(labels[np.concatenate(batches)]) / (24 * len(batches))
+    assert np.abs(shares - 1 / 8).max() < 0.02  # and every group takes the places of the others in turn
+    found = {finding.guarantee: finding.kept for finding in plan.audit(batches=300).findings}
+    assert found == dict.fromkeys(found, True)
+    assert "to other groups for that" in str(plan.summary())
+
+
+def test_runs_of_a_group_stay_whole_where_others_are_lacking():
+    labels, local = sorted_shards(6, 100)
+    plan = quietly(lambda: bw.balanced(labels, 8, per_class=4, local=local))
+    for number in range(200):
+        counts = np.bincount(labels[plan[number]])
+        assert (counts % 4 == 0).all()
+        assert np.unique(plan[number]).size == 8
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    weights=st.lists(st.integers(0, 9), min_size=200, max_size=400),
+    batch_size=st.integers(1, 16),
+    open_=st.integers(1, 6),
+    ranks=st.integers(1, 3),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_weights_hold_for_samples_of_open_shards(weights, batch_size, open_, ranks, seed):
+    weights = np.array(weights)
+    assume(weights.any())
+    local = bw.Shards(np.diff([0, *range(20, weights.size - 20, 20), weights.size]), open_, ranks=ranks)
+    plan = quietly(lambda: bw.weighted(weights, batch_size, local=local, seed=seed))
+    turns = plan.order.turns
+    drawn = {}
+    for number in range(2 * turns.pass_batches + ranks):
+        drawn.setdefault(turns.of(number), []).append(plan[number])
+    touched, blocks = {}, {}
+    for turn, batches in drawn.items():
+        for shard in np.unique(local.of(batches)).tolist():
+            touched.setdefault(turn.rank, {}).setdefault((turn.passed, shard), []).append(turn.number)
+        blocks.setdefault(turn._replace(number=0), []).extend(batches)
+    assert all(openings(of_rank).max() <= open_ for of_rank in touched.values())
+    for turn, batches in blocks.items():
+        if len(batches) < turn.last - turn.first:  # not all of its micro-batches are among these
+            continue
+        counts = np.bincount(np.concatenate(batches), minlength=weights.size)
+        here = np.zeros(weights.size, bool)
+        pieces = turns.pieces(turn)
+        for first, size in zip(pieces.firsts.tolist(), pieces.sizes.tolist(), strict=True):
+            here[first : first + size] = True
+        assert not counts[~here].any()
+        assert np.abs(counts[here] - counts.sum() * weights[here] / weights[here].sum()).max() < 3
+
+
+def test_samples_come_as_often_as_their_weights_say():
+    weights = 1 + np.arange(6000) * 7 % 5
+    plan = bw.weighted(weights, 10, local=bw.Shards([200] * 30, open=4), seed=4)
+    counts = np.bincount(np.concatenate([plan[number] for number in range(600)]), minlength=6000)
+    expected = 6000 * weights / weights.sum()
+    assert np.abs(counts - expected).max() <= 1.1  # floor or ceil, up to the whole micro-batches of a block
+    assert plan.audit(batches=700).kept
+
+
+def test_an_audit_of_balanced_shards_finds_what_is_broken(monkeypatch):
+    labels = uneven(8000)
+
+    def found():
+        audit = bw.balanced(labels, 20, local=bw.Shards([400] * 20, open=4), seed=2).audit(batches=500)
+        return {finding.guarantee for finding in audit.findings if not finding.kept}
+
+    assert found() == set()
+    kind = type(bw.balanced(labels, 20, local=bw.Shards([400] * 20)).order)
+    whole = kind.batches_at
+    monkeypatch.setattr(kind, "batches_at", lambda order, numbers: whole(order, numbers)[:, [0, *range(19)]])
+    assert {"G2 quota", "G5 distinct", "G4 coverage"} <= found()
+    monkeypatch.setattr(kind, "batches_at", lambda order, numbers: (whole(order, numbers) * 3 + numbers) % 8000)
+    assert "G8 open" in found()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        lambda local: bw.shuffled(400, 10, local=local),
+        lambda local: bw.balanced([number % 3 for number in range(400)], 12, local=local),
+        lambda local: bw.weighted([1 + number % 3 for number in range(400)], 10, local=local),
+        lambda local: bw.mixed({"a": bw.shuffled(400, 10, local=local), "b": 100}, 20, target="uniform"),
+    ],
+    ids=["shuffled", "balanced", "weighted", "mixed"],
+)
+def test_a_recipe_holds_the_shards(plan):
+    made = plan(bw.Shards([50] * 8, open=5, ranks=2))
+    recipe = json.loads(json.dumps(made.to_recipe()))
+    again = bw.from_recipe(recipe)
+    assert again.fingerprint == made.fingerprint
+    assert all(np.array_equal(again[number], made[number]) for number in (0, 7, 1000))
+    assert '"open": 5' in json.dumps(recipe)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_balanced_local_source_keeps_its_quotas(ranks):
+    labels, local = uneven(4000), bw.Shards([200] * 20, open=4, ranks=ranks)
+    plan = bw.mixed({"a": bw.balanced(labels, 10, local=local), "b": 500}, 20, target="uniform")
+    for number in range(400):
+        batch = plan[number]
+        assert np.bincount(labels[batch[batch < 4000]]).tolist() == [1] * 10
+    assert plan.audit().kept
+
+
+def test_many_shards_have_no_recipe():
+    with pytest.raises(bw.Infeasible, match="sizes has 5000 values, the most is 4096"):
+        bw.shuffled(50_000, 10, local=bw.Shards([10] * 5000)).to_recipe()
