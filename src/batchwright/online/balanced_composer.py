@@ -15,6 +15,7 @@ from ..errors import Infeasible, shown, warn
 from ..kernels import stream_buffer
 from .batch import Batch, StreamReport
 from .buffer import Buffer
+from .buffer_take_over import take_over
 from .byte_limit import Weigher
 from .delivered import Delivery, poor_shares, poor_waiting
 from .feed import Feed, Refused
@@ -264,7 +265,8 @@ class BalancedComposer:
                 "samples for each worker and rank"
             )
             return
-        missing = [label for label in self._targets.labels if self._never_came(buffer.numbers[label])]
+        came_not = (self._shares > 0) & (buffer.column(stream_buffer.SEEN)[: len(self._shares)] == 0)
+        missing = [label for label in self._targets.labels if came_not[buffer.numbers[label]]]
         if self._waits and self._delivered == 0 and missing and not feed.part:
             came = [label for label in buffer.labels if label not in missing]
             raise Infeasible(
@@ -274,9 +276,6 @@ class BalancedComposer:
                 "give shares to the labels of the data, or pass when_short='redistribute'",
             )
         self.judge()
-
-    def _never_came(self, number: int) -> bool:
-        return bool(self._shares[number] > 0 and self._buffer.column(stream_buffer.SEEN)[number] == 0)
 
     def shares(self) -> dict[Hashable, float]:
         """The shares of the groups now in force."""
@@ -321,7 +320,7 @@ class BalancedComposer:
         numbers = [
             np.array([self._buffer.numbers[label] for label in other._buffer.labels], np.int64) for other in others
         ]
-        self._buffer.take_over([other._buffer for other in others], numbers, index, readers, pools)
+        take_over(self._buffer, [other._buffer for other in others], numbers, index, readers, pools)
         count = len(self._buffer.labels)
         self._planned = np.zeros(count, np.int64)
         for other, found in list(zip(others, numbers, strict=True))[index::readers]:
@@ -401,8 +400,5 @@ _COUNTERS = (
     "_gauge_from",
     "_judge_from",
     "_unread",
-    "_delivered",
-    "_repeated",
-    "_redistributed",
-    "_written_off",
+    *_TOTALS,
 )
