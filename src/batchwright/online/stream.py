@@ -385,7 +385,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left to its readers to others: a position for each."""
-        runs = [one["run"] for one in left]
+        runs = [one["run"] for one in left if one["run"] is not None]
+        if not runs:
+            return [None] * readers
         epoch = max(run.epoch for run in runs)
         return redealt(runs, self._recipe, readers, epoch, self._state_bytes, [0] * readers)
 

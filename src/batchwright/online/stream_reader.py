@@ -41,7 +41,7 @@ class StreamReader:
         raise NotImplementedError
 
     def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
-        """The pass itself, from which `Stream.deal` takes what is left."""
-        if self._run is None:
+        """The pass itself, from which `Stream.deal` takes what is left; None if it has ended and is not known any more."""
+        if self._run is None and not ended:
             self.open(None)
         return {"run": self._run}
