@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long test-trainers test-engines test-browser test-versions screenshots check docs bench study package clean
+.PHONY: demo test test-long test-faults test-device test-trainers test-engines test-browser test-versions screenshots check docs bench bench-all study package clean
 .SECONDARY:
 
 # torch comes first and alone, so that its pinned build is what everything after it finds installed
@@ -36,24 +36,34 @@ test: $(VENV)/.test
 test-long: $(VENV)/.test
 	$(BIN)/python -m pytest -q --long --ignore tests/trainers --ignore tests/engines --ignore tests/browser tests
 
+# kills, full disks, damaged files, jumping clocks, hostile input: docs/trust.md has the table; LONG=--long for a hundred kills
+test-faults: $(VENV)/.test
+	$(BIN)/python -m pytest -q $(LONG) tests/faults tests/fuzz tests/sweep tests/test_unfit.py tests/test_states.py \
+	    tests/kernels/test_bounds.py tests/kernels/test_cache.py tests/kernels/test_interrupted.py tests/indexes/test_index.py \
+	    tests/loader/test_broken.py tests/online/test_corrupt_states.py tests/online/test_interrupted.py tests/online/test_source_errors.py
+
+# what only a GPU can show; without one it says what was not run, and why
+test-device: $(VENV)/.test
+	$(BIN)/python -m tests.device
+
 $(VENV)/.trainers: $(VENV)/.test
 	$(call PIP,$(VENV)) --group trainers
 	@touch $@
 
-# the same environment with an older transformers before it: three small packages more
-.venv-transformers-4/.trainers: $(VENV)/.trainers tests/trainers/transformers-4.txt
-	@$(PYTHON) -m venv .venv-transformers-4
+# the same environment, with an older transformers before it and torchtitan, whose pins clash with the others
+.venv-apart/.trainers: $(VENV)/.trainers tests/trainers/apart.txt
+	@$(PYTHON) -m venv .venv-apart
 	@echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
-	    > $$(.venv-transformers-4/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth
-	.venv-transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-	    --requirement tests/trainers/transformers-4.txt
+	    > $$(.venv-apart/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth
+	.venv-apart/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --requirement tests/trainers/apart.txt
 	@touch $@
 
 # whole trainers, in real processes that are killed; LONG=--long for three hundred kills more
-test-trainers: $(VENV)/.trainers .venv-transformers-4/.trainers
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) tests/trainers
-	.venv-transformers-4/bin/python -m pytest -q -n 2 tests/trainers/test_arguments.py tests/trainers/test_transformers.py \
-	    tests/trainers/test_runs.py -k "not test_runs or (another_world and transformers and not alone)"
+test-trainers: $(VENV)/.trainers .venv-apart/.trainers
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) --ignore tests/trainers/test_torchtitan.py tests/trainers
+	.venv-apart/bin/python -m pytest -q -n 2 tests/trainers/test_arguments.py tests/trainers/test_transformers.py \
+	    tests/trainers/test_torchtitan.py tests/trainers/test_runs.py -k "not test_runs or (another_world and transformers and not alone)"
 
 # indexes made by clusters of Ray and of Spark on this machine, in an environment of their own; Spark needs Java 17
 .venv-engines/.engines: pyproject.toml constraints.txt
@@ -102,6 +112,13 @@ bench:
 	test -f .venv-bench-$(NAME)/.bench || $(MAKE) --no-print-directory .venv-bench-$(NAME)/.bench
 	.venv-bench-$(NAME)/bin/python benchmarks/$(NAME).py $(ARGS)
 
+# every benchmark three times, beside every peer that installs, and the page of what came out: docs/benchmark-results.md
+BENCHMARKS := balance mixture raking lengths packing long partition collate online loader scale shared_list
+bench-all:
+	for name in $(BENCHMARKS); do test -f .venv-bench-$$name/.bench || \
+	    $(MAKE) --no-print-directory .venv-bench-$$name/.bench || echo "no environment for $$name"; done
+	.venv-bench-balance/bin/python benchmarks/all.py $(ARGS)
+
 .venv-bench-%/.bench: benchmarks/peers/%.txt
 	$(call environment,.venv-bench-$*)
 	$(call PIP,.venv-bench-$*) --editable '.[cli]' --requirement $<
@@ -119,5 +136,5 @@ package:
 	sh tests/package.sh
 
 clean:
-	rm -rf .venv .venv-engines .venv-transformers-4 .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-engines .venv-apart .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.nb[ci]' -delete

@@ -36,7 +36,9 @@ autodoc_mock_imports = [
     "ignite",
     "lightning",
     "ray",
+    "sentence_transformers",
     "torchdata",
+    "torchtitan",
     "transformers",
 ]  # adapters need not run here
 autosummary_generate = True

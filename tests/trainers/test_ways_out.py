@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from accelerate import Accelerator
@@ -15,6 +16,7 @@ from transformers import TrainingArguments
 
 from batchwright import shuffled
 from batchwright.adapters.accelerate import prepare
+from batchwright.adapters.lerobot import frames
 from batchwright.adapters.lightning import PlanCallback
 from batchwright.adapters.torchdata import sampler_state
 from batchwright.adapters.transformers import PlanTrainer
@@ -26,6 +28,7 @@ from .lightning_runs import Module, Save, fit
 from .places import LENGTH, SAMPLES, ByList, epochs, loader, made, place, plan
 from .programs import mesh, sentence_transformers, trl
 from .test_ignite import DeterministicEngine, Engine, PlanProgress
+from .test_lerobot import as_lerobot_says
 from .test_lightning_loaders import combined
 from .test_transformers import QUIETLY, Model, Rows
 
@@ -38,7 +41,8 @@ with warnings.catch_warnings():  # Ray's own, when it is imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
-FILES = sorted((SOURCE / "adapters").rglob("*.py"))
+APART = SOURCE / "adapters" / "torchtitan.py"  # whose tests are in an environment of their own
+FILES = sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART})
 
 ALL = epochs((0, 0, LENGTH))
 OF_TWO = {"rank": 0, "world_size": 2}
@@ -173,6 +177,11 @@ def generate(prompts=3, **options):
     trl.generations(0, 1, form=shuffled(len(trl.PROMPTS), prompts), max_steps=1, **options)
 
 
+def of_two_tasks():
+    said = {"dataset_from_index": [0, 5], "dataset_to_index": [5, 12], "tasks": [["a"], ["a", "b"]]}
+    return SimpleNamespace(meta=SimpleNamespace(episodes=said), episodes=None)
+
+
 def of_sentences(count=99, plan=recorder.plan, **options):
     """A step of Sentence Transformers, with a plan of 99 rows as its arguments."""
     network = sentence_transformers.model()
@@ -194,7 +203,39 @@ def asked(again=False):
     return told["batch_sampler"](range(99), batch_size=4)
 
 
+EPISODES = ([0, 5], [5, 12])
+
 TABLE = {
+    "lerobot: a data set without episodes": (
+        lambda: frames([0] * 9),
+        "which has no meta.episodes; pass a LeRobotDataset, or the pair (starts, ends) of the episodes.",
+        lambda: [frames(as_lerobot_says()), frames(EPISODES)],
+    ),
+    "lerobot: episodes that overlap": (
+        lambda: frames(([0, 4], [5, 12])),
+        "2 episodes begin and 2 end, of which some overlap or end before they begin; pass where each begins",
+        lambda: frames(EPISODES),
+    ),
+    "lerobot: an episode that is none": (
+        lambda: frames(EPISODES, episodes=[2]),
+        "episode 2 is asked for, the data set has 2; pass numbers from 0 to 1.",
+        lambda: frames(EPISODES, episodes=[0, 1]),
+    ),
+    "lerobot: no frame left": (
+        lambda: frames(EPISODES, drop_last=9),
+        "no frame is left to draw from 2 episodes, of which the longest has 7 frames; drop fewer frames, or read smaller",
+        lambda: frames(EPISODES, drop_last=5),
+    ),
+    "lerobot: episodes without tasks": (
+        lambda: frames(EPISODES, by="task"),
+        "there are 2 episodes and 0 tasks; pass tasks=, one of each episode.",
+        lambda: frames(EPISODES, by="task", tasks=["a", "b"]),
+    ),
+    "lerobot: an episode of two tasks": (
+        lambda: frames(of_two_tasks(), by="task"),
+        "episode 1 has 2 tasks, and its frames are to be of one group; pass tasks=, one of each episode.",
+        lambda: frames(of_two_tasks(), by="task", tasks=["a", "b"]),
+    ),
     "sentence transformers: another data set": (
         lambda: of_sentences(98),
         "the data set has 98 rows, the plan was made for 99; make the plan from the data set that is trained on, and name",

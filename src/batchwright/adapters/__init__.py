@@ -1,5 +1,5 @@
 """One module for each trainer, which imports that trainer; none of them is loaded with batchwright itself.
 
 `torchdata`, `accelerate`, `transformers`, `sentence_transformers`, `lightning`, `ignite`,
-`ray`. A plain loop needs none of them.
+`ray`, `torchtitan`, `lerobot`. A plain loop needs none of them.
 """
