@@ -267,7 +267,7 @@ class ShardDealt(OfBatches):
             turned = [*groups[at:], *groups[:at]]
             free = [group for group in turned if group not in taken] if self.per_ticket > 1 else []
             found: list[int] = []
-            for group in [*free, *turned]:
+            for group in [*free, *turned, *np.flatnonzero(opened.present).tolist()]:
                 low, high = int(opened.starts[group]), int(opened.starts[group + 1])
                 start = low + (child_key(word, 1) * (high - low) >> 64)
                 around = (place for place in chain(range(start, high), range(low, start)) if place not in held)
