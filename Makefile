@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long test-trainers test-engines test-browser test-versions screenshots check docs bench study package clean
+.PHONY: demo test test-long test-faults test-device test-trainers test-engines test-browser test-versions screenshots check docs bench bench-all study package clean
 .SECONDARY:
 
 # torch comes first and alone, so that its pinned build is what everything after it finds installed
@@ -35,6 +35,16 @@ test: $(VENV)/.test
 
 test-long: $(VENV)/.test
 	$(BIN)/python -m pytest -q --long --ignore tests/trainers --ignore tests/engines --ignore tests/browser tests
+
+# kills, full disks, damaged files, jumping clocks, hostile input: docs/trust.md has the table; LONG=--long for a hundred kills
+test-faults: $(VENV)/.test
+	$(BIN)/python -m pytest -q $(LONG) tests/faults tests/fuzz tests/sweep tests/test_unfit.py tests/test_states.py \
+	    tests/kernels/test_bounds.py tests/kernels/test_cache.py tests/kernels/test_interrupted.py tests/indexes/test_index.py \
+	    tests/loader/test_broken.py tests/online/test_corrupt_states.py tests/online/test_interrupted.py tests/online/test_source_errors.py
+
+# what only a GPU can show; without one it says what was not run, and why
+test-device: $(VENV)/.test
+	$(BIN)/python -m tests.device
 
 $(VENV)/.trainers: $(VENV)/.test
 	$(call PIP,$(VENV)) --group trainers
@@ -101,6 +111,13 @@ bench: NAME := $(or $(NAME),balance)
 bench:
 	test -f .venv-bench-$(NAME)/.bench || $(MAKE) --no-print-directory .venv-bench-$(NAME)/.bench
 	.venv-bench-$(NAME)/bin/python benchmarks/$(NAME).py $(ARGS)
+
+# every benchmark three times, beside every peer that installs, and the page of what came out: docs/benchmark-results.md
+BENCHMARKS := balance mixture raking lengths packing long partition collate online loader scale shared_list
+bench-all:
+	for name in $(BENCHMARKS); do test -f .venv-bench-$$name/.bench || \
+	    $(MAKE) --no-print-directory .venv-bench-$$name/.bench || echo "no environment for $$name"; done
+	.venv-bench-balance/bin/python benchmarks/all.py $(ARGS)
 
 .venv-bench-%/.bench: benchmarks/peers/%.txt
 	$(call environment,.venv-bench-$*)

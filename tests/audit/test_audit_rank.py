@@ -12,6 +12,7 @@ from batchwright.plans import FixedPlan
 from .. import laws
 
 
+@pytest.mark.filterwarnings("ignore:the shards are divided among:batchwright.PoorWarning")
 @pytest.mark.parametrize(("rank", "world", "accumulate", "fetch"), [(0, 1, 1, 1), (1, 2, 3, 2), (3, 4, 2, "step")])
 @pytest.mark.parametrize("kind", laws.EVERY_PLAN)
 def test_every_plan_is_kept(kind, rank, world, accumulate, fetch):

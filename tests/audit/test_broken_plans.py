@@ -23,6 +23,7 @@ SEQUENTIAL = bw.sequential(100, 13)
 RANDOM = bw.balanced(np.repeat([0, 1], [40, 60]), 6, draw="random")
 SMALL = laws.quietly(lambda: bw.balanced([0] * 5 + [1] * 45, 100))
 BEFORE = laws.EVERY_PLAN["moving"](1)  # the plan "moved" before its shares were set
+LOCAL = laws.EVERY_PLAN["shuffled in shards"](1)
 MIXED = laws.quietly(lambda: bw.mixed({"web": 100, "small": SMALL}, 7, target="uniform"))
 
 
@@ -73,6 +74,11 @@ FIXED = {
     ),
     "a rare sample for another": (RARE, lambda plan, batch: plan[0] if batch == 40 else plan[batch], {"G4 rare"}),
     "an order that is not the one given": (SEQUENTIAL, at(7, lambda samples: samples[::-1]), {"G4 order"}),
+    "two micro-batches exchanged, of shards that are open at other times": (
+        LOCAL,
+        lambda plan, batch: plan[{5: 57, 57: 5}.get(batch, batch)],
+        {"G8 open"},
+    ),
     "a source out of its order": (
         MIXED,
         lambda plan, batch: np.where(plan[batch] == 103, 104, plan[batch]),

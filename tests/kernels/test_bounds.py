@@ -21,11 +21,19 @@ def run(arguments, tmp_path):
     )
 
 
-@pytest.mark.long
-def test_no_kernel_reads_or_writes_past_the_end(tmp_path):
+def checked(tmp_path, *tests):
     assert "IndexError" in run(["-c", CHECKED], tmp_path).stderr  # else nothing is checked
     ran = run(
-        ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--ignore", __file__, str(FOLDER)], tmp_path
+        ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--ignore", __file__, *tests], tmp_path
     )
     assert ran.returncode == 0, ran.stdout[-5000:]
     assert " passed" in ran.stdout
+
+
+def test_no_kernel_that_deals_reads_or_writes_past_the_end(tmp_path):
+    checked(tmp_path, str(FOLDER / "test_deal.py"), str(FOLDER / "test_passes.py"))
+
+
+@pytest.mark.long
+def test_no_kernel_reads_or_writes_past_the_end(tmp_path):
+    checked(tmp_path, str(FOLDER))

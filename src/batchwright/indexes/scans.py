@@ -42,6 +42,8 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
             )
         # Of a file whose columns are all in its path, some column tells how many rows it has.
         chosen = wanted or inside[:1]
+        if engine == "duckdb" and len({name.casefold() for name in inside}) < len(inside):
+            engine = "pyarrow"  # to DuckDB, names that differ in case alone are one column
         try:
             if file.system is not None and kind == "parquet":
                 yield from _remote_parquet(engine, file, chosen)

@@ -96,7 +96,7 @@ class ShardDealt(OfBatches):
         return {
             "draw": "exact",
             "order": f"dealt in {self.shards.identity}",
-            "groups": self.groups.digest,
+            "groups": self.groups.identity,
             "target": self.shares.identity,
             "batch_size": str(self.batch_size),
             "per_class": str(self.per_ticket),

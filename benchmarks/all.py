@@ -1,0 +1,127 @@
+"""Runs every benchmark several times and writes one page of what came out: `make bench-all`.
+
+A figure is what `limits.py` prints: a ratio beside a named peer of the same run. The page has its middle and its spread over
+the runs, and says where a peer is ahead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+NAMES = (
+    "balance",
+    "mixture",
+    "raking",
+    "lengths",
+    "packing",
+    "long",
+    "partition",
+    "collate",
+    "online",
+    "loader",
+    "scale",
+    "shared_list",
+)
+ARGUMENTS = {"scale": ["1e6"]}
+FIGURE = re.compile(
+    r"^(?P<what>.{60}) +(?P<value>[-+.\deinfa]+)  (?P<limit>at (?:most|least) [-+.\de]+) +(?:kept|MISSED)$"
+)
+
+
+def python_of(name: str) -> str | None:
+    """The interpreter of a benchmark's environment; with PYTHON set, that one for all."""
+    place = ROOT / f".venv-bench-{name}" / "bin" / "python"
+    return os.environ.get("PYTHON") or (str(place) if place.exists() else None)
+
+
+def run(name: str, python: str, seconds: int) -> tuple[dict[str, tuple[float, str]], str]:
+    """The figures of one run, by what they are of, and why it ended early, if it did."""
+    command = [python, str(HERE / f"{name}.py"), *ARGUMENTS.get(name, [])]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=seconds, check=False)
+        said, errors = ran.stdout, ran.stderr.strip().splitlines()
+        why = "" if not ran.returncode or (errors[-1:] and errors[-1].startswith("missed:")) else (errors or ["?"])[-1]
+    except subprocess.TimeoutExpired as late:
+        said, why = (late.stdout or b"").decode(), f"it took more than {seconds} seconds"
+    found = {}
+    for line in said.splitlines():
+        figure = FIGURE.match(line)
+        if figure:
+            found[figure["what"].strip()] = (float(figure["value"]), figure["limit"])
+    return found, why
+
+
+def ahead(what: str, value: float) -> str:
+    """Who is ahead, of a figure that is a ratio of two times."""
+    if what.endswith("/ ours"):
+        value = 1 / value
+    elif not what.startswith("ours /"):
+        return ""
+    return "the peer" if value > 1 else "batchwright"
+
+
+def machine() -> str:
+    model = next(
+        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ":"
+    )
+    load = ", ".join(f"{part:.1f}" for part in os.getloadavg())
+    return (
+        f"{model.partition(':')[2].strip()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}; load when it began {load}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=NAMES, help="which benchmarks; all if left out")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=900, help="the longest that one run may take")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmark-results.md")
+    chosen = parser.parse_args()
+    lines = [
+        "# Benchmark results",
+        "",
+        "Written by `make bench-all`; [Benchmarks](benchmarks.md) says what is compared. Each figure is the middle of "
+        f"{chosen.runs} runs, with the least and the most. A ratio is of times in one run, so both met the same machine.",
+        "",
+        f"Machine: {machine()}.",
+    ]
+    for name in chosen.names:
+        python = python_of(name)
+        lines += ["", f"## {name}", ""]
+        if python is None:
+            lines.append(f"Not run: there is no environment of it, `make bench NAME={name}` makes it.")
+            continue
+        figures: dict[str, list[float]] = defaultdict(list)
+        limits, why = {}, ""
+        for number in range(chosen.runs):
+            print(f"{name}, run {number + 1} of {chosen.runs}", file=sys.stderr, flush=True)
+            found, said = run(name, python, chosen.seconds)
+            why = why or said
+            for what, (value, limit) in found.items():
+                figures[what].append(value)
+                limits[what] = limit
+        if figures:
+            lines += ["| | middle | least | most | limit | runs | ahead |", "|---|---|---|---|---|---|---|"]
+        for what, values in figures.items():
+            middle = statistics.median(values)
+            numbers = " | ".join(f"{value:.4g}" for value in (middle, min(values), max(values)))
+            lines.append(f"| {what} | {numbers} | {limits[what]} | {len(values)} | {ahead(what, middle)} |")
+        if why:
+            lines += ["", f"A run ended early: {why[:200]}"]
+    chosen.page.write_text("\n".join(lines) + "\n")
+    print(chosen.page)
+
+
+if __name__ == "__main__":
+    main()
