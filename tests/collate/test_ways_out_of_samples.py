@@ -88,7 +88,15 @@ def images(field: Any, dtype: torch.dtype = torch.float32) -> Any:
     return bw.Collate(x=field)([{"x": row["x"].to(dtype)} for row in IMAGES])["x"]
 
 
+ENDLESS: dict[str, Any] = {}
+ENDLESS["a"] = ENDLESS
+
 TABLE = {
+    "containers without end": (
+        lambda: bw.Collate()([ENDLESS, ENDLESS]),
+        "leave such fields out, or declare them as bw.opaque()",
+        lambda: bw.Collate(a=bw.opaque())([ENDLESS, ENDLESS]),
+    ),
     "a declared field that no sample has": (
         lambda: bw.Collate(x=bw.ragged(), z=bw.stack())(ROWS),
         "give every sample the declared fields, or do not declare it",
