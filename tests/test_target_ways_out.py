@@ -58,6 +58,13 @@ def bound_shares():
 
 
 CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
+    # counts
+    "names of other groups": (lambda: bw.targets.power(1).exact([4, 1], names=["a"]),
+        "there are 1 names for 2 counts; pass a name for each group",
+        lambda: bw.targets.power(1).exact([4, 1], names=["a", "b"])),
+    "no count": (lambda: bw.targets.power(1).exact([4, float("nan")]),
+        "counts at group 1 is nan; pass the number of samples of each group",
+        lambda: bw.targets.power(1).exact([4, 1])),
     # recipes
     "target strength": (lambda: Active("a", 3, 0, 1), "line 'a' has target strength 0; pass strengths above 0",
         lambda: Active("a", 3, 0.1, 1)),

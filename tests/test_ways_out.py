@@ -96,6 +96,10 @@ def split(fractions=None, labels=LABELS, **more):
 
 CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     # columns
+    "a list without end": (lambda: balanced(range(10**12)),
+        "labels has 1000000000000 items; pass labels of at most 4294967296 items", lambda: balanced(range(3))),
+    "names without end": (lambda: bw.Padding(menu=range(1 << 21)),
+        "menu has more than 1048576 items; pass menu of at most as many", lambda: bw.Padding(menu=(8, 16))),
     "one too few for a plan": (lambda: bw.Composition(bw.shuffled(3, batch_size=1).sampler(), costs=[1, 2]),
         "there are 2 costs, the plan yields 3 numbers; pass one for each of them",
         lambda: bw.Composition(bw.shuffled(3, batch_size=1).sampler(), costs=[1, 2, 3])),
@@ -143,8 +147,8 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         "samples are given by values of type bool; pass their numbers, which are whole; for a mask "
         "np.flatnonzero(mask)", lambda: balanced().weights(np.flatnonzero(MASK))),
     "no array": (lambda: weighted(Unreadable()),
-        "weights is of type Unreadable, which gives no array (OSError('disk gone')); pass a list, an array or"
-        " a tensor", lambda: (weighted([1, 2]), weighted(np.array([1, 2])), weighted(torch.tensor([1, 2])))),
+        "of type Unreadable (OSError: disk gone); pass a list, an array or a tensor",
+        lambda: (weighted([1, 2]), weighted(np.array([1, 2])), weighted(torch.tensor([1, 2])))),
     "generator": (lambda: balanced(iter(LABELS)), "and this can be read only once; pass list(labels)",
         lambda: balanced(list(iter(LABELS)))),
     "set": (lambda: weighted({1, 2}),

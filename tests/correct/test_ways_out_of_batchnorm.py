@@ -37,6 +37,18 @@ def state() -> dict[str, Any]:
 
 
 TABLE = {
+    "a list in place of a model": (
+        lambda: recalibrate([1], loader()),
+        "model is of type list",
+        "pass a torch.nn.Module",
+        lambda: recalibrate(norm(), loader()),
+    ),
+    "no state": (
+        lambda: recalibrate(norm(), loader(), resume=[1]),
+        "resume is of type list",
+        "pass what an earlier call of recalibrate returned",
+        lambda: recalibrate(norm(), loader(), resume=recalibrate(norm(), loader())),
+    ),
     "another stream": (
         lambda: recalibrate(norm(), loader(bw.shuffled(40, 8)), plan=PLAN),
         "the loader draws from <plan: .*>, the model was trained on <plan: .*>",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import io
 import itertools
+import tarfile
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,7 +14,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import datasets
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import torch
 
 import batchwright as bw
@@ -130,6 +135,30 @@ def table() -> Path:
 @cache
 def index() -> Any:
     return bw.index(table(), label="kind", path=folder() / "known.index")
+
+
+@cache
+def data_file(name: str) -> Path:
+    """A file of three rows, of the kind that its name tells."""
+    path, rows = folder() / name, pyarrow.table({"id": [0, 1, 2]})
+    if path.suffix == ".arrow":
+        with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, rows.schema) as writer:
+            writer.write_table(rows)
+    elif path.suffix == ".parquet":
+        pyarrow.parquet.write_table(rows, path)
+    elif path.suffix == ".jsonl":
+        path.write_text('{"id": 0}\n{"id": 1}\n')
+    else:
+        with tarfile.open(path, "w") as tar:
+            for number in range(3):
+                member = tarfile.TarInfo(f"{number}.cls")
+                member.size = 1
+                tar.addfile(member, io.BytesIO(b"1"))
+    return path
+
+
+def hugging_face() -> Any:
+    return datasets.Dataset.from_dict({"id": [0, 1, 2]})
 
 
 NUMBER = itertools.count()
@@ -318,6 +347,17 @@ CALLS: dict[str, Callable[[], Call]] = {
     "bw.online.Shards.__init__": lambda: call(Shards, shards=[0, 10], read=range),
     "bw.online.Stream.set_epoch": made_as("set_epoch", stream, epoch=0),
     "bw.online.Stream.load_state_dict": made_as("load_state_dict", stream, state={}),
+    "bw.Shards.of": lambda: call(bw.Shards([3, 2]).of, samples=[0, 2, 3]),
+    "bw.Shards.__init__": lambda: call(bw.Shards, sizes=[3, 2]),
+    "bw.online.Shards.grouped": lambda: call(Shards([0, 10], range).grouped, key=[0, 1]),
+    "bw.online.Stream.audit": made_as("audit", stream, batches=2),
+    "bw.online.Stream.loader": made_as("loader", stream),
+    "bw.online.arrow": lambda: call(bw.online.arrow, files=data_file("rows.arrow")),
+    "bw.online.huggingface": lambda: call(bw.online.huggingface, dataset=hugging_face()),
+    "bw.online.jsonl": lambda: call(bw.online.jsonl, files=data_file("rows.jsonl")),
+    "bw.online.parquet": lambda: call(bw.online.parquet, files=data_file("rows.parquet")),
+    "bw.online.tar": lambda: call(bw.online.tar, files=data_file("rows.tar")),
+    "bw.online.merged": lambda: call(bw.online.merged, states=[stream().state_dict()]),
     "bw.online.balanced": lambda: call(bw.online.balanced, source=range(9), key=bool, batch_size=2),
     "bw.online.budgeted": lambda: call(bw.online.budgeted, source=["a"], length=len, max_tokens=9),
     "bw.online.equal_stop": lambda: call(bw.online.equal_stop, loader=[1, 2]),
@@ -433,6 +473,14 @@ BY_THE_LIBRARY = {
     ),
     *("bw.Ragged.replaced", "bw.Ragged.transferred", "bw.online.Stream.__init__", "bw.online.StreamReport.__init__"),
     *("bw.online.Chain.reader", "bw.online.SelfSplit.reader", "bw.online.Shards.reader", "bw.online.Strided.reader"),
+    *(
+        "bw.online.Chain.deal",
+        "bw.online.Shards.deal",
+        "bw.online.Strided.deal",
+        "bw.online.Stream.deal",
+        "bw.online.Shards.open",
+    ),
+    *("bw.online.Strided.open", "bw.Shards.check_samples"),
     *("bw.online.Stream.reader", "bw.targets.Target.__init__"),
 }
 """What only this library itself calls: the constructors of what it gives, and what its modules ask of each other."""
@@ -458,7 +506,7 @@ AMONG_MODULES = {
         "planned",
         "check_world",
     ),
-    *("without_past", "inclusion_rates"),
+    *("without_past", "inclusion_rates", "warning_of_run"),
 }
 """Methods of plans that are the same: samplers and other modules call them, with what they have checked."""
 

@@ -73,6 +73,7 @@ def work(parts: list[tuple[str, Parameter, str]], at: mmap.mmap) -> None:
     """Run the cases from number `at` on, which is kept where the parent process sees it."""
     limit(resource.RLIMIT_AS, int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + MEMORY)
     limit(resource.RLIMIT_CORE, 0)
+    stay_within(Path(os.environ["TMPDIR"]).resolve())
     for number in range(int.from_bytes(at[:8], "little"), len(parts)):
         at[:8] = (number + 1).to_bytes(8, "little")
         name, parameter, value = parts[number]
@@ -81,6 +82,18 @@ def work(parts: list[tuple[str, Parameter, str]], at: mmap.mmap) -> None:
         limit(resource.RLIMIT_CPU, int(begun) + SECONDS)
         found = outcome(name, parameter, value)
         say(found | {"seconds": round(processor_time() - begun, 2)})
+
+
+def stay_within(folder: Path) -> None:
+    """Refuse to open files for writing elsewhere: a hostile path must harm nothing on the machine that tests it."""
+
+    def look(event: str, details: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(details[0], (str, bytes)) and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            where = Path(os.fsdecode(details[0])).resolve()
+            if not where.is_relative_to(folder) and "__pycache__" not in where.parts and where != Path(os.devnull):
+                raise RuntimeError(f"a case writes to {where}")
+
+    sys.addaudithook(look)
 
 
 def processor_time() -> float:

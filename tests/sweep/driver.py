@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 def sweep(lowest: float, highest: float, only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """The outcome of every case of a part of the sweep: of all, those between two numbers from 0 to 1."""
     with tempfile.TemporaryDirectory() as elsewhere:
+        Path(elsewhere, "inner").mkdir()  # what a case writes beside its folder goes when the sweep ends
         return _swept(lowest, highest, only, elsewhere)
 
 
@@ -27,7 +28,7 @@ def _swept(lowest: float, highest: float, only: tuple[str, ...], elsewhere: str)
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        cwd=elsewhere,
+        cwd=Path(elsewhere, "inner"),
         env=os.environ
         | {
             "PYTHONPATH": path,

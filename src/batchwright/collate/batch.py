@@ -79,7 +79,7 @@ class Batch(MutableMapping[str, Any]):
                 return
             root = tree_of(root)
         shown_keys: dict[str, Value | tuple[str, str]] = {**root.shown, **(also or {})}
-        for name in taken(asides, "asides"):
+        for name in asides if isinstance(asides, frozenset) else taken(asides, "asides"):
             shown_keys.pop(name, None)
         if keys is not None:
             shown_keys |= entries or {}
