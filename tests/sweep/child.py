@@ -88,7 +88,11 @@ def stay_within(folder: Path) -> None:
     """Refuse to open files for writing elsewhere: a hostile path must harm nothing on the machine that tests it."""
 
     def look(event: str, details: tuple[Any, ...]) -> None:
-        if event == "open" and isinstance(details[0], (str, bytes)) and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        if (
+            event == "open"
+            and isinstance(details[0], (str, bytes))
+            and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        ):
             where = Path(os.fsdecode(details[0])).resolve()
             if not where.is_relative_to(folder) and "__pycache__" not in where.parts and where != Path(os.devnull):
                 raise RuntimeError(f"a case writes to {where}")
