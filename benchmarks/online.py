@@ -1,4 +1,4 @@
-"""Streams: how fast they compose beside the bare source and pytorch-resample, at 50 and 5,000 groups, in flat memory.
+"""Streams: how fast they compose beside the bare source and pytorch-resample, at 50 and 5,000 groups, in flat memory; files.
 
     python benchmarks/online.py [--samples 2000000] [--memory-samples 10000000]
 
@@ -8,18 +8,26 @@ Rates are samples a second in one process, every line on the same generated inte
 from __future__ import annotations
 
 import argparse
+import json
 import resource
+import shutil
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
+import pyarrow
+import webdataset
 from limits import Limits
+from pyarrow import parquet
 from pytorch_resample import OverSampler, UnderSampler
 from torch.utils.data import IterableDataset
 
 from batchwright import online
+from batchwright.online.replicas import Replica
 
 BATCH = 64
 MODES = ("wait", "repeat", "redistribute")
@@ -190,6 +198,43 @@ def composition() -> None:
     )
 
 
+def _reading(source: online.Shards, replica: Replica) -> float:
+    """The processor time of a reader, with that of the threads in which pyarrow reads; the least of three."""
+    took = []
+    for _ in range(3):
+        start = time.process_time()
+        deque(source.reader(replica, 0).open(None), maxlen=0)
+        took.append(time.process_time() - start)
+    return min(took)
+
+
+def shared_files(count: int, limits: Limits) -> None:
+    """8 readers of 4 files against one: the processor time of the one reader, over that of the slowest of the eight."""
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    folder = Path(tempfile.mkdtemp())
+    for number in range(4):
+        part = [{"id": n, "tokens": list(range(n % 400))} for n in range(number, count, 4)]
+        parquet.write_table(pyarrow.Table.from_pylist(part), folder / f"{number}.parquet", row_group_size=len(part))
+        (folder / f"{number}.jsonl").write_text("\n".join(map(json.dumps, part)))
+        with webdataset.TarWriter(str(folder / f"{number}.tar")) as tar:
+            for row in part:
+                tar.write({"__key__": f"{row['id']:08}", "png": noise})
+    print(f"4 files of {count // 4:,} texts or images: processor time of one reader / of the slowest of 8")
+    for kind, source in (
+        ("parquet", online.parquet(folder / "*.parquet")),
+        ("jsonl", online.jsonl(folder / "*.jsonl")),
+        ("tar", online.tar(folder / "*.tar", decode="rgb8")),
+    ):
+        next(source.reader(Replica(), 0).open(None))  # imports
+        whole, *parts = (
+            _reading(source, replica)
+            for replica in (Replica(), *(Replica(worker=worker, workers=8) for worker in range(8)))
+        )
+        print(f"  {kind:34} {whole / max(parts):6.1f}   {count / whole:12,.0f} samples/s by one")
+        limits.at_least(f"{kind}: one reader / the slowest of 8", whole / max(parts), 3.0)
+    shutil.rmtree(folder)
+
+
 def memory(count: int, limits: Limits) -> None:
     stream = online.balanced(Integers(count, 100), key=int, batch_size=BATCH, buffer=10_000)
     peaks = []
@@ -212,6 +257,7 @@ def main() -> None:
     memory(arguments.memory_samples, limits)
     speed(arguments.samples, limits)
     many_groups(arguments.samples // 2, limits)
+    shared_files(arguments.samples // 250, limits)
     composition()
     limits.end()
 

@@ -20,7 +20,7 @@ import time
 import types
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +116,8 @@ def ours(made: Callable[[], Any], count: int) -> dict[str, float]:
     return {"build": peak.seconds, "MB": peak.most, "first": first, "random": at_random / RANDOM, "resume": resumed}
 
 
-def peers(count: int) -> dict[str, dict[str, float]]:
+def peers(count: int) -> Iterator[tuple[str, dict[str, float]]]:
     """Samplers of other libraries over as many samples: a shuffle, weights, and what resuming costs."""
-    found = {}
 
     def of(make: Callable[[], Any], resume: Callable[[Any], Any] | None) -> dict[str, float]:
         with Peak() as peak:
@@ -130,14 +129,18 @@ def peers(count: int) -> dict[str, dict[str, float]]:
         return told
 
     data = range(count)
-    found["torch RandomSampler"] = of(
-        lambda: torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(data), 64, True), None
+    yield (
+        "torch RandomSampler",
+        of(lambda: torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(data), 64, True), None),
     )
     if count < 1 << 24:  # torch.multinomial takes no more
         weights = torch.rand(count)
-        found["torch WeightedRandomSampler"] = of(
-            lambda: torch.utils.data.BatchSampler(torch.utils.data.WeightedRandomSampler(weights, count), 64, True),
-            None,
+        yield (
+            "torch WeightedRandomSampler",
+            of(
+                lambda: torch.utils.data.BatchSampler(torch.utils.data.WeightedRandomSampler(weights, count), 64, True),
+                None,
+            ),
         )
 
     def stateful() -> Any:
@@ -155,18 +158,21 @@ def peers(count: int) -> dict[str, dict[str, float]]:
     if count <= REPLAYED:
         held = stateful()
         first, _ = timed(lambda: next(iter(held)))
-        found["torchdata StatefulDataLoader"] = {"first": first, "resume": replay(stateful())}
+        yield "torchdata StatefulDataLoader", {"first": first, "resume": replay(stateful())}
     try:
         import grain
     except ImportError:
         pass
     else:
-        found["grain MapDataset.shuffle"] = of(
-            lambda: grain.MapDataset.range(count).shuffle(seed=0).batch(64).repeat(), lambda held: held[count // 128]
+        yield (
+            "grain MapDataset.shuffle",
+            of(
+                lambda: grain.MapDataset.range(count).shuffle(seed=0).batch(64).repeat(),
+                lambda held: held[count // 128],
+            ),
         )
     if count <= MOST_OF_MOSAIC and (order := mosaic(count)) is not None:
-        found["mosaicml-streaming, an epoch"] = of(lambda: [order(0)], lambda held: order(count // 2))
-    return found
+        yield "mosaicml-streaming, an epoch", of(lambda: [order(0)], lambda held: order(count // 2))
 
 
 @functools.cache
@@ -315,7 +321,7 @@ def one_of_many(path: str, told: Any) -> None:
     told.put(anonymous() - before)
 
 
-def measured(count: int, labels_only: bool) -> dict[str, Any]:
+def measured(count: int, labels_only: bool) -> Iterator[tuple[str, dict[str, float]]]:
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
     try:
         write(folder / "data", count, labels_only)
@@ -324,9 +330,9 @@ def measured(count: int, labels_only: bool) -> dict[str, Any]:
         with Peak() as peak:
             bw.index(folder / "data", path=folder / "made", **columns)
         size = sum(file.stat().st_size for file in (folder / "made").iterdir())
-        rows = {"index": {"build": peak.seconds, "MB": peak.most, "rows a second of CPU": count / peak.cpu}}
+        row = {"build": peak.seconds, "MB": peak.most, "rows a second of CPU": count / peak.cpu}
         opened, index = timed(lambda: bw.Index.open(folder / "made"))
-        rows["index"] |= {"open": opened, "data MB": data / 1e6, "index MB": size / 1e6}
+        yield "index", row | {"open": opened, "data MB": data / 1e6, "index MB": size / 1e6}
         plans: dict[str, Callable[[], Any]] = {"balanced": lambda: bw.balanced(index, 64)}
         if not labels_only:
             plans |= {
@@ -337,18 +343,17 @@ def measured(count: int, labels_only: bool) -> dict[str, Any]:
         for name, make in plans.items():
             if name in ("weighted", "budgeted", "packed") and count > MOST_BY_SAMPLE:
                 continue
-            rows[name] = ours(make, count)
+            yield name, ours(make, count)
         context = multiprocessing.get_context("spawn")
         told = context.Queue()
         several = [context.Process(target=one_of_many, args=(str(folder / "made"), told)) for _ in range(PROCESSES)]
         for process in several:
             process.start()
-        rows["index"]["MB of 8 processes"] = sum(told.get() for _ in several)
+        yield "8 processes", {"MB": sum(told.get() for _ in several)}
         for process in several:
             process.join()
         if not labels_only:
-            rows |= peers(count)
-        return rows
+            yield from peers(count)
     finally:
         shutil.rmtree(folder)
 
@@ -360,15 +365,15 @@ def main() -> None:
     for given in sys.argv[1:] or ["1e6", "1e7", "local", "dataset"]:
         if given == "local":
             print(f"\n{LOCAL_ROWS:,} rows in {ROW_GROUPS} row groups, batches of {LOCAL_BATCH}, {OPEN} row groups kept")
-            rows = local()
+            rows: Iterable[tuple[str, dict[str, float]]] = local().items()
         elif given == "dataset":
             print("\n40,000 samples read from JSON")
-            rows = dataset()
+            rows = dataset().items()
         else:
             count = int(float(given.removesuffix("l")))
             print(f"\n{count:,} samples")
             rows = measured(count, given.endswith("l"))
-        for name, row in rows.items():
+        for name, row in rows:
             print(f"  {name:<30}", json.dumps({key: float(f"{value:.3g}") for key, value in row.items()}), flush=True)
 
 

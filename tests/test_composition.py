@@ -148,3 +148,18 @@ def test_plans_by_lengths_know_padding_and_work_themselves():
 def test_groupings_of_other_samples_are_refused(plan):
     with pytest.raises(bw.Infeasible, match=r"by\['a'\] has 2 labels, the plan yields 93 numbers"):
         bw.Composition(plan.sampler(), by={"a": [0, 1]})
+
+
+def test_batches_of_several_epochs_are_measured_with_the_targets_of_each():
+    target = bw.targets.schedule("natural", "uniform", epochs=3)
+    plan = bw.balanced([0] * 60 + [1] * 20, 8, target=target)
+    sampler = plan.sampler(rank=0, world_size=2)
+    composition, length = bw.Composition(sampler), len(sampler)
+    assert composition.measured(length, 2 * length, epoch=0) == composition.measured(0, length, epoch=1)
+    each = [composition.measured(0, length, epoch=epoch) for epoch in range(3)]
+    together = composition.measured(0, 3 * length, epoch=0)
+    for name in ("share/0", "share/1", "target/0", "target/1"):
+        assert together[name] == pytest.approx(np.mean([one[name] for one in each]))
+    assert together["samples"] == sum(one["samples"] for one in each)
+    with pytest.raises(bw.Infeasible, match="batches from 5 to before 5 are none; pass a `last` above `first`"):
+        composition.measured(5, 5, epoch=0)

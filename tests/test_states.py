@@ -229,3 +229,12 @@ def test_the_state_of_many_tasks_is_json_after_an_elastic_resume(count):
     again = make().sampler(rank=0, world_size=3)
     again.load_state_dict(json.loads(text))
     assert list(again) == list(lists)
+
+
+def test_the_state_of_another_mixture_names_the_sources():
+    state = bw.mixed({"web": 100, "books": 100}, 4).sampler(rank=0, world_size=1).state_dict()
+    with pytest.raises(bw.Infeasible, match=r"its groups was .*'books' 100.*, now it is .*'books' 120"):
+        bw.mixed({"web": 100, "books": 120}, 4).sampler(rank=0, world_size=1).load_state_dict(state)
+    balanced = bw.balanced(["a", "b"] * 50, 4)
+    with pytest.raises(bw.Infeasible, match="also other: source 'books'"):
+        bw.mixed({"web": 100, "books": balanced}, 4).sampler(rank=0, world_size=1).load_state_dict(state)

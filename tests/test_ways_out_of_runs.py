@@ -57,6 +57,12 @@ TABLE = {
         "pass one for each of them",
         lambda: bw.Composition(PLAN.sampler(), by={"kind": [1] * 40}).measured(0, 2, epoch=0),
     ),
+    "no batches to measure": (
+        lambda: bw.Composition(PLAN.sampler()).measured(2, 2, epoch=0),
+        "batches from 2 to before 2 are none",
+        "pass a `last` above `first`",
+        lambda: bw.Composition(PLAN.sampler()).measured(2, 3, epoch=0),
+    ),
     "another micro-batch": (
         lambda: bw.Geometry(micro_batch=4).sampler(PLAN),
         "micro_batch is 4, the plan's micro-batches have 8 samples",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -113,8 +114,18 @@ class Composition:
             )
 
     def measured(self, first: int, last: int, *, epoch: int) -> dict[str, float]:
-        """Measure batches first..last-1 of an epoch: names and numbers as they are logged."""
-        steps = [self.sampler.all_ranks(step, epoch=epoch) for step in range(first, last)]
+        """Measure batches first..last-1 of an epoch: names and numbers as they are logged.
+
+        Batches beyond the epoch are those of the next ones: three epochs are 0 to `3 * len(sampler)`.
+
+        Raises:
+            Infeasible: there are none.
+        """
+        if last <= first:
+            raise Infeasible(f"batches from {first} to before {last} are none", "pass a `last` above `first`")
+        places = [divmod(step, len(self.sampler)) for step in range(first, last)]
+        epochs = Counter(epoch + later for later, _ in places)
+        steps = [self.sampler.all_ranks(step, epoch=epoch + later) for later, step in places]
         batches = [batch for step in steps for batch in step]
         samples, plan = np.concatenate(batches), self.sampler.plan
         found = {"samples": float(samples.size)}
@@ -122,7 +133,8 @@ class Composition:
         if weights is not None:
             found["tokens"] = float(weights.sum())
         for name, groups in {"": plan.groups, **{f"/{name}": groups for name, groups in self.by.items()}}.items():
-            found |= _shares(groups, samples, self._target(groups, epoch), weights, name)
+            target = sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
+            found |= _shares(groups, samples, np.asarray(target), weights, name)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))
         padded = self._padding(batches)
         if padded is not None:

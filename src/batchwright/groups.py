@@ -365,6 +365,11 @@ class Groups:
         """A fingerprint of the index, 16 hexadecimal digits."""
         return digest_of(self.sample_count, self.group_count, self.starts, self.index)
 
+    @property
+    def identity(self) -> str:
+        """The digest, and for messages what the groups are."""
+        return f"{self.digest} as {self!r}"
+
     def __reduce__(self) -> Any:
         if hasattr(self, "_column"):  # another process maps the index too
             return Groups.from_labels, (self._column,)

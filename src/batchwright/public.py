@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from .errors import NOT_THE_USER, Infeasible, suggestion
 from .unfit import unfit
 
-__all__ = ["opened", "public"]
+__all__ = ["internal", "opened", "public"]
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 
@@ -38,6 +38,12 @@ def public(thing: Thing) -> Thing:
                     setattr(kind, name, found)
         return thing
     return _function(thing)  # type: ignore[return-value]  # it has the same parameters
+
+
+def internal(function: Thing) -> Thing:
+    """Let `public` leave this method as it is: the package calls it, some for every batch, and users do not."""
+    vars(function)["_is_public"] = True
+    return function
 
 
 def _member(name: str, member: Any) -> Any:

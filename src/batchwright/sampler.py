@@ -19,7 +19,7 @@ from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .micro_batches import AS_IT_WAS
 from .position import Position
-from .public import public
+from .public import internal, public
 from .run_state import PresentRun, RunState
 from .share import Fetch, Share, micro_batches_fetched
 from .state_checks import VERSION, another_position, bounded_identity, check_state_of
@@ -293,6 +293,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self._shares_set = True
         return first
 
+    @internal
     def next_start(self) -> Position:
         """Where the next iterator begins; a `PoorWarning` says what it costs if the plan was made for other steps or ranks.
 
@@ -306,6 +307,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             warn(cost)
         return start
 
+    @internal
     def batches_from(self, start: Position, iterator: EpochIterator | None = None) -> Iterator[list[list[int]]]:
         """This rank's batches from a position to the end of its epoch, each as its micro-batches.
 
@@ -337,6 +339,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
                     self.advance(start, before, consumed, ended=iterator.ended)
             yield fetched
 
+    @internal
     def advance(self, start: Position, before: int, after: int, *, ended: bool) -> None:
         """Move the run past a batch of an iterator that began at `start`; the last step before the batch reaches the loop.
 
@@ -367,6 +370,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             raise another_position(there, epoch, consumed, self.fetched_by_all)
 
     @property
+    @internal
     def fetched_by_all(self) -> int:
         """Micro-batches that all ranks together take for one batch each."""
         return self.world_size * self.fetch

@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import Infeasible, listed, shortened, shown
 from .interface import BasePlan
+from .orders.shares import meant
 from .position import Position
 
 __all__ = ["VERSION", "another_position", "bounded_identity", "check_state_of"]
@@ -75,9 +76,17 @@ def _difference(theirs: Any, plan: BasePlan) -> str:
     ours = bounded_identity(plan)
     if not isinstance(theirs, Mapping):
         return ""
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    names = [name for name in {**theirs, **ours} if _meant(theirs.get(name)) != _meant(ours.get(name))]
     if not names:
         return ""
-    name, more = names[0], f"; also other: {listed(names[1:])}" if len(names) > 1 else ""
-    was, now = (shown(texts[name]) if name in texts else "not there" for texts in (theirs, ours))
-    return f": its {shortened(name)} was {was}, now it is {now}{more}"
+    sources = {
+        f"source {number}": f"source {shown(name)}" for number, name in enumerate(plan.groups.names[:_MOST_NAMED])
+    }
+    called = [sources.get(name, name) for name in names]
+    more = f"; also other: {listed(called[1:])}" if len(names) > 1 else ""
+    was, now = (shown(texts[names[0]]) if names[0] in texts else "not there" for texts in (theirs, ours))
+    return f": its {shortened(called[0])} was {was}, now it is {now}{more}"
+
+
+def _meant(value: Any) -> Any:
+    return meant(value) if isinstance(value, str) else value

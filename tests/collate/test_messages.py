@@ -168,3 +168,12 @@ def test_what_columns_and_look_ups_raise_names_the_samples():
     assert notes(bw.identified(rows), bw.Collate().knowing(weight=_gone)) == [
         "'weight' was looked up for samples 0, 1, 2, 3"
     ]
+
+
+def test_edges_of_samples_that_are_mappings_need_a_shift():
+    with pytest.warns(bw.PoorWarning, match="'edge_index' holds node numbers.*has no shift_by.*pass bw.ragged"):
+        bw.Collate(x=bw.ragged(), edge_index=bw.ragged(dim=1))
+    graphs = [{"x": torch.ones(n, 1), "edge_index": torch.tensor([[0, n - 1], [n - 1, 0]])} for n in (2, 3)]
+    batch = bw.Collate(x=bw.ragged(), edge_index=bw.ragged(dim=1, shift_by="x"))(graphs)
+    assert batch["edge_index"].tolist() == [[0, 1, 2, 4], [1, 0, 4, 2]]
+    bw.Collate(x=bw.ragged(pad=0), edge_index=bw.ragged(dim=1, pad=-1))(graphs)  # each sample keeps its own numbers

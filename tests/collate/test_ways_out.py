@@ -21,6 +21,8 @@ from .test_ways_out_of_ragged_fields import CASES as RAGGED_FIELDS
 from .test_ways_out_of_samples import CASES as SAMPLES
 from .test_ways_out_of_values import CASES as VALUES
 
+pytestmark = pytest.mark.filterwarnings("ignore:field 'edge_index' holds node numbers")  # graphs are refused too
+
 ONES = torch.ones
 FACES = torch.zeros(1, 3, dtype=torch.int64)
 ROWS = [{"x": ONES(n)} for n in (2, 3)]
@@ -152,7 +154,8 @@ TABLE = {
     ),
     "too many packs": (
         lambda: bw.Collate(x=bw.ragged()).packs(capacity=3)(ROWS),
-        "pass packs=2 or more, or packs=plan, the one that bw.packed made",
+        "pass packs=2 or more, or packs=plan, the one that bw.packed made; if that plan has as many as here, make it "
+        "from the lengths of these samples: it was made from others",
         lambda: bw.Collate(x=bw.ragged()).packs(capacity=3, packs=2)(ROWS),
     ),
     "seams without a pad": (

@@ -12,6 +12,8 @@ import batchwright as bw
 
 from ..refusals import cases, told_and_followed
 
+pytestmark = pytest.mark.filterwarnings("ignore:field 'edge_index' holds node numbers")  # graphs are refused too
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it calls torch.jit.script when it is imported
     from torch_geometric.data import Data, HeteroData

@@ -84,18 +84,23 @@ def rebuilt() -> Any:
     return bw.Batch({"x": ONES(2), "y": {"a": 1}})
 
 
+def nested() -> list[dict[str, Any]]:
+    """Samples with a list in a list in a list, and so on, deeper than Python calls functions."""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    return [{"x": deep, "y": number} for number in range(2)]
+
+
 def images(field: Any, dtype: torch.dtype = torch.float32) -> Any:
     return bw.Collate(x=field)([{"x": row["x"].to(dtype)} for row in IMAGES])["x"]
 
 
-ENDLESS: dict[str, Any] = {}
-ENDLESS["a"] = ENDLESS
-
 TABLE = {
-    "containers without end": (
-        lambda: bw.Collate()([ENDLESS, ENDLESS]),
+    "containers that never end": (
+        lambda: bw.Collate()(nested()),
         "leave such fields out, or declare them as bw.opaque()",
-        lambda: bw.Collate(a=bw.opaque())([ENDLESS, ENDLESS]),
+        lambda: bw.Collate(x=bw.opaque())(nested()),
     ),
     "a declared field that no sample has": (
         lambda: bw.Collate(x=bw.ragged(), z=bw.stack())(ROWS),

@@ -127,7 +127,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         "padded is by the names 'a', budgets are 'a', 'b'; pass padded by the names of the budgets, or True or False",
         lambda: [ends(budget(PAIR, ROOM, padded=padded)) for padded in ({"a": True, "b": False}, True, False)]),
     "menu": (
-        lambda: budget(round_length=[]), "round_length is a menu of 0 lengths; pass one length or more",
+        lambda: budget(round_length=[]), "round_length is a list of 0 lengths; pass one length or more",
         lambda: ends(budget(round_length=[8]))),
     "cost": (
         lambda: budget(cost=NAME), "cost is 'nnn", lambda: ends(budget(cost=lambda lengths: lengths + 1))),

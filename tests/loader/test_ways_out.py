@@ -94,7 +94,43 @@ def loaded(**change: Any) -> None:
     made().load_state_dict({**made().state_dict(), **change})
 
 
+RAGGED = [{"ids": torch.arange(2 + number % 3)} for number in range(12)]
+PACKED = bw.packed([len(sample["ids"]) for sample in RAGGED], 8, packs=2)
+PADDING = bw.Collate(ids=bw.ragged(pad=0))
+
+
 TABLE = {
+    "samples that torch cannot join": (
+        lambda: looped(RAGGED),
+        "field 'ids' of sample 1 of the batch has shape",
+        "pass collate=bw.Collate(...) to plan.loader, with its fields; declare it: ids = bw.ragged()",
+        lambda: looped(RAGGED, collate=bw.Collate(ids=bw.ragged())),
+    ),
+    "packs that torch cannot join": (
+        lambda: looped(RAGGED, plan=PACKED),
+        "field 'ids' of sample 1 of the batch has shape",
+        "pass collate=bw.Collate(...).packs(capacity=8, packs=2) to plan.loader, with its fields; declare it: ids = "
+        "bw.ragged()",
+        lambda: looped(RAGGED, plan=PACKED, collate=bw.Collate(ids=bw.ragged()).packs(capacity=8, packs=2)),
+    ),
+    "packs that are padded": (
+        lambda: made(RAGGED, plan=PACKED, collate=PADDING),
+        "the plan makes packs, and collate pads every sample of field 'ids' to the longest",
+        "pass collate=collate.packs(capacity=8, packs=2)",
+        lambda: looped(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=8, packs=2)),
+    ),
+    "packs of a lower capacity": (
+        lambda: made(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=7, packs=2)),
+        "the plan was made with capacity=8, the packs of collate with capacity=7",
+        "pass capacity=8 to collate.packs",
+        lambda: looped(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=8, packs=2)),
+    ),
+    "fewer packs": (
+        lambda: made(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=8)),
+        "the plan was made with packs=2, the packs of collate with packs=1",
+        "pass packs=2 to collate.packs",
+        lambda: looped(bw.identified(RAGGED), plan=PACKED, collate=PADDING.packs(packs=PACKED)),
+    ),
     "the size of a batch": (
         lambda: made(batch_size=4),
         "batch_size=4 was given to plan.loader, but the plan decides what is in a batch",

@@ -116,10 +116,13 @@ def test_a_state_of_another_stream_or_another_reader_is_refused():
     state = stream.state_dict()
     with pytest.raises(Infeasible, match="make the stream with the arguments"):
         online.balanced(samples, key=1, batch_size=5, buffer=100).load_state_dict(state)
-    other = online.balanced(samples, key=1, batch_size=4, buffer=100, rank=0, world_size=2)
-    other.load_state_dict(state)
-    with pytest.raises(Infeasible, match="the state is of reader 0 of 1 and this is reader 0 of 2"):
-        iter(other)
+    readers = [online.balanced(samples, key=1, batch_size=4, buffer=100, rank=rank, world_size=2) for rank in (0, 1)]
+    next(iter(readers[0]))
+    readers[1].load_state_dict(readers[0].state_dict())
+    with pytest.raises(
+        Infeasible, match="the state is of reader 0 of 2 and this is reader 1 of 2; the states of readers 1"
+    ):
+        iter(readers[1])
 
 
 def square_roots(counts):

@@ -161,7 +161,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         "of this reader's and source 'shards' has 1 for it; resume with the source that the stream was stopped with",
         lambda: resume_both(pack(shards(6)), pack(shards(6)))),
     "shorter": (
-        lambda: resume_both(pack(), pack(NUMBERS[:9])), "the state has read 20 samples where source 'source' has fewer",
+        lambda: resume_both(pack(), pack(NUMBERS[:9])), "the state has read 16 samples where source 'source' has fewer",
         lambda: resume_both(pack(), pack())),
     "target by what is no label": (
         lambda: balance(target={None: 0.5, 1: 0.5}), "target names None, and a missing label names no group; pass target",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import pathlib
 import sys
 import tempfile
@@ -27,6 +28,15 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 ROWS = [{"id": n, "label": n % 2} for n in range(40)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collected():
+    """What webdataset leaves open is closed here, not in the tests of another file, where that would be an error."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @functools.cache

@@ -22,6 +22,10 @@ def lengths(n):
     return np.repeat(np.arange(1, n + 1), 2)
 
 
+def shards(samples):
+    return bw.Shards(np.bincount(np.arange(samples) // 20))
+
+
 def square(n):
     """Two attributes of as many levels as the root of n, each cell once."""
     levels = int(n**0.5)
@@ -45,9 +49,9 @@ MANY = {
     ),
     "balanced at random": lambda n: bw.balanced(labels(n), 16, draw="random"),
     "shuffled": lambda n: bw.shuffled(n, 16),
-    "shuffled in shards": lambda n: bw.shuffled(20 * n, 16, local=bw.Shards([20] * n, open=4)),
-    "balanced in shards": lambda n: bw.balanced(labels(n), 16, local=bw.Shards([20] * (n // 10))),
-    "weighted in shards": lambda n: bw.weighted(lengths(n), 16, local=bw.Shards([20] * (n // 10))),
+    "shuffled in shards": lambda n: bw.shuffled(2 * n, 16, local=shards(2 * n)),
+    "balanced in shards": lambda n: bw.balanced(labels(n), 16, local=shards(2 * n)),
+    "weighted in shards": lambda n: bw.weighted(lengths(n), 16, local=shards(2 * n)),
     "weighted": lambda n: bw.weighted(lengths(n), 16),
     "sequential": lambda n: bw.sequential(n, 16),
     "ordered": lambda n: bw.ordered(np.arange(n)[::-1], 16),

@@ -51,7 +51,7 @@ SHAPES = [(1, 2), (2, 1)]
         (lambda: bw.budgeted(L, 40, round_count=2.0), "round_count is 2.0, not a whole number"),
         (lambda: bw.budgeted(L, 40, round_length=8.0), "round_length is 8.0, not a whole number"),
         (lambda: bw.budgeted(L, 40, round_length=[8.5, 16]), "a length of round_length is 8.5"),
-        (lambda: bw.budgeted(L, 40, round_length=[]), "round_length is a menu of 0 lengths"),
+        (lambda: bw.budgeted(L, 40, round_length=[]), "round_length is a list of 0 lengths"),
         (lambda: bw.budgeted(L, 40, padded="yes"), "padded is 'yes', neither True nor False"),
         (
             lambda: bw.budgeted(PAIR, {"a": 40, "b": 40}, padded={"a": True}),

@@ -200,6 +200,20 @@ def test_a_step_is_level_in_what_belongs_together_and_in_padded_batches_by_their
     )
 
 
+@pytest.mark.parametrize("order", ["balanced", "mixed"])
+def test_packs_over_an_order_pad_little_more_than_packs_of_a_shuffle(order):
+    """At most 1.3 times as much and one pack, though an epoch over an order does not end with its samples."""
+    labels, half = np.arange(LENGTHS.size) % 7, LENGTHS.size // 2
+    orders = {
+        "balanced": bw.balanced(labels, 64),
+        "mixed": bw.mixed({"a": half, "b": bw.balanced(labels[half:], 16)}, 64),
+    }
+    for step_size in (1, 8):
+        plain, over = bw.packed(LENGTHS, 4096), bw.packed(LENGTHS, 4096, order=orders[order])
+        one_pack = 1 / over.epoch_length(step_size)
+        assert over.summary(step_size).padding <= 1.3 * plain.summary(step_size).padding + one_pack
+
+
 def test_padding_falls_as_the_window_grows():
     padding = [bw.budgeted(LENGTHS, 8192, window=window).summary().padding for window in (8, 32, 128, "epoch")]
     assert padding == sorted(padding, reverse=True)

@@ -247,6 +247,18 @@ def test_samples_of_a_group_come_equally_often_while_their_shards_are_open():
         assert max(np.ptp(counts[of == group]) for group in range(10)) <= 1
 
 
+def test_the_draws_of_a_group_are_counted_anew_with_every_block():
+    labels = uneven(4000)
+    order = bw.balanced(labels, 20, local=bw.Shards([200] * 20, open=4, ranks=2), seed=3).order
+    for number in range(0, 400, 20):
+        turn = order.turns.of(number)
+        opened = order.turns.opened(turn)
+        draws = opened.span.deal(np.arange(turn.first, turn.last), opened.samples, draws=True)
+        for group in range(10):
+            of = np.sort(draws.draws[draws.groups == group])
+            assert np.array_equal(of, np.arange(of.size))
+
+
 def sorted_shards(groups, size):
     """Shards of one group each."""
     return np.repeat(np.arange(groups), size), bw.Shards([size // 2] * 2 * groups, open=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import fields
 
 import numpy as np
@@ -11,7 +12,7 @@ from transformers import TrainingArguments
 
 import batchwright as bw
 from batchwright.adapters.transformers import PlanTrainer
-from batchwright.adapters.transformers.arguments import _DECIDED, _DECIDED_OF_ACCELERATE
+from batchwright.adapters.transformers.arguments import _DECIDED, _DECIDED_OF_ACCELERATE, agree
 
 from .places import LENGTH, epochs, plan
 from .test_transformers import QUIETLY, Model, Rows, trainer
@@ -66,7 +67,7 @@ def test_arguments_of_the_loader_arrive_there(tmp_path):
 
 @pytest.mark.parametrize("name", HERE)
 def test_an_argument_that_the_plan_decides_is_refused_by_its_name(name, tmp_path):
-    with pytest.raises(bw.Infeasible, match=rf"{name}.*; (leave {name} out|pass seed=6)"):
+    with pytest.raises(bw.Infeasible, match=rf"{name}.*; leave {name} out"):
         trainer("adapter", tmp_path, **{name: REFUSED[name]})
 
 
@@ -83,6 +84,18 @@ def test_the_size_is_that_of_the_plan(tmp_path):
     made.args.per_device_train_batch_size = 16  # as a search for the best would
     with pytest.raises(bw.Infeasible, match="per_device_train_batch_size=16, the plan's micro-batches have 4 samples"):
         made.train()
+
+
+@pytest.mark.parametrize(("seed", "taken"), [(7, True), (8, False)])
+def test_the_seed_is_compared_with_that_of_any_plan(seed, taken, tmp_path):
+    for made in (bw.budgeted(np.arange(40) % 5 + 1, 9, padded=False, seed=7), bw.shuffled(40, 4, seed=7)):
+        agree(arguments(tmp_path, data_seed=7), made, generates=False)
+        with (
+            nullcontext() if taken else pytest.raises(bw.Infeasible, match="the plan's seed is 7; leave data_seed out")
+        ):
+            agree(arguments(tmp_path, data_seed=seed), made, generates=False)
+    with pytest.raises(bw.Infeasible, match="the plan's seed is none; leave data_seed out"):
+        agree(arguments(tmp_path, data_seed=seed), bw.sequential(40, 4), generates=False)
 
 
 @pytest.mark.parametrize("length", [{"num_train_epochs": 2}, {"max_steps": 13}])

@@ -17,7 +17,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "trainers.md"
 PAGES = [
     PAGE,
-    *(DOCS / "how-to" / f"{name}.md" for name in ("lightning", "hugging-face", "trl", "sentence-transformers")),
+    *(
+        DOCS / "how-to" / f"{name}.md"
+        for name in ("lightning", "hugging-face", "trl", "sentence-transformers", "other-loaders")
+    ),
 ]
 
 

@@ -12,6 +12,8 @@ import ray
 import ray.train
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
 
 import batchwright as bw
 from batchwright.adapters.ray import prepare
@@ -166,3 +168,9 @@ def test_the_composition_is_logged_by_one_worker_or_reported_by_all(cluster, tmp
     assert expected
     reported = [json.loads(line) for line in (tmp_path / "reports").read_text().splitlines()]
     assert reported == [[one, one] for one in expected]
+
+
+def test_the_page_on_ray_data_runs(cluster):
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "ray-data.md"
+    for example in Sybil(parsers=[PythonCodeBlockParser()]).parse(page):
+        example.evaluate()

@@ -281,7 +281,7 @@ TABLE = {
     ),
     "transformers: another seed than the plan's": (
         lambda: of_arguments(data_seed=6),
-        "TrainingArguments have data_seed=6, the plan's seed is 5; pass seed=6 to the plan, and leave data_seed out.",
+        "TrainingArguments have data_seed=6, the plan's seed is 5; leave data_seed out, and pass seed=6 to the plan, if it",
         of_arguments,
     ),
     "transformers: another size than the plan's": (

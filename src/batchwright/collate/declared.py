@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from ..errors import Infeasible, shown, typed
+from ..errors import Infeasible, shown, typed, warn
 from .arguments import by_name
 from .declaration_text import declaration
 from .fields import Aside, Field
@@ -64,7 +64,12 @@ class Declared:
         self._frames = Frames(self.also)
 
     def _check(self, name: str, field: Field) -> None:
-        parent = name.rpartition(".")[0]
+        parent, _, own = name.rpartition(".")
+        if own == "edge_index" and not field.after and getattr(field, "form", None) == "packed":
+            warn(
+                f"field {shown(name)} holds node numbers, as its name says, and has no shift_by: in a batch, those of every "
+                'sample point to the nodes of the first; pass bw.ragged(dim=1, shift_by="x"), with the field of the nodes.'
+            )
         for target in field.after:
             full = f"{parent}.{target}" if parent and f"{parent}.{target}" in self._leaves else target
             if full in self._leaves and self._leaves[full].after:

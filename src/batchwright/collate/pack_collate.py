@@ -110,6 +110,11 @@ class PackCollate:
         )
 
     @property
+    def follows_plan(self) -> bool:
+        """Whether a plan divides the samples into packs, and not the rules."""
+        return self._bounds is not None
+
+    @property
     def fields(self) -> dict[str, Any]:
         """The declarations, as in `Collate`."""
         return self._declared.fields

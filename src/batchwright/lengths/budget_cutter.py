@@ -97,7 +97,7 @@ class BudgetCutter(Unsearched):
 
     def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        if not self.settled:  # the order of chance depends on how many there are
+        if not self.settled:  # equal samples are shuffled, and how depends on how many samples there are
             return lambda count: self._first_cut(self.costs[samples[mixed_places(self.length_keys[samples[:count]])]])
         places = sorted_places(self.length_keys[samples])
         column = self.costs[samples[places], 0]

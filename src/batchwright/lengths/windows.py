@@ -204,8 +204,9 @@ class OfStrata(OfEpochs):
         assert layout.largest_cut is not None
         items = self._strata.window(*self.key(window), layout.windows)
         cut = self._cutter.cut(items, layout.batches, layout.step_size)
-        # A heuristic may need one more for shorter samples. The longest of all strata fit, so these fit in the same
-        # way.
+        # A heuristic may need one more for shorter samples. Then the cut of the longest items of all strata is taken: item
+        # i of the window is of stratum i, so it fits where the longest of this stratum did. Some windows have no item of
+        # the last stratum.
         if len(cut) > layout.batches:
             cut = split_to(layout.largest_cut.below(items.size), layout.batches, items, self._cutter)
         return items, cut

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
-from torch.utils.data import DataLoader, TensorDataset, default_collate
+from torch.utils.data import DataLoader, TensorDataset
 
 from ..accumulation import check_accumulation
 from ..distributed import joined
@@ -22,6 +22,7 @@ from ..ranks import check_ranks
 from ..run_state import RunState
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
+from .joining import Default, check_collate, declaring
 from .loops import Batches, Epoch
 from .progress import Progress
 from .requests import Requests
@@ -99,7 +100,8 @@ class Loader:
         groups = self.plan.groups if self._on_error == "replace" else None
         drawing = seeded and type(self.dataset) is not TensorDataset  # which draws no random numbers
         self._reader = Reader(self.dataset, self._key, drawing, self._on_error, groups)
-        self._collated = Collated(default_collate if collate is None else collate)
+        check_collate(self.plan, collate)
+        self._collated = Collated(Default(declaring(self.plan)) if collate is None else collate)
         return DataLoader(
             self._reader,  # type: ignore[arg-type]  # it is asked for lists, never for items
             batch_sampler=self._requests,
@@ -284,9 +286,7 @@ class Loader:
             self.sampler.run = after
 
     def _first_batch(self) -> Any:
-        start = self.sampler.next_start()
-        micro_batches = next(self.sampler.batches_from(start))
-        request = self._requests.of(start, start.consumed, micro_batches)
+        request = next(self._requests.of(self.sampler.next_start()))
         given = self._collated(self._reader.__getitems__(request))
         return self._moved(given.batch if isinstance(given, WithBroken) else given)
 

@@ -54,7 +54,7 @@ class Batches(Iterator[Any]):
         self._loader, self._number = loader, number
         self._start: Position | None = None  # None until the first `next`
         self._inner: Iterator[Any] = iter(())
-        self._consumed = self._returned = 0
+        self._consumed = self._returned = self._at_once = 0
         self._trainer: Iterator[Told | None] = iter(())
         self.ended = False
 
@@ -65,7 +65,7 @@ class Batches(Iterator[Any]):
         if start is None:
             start = loader._begin(self._number)
             self._inner = loader._read_from(start)
-            self._start, self._consumed = start, start.consumed
+            self._start, self._consumed, self._at_once = start, start.consumed, loader.sampler.fetched_by_all
             loader._latest = weakref.ref(self)
             if not start.batches.whole_epochs:  # an evaluation accumulates nothing
                 self._trainer = trainer_of_this_loop()
@@ -99,7 +99,7 @@ class Batches(Iterator[Any]):
     def _advance(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""
         loader, before = self._loader, self._consumed
-        run, after = loader.sampler.run, before + loader.sampler.fetched_by_all
+        run, after = loader.sampler.run, before + self._at_once
         loader.sampler.advance(start, before, after, ended=after >= start.length)
         self._consumed, self._returned = after, self._returned + 1
         if after >= start.length:
@@ -107,4 +107,4 @@ class Batches(Iterator[Any]):
         if self._returned == 1:
             loader._look = run, loader.sampler.run
         if loader.watch is not None:
-            loader.watch(start.epoch, after // loader.sampler.fetched_by_all, self._returned == 1)
+            loader.watch(start.epoch, after // self._at_once, self._returned == 1)

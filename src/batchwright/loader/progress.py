@@ -11,6 +11,8 @@ __all__ = ["Progress"]
 class Progress:
     """How far a loader has come; `print` it.
 
+    After a change of ranks or accumulation, an epoch has another number of batches: `batches - batches_done` are left of it.
+
     Attributes:
         epoch: the epoch that the loop is in; the next one if the last is finished.
         batches_done: batches of that epoch that this rank was given.

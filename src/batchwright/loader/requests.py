@@ -32,13 +32,12 @@ class Requests(torch.utils.data.Sampler[Any]):
 
     def __iter__(self) -> Iterator[Request]:
         assert self.start is not None
-        start, before, at_once = self.start, self.start.consumed, self._sampler.fetched_by_all
-        for micro_batches in self._sampler.batches_from(start):
-            yield self.of(start, before, micro_batches)
-            before += at_once
+        return self.of(self.start)
 
-    def of(self, start: Position, before: int, micro_batches: list[list[int]]) -> Request:
-        """A batch of this rank with the address of its random numbers, `before` micro-batches into the epoch."""
-        first, world_size = start.origin + before + self._sampler.rank, self._sampler.world_size
-        draw_numbers = [start.batches.draw_number(first + i * world_size) for i in range(len(micro_batches))]
-        return Request(micro_batches, draw_numbers, self.broken)
+    def of(self, start: Position) -> Iterator[Request]:
+        """This rank's batches from a position to the end of its epoch, with the addresses of their random numbers."""
+        number, world_size = start.batch + self._sampler.rank, self._sampler.world_size
+        for micro_batches in self._sampler.batches_from(start):
+            draw_numbers = [start.batches.draw_number(number + i * world_size) for i in range(len(micro_batches))]
+            yield Request(micro_batches, draw_numbers, self.broken)
+            number += world_size * len(micro_batches)

@@ -15,6 +15,7 @@ from ..errors import Infeasible, shown, warn
 from ..kernels import stream_buffer
 from .batch import Batch, StreamReport
 from .buffer import Buffer
+from .buffer_take_over import take_over
 from .byte_limit import Weigher
 from .delivered import Delivery, poor_shares, poor_waiting
 from .feed import Feed, Refused
@@ -27,8 +28,7 @@ __all__ = ["BalancedComposer", "Rules", "WhenShort"]
 
 WhenShort = Literal["wait", "repeat", "redistribute"]
 _ROUND = 4096  # slots dealt at once: the fixed cost of numpy calls is then small for each slot
-# Slots in a round for each group at least: the cost of planning, which grows with groups, is spread over them.
-_TURNS = 4
+_TURNS = 4  # slots in a round for each group at least: the cost of planning grows with groups
 _RUN = 64  # samples read at once, if the buffer is much larger: the fixed cost of a call is then small for each sample
 # Shares are estimated again when this many times as many samples were seen: a logarithmic number of times.
 _GROWTH = 1.25
@@ -123,8 +123,8 @@ class BalancedComposer:
 
     def _composed(self) -> Batch | None:
         if self._is_to_fill:
-            self._is_to_fill = False
             self._read(self._buffer.for_queues // 2)
+        self._is_to_fill = False
         news = len(self._buffer.labels) != len(self._shares) and self._feed.taken >= self._news_from
         if news or self._dealt == len(self._table):
             if not self._buffer.labels:
@@ -264,7 +264,8 @@ class BalancedComposer:
                 "samples for each worker and rank"
             )
             return
-        missing = [label for label in self._targets.labels if self._never_came(buffer.numbers[label])]
+        came_not = (self._shares > 0) & (buffer.column(stream_buffer.SEEN)[: len(self._shares)] == 0)
+        missing = [label for label in self._targets.labels if came_not[buffer.numbers[label]]]
         if self._waits and self._delivered == 0 and missing and not feed.part:
             came = [label for label in buffer.labels if label not in missing]
             raise Infeasible(
@@ -274,9 +275,6 @@ class BalancedComposer:
                 "give shares to the labels of the data, or pass when_short='redistribute'",
             )
         self.judge()
-
-    def _never_came(self, number: int) -> bool:
-        return bool(self._shares[number] > 0 and self._buffer.column(stream_buffer.SEEN)[number] == 0)
 
     def shares(self) -> dict[Hashable, float]:
         """The shares of the groups now in force."""
@@ -305,7 +303,7 @@ class BalancedComposer:
             self._judge_from = sys.maxsize
 
     def held(self) -> list[list[Any]]:
-        """The samples in the queues, then those remembered, group by group, then those of a batch that was not full."""
+        """The samples in the queues, those remembered, those of a batch that was not full."""
         return [self._buffer.contents() + self._leftover]
 
     def pending(self) -> list[list[Any]]:
@@ -318,10 +316,9 @@ class BalancedComposer:
 
     def take_over(self, others: Sequence[BalancedComposer], index: int, readers: int, pools: list[Any]) -> None:
         """See `run.Composer`. Queues begin empty, since what was in them is read again."""
-        numbers = [
-            np.array([self._buffer.numbers[label] for label in other._buffer.labels], np.int64) for other in others
-        ]
-        self._buffer.take_over([other._buffer for other in others], numbers, index, readers, pools)
+        own = self._buffer.numbers
+        numbers = [np.array([own[label] for label in other._buffer.labels], np.int64) for other in others]
+        take_over(self._buffer, [other._buffer for other in others], numbers, index, readers, pools)
         count = len(self._buffer.labels)
         self._planned = np.zeros(count, np.int64)
         for other, found in list(zip(others, numbers, strict=True))[index::readers]:
@@ -401,8 +398,5 @@ _COUNTERS = (
     "_gauge_from",
     "_judge_from",
     "_unread",
-    "_delivered",
-    "_repeated",
-    "_redistributed",
-    "_written_off",
+    *_TOTALS,
 )

@@ -328,52 +328,6 @@ class Buffer:
         """The samples in the queues, then those remembered, group by group."""
         return self.queued() + [item for pool in self.pools for item in pool]
 
-    def take_over(
-        self,
-        others: Sequence[Buffer],
-        numbers: Sequence[NDArray[np.int64]],
-        index: int,
-        readers: int,
-        pools: list[Any],
-    ) -> None:
-        """Take part `index` of `readers` of the accounts of other buffers, whose queues will be read again.
-
-        Args:
-            others: the buffers of all readers of a run that has stopped.
-            numbers: for each of them, the numbers that its groups have here.
-            index: which of the new readers this is.
-            readers: how many there are.
-            pools: all that they remember, group by group, in their order. Every new reader may repeat any of it.
-        """
-        seen = np.zeros(len(self.labels), np.int64)
-        for other, found in zip(others, numbers, strict=True):
-            seen[found] += other.column(stream_buffer.SEEN) - other.column(stream_buffer.COUNT)
-        # A reservoir must have seen at least what it remembers, and all readers remember from all.
-        parts = seen * (index + 1) // readers - seen * index // readers
-        self.column(stream_buffer.SEEN)[:] = parts
-        for other, found in list(zip(others, numbers, strict=True))[index::readers]:
-            self.column(stream_buffer.BALANCE)[found] += other.column(stream_buffer.BALANCE)
-            self.column(stream_buffer.HAD)[found] += other.column(stream_buffer.HAD)
-            self.counters[stream_buffer.WRITTEN_OFF] += other.counters[stream_buffer.WRITTEN_OFF]
-        owed = np.flatnonzero(self.column(stream_buffer.BALANCE) < 0)
-        self.column(stream_buffer.IN_DEFICIT)[owed] = 1
-        self._in_deficit[: len(owed)] = owed
-        self.counters[stream_buffer.QUEUED] = len(owed)
-        self.counters[stream_buffer.DRAWN] = max(int(other.counters[stream_buffer.DRAWN]) for other in others)
-        if self._remembers:
-            self._remember(others, numbers, pools)
-
-    def _remember(self, others: Sequence[Buffer], numbers: Sequence[NDArray[np.int64]], pools: list[Any]) -> None:
-        items = iter(pools)
-        for other, found in zip(others, numbers, strict=True):
-            np.maximum.at(self.column(stream_buffer.LARGEST), found, other.column(stream_buffer.LARGEST))
-            for number, pool in zip(found.tolist(), other.pools, strict=True):
-                self.pools[number] += islice(items, len(pool))
-        self.column(stream_buffer.POOL)[:] = list(map(len, self.pools))
-        # So that room is left for what comes, as for a group that is new.
-        self.column(stream_buffer.POOL_ROOM)[:] = self.column(stream_buffer.ROOM)
-        self._fit_pools(slice(0, len(self.labels)))
-
     def state_dict(self) -> dict[str, Any]:
         """Everything but the samples, as plain data."""
         count = len(self.labels)

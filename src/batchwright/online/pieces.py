@@ -11,7 +11,7 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import count, groupby, islice, takewhile
+from itertools import chain, count, groupby, islice, takewhile
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -130,8 +130,8 @@ class PieceReader:
         taken = 0 if position is None else position["taken"]
         if not self._starts and self._pieces:
             self._starts.append(0)
-        if len(self._pieces) == 1:
-            return self._part(self._pieces[0], taken)
+        if len(self._pieces) == 1:  # as `_samples`, without its work for each sample
+            return chain.from_iterable(self._part(piece, taken) for piece in self._pieces)
         return self._samples(taken)
 
     def _samples(self, taken: int) -> Iterator[Any]:

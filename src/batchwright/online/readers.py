@@ -6,25 +6,31 @@ What is in the files is decoded by webdataset, pyarrow, json and datasets; here 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-import numpy as np
-
 from ..errors import Infeasible, check_integer, listed, meant, said, shown, typed
 from ..indexes.sources import DataFile, source_of
-from .rows import Lines, Members, TableRows
+from .file_shards import (
+    ROWS,
+    arrow_reader,
+    at_hand,
+    lines,
+    members,
+    opened,
+    record_batch,
+    row_group,
+    rows_of,
+    shard_of,
+)
 from .shards import Shards
 
 __all__ = ["arrow", "huggingface", "jsonl", "parquet", "tar"]
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _RANGE = 8 << 20  # bytes of JSON lines in a shard: many for a large file, few enough for the memory of a worker
-_ROWS = 1000  # rows of a Hugging Face dataset in a shard
 
 
 def tar(
@@ -73,7 +79,7 @@ def tar(
     _library("webdataset")
     found = _found(files, "tar", storage_options, name)
     handlers = None if decode is None else [decode] if isinstance(decode, str) else list(decode)
-    read = partial(_members, handlers)
+    read = partial(members, handlers)
     return Shards(found, read, groups=groups, shuffle=shuffle, seed=seed, name=name)
 
 
@@ -120,9 +126,9 @@ def parquet(
     wanted = None if columns is None else list(columns)
     shards = []
     for file in found:
-        with _opened(file) as opened:
+        with opened(file) as content:
             try:
-                known = module.ParquetFile(opened)
+                known = module.ParquetFile(content)
                 shards += [(file, number) for number in range(known.num_row_groups)]
                 names = known.schema_arrow.names
             except Exception as error:  # pyarrow raises errors of several kinds for a damaged file
@@ -133,7 +139,7 @@ def parquet(
                 f"{shown(file.path)} has no column {shown(missing)}, it has {listed(names)}",
                 f"pass one of these names{meant(missing, names)}",
             )
-    return _RowGroups(shards, partial(_row_group, wanted), shuffle=shuffle, seed=seed, name=name)
+    return _RowGroups(shards, partial(row_group, wanted), shuffle=shuffle, seed=seed, name=name)
 
 
 class _RowGroups(Shards):
@@ -146,8 +152,8 @@ class _RowGroups(Shards):
         module = _library("pyarrow.parquet")
         for file, number in self.shards:
             if file.path not in files:
-                with _opened(file) as opened:
-                    files[file.path] = module.read_metadata(opened)
+                with opened(file) as content:
+                    files[file.path] = module.read_metadata(content)
             known = files[file.path]
             at = next((at for at in range(known.num_columns) if known.schema.column(at).path == key), None)
             stats = None if at is None else known.row_group(number).column(at).statistics
@@ -199,7 +205,7 @@ def jsonl(
         for file in _found(files, "lines", storage_options, name)
         for start in range(0, max(1, file.size), size)
     ]
-    return Shards(shards, _lines, shuffle=shuffle, seed=seed, name=name)
+    return Shards(shards, lines, shuffle=shuffle, seed=seed, name=name)
 
 
 def arrow(
@@ -240,10 +246,10 @@ def arrow(
     _library("pyarrow.ipc")
     shards: list[tuple[DataFile, int | None]] = []
     for file in _found(files, "arrow", storage_options, name):
-        with _at_hand(file) as path, _arrow_reader(path) as reader:
+        with at_hand(file) as path, arrow_reader(path) as reader:
             batches = getattr(reader, "num_record_batches", None)
         shards += [(file, None)] if batches is None else [(file, number) for number in range(batches)]
-    return Shards(shards, _record_batch, shuffle=shuffle, seed=seed, name=name)
+    return Shards(shards, record_batch, shuffle=shuffle, seed=seed, name=name)
 
 
 def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str = "huggingface") -> Shards:
@@ -271,10 +277,10 @@ def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str
         [{'id': 0}, {'id': 1}, {'id': 2}]
     """
     if hasattr(dataset, "num_shards") and hasattr(dataset, "shard") and not hasattr(type(dataset), "__len__"):
-        return Shards(range(dataset.num_shards), partial(_shard_of, dataset), shuffle=shuffle, seed=seed, name=name)
+        return Shards(range(dataset.num_shards), partial(shard_of, dataset), shuffle=shuffle, seed=seed, name=name)
     if hasattr(dataset, "features") and hasattr(type(dataset), "__len__"):
-        starts = range(0, len(dataset), _ROWS)
-        return Shards(starts, partial(_rows_of, dataset), shuffle=shuffle, seed=seed, name=name)
+        starts = range(0, len(dataset), ROWS)
+        return Shards(starts, partial(rows_of, dataset), shuffle=shuffle, seed=seed, name=name)
     raise Infeasible(
         f"the dataset is {typed(dataset)}",
         "pass a datasets.Dataset or datasets.IterableDataset; of a DatasetDict one of its splits",
@@ -317,100 +323,3 @@ def _found(files: Files, kind: str, storage_options: Mapping[str, Any] | None, n
 
 
 _READER = {"tar": "tar", "parquet": "parquet", "lines": "jsonl", "arrow": "arrow"}
-
-
-@contextmanager
-def _opened(file: DataFile) -> Iterator[Any]:
-    with open(file.path, "rb") if file.system is None else file.system.open(file.path, "rb") as opened:
-        yield opened
-
-
-@contextmanager
-def _at_hand(file: DataFile) -> Iterator[str]:
-    """The path of a file on this machine; a file behind a URL is copied."""
-    if file.system is None:
-        yield file.path
-        return
-    with tempfile.NamedTemporaryFile(suffix=os.path.basename(file.name)) as copied:
-        file.system.get_file(file.path, copied.name)
-        yield copied.name
-
-
-def _members(handlers: list[Any] | None, file: DataFile) -> Members:
-    from webdataset import autodecode
-
-    with _at_hand(file) as path:
-        if handlers is None:
-            return Members(path, dict)
-        known = [autodecode.imagehandler(one) if isinstance(one, str) else one for one in handlers]
-        return Members(path, autodecode.Decoder(known))
-
-
-def _row_group(columns: list[str] | None, shard: tuple[DataFile, int]) -> TableRows:
-    from pyarrow import parquet as module
-
-    file, number = shard
-    with _opened(file) as opened:
-        table = module.ParquetFile(opened).read_row_group(number, columns=columns)
-    return _rows(table)
-
-
-def _rows(table: Any) -> TableRows:
-    return TableRows(table.num_rows, partial(_taken, table))
-
-
-def _taken(table: Any, numbers: range) -> list[Any]:
-    if numbers.step == 1:
-        rows: list[Any] = table.slice(numbers.start, len(numbers)).to_pylist()
-        return rows
-    return list(table.take(np.array(numbers)).to_pylist())
-
-
-def _lines(shard: tuple[DataFile, int, int]) -> Lines:
-    """The lines that begin in a range of bytes."""
-    file, start, end = shard
-    with _opened(file) as opened:
-        if start:
-            opened.seek(start - 1)
-            opened.readline()  # the rest of a line that begins before; only the line feed, if none does
-        begin = opened.tell()
-        content = opened.read(max(0, end - begin))
-        if content and not content.endswith(b"\n"):
-            content += opened.readline()
-    return Lines([line for line in content.split(b"\n") if line.strip()])
-
-
-@contextmanager
-def _arrow_reader(path: str) -> Iterator[Any]:
-    from ..files.readers import arrow_reader
-
-    try:
-        with arrow_reader(path) as reader:
-            yield reader
-    except (OSError, ValueError) as error:
-        raise Infeasible(f"{shown(path)} cannot be read: {said(error)}", "write the file again") from None
-
-
-def _record_batch(shard: tuple[DataFile, int | None]) -> TableRows:
-    import pyarrow
-
-    file, number = shard
-    with _at_hand(file) as path, _arrow_reader(path) as reader:
-        if number is None:
-            return _rows(reader.read_all())
-        return _rows(pyarrow.Table.from_batches([reader.get_batch(number)]))
-
-
-def _shard_of(dataset: Any, number: int) -> Any:
-    return dataset.shard(num_shards=dataset.num_shards, index=number)
-
-
-def _rows_of(dataset: Any, start: int) -> TableRows:
-    count = min(_ROWS, len(dataset) - start)
-    return TableRows(count, partial(_rows_between, dataset, start))
-
-
-def _rows_between(dataset: Any, start: int, numbers: range) -> list[Any]:
-    wanted = range(start + numbers.start, start + numbers.stop, numbers.step)
-    columns = dataset[slice(wanted.start, wanted.stop)] if numbers.step == 1 else dataset[list(wanted)]
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

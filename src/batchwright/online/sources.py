@@ -36,6 +36,7 @@ _SPLIT = (
     "or online.SelfSplit(source) if it looks up rank and worker itself"
 )
 _END = object()
+_AT_END = {"end": True}  # the position of a reader that has nothing left
 
 
 class Reader(Protocol):
@@ -137,10 +138,6 @@ def _has_state(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
-def _without_state(value: Any) -> bool:
-    return False
-
-
 def _once_only(iterable: Iterable[Any]) -> bool:
     """Whether it is an iterator. A torch dataset that is its own iterator is not: its `iter` starts the next epoch."""
     return isinstance(iterable, Iterator) and not isinstance(iterable, IterableDataset)
@@ -160,15 +157,19 @@ class PlainReader:
         again: bool = False,
         stateful: bool = True,
     ) -> None:
-        self._has_state = _has_state if stateful else _without_state
+        self._has_state = _has_state if stateful else lambda value: False
         self._iterable = iterable
         self._name = name
         self._call = call
         self._again = again
         self._stateful: Any = None
+        self._at_end = False
 
     def open(self, position: Any) -> Iterator[Any]:
         """The samples from `position` on."""
+        self._at_end = position == _AT_END
+        if self._at_end:
+            return iter(())
         saved = None if position is None else position.get("state")
         if saved is not None and self._has_state(self._iterable):
             self._load(self._iterable, saved)
@@ -191,6 +192,8 @@ class PlainReader:
 
     def position(self, taken: int) -> Any:
         """Where the reading stands."""
+        if self._at_end:
+            return _AT_END
         if self._stateful is not None:
             return {"state": copy.deepcopy(self._stateful.state_dict())}
         if _once_only(self._iterable):
@@ -207,7 +210,7 @@ class PlainReader:
 
     def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
         """Where the reading stands."""
-        return {"position": None if ended else self.position(taken)}
+        return {"position": _AT_END if ended else self.position(taken)}
 
 
 class _Rest:

@@ -8,21 +8,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from multiprocessing.context import get_spawning_popen
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch.utils.data
 
 from ..audit import Audit
 from ..distributed import ranks_of_mesh
-from ..errors import Infeasible, check_bool, check_integer, listed, shortened
+from ..errors import Infeasible, check_bool, check_integer, shortened
 from . import states
 from .audited import Given, audited, digest_of
 from .batch import StreamReport
+from .loaded import Begun, Loaded
 from .pieces import Left
-from .redeal import redealt, runs_of
+from .redeal import redealt
 from .replicas import Replica, ranks
 from .run import Recipe, Run
 from .sources import Source, reads_once
+from .stream_reader import StreamReader
 from .summary import StreamSummary, summarised
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._first_worker = 0  # the number that the first worker of a loader reads for; see `StreamLoader`
         self._epoch = 0
         self._loaded: dict[str, Any] | None = None
-        self._states: list[dict[str, Any]] = []  # of all readers, until it is known which of them this process is
+        self._states: Loaded | None = None  # until it is known which reader this process is
         self._run: Run | None = None
         if rank is not None or world_size is not None:
             Replica(*self._ranks())
@@ -93,9 +95,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             Infeasible: it is not a whole number, or below 0.
         """
         epoch = check_integer(epoch, "epoch", least=0)
-        loaded = self._loaded or next(iter(self._states), None)
+        loaded = self._states.states[0] if self._states is not None else self._loaded
         if loaded is None or loaded["epoch"] != epoch:
-            self._epoch, self._loaded, self._states = epoch, None, []
+            self._epoch, self._loaded, self._states = epoch, None, None
 
     def __len__(self) -> int:
         if self._steps is None:
@@ -108,7 +110,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         Raises:
             Infeasible: the state that was loaded is another reader's.
         """
-        self._check_states(self._replica())
+        if self._states is not None:
+            self._states.has(self._replica())
         self._run = None  # until the first item, a state is the start of this pass
         return self._pass()
 
@@ -117,66 +120,24 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         replica = replace(replica, worker=(replica.worker + self._first_worker) % replica.workers)
         return replica if self._steps is None else replace(replica, all_read=True)
 
-    def _check_states(self, replica: Replica) -> bool:
-        """Whether the states that were loaded have that of this reader; if not, they must be those of all."""
-        if not self._states or any(_is_of(state, replica) for state in self._states):
-            return True
-        missing = states.lacking(self._states)
-        if missing:
-            index, count, _ = self._states[0]["replica"]
-            raise Infeasible(
-                f"the state is of reader {index} of {count} and this is reader {replica.index} of {replica.count}; the "
-                f"states of readers {listed(missing)} are missing",
-                "load the states of all readers, as a list or merged by online.merged, or resume with the ranks and "
-                "workers it was stopped with",
-            )
-        return False
-
     def _settle(self, replica: Replica) -> None:
         """Choose from the states that were loaded that of this reader; if there are more or fewer readers now, deal anew."""
-        if not self._states:
+        if self._states is None:
             return
-        if self._check_states(replica):
-            [found] = [state for state in self._states if _is_of(state, replica)]
-        else:
-            run = self._dealt(replica)
-            found = self._state_of(
-                None if run is None else run[replica.index], self._states[0]["epoch"], self._states[0]["next"], replica
-            )
-        self._states = []
-        self._loaded = found if found["run"] is not None else None
-        self._epoch = found["epoch"] if self._loaded is None else found["next"]
+        found = self._states.of(replica, self._recipe, self._state_bytes)
+        self._states = None
+        self._loaded = None if found["run"] is None else self._state_of(**found, replica=replica)
+        self._epoch = found["epoch"] if self._loaded is None else found["next_epoch"]
 
     def _settle_all(self, workers: int) -> Begun:
         """The same for all workers of this rank at once, in the process that starts them."""
         replica = Replica(*self._ranks(), 0, workers, all_read=self._steps is not None)
         here = [replace(replica, worker=worker) for worker in range(workers)]
-        if self._states and not all(map(self._check_states, here)):
-            dealt, first = self._dealt(replica), self._states[0]
-            self._states = [
-                self._state_of(None if dealt is None else dealt[one.index], first["epoch"], first["next"], one)
-                for one in here
-            ]
-        if not self._states:
+        if self._states is None:
             return Begun([None] * workers, self._epoch, self._epoch + 1, 0)
-        runs = [next(state["run"] for state in self._states if _is_of(state, one)) for one in here]
-        last = next((worker for worker, run in enumerate(runs) if run is not None and run.get("last")), -1)
-        epoch, following = self._states[0]["epoch"], self._states[0]["next"]
-        return Begun(runs, epoch, max(following, epoch + 1), (last + 1) % workers)
-
-    def _dealt(self, replica: Replica) -> list[dict[str, Any]] | None:
-        """What is left to the readers whose states were loaded, dealt to as many as there are now; None if all is left."""
-        if all(state["run"] is None for state in self._states):
-            return None
-        runs = runs_of(self._recipe, self._states, self._state_bytes)
-        # Ranks have made as many batches as each other; those of a rank are divided among its workers, as in `_limit`.
-        per_rank = sum(run.steps for run in runs) // self._states[0]["replica"][2]
-        steps = [
-            per_rank // replica.workers + (reader % replica.workers < per_rank % replica.workers)
-            for reader in range(replica.count)
-        ]
-        epoch = self._states[0]["epoch"]
-        return redealt(runs, self._recipe, replica.count, epoch, self._state_bytes, steps)
+        found = self._states.of_all(here, self._recipe, self._state_bytes)
+        self._states = Loaded([self._state_of(**one, replica=it) for one, it in zip(found, here, strict=True)])
+        return Begun.of(found)
 
     def _pass(self) -> Iterator[Any]:
         """One pass. If a loaded state is at the end of its epoch, the next one begins, unless other replicas may be in it.
@@ -250,22 +211,22 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         Raises:
             Infeasible: a source has no position, or the buffer takes more than `state_bytes`.
         """
-        if len(self._states) > 1:
-            return copy.deepcopy(states.together(self._states))
-        if self._states or self._loaded is not None:
-            return copy.deepcopy(self._states[0] if self._loaded is None else self._loaded)
+        if self._states is not None:
+            return self._states.state_dict()
+        if self._loaded is not None:
+            return copy.deepcopy(self._loaded)
         run = self._run
         if run is None:
             return self._state_of(None, self._epoch, self._epoch, self._replica())
         return self._state_of(run.state(), run.epoch, self._epoch, run.replica)
 
-    def _state_of(self, run: dict[str, Any] | None, epoch: int, following: int, replica: Replica) -> dict[str, Any]:
+    def _state_of(self, run: dict[str, Any] | None, epoch: int, next_epoch: int, replica: Replica) -> dict[str, Any]:
         """The state of a reader with this state of its pass."""
         return states.sealed(
             {
                 "fingerprint": self._fingerprint(),
                 "epoch": epoch,
-                "next": following,
+                "next": next_epoch,
                 "replica": [replica.index, replica.count, replica.world_size],
                 "run": run,
             }
@@ -288,7 +249,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             return
         found = states.opened_all(state, self._fingerprint())
         self._run = None
-        self._epoch, self._loaded, self._states = found[0]["next"], None, found
+        self._epoch, self._loaded, self._states = found[0]["next"], None, Loaded(found)
 
     def loader(
         self,
@@ -424,56 +385,12 @@ class Stream(torch.utils.data.IterableDataset[Any]):
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left to its readers to others: a position for each."""
-        runs = [one["run"] for one in left]
+        runs = [one["run"] for one in left if one["run"] is not None]
+        if not runs:
+            return [None] * readers
         epoch = max(run.epoch for run in runs)
         return redealt(runs, self._recipe, readers, epoch, self._state_bytes, [0] * readers)
 
-    def reader(self, replica: Replica, epoch: int) -> _StreamReader:
+    def reader(self, replica: Replica, epoch: int) -> StreamReader:
         """The samples of one replica, for a stream that reads this one."""
-        return _StreamReader(self, replica, epoch)
-
-
-class _StreamReader:
-    can_fetch = False
-
-    def __init__(self, stream: Stream, replica: Replica, epoch: int) -> None:
-        self._stream = stream
-        self._replica = replica
-        self._epoch = epoch
-        self._run: Run | None = None
-
-    def open(self, position: Any) -> Iterator[Any]:
-        self._run = Run(self._stream._recipe, self._replica, self._epoch, position, self._stream._state_bytes)
-        self._stream._run = self._run
-        return self._stream._samples_of(self._run)
-
-    def position(self, taken: int) -> Any:
-        return None if self._run is None else self._run.state()
-
-    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
-        raise NotImplementedError
-
-    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
-        if self._run is None:
-            self.open(None)
-        return {"run": self._run}
-
-
-class Begun(NamedTuple):
-    """Where a loader begins.
-
-    Attributes:
-        runs: the state of the pass of each worker; None at its start.
-        epoch: its epoch.
-        next: the epoch after it.
-        first: the worker whose turn it is.
-    """
-
-    runs: list[dict[str, Any] | None]
-    epoch: int
-    next: int
-    first: int
-
-
-def _is_of(state: Mapping[str, Any], replica: Replica) -> bool:
-    return bool(state["replica"][:2] == [replica.index, replica.count])
+        return StreamReader(self, replica, epoch)

@@ -116,7 +116,7 @@ class Dealt(OfBatches):
         """See `Order`."""
         return {
             "draw": "exact",
-            "groups": self.groups.digest,
+            "groups": self.groups.identity,
             "target": self.initial.identity,
             "batch_size": str(self.batch_size),
             "per_class": str(self.per_ticket),

@@ -114,7 +114,7 @@ class Hierarchical(OfBatches):
         """See `Order`."""
         outermost = "even" if self.outermost is None else fingerprint_of(self.outermost.identity)
         return {
-            "draw": "exact", "order": "hierarchical", "groups": self.groups.digest, "per": str(self.per),
+            "draw": "exact", "order": "hierarchical", "groups": self.groups.identity, "per": str(self.per),
             "levels": fingerprint_of({"firsts": str(self.levels.firsts.tolist())}),
             "outermost": outermost, "seed": str(self.seed),
             **({} if self.distinct_over is None else {"distinct over": str(self.distinct_over)}),

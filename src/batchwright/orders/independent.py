@@ -41,7 +41,7 @@ class Independent(OfBatches):
         """See `Order`."""
         return {
             "draw": "random",
-            "groups": self.groups.digest,
+            "groups": self.groups.identity,
             "target": self.shares.identity,
             "batch_size": str(self.batch_size),
             "per_class": str(self.per_ticket),

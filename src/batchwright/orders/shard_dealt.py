@@ -96,7 +96,7 @@ class ShardDealt(OfBatches):
         return {
             "draw": "exact",
             "order": f"dealt in {self.shards.identity}",
-            "groups": self.groups.digest,
+            "groups": self.groups.identity,
             "target": self.shares.identity,
             "batch_size": str(self.batch_size),
             "per_class": str(self.per_ticket),
@@ -198,7 +198,7 @@ class ShardDealt(OfBatches):
         samples = np.uint64(child_key(key, turn.block)), self.per_ticket, table, 2 * int(wide.max(initial=0))
         present = sizes > 0
         return _Open(
-            replace(span, base=-span.drawn(turn.first)),
+            replace(span, base=-span.drawn(turn.first), edges=NONE),  # given edges would make it one that settles
             turn.first,
             tuple(Samples(*samples, _NO_INDEX, NONE)),
             present,
@@ -267,7 +267,7 @@ class ShardDealt(OfBatches):
             turned = [*groups[at:], *groups[:at]]
             free = [group for group in turned if group not in taken] if self.per_ticket > 1 else []
             found: list[int] = []
-            for group in [*free, *turned]:
+            for group in [*free, *turned, *np.flatnonzero(opened.present).tolist()]:
                 low, high = int(opened.starts[group]), int(opened.starts[group + 1])
                 start = low + (child_key(word, 1) * (high - low) >> 64)
                 around = (place for place in chain(range(start, high), range(low, start)) if place not in held)

@@ -87,19 +87,19 @@ def budgeted(
     round_count = check_integer(round_count, "round_count", least=1)
     admission = budgets.admission(too_long)
     source, epoch_samples = source_of(order, sample_count, seed)
-    first = shortened = budgets.lengths[:, 0]
-    costs = budgets.costs
+    lengths_of_first = budgets.lengths[:, 0]  # what reports call the lengths, and what an order's targets may be in
+    delivered, costs = lengths_of_first, budgets.costs
     if admission.truncate_to is not None:
-        shortened, costs = np.minimum(first, admission.truncate_to), np.minimum(costs, admission.truncate_to)
+        delivered, costs = np.minimum(delivered, admission.truncate_to), np.minimum(costs, admission.truncate_to)
     cutter = BudgetCutter(
         costs,
-        budgets.limits,
-        budgets.padded,
-        most_samples,
-        round_count,
-        round_count > 1 or not (isinstance(budgets.menu, int) and budgets.menu == 1),
-        shortened,
-        None if balance is None else balance_of(balance, sample_count),
+        budgets=budgets.limits,
+        padded=budgets.padded,
+        most_samples=most_samples,
+        count_multiple=round_count,
+        rounded=round_count > 1 or budgets.rounds_lengths,
+        lengths=delivered,
+        balance=None if balance is None else balance_of(balance, sample_count),
     )
     return LengthPlan(
         source,
@@ -108,7 +108,7 @@ def budgeted(
         seed=seed,
         admission=admission,
         epoch_samples=epoch_samples,
-        delivery=None if order is None else delivery(order, first, shortened, admission.skipped),
+        delivery=None if order is None else delivery(order, lengths_of_first, delivered, admission.skipped),
     )
 
 
@@ -120,7 +120,7 @@ class Budgets:
     lengths: Floats  # (samples, budgets)
     limits: Floats  # (budgets,)
     padded: NDArray[np.bool_]  # (budgets,)
-    menu: int | Integers  # lengths are rounded up to the next multiple of this, or to the next of these
+    rounding: int | Integers  # lengths are rounded up to the next multiple of this, or to the next of these
     cost: Callable[[Floats], ArrayLike] | None  # from lengths to costs; None if the lengths themselves are counted
 
     @classmethod
@@ -129,7 +129,12 @@ class Budgets:
         lengths, max_tokens = named(lengths, max_tokens, "max_tokens", "budgets", none="max_tokens")
         names, table = list(lengths), _lengths(lengths)
         limits = np.array([_limit(max_tokens[name], part_called("max_tokens", name)) for name in names])
-        return cls(names, table, limits, np.array(_padded(padded, names), bool), _menu(round_length), cost)
+        return cls(names, table, limits, np.array(_padded(padded, names), bool), _rounding(round_length), cost)
+
+    @property
+    def rounds_lengths(self) -> bool:
+        """Whether lengths are rounded up at all."""
+        return not isinstance(self.rounding, int) or self.rounding > 1
 
     @cached_property
     def costs(self) -> Floats:
@@ -141,7 +146,7 @@ class Budgets:
     def over(self) -> NDArray[np.bool_]:
         """Whether a sample alone exceeds a budget, bool (samples, budgets)."""
         over: NDArray[np.bool_] = self.costs > self.limits
-        return over if isinstance(self.menu, int) else over | (self.lengths > self.menu[-1])
+        return over if isinstance(self.rounding, int) else over | (self.lengths > self.rounding[-1])
 
     def admission(self, too_long: TooLong) -> Admission:
         """The items, if `too_long` is done with samples that alone exceed a budget."""
@@ -156,7 +161,7 @@ class Budgets:
         if truncate_to == 0:
             raise Infeasible(
                 f"no length that round_length gives is within the budget of {exactly(self.limits[0])}",
-                f"pass {self._as_passed([float(np.min(self.menu))])} or more",
+                f"pass {self._as_passed([float(np.min(self.rounding))])} or more",
             )
         return Admission(
             np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64),
@@ -169,16 +174,16 @@ class Budgets:
     def _longest(self) -> int:
         """The longest rounded length within the first budget; 0 if there is none."""
         limit = self.limits[0]
-        if isinstance(self.menu, np.ndarray):
-            return int(self.menu[self.menu <= limit].max(initial=0))
-        return int(limit // self.menu * self.menu) if math.isfinite(limit) else 0
+        if isinstance(self.rounding, np.ndarray):
+            return int(self.rounding[self.rounding <= limit].max(initial=0))
+        return int(limit // self.rounding * self.rounding) if math.isfinite(limit) else 0
 
     def _rounded(self, values: Floats) -> Floats:
         """Round lengths up as they will be padded; those above the largest of a list do not change."""
-        if isinstance(self.menu, int):
-            return np.ceil(values / self.menu) * self.menu if self.menu > 1 else values
-        place = np.searchsorted(self.menu, values)
-        return np.where(place < self.menu.size, self.menu[np.minimum(place, self.menu.size - 1)], values)
+        if isinstance(self.rounding, int):
+            return np.ceil(values / self.rounding) * self.rounding if self.rounding > 1 else values
+        place = np.searchsorted(self.rounding, values)
+        return np.where(place < self.rounding.size, self.rounding[np.minimum(place, self.rounding.size - 1)], values)
 
     def _refuse(self) -> None:
         """Refuse the first budget that some samples alone exceed."""
@@ -191,8 +196,8 @@ class Budgets:
             fact += f", rounded up to {exactly(rounded)}"
         if self.cost is not None:
             fact += f", at a cost of {exactly(self.costs[sample, column])}"
-        if isinstance(self.menu, np.ndarray) and length > self.menu[-1]:
-            fact += f", the longest of round_length is {self.menu[-1]}"
+        if isinstance(self.rounding, np.ndarray) and length > self.rounding[-1]:
+            fact += f", the longest of round_length is {self.rounding[-1]}"
         else:
             fact += f", {part_called('max_tokens', name)} is {exactly(self.limits[column])}"
         policies = ["'alone'"]
@@ -206,8 +211,8 @@ class Budgets:
         """For a message, the arguments with which no sample would be too long."""
         wanted, larger = [], self
         longest = math.ceil(self.lengths.max())
-        if isinstance(self.menu, np.ndarray) and longest > self.menu[-1]:
-            larger = replace(self, menu=np.append(self.menu, longest))
+        if isinstance(self.rounding, np.ndarray) and longest > self.rounding[-1]:
+            larger = replace(self, rounding=np.append(self.rounding, longest))
             wanted.append(f"a round_length that ends with {longest} or more")
         needed = larger.costs.max(axis=0)
         if np.any(needed > self.limits):
@@ -263,11 +268,11 @@ def _padded(padded: Any, names: Collection[str]) -> list[bool]:
     return [check_bool(padded[name], f"padded[{name!r}]") for name in names]
 
 
-def _menu(round_length: int | Sequence[int]) -> int | Integers:
+def _rounding(round_length: int | Sequence[int]) -> int | Integers:
     """Check `round_length`: a length of which multiples are taken, or a list of lengths, which is sorted."""
     if not isinstance(round_length, (list, tuple, range, np.ndarray)):
         return check_integer(round_length, "round_length", least=1)
     check_count(round_length, "round_length")
     if not len(round_length):
-        raise Infeasible("round_length is a menu of 0 lengths", "pass one length or more")
+        raise Infeasible("round_length is a list of 0 lengths", "pass one length or more")
     return np.unique([check_integer(length, "a length of round_length", least=1) for length in round_length])

@@ -98,7 +98,9 @@ class LengthPlan(Plan, Windowed):
         self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows used last
         self._items_kept = 0  # in these
         if not self.same_samples or cutter.for_window() is not cutter:
-            self.windows = self._laid_out(1)  # refuse now what can never be delivered; other cuts refuse nothing
+            # Laid out now, since this may refuse the arguments: with an order, or if cutting is a search. Other windows are
+            # laid out at first use.
+            self.windows = self._laid_out(1)
         warn(
             *faults_of_lengths(self, least=_MANY),
             *([delivery.fault] if delivery is not None and delivery.fault else []),
@@ -251,6 +253,8 @@ class LengthPlan(Plan, Windowed):
             )
         if self.strata is not None and not (self.window == "epoch" and self.cutter.settled):
             layout = layout_of_strata(self.strata, self.cutter, window=window, step_size=step_size)
+            # An epoch shorter than two windows is one window. If its number of micro-batches depends on the order of the
+            # samples, it is made of strata too, which bound that number.
             if layout is None and self.window != "epoch" and not self.cutter.settled:
                 layout = layout_of_strata(self.strata, self.cutter, window="epoch", step_size=step_size)
             if layout is not None:

@@ -125,7 +125,12 @@ class _Joined(MicroBatches):
         self.step_size = before.step_size
 
     def __getitem__(self, batch: int) -> np.ndarray:
-        return self._before[batch] if batch < self._at else self._after[batch - self._at + self._start]
+        sequence, number = self._part(batch)
+        return sequence[number]
+
+    def _part(self, batch: int) -> tuple[MicroBatches, int]:
+        """Which of the two sequences a micro-batch is of, and its number there."""
+        return (self._before, batch) if batch < self._at else (self._after, batch - self._at + self._start)
 
     def stepped(self, step_size: int) -> MicroBatches:
         """See `MicroBatches`."""
@@ -133,19 +138,16 @@ class _Joined(MicroBatches):
 
     def with_step_size_from(self, batch: int, step_size: int) -> tuple[MicroBatches, int]:
         """See `MicroBatches`."""
-        if batch < self._at:
-            if (step_size, (batch - self._at) % step_size) == (self._after.step_size, self._shift):
-                return self, batch
-            return self._before.with_step_size_from(batch, step_size)
-        return self._after.with_step_size_from(batch - self._at + self._start, step_size)
-
-    @property
-    def _shift(self) -> int:
-        return getattr(self._after, "shift", 0)
+        # The second sequence may already be the one that is asked for.
+        shift = getattr(self._after, "shift", 0)
+        if batch < self._at and (step_size, (batch - self._at) % step_size) == (self._after.step_size, shift):
+            return self, batch
+        sequence, number = self._part(batch)
+        return sequence.with_step_size_from(number, step_size)
 
     def without_past(self, batch: int) -> tuple[MicroBatches, int]:
         """See `MicroBatches`."""
-        return (self, batch) if batch < self._at else (self._after, batch - self._at + self._start)
+        return (self, batch) if batch < self._at else self._part(batch)
 
     def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
         """See `MicroBatches`: a warning with numbers, from the costs of the next steps."""
@@ -170,17 +172,13 @@ class _Joined(MicroBatches):
 
     def draw_number(self, batch: int) -> int:
         """See `MicroBatches`."""
-        return (
-            self._before.draw_number(batch)
-            if batch < self._at
-            else self._after.draw_number(batch - self._at + self._start)
-        )
+        sequence, number = self._part(batch)
+        return sequence.draw_number(number)
 
     def epochs_before(self, batch: int) -> float:
         """See `MicroBatches`: the two sequences may have epochs of different lengths."""
-        if batch < self._at:
-            return self._before.epochs_before(batch)
-        return self._after.epochs_before(batch - self._at + self._start)
+        sequence, number = self._part(batch)
+        return sequence.epochs_before(number)
 
     def __repr__(self) -> str:
         return f"<{self._before!r}, from micro-batch {self._at} on {self._after!r}>"

@@ -71,7 +71,8 @@ def _check_sum(shares: Mapping[Any, Number]) -> None:
     total = float(sum(shares.values()))
     if abs(total - 1) > SUM_TOLERANCE:
         written = total if total == math.inf else sum(map(fraction, shares.values()))
-        raise Infeasible(f"the shares sum to {exactly(written)}, not to 1", to_one(written))
+        others = "give the groups that are left out a share too; if there are none, " if 0 < total < 1 else ""
+        raise Infeasible(f"the shares sum to {exactly(written)}, not to 1", others + to_one(written))
 
 
 def to_one(total: Number) -> str:

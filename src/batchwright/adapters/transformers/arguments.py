@@ -68,11 +68,11 @@ def agree(arguments: TrainingArguments, plan: BasePlan, *, generates: bool) -> N
     for name, decided in _DECIDED_OF_ACCELERATE.items():
         value = getattr(arguments.accelerator_config, name, decided.left[0])
         _check(f"accelerator_config.{name}", value, decided)
-    own_seed = plan.identity.get("seed")
-    if arguments.data_seed is not None and own_seed is not None and str(arguments.data_seed) != own_seed:
+    seeds = sorted({value for name, value in plan.identity.items() if name.endswith("seed")})
+    if arguments.data_seed is not None and seeds != [str(arguments.data_seed)]:
         raise Infeasible(
-            f"TrainingArguments have data_seed={arguments.data_seed}, the plan's seed is {own_seed}",
-            f"pass seed={arguments.data_seed} to the plan, and leave data_seed out",
+            f"TrainingArguments have data_seed={arguments.data_seed}, the plan's seed is {' and '.join(seeds) or 'none'}",
+            f"leave data_seed out, and pass seed={arguments.data_seed} to the plan, if it has one",
         )
     if not generates:
         _agree_on_size(arguments, plan.mean_batch_size)

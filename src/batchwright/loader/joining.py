@@ -1,0 +1,80 @@
+"""The collate function of a loader: whether it suits the plan, and what to say where torch's own cannot join samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch.utils.data import default_collate
+
+from ..collate import Collate
+from ..collate.fields import RaggedField
+from ..collate.pack_collate import PackCollate
+from ..errors import Infeasible
+from ..interface import BasePlan
+
+__all__ = ["Default", "check_collate", "declaring"]
+
+
+def declaring(plan: Any) -> str:
+    """How a collate function for the micro-batches of a plan is written, but for its fields."""
+    bounds = getattr(plan, "bounds", None)
+    if bounds is None:
+        return "bw.Collate(...)"
+    within = "packs=plan" if bounds.capacity is None else f"capacity={bounds.capacity}, packs={plan.cutter.packs}"
+    return f"bw.Collate(...).packs({within})"
+
+
+@dataclass
+class Default:
+    """`default_collate` of torch; where it cannot join samples, the error says how their fields are declared.
+
+    Args:
+        declaring: how a collate function for the plan is written.
+    """
+
+    declaring: str
+
+    def __call__(self, samples: Sequence[Any]) -> Any:
+        """The batch."""
+        try:
+            return default_collate(samples)  # type: ignore[arg-type]  # any sequence
+        except (RuntimeError, TypeError) as error:
+            try:
+                Collate()(samples)
+            except Infeasible as refusal:
+                raise Infeasible(
+                    refusal.fact, f"pass collate={self.declaring} to plan.loader, with its fields; {refusal.way_out}"
+                ) from error
+            raise
+
+
+def check_collate(plan: BasePlan, collate: Callable[[list[Any]], Any] | None) -> None:
+    """Refuse a collate function that does not make the packs of a plan of packs.
+
+    Raises:
+        Infeasible: it pads each sample of a pack, or makes packs of a lower capacity, or fewer.
+    """
+    bounds: Any = getattr(plan, "bounds", None)
+    if bounds is None:
+        return
+    if isinstance(collate, Collate):
+        padded = [
+            name for name, field in collate.fields.items() if isinstance(field, RaggedField) and field.form == "padded"
+        ]
+        if padded:
+            raise Infeasible(
+                f"the plan makes packs, and collate pads every sample of field {padded[0]!r} to the longest",
+                f"pass collate={declaring(plan).replace('bw.Collate(...)', 'collate')}",
+            )
+    if not isinstance(collate, PackCollate) or collate.follows_plan:
+        return
+    planned = {"capacity": bounds.capacity, "packs": plan.cutter.packs}  # type: ignore[attr-defined]  # a plan of packs
+    for name, most in planned.items():
+        given = getattr(collate.rules, name)
+        if None not in (given, most) and given < most:
+            raise Infeasible(
+                f"the plan was made with {name}={most}, the packs of collate with {name}={given}",
+                f"pass {name}={most} to collate.packs",
+            )

@@ -1,0 +1,139 @@
+"""Opens a shard of a data file: a tar file, a row group, a range of lines, a record batch, rows of a dataset."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..errors import Infeasible, said, shown
+from ..indexes.sources import DataFile
+from .rows import Lines, Members, TableRows
+
+__all__ = [
+    "ROWS",
+    "arrow_reader",
+    "at_hand",
+    "lines",
+    "members",
+    "opened",
+    "record_batch",
+    "row_group",
+    "rows_of",
+    "shard_of",
+]
+
+ROWS = 1000  # rows of a Hugging Face dataset in a shard
+
+
+@contextmanager
+def opened(file: DataFile) -> Iterator[Any]:
+    """A file, open for reading bytes."""
+    with open(file.path, "rb") if file.system is None else file.system.open(file.path, "rb") as content:
+        yield content
+
+
+@contextmanager
+def at_hand(file: DataFile) -> Iterator[str]:
+    """The path of a file on this machine; a file behind a URL is copied."""
+    if file.system is None:
+        yield file.path
+        return
+    with tempfile.NamedTemporaryFile(suffix=os.path.basename(file.name)) as copied:
+        file.system.get_file(file.path, copied.name)
+        yield copied.name
+
+
+def members(handlers: list[Any] | None, file: DataFile) -> Members:
+    """The samples of a tar file, decoded by webdataset with these handlers, or not at all."""
+    from webdataset import autodecode
+
+    with at_hand(file) as path:
+        if handlers is None:
+            return Members(path, dict)
+        known = [autodecode.imagehandler(one) if isinstance(one, str) else one for one in handlers]
+        return Members(path, autodecode.Decoder(known))
+
+
+def row_group(columns: list[str] | None, shard: tuple[DataFile, int]) -> TableRows:
+    """The rows of a row group, by its file and number."""
+    from pyarrow import parquet as module
+
+    file, number = shard
+    with opened(file) as content:
+        table = module.ParquetFile(content).read_row_group(number, columns=columns)
+    return _rows(table)
+
+
+def _rows(table: Any) -> TableRows:
+    return TableRows(table.num_rows, partial(_taken, table))
+
+
+def _taken(table: Any, numbers: range) -> list[Any]:
+    if numbers.step == 1:
+        rows: list[Any] = table.slice(numbers.start, len(numbers)).to_pylist()
+        return rows
+    return list(table.take(np.array(numbers)).to_pylist())
+
+
+def lines(shard: tuple[DataFile, int, int]) -> Lines:
+    """The lines that begin in a range of bytes."""
+    file, start, end = shard
+    with opened(file) as content:
+        if start:
+            content.seek(start - 1)
+            content.readline()  # the rest of a line that begins before; only the line feed, if none does
+        begin = content.tell()
+        found = content.read(max(0, end - begin))
+        if found and not found.endswith(b"\n"):
+            found += content.readline()
+    return Lines([line for line in found.split(b"\n") if line.strip()])
+
+
+@contextmanager
+def arrow_reader(path: str) -> Iterator[Any]:
+    """A reader of pyarrow for a file.
+
+    Raises:
+        Infeasible: it cannot be read.
+    """
+    from ..files import readers
+
+    try:
+        with readers.arrow_reader(path) as reader:
+            yield reader
+    except (OSError, ValueError) as error:
+        raise Infeasible(f"{shown(path)} cannot be read: {said(error)}", "write the file again") from None
+
+
+def record_batch(shard: tuple[DataFile, int | None]) -> TableRows:
+    """The rows of a record batch, by its file and number; of the whole file if that has no numbers."""
+    import pyarrow
+
+    file, number = shard
+    with at_hand(file) as path, arrow_reader(path) as reader:
+        if number is None:
+            return _rows(reader.read_all())
+        return _rows(pyarrow.Table.from_batches([reader.get_batch(number)]))
+
+
+def shard_of(dataset: Any, number: int) -> Any:
+    """One shard of a streamed Hugging Face dataset."""
+    return dataset.shard(num_shards=dataset.num_shards, index=number)
+
+
+def rows_of(dataset: Any, start: int) -> TableRows:
+    """Rows of a Hugging Face dataset from `start` on."""
+    count = min(ROWS, len(dataset) - start)
+    return TableRows(count, partial(_rows_between, dataset, start))
+
+
+def _rows_between(dataset: Any, start: int, numbers: range) -> list[Any]:
+    wanted = range(start + numbers.start, start + numbers.stop, numbers.step)
+    columns = dataset[slice(wanted.start, wanted.stop)] if numbers.step == 1 else dataset[list(wanted)]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
