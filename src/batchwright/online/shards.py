@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, seed_number, shortened
+from ..errors import Infeasible, seed_number, shortened, taken
 from .group_keys import plain
 from .keyed_random import PURPOSE, root, words
 from .pieces import Left, Piece, PieceReader, dealt_pieces
@@ -54,7 +54,7 @@ class Shards:
         name: str = "shards",
     ) -> None:
         self.shards = list(shards)
-        self.groups = None if groups is None else list(groups)
+        self.groups = None if groups is None else taken(groups, "groups")
         self.read = read
         self.shuffle = shuffle
         self.seed = seed_number(seed)

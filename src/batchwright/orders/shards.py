@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..calls import MOST_VALUES, Call
-from ..columns import whole_numbers
+from ..columns import sample_numbers, whole_numbers
 from ..errors import Infeasible, check_integer, shown
 
 __all__ = ["Shards"]
@@ -78,7 +78,7 @@ class Shards:
             >>> Shards([3, 2]).of([0, 2, 3]).tolist()
             [0, 0, 1]
         """
-        found: np.ndarray = np.searchsorted(self.starts, np.asarray(samples), side="right") - 1
+        found: np.ndarray = np.searchsorted(self.starts, sample_numbers(samples), side="right") - 1
         return found
 
     def check_samples(self, count: int) -> None:
