@@ -21,6 +21,7 @@ from batchwright.plans.evaluated import EvaluationPlan
 from batchwright.targets import Active, Filler, Fixed
 
 LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1])
+SPREAD = np.arange(1035) * 7 % 12  # every shard has every group, or shares are not those asked for
 LENGTHS = np.clip(np.random.default_rng(0).lognormal(4, 1, 900), 4, 512).astype(int)
 SHAPES = np.random.default_rng(1).choice([256, 320, 384, 512], (900, 2))
 TWO_BUDGETS = {"text": 3000, "image": 2500}
@@ -57,7 +58,7 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
         1000, 16, local=bw.Shards([70, 130, 90, 110] * 2 + [200], open=4, ranks=3), seed=seed
     ),
     "balanced in shards": lambda seed: quietly(
-        lambda: bw.balanced(LABELS, 16, local=bw.Shards([100] * 10 + [35], open=3, ranks=2), seed=seed)
+        lambda: bw.balanced(SPREAD, 16, local=bw.Shards([100] * 10 + [35], open=3, ranks=2), seed=seed)
     ),
     "weighted in shards": lambda seed: quietly(
         lambda: bw.weighted(WEIGHTS, 16, local=bw.Shards([100] * 8, open=3, ranks=2), seed=seed)

@@ -28,6 +28,7 @@ def four() -> list[Data]:
     return [Data(x=torch.ones(n, 1), edge_index=torch.full((2, n), n - 1)) for n in (2, 3, 4, 5)]
 
 
+@pytest.mark.filterwarnings("ignore:field .* holds node numbers:batchwright.PoorWarning")
 @pytest.mark.parametrize("field", [bw.ragged(dim=1), bw.ragged(dim=-1, pad=-1), bw.ragged(dim=1, form="list")])
 def test_an_index_field_declared_without_a_shift_is_refused(field):
     message = refused(bw.Collate(edge_index=field), four())
@@ -49,7 +50,9 @@ def test_an_index_field_of_a_type_of_edges_declared_without_a_shift_is_refused()
     graph["paper"].x, graph["author"].x = torch.ones(2, 3), torch.ones(4, 3)
     graph["author", "writes", "paper"].edge_index = torch.tensor([[0, 3], [1, 0]])
     name = str(("author", "writes", "paper"))
-    message = refused(bw.Collate({name: {"edge_index": bw.ragged(dim=1)}}), [graph, graph])
+    with pytest.warns(bw.PoorWarning, match="has no shift_by"):
+        collate = bw.Collate({name: {"edge_index": bw.ragged(dim=1)}})
+    message = refused(collate, [graph, graph])
     assert "shift_by" in message
     assert f"{name}.edge_index" in message
     by_hand = bw.ragged(dim=1, shift_by=("author.x", "paper.x"))

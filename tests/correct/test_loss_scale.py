@@ -188,6 +188,7 @@ def assert_factors_are_of_whole_steps(ranks: list, accumulate: int, amount: Call
 
 
 @pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
+@pytest.mark.filterwarnings("ignore:the shards are divided among:batchwright.PoorWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None, max_examples=4)
 @given(

@@ -127,6 +127,7 @@ def test_every_plan_draws_what_it_says(kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
+@pytest.mark.filterwarnings("ignore:the shards are divided among:batchwright.PoorWarning")
 @pytest.mark.parametrize("kind", laws.EVERY_PLAN)
 def test_a_sampler_counts_the_epochs_it_has_given(kind: str) -> None:
     plan = laws.EVERY_PLAN[kind](3)

@@ -60,4 +60,4 @@ def outside_the_mesh(rank, world_size):
 def test_every_refusal_in_the_code_is_among_these():
     inside, *outside = processes.run(outside_the_mesh, 2)
     assert inside == 1
-    check_that_all_are_reached((SOURCE / file for file in FILES), 83, [BUILDERS, SAMPLERS], outside)
+    check_that_all_are_reached((SOURCE / file for file in FILES), 84, [BUILDERS, SAMPLERS], outside)

@@ -157,6 +157,8 @@ def stateful():
 
 
 CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it, and what its way out says to do
+    "no plan": (lambda: bw.BatchSampler([[0, 1]]), "plan is of type list",
+                lambda: bw.BatchSampler(bw.shuffled(1000, batch_size=10))),
     # tasks
     "unit": (lambda: tasks(unit="x" * 9999), "unit is 'xxx", lambda: (tasks(unit="batch"), tasks(unit="step"))),
     "multiple of tasks": (lambda: tasks().epoch_length(0), "step_size is 0", lambda: tasks().epoch_length(2 * 4)),
