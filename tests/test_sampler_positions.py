@@ -103,6 +103,7 @@ def test_a_state_is_small_json():
 
 
 @UNEVEN
+@pytest.mark.filterwarnings("ignore:the shards are divided among:batchwright.PoorWarning")
 @pytest.mark.parametrize("kind", sorted(set(laws.EVERY_PLAN) - {"moved"}))  # whose state holds the shares that were set
 def test_a_state_of_any_plan_is_small_after_any_worlds(kind):
     plan = laws.EVERY_PLAN[kind](7)
