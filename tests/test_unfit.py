@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import batchwright as bw
-from batchwright.errors import check_count, reading, taken
 from batchwright.public import public
+from batchwright.readings import check_count, reading, taken
 
 from .refusals import cases, told_and_followed
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Infeasible, check_count, reading, shown, typed
+from .errors import Infeasible, shown, typed
+from .readings import check_count, reading
 from .tables import is_unread, only_column
 from .values import PLAIN, is_tensor, plain
 

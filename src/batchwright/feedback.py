@@ -17,8 +17,9 @@ import torch
 
 from .columns import as_numbers
 from .distributed import Over, ranks, summed
-from .errors import Infeasible, check_count, exactly, reading, shown
+from .errors import Infeasible, exactly, shown
 from .public import opened
+from .readings import check_count, reading
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
 

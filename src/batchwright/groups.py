@@ -11,7 +11,7 @@ import numpy as np
 
 from . import columns
 from .calls import recorded
-from .errors import Infeasible, check_count, check_mapping, shown
+from .errors import Infeasible, check_mapping, shown
 from .group_parts import (
     MOST_SAMPLES,
     checked_index,
@@ -27,6 +27,7 @@ from .group_parts import (
 )
 from .labels import class_names, coded_labels, held_labels
 from .labels import labels as labels_of
+from .readings import check_count
 from .values import no_label, plain
 
 __all__ = ["Groups"]

@@ -22,7 +22,7 @@ from .position import Position
 from .public import internal, public
 from .run_state import PresentRun, RunState
 from .share import Fetch, Share, micro_batches_fetched
-from .state_checks import VERSION, another_position, bounded_identity, check_state_of
+from .state_checks import VERSION, bounded_identity, check_same_place, check_state_of
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -353,7 +353,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             Infeasible: `set_epoch`, `seek` or `load_state_dict` asked for another position since the batch before.
         """
         if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
-            self._refuse_another_position(start.epoch, before)
+            check_same_place(self._present().next_start(), start.epoch, before, self.fetched_by_all)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
             start = start._replace(batches=self.plan)
         self.run = RunState(start, after, True, None, ended)
@@ -361,13 +361,6 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:
         """The batches of the next epoch, or of the rest of one; called at the first `next` of an iterator."""
         return self.batches_from(self.next_start(), iterator)
-
-    def _refuse_another_position(self, epoch: int, consumed: int) -> None:
-        """Refuse to go on with this iterator if `set_epoch`, `seek` or `load_state_dict` asked for another place since."""
-        there = self._present().next_start()
-        # Allowed: the start of this iterator's epoch. Trainers call `set_epoch` when workers have begun to draw from it.
-        if (there.epoch, there.consumed) not in ((epoch, 0), (epoch, consumed)):
-            raise another_position(there, epoch, consumed, self.fetched_by_all)
 
     @property
     @internal

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import torch
 
-from .errors import check_count
+from .readings import check_count
 
 __all__ = ["SharedList"]
 

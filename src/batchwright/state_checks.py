@@ -11,7 +11,7 @@ from .interface import BasePlan
 from .orders.shares import meant
 from .position import Position
 
-__all__ = ["VERSION", "another_position", "bounded_identity", "check_state_of"]
+__all__ = ["VERSION", "bounded_identity", "check_same_place", "check_state_of"]
 
 VERSION = 2  # of the state
 _LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
@@ -23,16 +23,23 @@ def bounded_identity(plan: BasePlan) -> dict[str, str]:
     return {name: shortened(text) for name, text in islice(plan.identity.items(), _MOST_NAMED)}
 
 
-def another_position(asked: Position, epoch: int, consumed: int, at_once: int) -> Infeasible:
-    """The error if a place was asked for while an older iterator goes on at another one.
+def check_same_place(asked: Position, epoch: int, consumed: int, at_once: int) -> None:
+    """Refuse to go on with an iterator if another place was asked for since its last batch.
+
+    Its own place may be asked for, and the start of its epoch: trainers call `set_epoch` when workers have begun to draw.
 
     Args:
         asked: the place that `set_epoch`, `seek` or `load_state_dict` asked for.
         epoch: the epoch of the older iterator.
         consumed: the micro-batches of that epoch that all ranks together were given.
         at_once: the micro-batches that all ranks together take for one batch each.
+
+    Raises:
+        Infeasible: it is another place.
     """
-    return Infeasible(
+    if (asked.epoch, asked.consumed) in ((epoch, 0), (epoch, consumed)):
+        return
+    raise Infeasible(
         f"batch {asked.consumed // at_once} of epoch {asked.epoch} was asked for, an iterator that had begun before goes on "
         f"with batch {consumed // at_once} of epoch {epoch}",
         "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",

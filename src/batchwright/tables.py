@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import Infeasible, reading, shown, typed
+from .errors import Infeasible, shown, typed
+from .readings import reading
 from .values import COMPLETE, plain
 
 __all__ = ["Coded", "coded", "is_unread", "only_column", "read_column", "unread_names"]

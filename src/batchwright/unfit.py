@@ -16,7 +16,8 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .errors import Infeasible, check_count, said, shown, typed
+from .errors import Infeasible, said, shown, typed
+from .readings import check_count
 
 __all__ = ["unfit"]
 

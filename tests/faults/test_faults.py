@@ -167,16 +167,21 @@ def test_nothing_in_a_recipe_or_in_an_index_is_executed(tmp_path):
     (tmp_path / "animals.csv").write_text("kind\ncat\ndog\n")
     bw.index(tmp_path / "animals.csv", label="kind", path=tmp_path / "animals.index")
     bad = np.empty(1, object)
-    bad[0] = Bomb()
+    bad[0] = Bomb(str(tmp_path / "executed"))
     np.save(tmp_path / "animals.index" / "0.codes.npy", bad, allow_pickle=True)
     with pytest.raises(bw.Infeasible):
         bw.balanced(bw.Index.open(tmp_path / "animals.index"), 1)
-    assert not Path("/tmp/batchwright-was-executed").exists()
+    assert not (tmp_path / "executed").exists()
 
 
 class Bomb:
+    """Whoever unpickles it makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
     def __reduce__(self):
-        return os.mkdir, ("/tmp/batchwright-was-executed",)
+        return os.mkdir, (self.folder,)
 
 
 @pytest.mark.parametrize("name", ["forked", "threads"])

@@ -20,7 +20,7 @@ from typing import Any
 
 import batchwright as bw
 
-from . import calls, values
+from . import calls, table, values
 
 MEMORY = 3 << 30  # bytes of address space for the cases, beyond what the libraries take
 SECONDS = 5  # of processor time for one case, so that what other processes do does not matter
@@ -50,10 +50,10 @@ def outcome(name: str, parameter: Parameter, value: str) -> dict[str, Any]:
         frames = traceback.extract_tb(error.__traceback__)
         ours = [frame for frame in frames if SOURCE in Path(frame.filename).parents]
         where = f"{Path(ours[-1].filename).relative_to(SOURCE)}:{ours[-1].lineno}" if ours else "?"
-        if name in calls.BY_NUMBER and isinstance(error, (TypeError, LookupError)):
+        if name in table.BY_NUMBER and isinstance(error, (TypeError, LookupError)):
             return {"is": "refused", "said": text(error)}
         own = frames[-1].filename.endswith(HERE) and value in values.CALLED_BY_US
-        own = own or (name, parameter.name) in calls.FED_TO_A_MODEL
+        own = own or (name, parameter.name) in table.FED_TO_A_MODEL
         return {"is": "own error" if own else type(error).__name__, "where": where, "said": text(error)}
     return {"is": "result"}
 

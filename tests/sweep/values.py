@@ -16,7 +16,7 @@ import sys
 import types
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -140,7 +140,7 @@ def odd_objects() -> np.ndarray:
 
 def huge_interface() -> Any:
     class Interface:
-        __array_interface__ = {"shape": (10**12,), "typestr": "<f8", "data": (0, True), "version": 3}  # noqa: RUF012
+        __array_interface__: ClassVar = {"shape": (10**12,), "typestr": "<f8", "data": (0, True), "version": 3}
 
     return Interface()
 

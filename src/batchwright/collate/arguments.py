@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import Infeasible, check_integer, shown, taken
+from ..errors import Infeasible, check_integer, shown
+from ..readings import taken
 
 __all__ = ["by_name", "further_keys", "menu_lengths", "names", "whole_numbers"]
 

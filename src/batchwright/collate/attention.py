@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import reading
 from ..public import opened
+from ..readings import reading
 from .layout import Layout
 from .masks import block_mask, mask
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import Infeasible, reading, shown, typed
+from ..errors import Infeasible, shown, typed
+from ..readings import reading
 from .arguments import whole_numbers
 from .layout import Layout
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, listed, reading, shown, taken, typed
+from ..errors import Infeasible, listed, shown, typed
+from ..readings import reading, taken
 from .entries import described, entry, equal, places, tree_of
 from .graphs import GraphStructure
 from .ragged_value import Ragged

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, check_integer, one_of, reading, shown, taken
+from ..errors import Infeasible, check_integer, one_of, shown
+from ..readings import reading, taken
 from .memory import lasting
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, check_integer, listed, one_of, shown, taken
+from ..errors import Infeasible, check_integer, listed, one_of, shown
+from ..readings import taken
 from . import memory
 from .layout import SIDES, Layout, Side
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from typing_extensions import override
 
-from ..errors import Infeasible, check_bool, check_integer, one_of, shown, taken
+from ..errors import Infeasible, check_bool, check_integer, one_of, shown
+from ..readings import taken
 from . import memory
 from .arguments import further_keys
 from .column import Column

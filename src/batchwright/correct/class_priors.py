@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, listed, shown, taken, typed
+from ..errors import Infeasible, listed, shown, typed
 from ..groups import Groups
+from ..readings import taken
 
 if TYPE_CHECKING:
     from ..interface import BasePlan

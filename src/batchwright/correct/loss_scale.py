@@ -12,8 +12,9 @@ from torch import Tensor
 
 from .. import columns
 from ..distributed import over, ranks, summed
-from ..errors import Infeasible, check_count, check_integer, exactly, reading
+from ..errors import Infeasible, check_integer, exactly
 from ..position import Position
+from ..readings import check_count, reading
 from ..sampler_of import needed_sampler
 from .weights import Weights
 

@@ -9,7 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..distributed import summed
-from ..errors import Infeasible, check_count, listed, reading, shown
+from ..errors import Infeasible, listed, shown
+from ..readings import check_count, reading
 from ..sampler_of import needed_sampler
 
 if TYPE_CHECKING:

@@ -12,19 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..columns import as_numbers, by_label
-from ..errors import (
-    Infeasible,
-    check_bool,
-    check_integer,
-    check_number,
-    exactly,
-    listed,
-    one_of,
-    shown,
-    taken,
-    typed,
-    warn,
-)
+from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
+from ..readings import taken
 from ..sampler_of import needed_sampler
 from .class_priors import ClassPriors, Part, class_priors
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, check_number, exactly, listed, noted, reading, shown, typed
+from ..errors import Infeasible, check_number, exactly, listed, noted, shown, typed
+from ..readings import reading
 from .class_priors import checked, groups_of
 from .table import text_table
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import Infeasible, listed, meant, reading, said, shown
+from ..errors import Infeasible, listed, meant, said, shown
+from ..readings import reading
 from ..tables import Coded
 from .paths import META
 

@@ -7,7 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import Infeasible, listed, reading, shown
+from ..errors import Infeasible, listed, shown
+from ..readings import reading
 
 __all__ = ["IMAGES", "META", "files_of", "is_index", "kind_of", "stamps", "suffix_kind"]
 

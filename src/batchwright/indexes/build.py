@@ -14,9 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..errors import Infeasible, check_count, check_integer, one_of, reading, shown, typed, warn
+from ..errors import Infeasible, check_integer, one_of, shown, typed, warn
 from ..files.folder import Folder
 from ..files.paths import is_index
+from ..readings import check_count, reading
 from .clusters import CLUSTERS, scan_on_cluster
 from .datasets import DatasetSource, read_dataset
 from .merge import merge

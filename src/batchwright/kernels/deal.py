@@ -320,7 +320,7 @@ def _dealer(with_light: bool) -> Any:
                     )  # fmt: skip
                     for at in range(missing):
                         group, draw = runs[_OF, count + at], first + at
-                        # expensive, so left out if nobody needs it
+                        # this costs much time, so it is computed only for callers that need it
                         before = light_before(group, draw, layout, turn, edges, heavy, taken) if numbered else 0
                         runs[_FIRST, count + at], runs[_TICKETS, count + at] = before, 1
                     count += missing

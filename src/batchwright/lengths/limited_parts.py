@@ -140,7 +140,7 @@ def fewest_level(costs: Floats, limits: Limits, multiple: int, level: float) -> 
     Returns also the most expensive part over the mean. It is above `level` if no number of parts was found; then the
     parts are the most level ones that were tried.
     """
-    total, dearest = float(costs.sum()), float(costs.max())
+    total, largest = float(costs.sum()), float(costs.max())
 
     def tried(parts: int) -> tuple[int, Integers, float] | None:
         """So many parts, if they are more level than those before."""
@@ -151,7 +151,7 @@ def fewest_level(costs: Floats, limits: Limits, multiple: int, level: float) -> 
 
     parts, part_of = fewest(costs, limits, multiple)
     best = parts, part_of, _max_over_mean(costs, part_of, parts)
-    most = int(level * total / dearest) // multiple * multiple if total else parts
+    most = int(level * total / largest) // multiple * multiple if total else parts
     low, high, step = parts, parts, multiple
     while best[2] > level and high < most:  # twice as far each time
         low, high, step = high, min(high + step, most), 2 * step

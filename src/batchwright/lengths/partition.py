@@ -227,11 +227,11 @@ def _made(
     parts: int,
     bundles: Bundles | None,
     at_least: int,
-    dearest_at_least: float,
+    largest_at_least: float,
 ) -> Partition:
     """The partition of the items, given the part of each item, or of the items of each key.
 
-    `dearest_at_least` is a proven lower bound of what the most expensive part costs.
+    `largest_at_least` is a proven lower bound of what the most expensive part costs.
     """
     if bundles is not None:
         by_item = np.empty(cost.size, np.int64)
@@ -244,7 +244,7 @@ def _made(
     members = tuple(order[first:last] for first, last in pairwise([0, *borders]))
     totals = np.bincount(part_of, weights=cost, minlength=parts).astype(np.float64)
     mean = float(totals.mean())
-    return Partition(members, inverse, totals, at_least, max(1.0, dearest_at_least / mean) if mean > 0 else 1.0)
+    return Partition(members, inverse, totals, at_least, max(1.0, largest_at_least / mean) if mean > 0 else 1.0)
 
 
 def _limits(limits: Any, count: int) -> dict[str, tuple[NDArray[np.float64], float]]:

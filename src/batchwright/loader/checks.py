@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from ..errors import Infeasible, check_integer, meant, reading, said, shown, typed, warn
+from ..errors import Infeasible, check_integer, meant, said, shown, typed, warn
 from ..interface import BasePlan
 from ..labels import known_labels
+from ..readings import reading
 
 __all__ = ["check_dataset", "check_named", "check_options", "fitting_workers", "starts_python"]
 

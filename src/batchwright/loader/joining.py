@@ -18,7 +18,7 @@ __all__ = ["Default", "check_collate", "declaring"]
 
 
 def declaring(plan: Any) -> str:
-    """How a collate function for the micro-batches of a plan is written, but for its fields."""
+    """The code of a collate function for a plan, with `...` in place of its fields."""
     bounds = getattr(plan, "bounds", None)
     if bounds is None:
         return "bw.Collate(...)"

@@ -13,11 +13,12 @@ from ..errors import Infeasible, check_integer, one_of, seed_number, shown
 from ..targets import resolve
 from .as_source import as_source
 from .audited import Limits
-from .balanced_composer import BalancedComposer, Rules, WhenShort
+from .balanced_composer import BalancedComposer
 from .byte_limit import Weigher
 from .feed import Feed, OnError, measure_of
 from .keyed_random import root
 from .replicas import Replica
+from .rules import Rules, WhenShort
 from .run import Composer
 from .shard_composer import ShardComposer
 from .shards import Shards

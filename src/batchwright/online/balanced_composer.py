@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,29 +21,16 @@ from .feed import Feed, Refused
 from .group_units import GroupUnits
 from .keyed_random import PURPOSE, child
 from .quotas import Quotas, round_length
+from .rules import Rules
 from .shares import StreamShares
 
-__all__ = ["BalancedComposer", "Rules", "WhenShort"]
+__all__ = ["BalancedComposer"]
 
-WhenShort = Literal["wait", "repeat", "redistribute"]
 _ROUND = 4096  # slots dealt at once: the fixed cost of numpy calls is then small for each slot
 _TURNS = 4  # slots in a round for each group at least: the cost of planning grows with groups
 _RUN = 64  # samples read at once, if the buffer is much larger: the fixed cost of a call is then small for each sample
 # Shares are estimated again when this many times as many samples were seen: a logarithmic number of times.
 _GROWTH = 1.25
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The arguments of `balanced`, validated."""
-
-    batch_size: int
-    buffer: int
-    when_short: WhenShort
-    patience: int
-    max_deficit: int
-    weigher: Weigher | None
-    unit: Callable[[Any], float] | None = None
 
 
 class BalancedComposer:

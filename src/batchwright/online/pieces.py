@@ -1,8 +1,8 @@
 """Pieces of a source: which samples of a shard one reader has to read. Pieces that are left can be dealt to other readers.
 
 A piece of a shard is a set of numbers of samples: arithmetic progressions, as every second sample from the third on, and
-single samples. Progressions need no length, so a shard that is read from front to back can be shared too. Dealing
-what is left of a source joins the pieces of a shard and divides them anew.
+single samples. Progressions need no length, so a shard that is read from front to back can be shared too. To deal
+what is left of a source, the pieces of each shard are put together and divided among the new readers.
 """
 
 from __future__ import annotations

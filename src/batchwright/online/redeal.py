@@ -1,7 +1,7 @@
 """Goes on with other readers: what is left to the readers of a stream is dealt to any other number of them.
 
 Every old reader is taken back to where it stopped. What it has read and not delivered is to be read again, together
-with what it has not read; of both, each new reader gets a part. Buffers fill anew from the first samples of a part. The
+with what it has not read; of both, each new reader gets a part, and fills its buffer with the first samples of it. The
 counts of groups and mixtures go on: the numbers of old reader i go to new reader i modulo their number.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import tarfile
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
@@ -29,8 +30,9 @@ class Rows(Sequence[Any]):
             raise IndexError(number)
         return self._at(number % len(self))
 
+    @abstractmethod
     def _at(self, number: int) -> Any:
-        raise NotImplementedError
+        """The sample of a number from 0 to the last."""
 
 
 class TableRows(Rows):

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import shown, warn
-from .balanced_composer import Rules
 from .batch import Batch, StreamReport
 from .delivered import Delivery, poor_shares
 from .feed import Feed
 from .group_keys import plain
 from .quotas import Quotas, round_length
+from .rules import Rules
 
 __all__ = ["ShardComposer"]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, seed_number, shortened, taken
+from ..errors import Infeasible, seed_number, shortened
+from ..readings import taken
 from .group_keys import plain
 from .keyed_random import PURPOSE, root, words
 from .pieces import Left, Piece, PieceReader, dealt_pieces

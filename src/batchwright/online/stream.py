@@ -121,7 +121,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return replica if self._steps is None else replace(replica, all_read=True)
 
     def _settle(self, replica: Replica) -> None:
-        """Choose from the states that were loaded that of this reader; if there are more or fewer readers now, deal anew."""
+        """Take this reader's state from those that were loaded; with another number of readers, divide what is left."""
         if self._states is None:
             return
         found = self._states.of(replica, self._recipe, self._state_bytes)

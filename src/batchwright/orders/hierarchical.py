@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,7 +12,8 @@ import numpy as np
 from ..groups import Groups
 from ..kernels.hierarchy import descend
 from .dealt import Dealt
-from .protocol import OfBatches, Order, Undersized, fingerprint_of, undersized_groups
+from .of_shares import OfShares
+from .protocol import Undersized, fingerprint_of, undersized_groups
 from .shares import Shares, group_rates
 
 __all__ = ["Hierarchical", "Levels"]
@@ -69,7 +70,7 @@ class Levels:
         return nodes[::-1]
 
 
-class Hierarchical(OfBatches):
+class Hierarchical(OfShares):
     """An order whose batches take `per[0]` outermost groups, `per[1]` groups of each, and so on down to `per[-1]` samples.
 
     Every node goes through its branches in passes: after any number of visits, its branches have come equally often, up to
@@ -166,13 +167,3 @@ class Hierarchical(OfBatches):
             visits = np.repeat(np.minimum(often, touched), branches)  # a batch has a group at most once
         most: np.ndarray = visits * self.per_ticket
         return most
-
-    @property
-    def children(self) -> Mapping[int, Order]:
-        """Empty: every group is shuffled."""
-        return {}
-
-    @property
-    def dealt(self) -> None:
-        """None, because groups come in turn, level by level, and are not dealt by shares."""
-        return None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from ..groups import Groups
 from .finite import Finite
-from .protocol import OfBatches, Order, Undersized
-from .shares import Shares, group_rates
+from .of_shares import OfShares
+from .protocol import Undersized
+from .shares import Shares
 
 __all__ = ["InTurn"]
 
 
-class InTurn(OfBatches):
+class InTurn(OfShares):
     """A finite order, repeated: after its last place comes its first.
 
     Args:
@@ -49,20 +48,6 @@ class InTurn(OfBatches):
         starts = [int(number) * self.batch_size % self.places.count for number in numbers]
         found = np.array(starts, np.int64)[:, None] + np.arange(self.batch_size)
         return self.places.at(found.reshape(-1) % self.places.count).reshape(found.shape)
-
-    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """See `Order`."""
-        return group_rates(self.groups, self.shares, samples, epoch)
-
-    @property
-    def children(self) -> Mapping[int, Order]:
-        """Empty: no group has an order of its own."""
-        return {}
-
-    @property
-    def dealt(self) -> None:
-        """None, because nothing is dealt by shares."""
-        return None
 
     def distinct_within(self, places: int) -> InTurn:
         """The order itself: its user decides which samples come next to each other."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from ..groups import Groups
 from ..kernels import independent
-from .protocol import OfBatches, Order, Undersized
-from .shares import Shares, group_rates
+from .of_shares import OfShares
+from .protocol import Undersized
+from .shares import Shares
 
 __all__ = ["Independent"]
 
 
-class Independent(OfBatches):
+class Independent(OfShares):
     """Draws the group and the sample of every slot independently, with replacement; arguments as for `Dealt`."""
 
     def __init__(
@@ -68,15 +67,6 @@ class Independent(OfBatches):
             done = here
         return slots if self.groups.index is None else self.groups.index[slots].astype(np.int64)
 
-    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """See `Order`."""
-        return group_rates(self.groups, self.shares, samples, epoch)
-
-    @property
-    def children(self) -> Mapping[int, Order]:
-        """See `SharedOrder`: none."""
-        return {}
-
     def with_shares(self, shares: Shares) -> Independent:
         """A copy with other shares."""
         return Independent(
@@ -96,11 +86,6 @@ class Independent(OfBatches):
         """See `SharedOrder`: the group with the largest share stands for all, since any sample may come twice in a row."""
         group = int(self.shares.of(0).argmax())
         return [Undersized(self.groups.names[group], int(self.groups.sizes[group]), places or self.batch_size)]
-
-    @property
-    def dealt(self) -> None:
-        """See `SharedOrder`: none, since shares hold on average only."""
-        return None
 
     def _edges(self, epoch: int) -> np.ndarray:
         kept, edges = self._line

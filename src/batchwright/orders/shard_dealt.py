@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice, pairwise
@@ -17,11 +16,12 @@ from ..kernels.deal_arguments import Samples, group_table_of
 from ..kernels.hashing import PURPOSE, child_key
 from .constant_shares import NONE, ConstantShares
 from .dealt import Dealt
-from .protocol import OfBatches, Order, Undersized
+from .of_shares import OfShares
+from .protocol import Undersized
 from .shard_line import MASK, Pieces, ShardLine
 from .shard_turns import ShardTurns, Turn
 from .shards import Shards
-from .shares import Shares, group_rates
+from .shares import Shares
 
 __all__ = ["ShardDealt"]
 
@@ -53,12 +53,12 @@ class _Open(NamedTuple):
     fill: tuple[list[int], list[int]]
 
 
-class ShardDealt(OfBatches):
+class ShardDealt(OfShares):
     """Draws in exact shares, as `Dealt`; the samples of a group are those in the open shards.
 
     Each rank deals its own micro-batches. While a block of shards is open, the draws of a group go through its samples there
     in passes. If no sample of a group is there, other groups take its places: those first that are themselves not in all
-    shards.
+    shards. So rates are right on average over passes, if the samples of a group lie evenly in the shards.
 
     Args:
         groups, shares, batch_size, per_ticket, seed, epoch_batches: as for `Dealt`; the shares never change.
@@ -113,20 +113,6 @@ class ShardDealt(OfBatches):
     def passes_at(self, batch: int) -> np.ndarray:
         """The pass of every sample of a micro-batch, int64 (batch_size,)."""
         return np.full(self.batch_size, self.turns.of(batch).passed)
-
-    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """See `Order`: on average over passes, if the samples of a group lie evenly in the shards."""
-        return group_rates(self.groups, self.shares, samples, epoch)
-
-    @property
-    def children(self) -> Mapping[int, Order]:
-        """Empty: no group has an order of its own."""
-        return {}
-
-    @property
-    def dealt(self) -> None:
-        """None: each rank deals its own micro-batches."""
-        return None
 
     def distinct_within(self, places: int) -> ShardDealt:
         """See `SharedOrder`; refused, since shards change between micro-batches."""

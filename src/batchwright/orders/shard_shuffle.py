@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,12 @@ import numpy as np
 from ..errors import Infeasible
 from ..groups import Groups
 from ..kernels.hashing import PURPOSE, child_key
-from .protocol import OfBatches, Order, Undersized
+from .of_shares import OfShares
+from .protocol import Undersized
 from .shard_blocks import Blocks, blocks_of
 from .shard_line import MASK, ShardLine
 from .shards import Shards
-from .shares import Shares, group_rates
+from .shares import Shares
 
 __all__ = ["ShardShuffle", "least_open"]
 
@@ -23,7 +23,7 @@ _KEPT = 4  # parts of passes whose blocks are kept
 _BATCHES = 3  # of a rank in a pass, at least: the first and the last must not overlap
 
 
-class ShardShuffle(OfBatches):
+class ShardShuffle(OfShares):
     """Samples shuffled within blocks of shards.
 
     Micro-batch t is read from the shards of rank `t % ranks`. In a pass, the shards lie in a shuffled order on a line, of
@@ -84,20 +84,6 @@ class ShardShuffle(OfBatches):
         found = np.empty(max(0, stop - start), np.int64)
         self._write(found, 0, start)
         return found
-
-    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """See `Order`."""
-        return group_rates(self.groups, self.shares, samples, epoch)
-
-    @property
-    def children(self) -> Mapping[int, Order]:
-        """Empty: no group has an order of its own."""
-        return {}
-
-    @property
-    def dealt(self) -> None:
-        """None, because nothing is dealt by shares."""
-        return None
 
     def distinct_within(self, places: int) -> ShardShuffle:
         """See `SharedOrder`."""

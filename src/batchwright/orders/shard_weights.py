@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from ..errors import Infeasible
@@ -11,16 +9,17 @@ from ..groups import Groups
 from ..kernels.deal_arguments import ROUND
 from ..kernels.hashing import PURPOSE, child_key
 from .dealt import Dealt
-from .protocol import OfBatches, Order, Undersized
+from .of_shares import OfShares
+from .protocol import Undersized
 from .shard_line import MASK, Pieces, ShardLine
 from .shard_turns import ShardTurns, Turn
 from .shards import Shards
-from .shares import Shares, WeightShares, group_rates
+from .shares import Shares, WeightShares
 
 __all__ = ["ShardWeights"]
 
 
-class ShardWeights(OfBatches):
+class ShardWeights(OfShares):
     """Samples by weight, as `Dealt` draws them, of a block of shards at a time.
 
     A block is open for as many micro-batches as its weights ask for; so each sample is drawn as often in a pass as in an
@@ -78,20 +77,6 @@ class ShardWeights(OfBatches):
     def passes_at(self, batch: int) -> np.ndarray:
         """The pass of every sample of a micro-batch, int64 (batch_size,)."""
         return np.full(self.batch_size, self.turns.of(batch).passed)
-
-    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
-        """See `Order`."""
-        return group_rates(self.groups, self.shares, samples, epoch)
-
-    @property
-    def children(self) -> Mapping[int, Order]:
-        """Empty: no sample has an order of its own."""
-        return {}
-
-    @property
-    def dealt(self) -> None:
-        """None: every block is dealt by itself."""
-        return None
 
     def distinct_within(self, places: int) -> ShardWeights:
         """See `SharedOrder`; refused, since shards change between micro-batches."""

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_count, check_integer, check_number, exactly, one_of
+from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter, Floats, Integers
 from ..lengths.layout import Window
+from ..readings import check_count
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_integer, exactly, shown, taken, typed, warn
+from ..errors import Infeasible, check_bool, check_integer, exactly, shown, typed, warn
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
+from ..readings import taken
 from ..targets import explicit, resolve
 from .balanced import MOST_TICKETS, checked, epoch_length
 from .fixed import FixedPlan

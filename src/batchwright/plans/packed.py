@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike
 
 from .. import columns
 from ..calls import recorded
-from ..errors import Infeasible, check_integer, check_number, exactly, one_of, reading
+from ..errors import Infeasible, check_integer, check_number, exactly, one_of
 from ..groups import Groups
 from ..lengths.admission import Admission, TooLong
 from ..lengths.cut import Integers
 from ..lengths.layout import Window
 from ..lengths.pack_cutter import PackBounds, PackCutter
 from ..lengths.packing import MOST_CAPACITY, Solver
+from ..readings import reading
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audit import Audit
-from ..errors import reading
 from ..exported import Table
+from ..readings import reading
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
 
 if TYPE_CHECKING:

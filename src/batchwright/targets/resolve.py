@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, exactly, meant, noted, reading, shown, typed
+from ..errors import Infeasible, exactly, meant, noted, shown, typed
+from ..readings import reading
 from ..values import plain
 from .counts import blend, natural, power, uniform
 from .explicit import SUM_TOLERANCE, explicit, listed, to_one

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import Infeasible, reading, shown, taken
+from ...errors import Infeasible, shown
+from ...readings import reading, taken
 from .layers import BatchNorm, named_layers, replaced, track
 from .moments import Moments
 

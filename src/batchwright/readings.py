@@ -1,0 +1,73 @@
+"""How arguments of the user are read: whatever goes wrong there is a refusal that names the argument."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from .errors import Infeasible, said, shown, typed
+
+__all__ = ["MOST_VALUES", "check_count", "reading", "taken"]
+
+MOST_VALUES = 1 << 32  # of a column or a list: the samples of groups are numbered by 32 bits
+_MOST_TAKEN = 1 << 20
+
+
+@contextmanager
+def reading(value: Any, called: str, way_out: str) -> Iterator[None]:
+    """Read an argument by the code of another library, whose errors become a refusal that names the argument.
+
+    It holds nothing but the reading: errors of what is done afterwards, and of the user's own functions, stay as they are.
+
+    Example:
+        >>> with reading("x", "size", "pass size as a number"):
+        ...     float("x")
+        Traceback (most recent call last):
+        ...
+        batchwright.errors.Infeasible: size is 'x', of type str (ValueError: could not convert string to float: 'x'); pass...
+    """
+    try:
+        yield
+    except Infeasible:
+        raise
+    except Exception as error:
+        raise Infeasible(f"{called} is {shown(value)}, {typed(value)} ({said(error)})", way_out) from error
+
+
+def check_count(values: Any, called: str) -> None:
+    """Check that what is going to be walked through has an end that can be reached.
+
+    Raises:
+        Infeasible: it says that it has more than 2^32 items.
+
+    Example:
+        >>> check_count([1, 2], "sizes")
+    """
+    try:
+        count = len(values)
+    except OverflowError:  # a range that is longer than `len` can say
+        count = sys.maxsize
+    except Exception:
+        return
+    if count > MOST_VALUES:
+        raise Infeasible(f"{called} has {count} items", f"pass {called} of at most {MOST_VALUES} items")
+
+
+def taken(values: Iterable[Any], called: str) -> list[Any]:
+    """A list of an argument that has few items, such as names; what never ends is refused, and not waited for.
+
+    Raises:
+        Infeasible: there are more than 2^20 items.
+
+    Example:
+        >>> taken(range(3), "names")
+        [0, 1, 2]
+    """
+    check_count(values, called)
+    found = list(islice(values, _MOST_TAKEN + 1))
+    if len(found) > _MOST_TAKEN:
+        raise Infeasible(f"{called} has more than {_MOST_TAKEN} items", f"pass {called} of at most as many")
+    return found
