@@ -6,6 +6,7 @@ What is in the files is decoded by webdataset, pyarrow, json and datasets; here 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -314,10 +315,8 @@ def _found(files: Files, kind: str, storage_options: Mapping[str, Any] | None, n
                 f"pass it to online.{_READER.get(source.kind, 'Shards')}",
             )
         found += source.files
-    twice = {file.path for file in found}
-    if len(twice) < len(found):
-        paths = [file.path for file in found]
-        again = next(path for path in paths if paths.count(path) > 1)
+    again, count = Counter(file.path for file in found).most_common(1)[0]
+    if count > 1:
         raise Infeasible(f"{shown(again)} is named twice in source {name!r}", "name every file once")
     return found
 
