@@ -143,6 +143,8 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         "samples is of type set, which has no sample 0: a length alone may", lambda: bw.shuffled([1, 2], 2)),
     "sparse samples": (lambda: bw.shuffled(scipy.sparse.csr_matrix(np.eye(3)), 2), "matrix, which has no length (",
         lambda: bw.shuffled(3, 2)),
+    "a number past every index": (lambda: balanced().weights(np.array([2**64 - 1], np.uint64)),
+        "samples hold 18446744073709551615; pass the numbers of samples, below 2^63", lambda: balanced().weights([1])),
     "mask": (lambda: balanced().weights(MASK),
         "samples are given by values of type bool; pass their numbers, which are whole; for a mask "
         "np.flatnonzero(mask)", lambda: balanced().weights(np.flatnonzero(MASK))),

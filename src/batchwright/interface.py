@@ -161,6 +161,7 @@ class BasePlan(MicroBatches):
 
     def drawn_in(self, epoch: int) -> InclusionRates:
         """The inclusion rates of an epoch; the result for the last epoch is kept."""
+        epoch = check_integer(epoch, "epoch", least=0)
         number, kept = epoch if self.moves else 0, self._drawn
         if kept is None or kept[0] != number:
             kept = self._drawn = number, self.inclusion_rates(number, number + 1)

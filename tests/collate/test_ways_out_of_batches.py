@@ -103,6 +103,16 @@ def blocks(samples: Any) -> Any:
 
 
 TABLE = {
+    "a key that is no entry": (
+        lambda: bw.Batch({"y": ONES(2)}, keys=["x"]),
+        "pass keys among y",
+        lambda: bw.Batch({"y": ONES(2)}, keys=["y"]),
+    ),
+    "what is shown is no pair": (
+        lambda: bw.Batch({"y": ONES(2)}, also={"x": 1}),
+        "pass also as names with pairs of text, the field and what of it is shown",
+        lambda: bw.Batch({"y": ONES(2)}),
+    ),
     "no samples": (
         lambda: list(DataLoader(ROWS, batch_sampler=[[0], []], collate_fn=bw.Collate())),
         "leave empty batches out of the batch sampler",

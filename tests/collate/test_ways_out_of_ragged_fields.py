@@ -97,6 +97,11 @@ TABLE = {
         "pass lengths of 0 or more",
         lambda: bw.Layout([2, 0]),
     ),
+    "too many values to repeat": (
+        lambda: bw.Layout([2, 1]).repeated([7, 8, 9]),
+        "pass one integer a sample",
+        lambda: bw.Layout([2, 1]).repeated([7, 8]),
+    ),
     "one number as lengths": (
         lambda: bw.Ragged.from_packed(ONES(5), 5),
         "pass a list of whole numbers, one a sample",

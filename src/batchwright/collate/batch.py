@@ -79,12 +79,21 @@ class Batch(MutableMapping[str, Any]):
                 self.__dict__.update(same.__dict__)
                 return
             root = tree_of(root)
+        if also and not all(type(entry) is tuple and len(entry) == 2 for entry in also.values()):
+            raise Infeasible(
+                f"also is {shown(also)}", "pass also as names with pairs of text, the field and what of it is shown"
+            )
         shown_keys: dict[str, Value | tuple[str, str]] = {**root.shown, **(also or {})}
         for name in asides if isinstance(asides, frozenset) else taken(asides, "asides"):
             shown_keys.pop(name, None)
         if keys is not None:
             shown_keys |= entries or {}
-            shown_keys = {name: shown_keys[name] for name in keys}
+            try:
+                shown_keys = {name: shown_keys[name] for name in keys}
+            except KeyError as absent:
+                raise Infeasible(
+                    f"keys names {shown(absent.args[0])}, which is no entry", f"pass keys among {listed(shown_keys)}"
+                ) from None
         self.__dict__.update(  # past `__setattr__`, which would take as long as the rest
             _root=root,
             _also=also or {},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..columns import sample_numbers
-from ..errors import Infeasible, shown
+from ..errors import Infeasible, check_integer, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders import Shards, ShareChange, SharedOrder
 from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares
@@ -135,7 +135,7 @@ class FixedPlan(Plan):
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
-        return self.order.shares.of(epoch)
+        return self.order.shares.of(check_integer(epoch, "epoch", least=0))
 
     @property
     def share_changes(self) -> tuple[ShareChange, ...]:
@@ -190,7 +190,7 @@ class FixedPlan(Plan):
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64."""
-        return self.order.rates(sample_numbers(indices), epoch)
+        return self.order.rates(sample_numbers(indices), check_integer(epoch, "epoch", least=0))
 
     def summary(self) -> Summary:
         """The plan in numbers: sizes, shares, quotas, passes an epoch, and warnings."""
