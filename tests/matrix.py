@@ -1,6 +1,7 @@
 """The versions that are supported: golden vectors and the suite on every Python, with the oldest and the newest packages.
 
-`make test-matrix` runs it; `CELLS="3.14-newest 3.11-oldest"` runs some cells, `TESTS="tests/plans"` less than the suite.
+`make test-matrix` runs it; `CELLS="3.14-newest 3.11-oldest"` runs some cells, `TESTS="tests/plans"` less than the suite;
+`KEEP=1` keeps the environments, which a later run then takes as they are.
 What came out is kept in `build/matrix.json`, and `docs/matrix.md` is written from it. It needs nothing but Python.
 """
 
@@ -27,8 +28,9 @@ SUITE = ["--ignore", "tests/trainers", "--ignore", "tests/engines", "--ignore", 
 SHOWN = ("numpy", "numba", "narwhals", "torch")
 HEAD = """# Versions that were tested
 
-Written by `make test-matrix`. *Oldest* are the releases that the package asks for at least, or the first that have wheels for that Python; *newest* are those that
-`pip` found on the day. The golden vectors are the micro-batches that every version must yield. A second is one of the wall clock, with the installation left out.
+Written by `make test-matrix`. *Oldest* are the releases that the package asks for at least, or the first that have wheels
+for that Python; *newest* are those that `pip` found on the day. The golden vectors are the micro-batches that every version
+must yield. Seconds are of the wall clock, without the installation.
 
 | Python | packages | numpy | numba | narwhals | torch | golden vectors | tests | seconds | day |
 |---|---|---|---|---|---|---|---|---|---|
@@ -68,7 +70,9 @@ def environment(version: str, kind: str) -> Path | None:
     subprocess.run([python, "-m", "venv", str(home)], check=True)
     rest = home / "constraints.txt"
     lines = (ROOT / "constraints.txt").read_text().splitlines(keepends=True)
-    rest.write_text("".join(line for line in lines if line.split("==")[0] not in (*SHOWN, "llvmlite")))
+    # Beside the oldest packages, what else the tests need is of any version that goes with them.
+    held = [line for line in lines if kind == "newest" and line.split("==")[0] not in (*SHOWN, "llvmlite")]
+    rest.write_text("".join(held))
     install = [str(home / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     asked = pins(version, kind)
     for packages in (["--upgrade", "pip"], asked, ["-c", str(rest), *asked, "--editable", ".[cli]", "--group", "test"]):
@@ -128,6 +132,8 @@ def main(cells: list[str], tests: list[str]) -> int:
         kept[cell] = run(home, tests or SUITE)
         good.append(kept[cell]["good"])
         shutil.rmtree(home)
+        if "KEEP" not in os.environ:
+            shutil.rmtree(home)
         KEPT.parent.mkdir(exist_ok=True)
         KEPT.write_text(json.dumps(kept, indent=1))
         PAGE.write_text(page(kept))

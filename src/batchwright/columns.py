@@ -259,6 +259,10 @@ def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
         [3, 1]
     """
     numbers = as_array(values, called=called)
+    if isinstance(numbers, np.ma.MaskedArray):
+        if np.ma.getmaskarray(numbers).any():
+            raise Infeasible(f"{called} hold masked values", "leave out what is masked: values.compressed()")
+        numbers = np.asarray(numbers)
     if numbers.dtype == np.uint64 and numbers.size and (largest := int(numbers.max())) >= 1 << 63:
         raise Infeasible(f"{called} hold {largest}", "pass the numbers of samples, below 2^63")
     if numbers.dtype.kind in "iu":

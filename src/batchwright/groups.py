@@ -323,9 +323,9 @@ class Groups:
         """
         check_count(labels, "labels")
         found = [self.label(name) for name in labels]
-        unknown = next((label for label in found if label not in self.number_of), None)
-        if unknown is not None:
-            raise unknown_group(unknown, self.names)
+        for label in found:
+            if label not in self.number_of:
+                raise unknown_group(label, self.names)
         return np.array([self.number_of[label] for label in found], np.int64)
 
     def label(self, name: Any) -> Any:

@@ -116,6 +116,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind in (int, float):
         return _is_number(value, kind)
     if kind in _LISTS:
+        if isinstance(value, collections.abc.Iterator):
+            return kind is collections.abc.Iterable  # a list can be read twice
         return not isinstance(value, (str, bytes, bytearray)) and _items_fit(value, (*typing.get_args(hint), Any)[0])
     if kind in (collections.abc.Mapping, dict):
         parts = typing.get_args(hint)

@@ -103,6 +103,21 @@ def blocks(samples: Any) -> Any:
 
 
 TABLE = {
+    "one number as segments": (
+        lambda: bw.attention.mask(torch.tensor(1)),
+        "pass the number of each element's sample, such as layout.segments",
+        lambda: bw.attention.mask(bw.Layout([2, 1]).segments),
+    ),
+    "segments without values": (
+        lambda: bw.attention.block_mask(torch.zeros(2, device="meta")),
+        "pass segments on another device",
+        lambda: bw.attention.block_mask(torch.zeros(2)),
+    ),
+    "segments of three dimensions": (
+        lambda: bw.attention.block_mask(torch.zeros(1, 1, 2)),
+        "pass them as length, or packs x length",
+        lambda: bw.attention.block_mask(torch.zeros(1, 2)),
+    ),
     "a key that is no entry": (
         lambda: bw.Batch({"y": ONES(2)}, keys=["x"]),
         "pass keys among y",

@@ -113,10 +113,13 @@ class Batch(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str | int | tuple[str, ...]) -> Any:
         """A field as the model sees it, by name; or a sample, by number."""
-        if isinstance(key, tuple):  # torch_geometric's name for a type of edges
-            key = str(key)
-        if not isinstance(key, str):
-            return self._tree.sample(places([key], self.sample_count)[0])
+        if type(key) is not str:
+            if isinstance(key, str):  # a type of text of its own, which may compare in another way
+                key = str.__str__(key)
+            elif isinstance(key, tuple):  # torch_geometric's name for a type of edges
+                key = str(key)
+            else:
+                return self._tree.sample(places([key], self.sample_count)[0])
         if key in self._shown:
             return self._shown[key]
         found = self._keys.get(key)

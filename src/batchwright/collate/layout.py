@@ -173,7 +173,8 @@ class Layout:
             each = np.asarray(values, dtype=np.int64)
             if each.shape != lengths.shape:
                 raise Infeasible(
-                    f"values are of shape {each.shape} and there are {lengths.size} samples", "pass one integer a sample"
+                    f"values are of shape {each.shape} and there are {lengths.size} samples",
+                    "pass one integer a sample",
                 )
             return torch.from_numpy(each.repeat(lengths))
         return torch.repeat_interleave(self._tensor(values), self.lengths, output_size=self.total)
@@ -200,6 +201,8 @@ class Layout:
 
     def mask(self, length: int, side: Side = "right") -> Tensor:
         """bool, N x length: True at elements of samples, False at padding, for this padded length."""
+        if length < 0:
+            raise Infeasible(f"length is {length}", "pass a length of 0 or more")
         places = torch.arange(length, device=self.device)
         if one_of(side, "side", SIDES) == "left":
             return places >= length - self.lengths[:, None]
@@ -207,6 +210,10 @@ class Layout:
 
     def packed_to_padded(self, length: int, side: Side = "right") -> Tensor:
         """int64, total: the index of each packed element in the flattened N x length padded tensor."""
+        if length < self.max_length:
+            raise Infeasible(
+                f"length is {length}, the longest sample has {self.max_length}", "pass at least that length"
+            )
         moves = [number * length - start for number, start in enumerate(self.starts[:-1])]
         if one_of(side, "side", SIDES) == "left":
             moves = [move + length - count for move, count in zip(moves, self.counts, strict=True)]
@@ -214,8 +221,9 @@ class Layout:
 
     def padded_to_packed(self, length: int, side: Side = "right") -> Tensor:
         """int64, N x length: the packed index of each padded position, -1 for padding."""
+        places = self.packed_to_padded(length, side)
         slots = torch.full((len(self.counts) * length,), -1, dtype=torch.int64, device=self.device)
-        slots[self.packed_to_padded(length, side)] = torch.arange(self.total, device=self.device)
+        slots[places] = torch.arange(self.total, device=self.device)
         return slots.view(len(self.counts), length)
 
     def __len__(self) -> int:

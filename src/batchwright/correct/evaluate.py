@@ -103,7 +103,7 @@ def evaluate(
     if adjustment is not None:
         correct = adjustment
     elif plan is not None:
-        correct = LogitAdjustment.from_plan(plan, binary=logits.dim() == 1 or logits.shape[-1] == 1)
+        correct = LogitAdjustment.from_plan(plan, binary=logits.dim() < 2 or logits.shape[-1] == 1)
     else:
         raise Infeasible("plan and adjustment are both None, one is needed", "pass the plan the model was trained on")
     names = correct.classes
@@ -117,7 +117,7 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
     Raises:
         Infeasible: no sample, a class outside 0..C-1, shapes that do not fit, or a NaN among the logits.
     """
-    if logits.dim() > 2 or len(logits) != len(targets) or targets.dim() != 1:
+    if logits.dim() not in (1, 2) or targets.dim() != 1 or len(logits) != len(targets):
         raise Infeasible(
             f"logits have shape {tuple(logits.shape)}, targets {tuple(targets.shape)}",
             "give logits (N, C), or log-odds (N,) or (N, 1), and classes (N,): see forward= and targets=",

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import Infeasible, check_integer, listed, meant, said, shown, typed
 from ..indexes.sources import DataFile, source_of
+from ..readings import taken
 from .file_shards import (
     ROWS,
     arrow_reader,
@@ -79,7 +80,7 @@ def tar(
     """
     _library("webdataset")
     found = _found(files, "tar", storage_options, name)
-    handlers = None if decode is None else [decode] if isinstance(decode, str) else list(decode)
+    handlers = None if decode is None else [decode] if isinstance(decode, str) else taken(decode, "decode")
     read = partial(members, handlers)
     return Shards(found, read, groups=groups, shuffle=shuffle, seed=seed, name=name)
 
@@ -124,7 +125,7 @@ def parquet(
     """
     module = _library("pyarrow.parquet")
     found = _found(files, "parquet", storage_options, name)
-    wanted = None if columns is None else list(columns)
+    wanted = None if columns is None else taken(columns, "columns")
     shards = []
     for file in found:
         with opened(file) as content:
