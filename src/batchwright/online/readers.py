@@ -135,12 +135,12 @@ def parquet(
                 names = known.schema_arrow.names
             except Exception as error:  # pyarrow raises errors of several kinds for a damaged file
                 raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
-        missing = next((column for column in wanted or () if column not in names), None)
-        if missing is not None:
-            raise Infeasible(
-                f"{shown(file.path)} has no column {shown(missing)}, it has {listed(names)}",
-                f"pass one of these names{meant(missing, names)}",
-            )
+        for column in wanted or ():
+            if column not in names:
+                raise Infeasible(
+                    f"{shown(file.path)} has no column {shown(column)}, it has {listed(names)}",
+                    f"pass one of these names{meant(column, names)}",
+                )
     return _RowGroups(shards, partial(row_group, wanted), shuffle=shuffle, seed=seed, name=name)
 
 
