@@ -170,13 +170,9 @@ class Layout:
         """int64, total: the value of each sample, repeated for each of its elements."""
         if self.device.type == "cpu" and not torch.compiler.is_compiling():  # numpy is several times as fast there
             lengths = self._once("numpy", lambda: np.array(self.counts, dtype=np.int64))
-            each = np.asarray(values, dtype=np.int64)
-            if each.shape != lengths.shape:
-                raise Infeasible(
-                    f"values are of shape {each.shape} and there are {lengths.size} samples",
-                    "pass one integer a sample",
-                )
-            return torch.from_numpy(each.repeat(lengths))
+            if len(values) != lengths.size:
+                raise Infeasible(f"{len(values)} values are for {lengths.size} samples", "pass one integer a sample")
+            return torch.from_numpy(np.asarray(values, dtype=np.int64).repeat(lengths))
         return torch.repeat_interleave(self._tensor(values), self.lengths, output_size=self.total)
 
     def _numbered(self, values: Sequence[int]) -> Tensor:

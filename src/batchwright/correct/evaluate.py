@@ -167,10 +167,16 @@ def _predictions(
         model.eval()
         for batch in loader:
             try:
-                logits.append(forward(model, batch))
+                given = forward(model, batch)
             except Exception as error:
                 error.add_note(f"batch {len(truth)} of the loader was run through the model")
                 raise
+            if not isinstance(given, Tensor):
+                raise Infeasible(
+                    f"the logits of a batch are {typed(given)}, no tensor",
+                    "say how the model is run: forward=lambda model, batch: ...",
+                )
+            logits.append(given)
             truth.append(_integers(targets(batch)).to(logits[-1].device))
             if domains is not None:
                 of_domain.append(torch.as_tensor(domains(batch)).to(logits[-1].device))

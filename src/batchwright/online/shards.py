@@ -17,6 +17,8 @@ from .worker_info import call_of
 
 __all__ = ["Shards"]
 
+_MOST_SHARDS = 1 << 23  # each is a Python object: a list of so many takes some hundred MB
+
 
 class Shards:
     """A source in shards (tar files, Parquet row groups, ranges), each read by one replica.
@@ -54,7 +56,7 @@ class Shards:
         seed: int = 0,
         name: str = "shards",
     ) -> None:
-        self.shards = list(shards)
+        self.shards = taken(shards, "shards", most=_MOST_SHARDS)
         self.groups = None if groups is None else taken(groups, "groups")
         self.read = read
         self.shuffle = shuffle

@@ -181,7 +181,7 @@ def rounded(value: float) -> float:
 
 def _whole(counts: np.ndarray) -> list[Any]:
     """Counts as integers, or as fractions where they are."""
-    found = counts.ravel().tolist()
+    found: list[Any] = counts.ravel().tolist()
     if counts.dtype.kind in "iu":
         return found
     for place, count in enumerate(found):
