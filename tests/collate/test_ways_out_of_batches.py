@@ -228,6 +228,11 @@ TABLE = {
         "return one value for each sample, in a list or an array",
         lambda: looked_up([3]),
     ),
+    "one number as a column": (
+        lambda: bw.identified(ROWS, group=torch.tensor(1)),
+        "pass a list or an array",
+        lambda: bw.identified(ROWS, group=[1, 2, 1]),
+    ),
     "a column too short": (
         lambda: bw.identified(ROWS, group=["a"]),
         "give one value for each sample",

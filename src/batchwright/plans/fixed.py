@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..columns import sample_numbers
-from ..errors import Infeasible, check_integer, shown
+from ..errors import Infeasible, check_integer, check_number, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders import Shards, ShareChange, SharedOrder
 from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares
@@ -179,6 +179,8 @@ class FixedPlan(Plan):
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """See `BasePlan`."""
+        if not 0 <= check_number(start, "start") <= check_number(stop, "stop"):
+            raise Infeasible(f"nothing is drawn from epoch {start} to epoch {stop}", "pass 0 <= start < stop")
         first = round(start * self.epoch_batches)
         return inclusion_rates_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
 
