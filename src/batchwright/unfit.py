@@ -118,6 +118,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind in _LISTS:
         if isinstance(value, collections.abc.Iterator):
             return kind is collections.abc.Iterable  # a list can be read twice
+        if kind in (collections.abc.Sequence, list, tuple) and isinstance(
+            value, (collections.abc.Set, collections.abc.Mapping)
+        ):
+            return False  # they have no order
         return not isinstance(value, (str, bytes, bytearray)) and _items_fit(value, (*typing.get_args(hint), Any)[0])
     if kind in (collections.abc.Mapping, dict):
         parts = typing.get_args(hint)

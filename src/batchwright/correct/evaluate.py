@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Infeasible, check_integer, exactly, typed
+from ..readings import reading
 from .batchnorm.population import Forward, first_field
 from .calibration import (
     balanced_accuracy,
@@ -179,7 +180,9 @@ def _predictions(
             logits.append(given)
             truth.append(_integers(targets(batch)).to(logits[-1].device))
             if domains is not None:
-                of_domain.append(torch.as_tensor(domains(batch)).to(logits[-1].device))
+                own = domains(batch)
+                with reading(own, "the domain of each sample", "give integers: domains=lambda batch: ..."):
+                    of_domain.append(torch.as_tensor(own).to(given.device))
     if not logits:
         raise Infeasible("the loader gave 0 batches, at least 1 is needed", "pass a loader that is not empty")
     return torch.cat(logits), torch.cat(truth), torch.cat(of_domain) if of_domain else None

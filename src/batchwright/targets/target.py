@@ -182,9 +182,9 @@ def rounded(value: float) -> float:
 def _whole(counts: np.ndarray) -> list[Any]:
     """Counts as integers, or as fractions where they are."""
     found: list[Any] = counts.ravel().tolist()
-    if counts.dtype.kind in "iu":
+    if counts.dtype.kind in "iu" and counts.size and counts.min() >= 0:
         return found
     for place, count in enumerate(found):
-        if not isinstance(count, (int, float, Fraction)) or not abs(count) <= _MOST_SAMPLES:  # NaN compares as false
+        if not isinstance(count, (int, float, Fraction)) or not 0 <= count <= _MOST_SAMPLES:  # NaN compares as false
             raise Infeasible(f"counts at group {place} is {shown(count)}", "pass the number of samples of each group")
     return [count if isinstance(count, Fraction) else int(count) for count in found]
