@@ -15,6 +15,7 @@ from ..errors import Infeasible
 from ..interface import BasePlan
 from ..orders.protocol import fingerprint_of
 from ..public import public
+from .table import PlanTable
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ..loader import Loader
     from ..report import Plots, Report, Step
     from ..sampler import BatchSampler
-    from .table import PlanTable
 
 __all__ = ["RECIPE_VERSION", "Plan"]
 
@@ -134,8 +134,6 @@ class Plan(BasePlan):
             >>> table["rank"].to_pylist(), table["group"].to_pylist()[:2] in (["a", "b"], ["b", "a"])
             ([0, 0, 1, 1], True)
         """
-        from .table import PlanTable
-
         return PlanTable(self, epochs, ranks, accumulate)
 
     def report(
