@@ -36,8 +36,9 @@ _REPORTED: weakref.WeakKeyDictionary[Plan, Report] = weakref.WeakKeyDictionary()
 class Plan(BasePlan):
     """An endless sequence of micro-batches that depends only on its arguments and the seed.
 
-    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
-    not on the process, the rank, or earlier calls. Made by `balanced`, `budgeted`, `packed`, `alternating` and other
+    `plan[t]` is micro-batch t, for t below 89 * 2**32. It depends only on the plan's arguments: not on the process,
+    the rank, or earlier calls. Ranks get the micro-batches of `plan.stepped(world_size * accumulate)`, which differ only
+    for plans by lengths and tasks of whole steps. Made by `balanced`, `budgeted`, `packed`, `alternating` and other
     builders.
 
     Attributes:
