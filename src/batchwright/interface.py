@@ -24,7 +24,7 @@ __all__ = ["BasePlan", "rounded"]
 class BasePlan(MicroBatches):
     """What samplers, audits and corrections need of a plan; `plans.plan.Plan` adds what users need.
 
-    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
+    `plan[t]` is micro-batch t, for t below 89 * 2**32. It depends only on the plan's arguments:
     not on the process, the rank, or earlier calls.
 
     Attributes:
