@@ -35,6 +35,7 @@ _IN_WORDS = {
     collections.abc.Mapping: "a dictionary",
     dict: "a dictionary",
 }
+_ORDERED = (collections.abc.Sequence, list, tuple)
 _LISTS = (
     collections.abc.Sequence,
     collections.abc.Iterable,
@@ -118,10 +119,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind in _LISTS:
         if isinstance(value, collections.abc.Iterator):
             return kind is collections.abc.Iterable  # a list can be read twice
-        if kind in (collections.abc.Sequence, list, tuple) and isinstance(
-            value, (collections.abc.Set, collections.abc.Mapping)
-        ):
-            return False  # they have no order
+        if kind in _ORDERED and isinstance(value, (collections.abc.Set, collections.abc.Mapping)):
+            return False
         return not isinstance(value, (str, bytes, bytearray)) and _items_fit(value, (*typing.get_args(hint), Any)[0])
     if kind in (collections.abc.Mapping, dict):
         parts = typing.get_args(hint)
