@@ -13,7 +13,7 @@ from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, check_number, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders import Shards, ShareChange, SharedOrder
-from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares
+from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, varies
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -173,6 +173,11 @@ class FixedPlan(Plan):
         return None if batches is None else batches / self.epoch_batches
 
     @property
+    def varies(self) -> bool:
+        """See `BasePlan`."""
+        return varies(self.order)
+
+    @property
     def mean_batch_size(self) -> float:
         """Samples in every micro-batch."""
         return self.batch_size
@@ -192,7 +197,8 @@ class FixedPlan(Plan):
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64."""
-        return self.order.rates(sample_numbers(indices), check_integer(epoch, "epoch", least=0))
+        epoch = check_integer(epoch, "epoch", least=0)
+        return super().rates(indices, epoch=epoch) if self.varies else self.order.rates(sample_numbers(indices), epoch)
 
     def summary(self) -> Summary:
         """The plan in numbers: sizes, shares, quotas, passes an epoch, and warnings."""
