@@ -336,7 +336,7 @@ class LengthPlan(Plan, Windowed):
     @property
     def varies(self) -> bool:
         """See `BasePlan`."""
-        return self.source.varies
+        return self.order_plan.varies
 
     @cached_property
     def mean_batch_size(self) -> float:
