@@ -108,9 +108,10 @@ class Declared:
         if self.known or isinstance(samples[0], Identity):
             samples, labels = Identity.separated(samples, self.known)
         run = Run(self._frames, labels.get("sample_id"))
-        registered = default_collate_fn_map.get(type(samples[0]))
-        if registered is not None and isinstance(samples[0], list):
-            registered(samples, collate_fn_map=default_collate_fn_map)  # raises if the sample is a batch of a stream
+        if (
+            isinstance(samples[0], list) and type(samples[0]) in default_collate_fn_map
+        ):  # raises for a batch of a stream
+            default_collate_fn_map[type(samples[0])](samples, collate_fn_map=default_collate_fn_map)
         structure = structure_of(samples[0])
         if structure is None:
             raise Infeasible(
@@ -120,7 +121,8 @@ class Declared:
         if "sample_id" in self.asides:
             run.name_by(samples, structure, "sample_id")
         root = run.container(samples, structure, self.fields)
-        run.finish(root)
+        if run.waiting:
+            run.finish(root)
         return root, labels, run.called
 
     def knowing(self, **known: Known) -> Self:

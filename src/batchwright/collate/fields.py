@@ -16,7 +16,7 @@ from ..errors import Infeasible, check_integer, listed, one_of, shown
 from . import memory
 from .arguments import further_keys, menu_lengths, names, whole_numbers
 from .axes import normal_dims
-from .column import Column, shared
+from .column import Column, shared, shared_dtype, vector_of
 from .descriptions import DESCRIPTIONS
 from .indices import ADDED, elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout, Side
@@ -32,9 +32,8 @@ __all__ += ["aside", "opaque", "ragged", "scalar", "stack"]
 class Context:
     """Shared by the fields of one batch: the layouts so far, and the collated fields by full name."""
 
-    def __init__(self) -> None:
-        self.layouts: dict[tuple[int, ...], Layout] = {}
-        self.done: dict[str, Value] = {}
+    layouts: dict[tuple[int, ...], Layout]
+    done: dict[str, Value]
 
     def layout(self, counts: tuple[int, ...]) -> Layout:
         """The layout for these lengths; the same object for equal lengths, as torch combines jagged tensors only then."""
@@ -71,6 +70,10 @@ class Field(ABC):
         """The fields that must be collated before this one."""
         return ()
 
+    def at_once(self, values: list[Any]) -> Value | None:
+        """Collate plain values in few steps; None leaves all others to `gather`, which says what is odd."""
+        return None
+
     @abstractmethod
     def gather(self, column: Column, context: Context) -> Value:
         """Collate one column."""
@@ -79,6 +82,15 @@ class Field(ABC):
 @dataclass(frozen=True)
 class StackField(Field):
     """See `stack`."""
+
+    @override
+    def at_once(self, values: list[Any]) -> Stacked | None:
+        if type(values[0]) is not Tensor or values[0].layout is not torch.strided or shared_dtype(values) is None:
+            return None
+        try:
+            return Stacked(memory.stack(values))
+        except (RuntimeError, TypeError):  # of several shapes or devices, nested, or lists among them
+            return None
 
     @override
     def gather(self, column: Column, context: Context) -> Stacked:
@@ -112,6 +124,11 @@ def _refuse_unequal(column: Column, tensors: Sequence[Tensor]) -> None:
 @dataclass(frozen=True)
 class ScalarField(Field):
     """See `scalar`."""
+
+    @override
+    def at_once(self, values: list[Any]) -> Scalars | None:
+        vector = vector_of(values)
+        return None if vector is None else Scalars(settle(vector))
 
     @override
     def gather(self, column: Column, context: Context) -> Value:
