@@ -18,7 +18,7 @@ from ..errors import Infeasible, listed, said, shown, typed
 from .declaration_text import declaration
 from .memory import NUMPY_DTYPES
 
-__all__ = ["Column", "described", "is_sparse_matrix", "shared", "shared_dtype", "vector_of"]
+__all__ = ["Column", "described", "is_plain", "is_sparse_matrix", "shared", "vector_of"]
 
 _DEEPEST = 64  # as many dimensions as a tensor may have
 
@@ -65,7 +65,7 @@ class Column:
 
     def tensors(self) -> list[Tensor]:
         """The values as tensors of one dtype; numpy arrays and lists of numbers become tensors unchanged."""
-        if shared_dtype(self.values) is not None:
+        if _of_one_dtype(self.values):
             first = self.values[0]
             if first.is_nested:
                 self.refuse_unlike(self.values[:1])
@@ -254,14 +254,19 @@ def shared(traits: Sequence[Any]) -> Any:
     return traits[0] if traits.count(traits[0]) == len(traits) else None
 
 
-def shared_dtype(values: Sequence[Any]) -> torch.dtype | None:
-    """The dtype of torch that all values have, if it is one of numbers; None if not all are tensors of one such dtype."""
+def is_plain(values: Sequence[Any]) -> bool:
+    """Whether all values are tensors of one dtype of numbers, and the first one is a dense tensor of no subclass."""
+    first = values[0]
+    return type(first) is Tensor and first.layout is torch.strided and _of_one_dtype(values)
+
+
+def _of_one_dtype(values: Sequence[Any]) -> bool:
+    """Whether all values are tensors of one dtype of numbers, among which are no quantized ones."""
     try:
         dtypes = list(map(_DTYPE_OF, values))
-    except AttributeError:
-        return None
-    dtype = dtypes[0]
-    return dtype if dtypes.count(dtype) == len(dtypes) and dtype in _PLAIN else None
+    except AttributeError:  # not all of them are tensors or arrays
+        return False
+    return dtypes[0] in _PLAIN and dtypes.count(dtypes[0]) == len(dtypes)
 
 
 def is_sparse_matrix(tensor: Tensor) -> bool:

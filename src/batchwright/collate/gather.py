@@ -48,7 +48,7 @@ class Run(Gathering):
         self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...] = ()
     ) -> Tree:
         """Collate containers part by part, in the order of their parts."""
-        if is_graph(structure.kind):
+        if structure.kind is not dict and is_graph(structure.kind):
             return gather_graphs(self, samples, spec, path)
         frame = self.frames.of(structure, spec, path)
         self._alike(samples, frame)
@@ -63,7 +63,7 @@ class Run(Gathering):
                 kind = type(values[0])
                 if kind in default_collate_fn_map:
                     field = _INSTEAD_OF.get(default_collate_fn_map[kind])
-            value = None if field is None else field.at_once(values)
+            value = None if field is None else field.at_once(values, self)
             if value is not None:
                 children[name] = value
                 continue
