@@ -102,9 +102,8 @@ def test_a_state_is_a_mapping(state):
 
 
 def test_a_state_has_all_its_entries():
-    with pytest.raises(
-        Infeasible, match="the state has no version, fingerprint, epoch, replica, run, next, check; load what"
-    ):
+    entries = "version, arguments, contents, epoch, replica, run, next, check"
+    with pytest.raises(Infeasible, match=f"the state has no {entries}; load what"):
         packed(range(10)).load_state_dict({"x": 1})
     packed(range(10)).load_state_dict({})
 

@@ -17,9 +17,10 @@ from .buffer import Buffer
 from .buffer_take_over import take_over
 from .byte_limit import Weigher
 from .delivered import Delivery, poor_shares, poor_waiting
-from .feed import Feed, Refused
+from .feed import Feed
 from .group_units import GroupUnits
 from .keyed_random import PURPOSE, child
+from .measures import Refused
 from .quotas import Quotas, round_length
 from .rules import Rules
 from .shares import StreamShares

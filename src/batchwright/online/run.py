@@ -77,8 +77,11 @@ class Recipe(Protocol):
     def composer(self, replica: Replica, epoch: int) -> Composer:
         """A composer that has not started."""
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """Everything that the batches depend on, except the user's own objects and the epoch."""
+
+    def contents(self) -> dict[str, Any]:
+        """What the sources hold."""
 
     def told(self) -> str:
         """The arguments in words."""

@@ -16,8 +16,9 @@ from ..errors import shown, warn
 from .apart import Apart, Kept
 from .batch import Batch, StreamReport
 from .delivered import Delivery, poor_shares
-from .feed import Feed, Refused
+from .feed import Feed
 from .group_keys import plain
+from .measures import Refused
 from .quotas import Quotas, round_length
 from .rules import Rules
 
