@@ -109,7 +109,7 @@ class ConstantShares:
         self._shares = tuple(Shares(self.tickets, np.uint64(key), start, self.edges, self.base, *self.light))
 
     def deal(self, batches: np.ndarray, samples: tuple[Any, ...], *, draws: bool) -> Dealing:
-        """Deal some of its micro-batches, ascending, counted from the span's first; `samples` are those of `kernels.deal.Samples`."""
+        """Deal some of its micro-batches, in ascending order and counted from its first; `samples`: see `kernels.deal`."""
         count = batches.size
         found = np.empty((count, self.tickets * samples[1]), np.int64)
         groups, numbers = np.empty((2, count, self.tickets), np.int64) if draws else (_NOT_ASKED, _NOT_ASKED)
