@@ -160,12 +160,9 @@ def _items_fit(value: Any, hint: Any) -> bool:
     """Whether this can be walked through, and its first items are of a type; what can be walked once only is not."""
     try:
         walk = iter(value)
-        if walk is value:
-            return True
-        items = list(itertools.islice(walk, _LOOKED_AT))
-        if not items and hasattr(value, "__len__") and len(value):  # bytes without a type, as numpy has them
+        if getattr(value, "ndim", 1) == 0:  # bytes without a type, as numpy has them
             return False
-        return all(_fits(item, hint) for item in items)
+        return walk is value or all(_fits(item, hint) for item in itertools.islice(walk, _LOOKED_AT))
     except Exception:  # it says that it is a list, and cannot be read
         return False
 
