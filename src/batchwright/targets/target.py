@@ -186,7 +186,8 @@ def rounded(value: float) -> float:
 def _whole(counts: np.ndarray) -> list[Any]:
     """Counts as integers, or as fractions where they are."""
     found: list[Any] = counts.ravel().tolist()
-    if counts.dtype.kind in "iu" and counts.size and counts.min() >= 0:
+    masked = isinstance(counts, np.ma.MaskedArray)  # what is masked is None in the list
+    if counts.dtype.kind in "iu" and not masked and counts.size and counts.min() >= 0:
         return found
     for place, count in enumerate(found):
         # NaN compares as false. Fractions have no limit: they are sizes in units, which may have many digits.
