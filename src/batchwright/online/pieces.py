@@ -128,10 +128,11 @@ class PieceReader:
             self._pieces = [Piece(*piece) for piece in position["pieces"]]
             self._remembered = [(shard, number) for shard, number in position["remembered"]]
         self._starts = [] if position is None else list(position["starts"])
-        if len(self._starts) > len(self._pieces):
+        shards = 0 if position is None else max(len(self._starts), position.get("shards", 0))
+        if shards > len(self._pieces):
             raise Infeasible(
-                f"the state is in shard {len(self._starts)} of this reader's and source {self._shelf.name!r} has "
-                f"{len(self._pieces)} for it",
+                f"the state is of {shards:,} shards of this reader's and source {self._shelf.name!r} has "
+                f"{len(self._pieces):,} for it",
                 "resume with the source that the stream was stopped with, or begin again",
             )
         taken = 0 if position is None else position["taken"]
@@ -191,7 +192,8 @@ class PieceReader:
 
     def position(self, taken: int) -> Any:
         """The position after `taken` samples."""
-        return {"starts": list(self._starts), "taken": taken, **self._dealt}
+        whose = self._dealt or {"shards": len(self._pieces)}
+        return {"starts": list(self._starts), "taken": taken, **whose}
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         """Read the samples with these ordinals again."""
