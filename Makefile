@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long test-faults test-device test-trainers test-engines test-browser test-versions screenshots check docs bench bench-all study package clean
+.PHONY: demo test test-long test-faults test-device test-trainers test-engines test-browser test-matrix screenshots check docs bench bench-all study package clean
 .SECONDARY:
 
 # torch comes first and alone, so that its pinned build is what everything after it finds installed
@@ -103,9 +103,10 @@ check: $(VENV)/.test
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# golden vectors on every Python and on the oldest and the newest numpy that are supported
-test-versions:
-	sh tests/versions.sh
+# golden vectors and the suite on every Python that is here, with the oldest and the newest numpy, numba, narwhals and torch: hours, and
+# 6 GB of disk for one environment at a time. CELLS="3.14-newest" runs one, TESTS="tests/plans" less, PYTHON_3_14=path names an interpreter
+test-matrix:
+	CELLS="$(CELLS)" TESTS="$(TESTS)" $(PYTHON) tests/matrix.py
 
 # one environment a benchmark, for peers that cannot live together; NAME=lengths ARGS=histogram.json for another
 bench: NAME := $(or $(NAME),balance)
@@ -137,5 +138,5 @@ package:
 	sh tests/package.sh
 
 clean:
-	rm -rf .venv .venv-engines .venv-apart .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-engines .venv-apart .venv-bench-* .venv-matrix-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.nb[ci]' -delete

@@ -90,6 +90,12 @@ def splitting():
         return webdataset.WebDataset(str(folder() / "a.tar"), shardshuffle=False)
 
 
+def deep():
+    found = []
+    found.append(found)
+    return found
+
+
 def states(make=pack, readers=2, batches=2):
     found = []
     for rank in range(readers):
@@ -137,6 +143,9 @@ FILES = cases("refuse message follow", {
                      lambda: first(online.parquet(folder() / "a.parquet"))),
     "twice": (lambda: online.jsonl([folder() / "a.jsonl"] * 2), "is named twice in source 'jsonl'; name every file once",
               lambda: first(online.jsonl([folder() / "a.jsonl"]))),
+    "no name of a column": (lambda: online.parquet(folder() / "a.parquet", columns=[None]),
+                            "has no column None, it has id, label; pass one of these names",
+                            lambda: first(online.parquet(folder() / "a.parquet", columns=["label"]))),
     "no column": (lambda: online.parquet(folder() / "a.parquet", columns=["lable"]),
                   "has no column 'lable', it has id, label; pass one of these names (did you mean 'label'?)",
                   lambda: first(online.parquet(folder() / "a.parquet", columns=["label"]))),
@@ -175,6 +184,10 @@ STATES = cases("refuse message follow", {
         lambda: load(states(own), own), "source 'source' splits itself: what is left of it to 2 readers cannot be dealt ",
         lambda: (load(states(own), own, rank=1, world_size=2), load(states(hugging_face), hugging_face))),
     "no states": (lambda: load([]), "there are 0 states; load the state of every reader", lambda: load(states())),
+    "states without end": (lambda: online.merged(deep()), "the states are in lists that are nested more than 4 times; pass",
+                           lambda: load(online.merged(states()))),
+    "too many states": (lambda: online.merged(range(2**63)), "states has 9223372036854775807 items; pass states of at most",
+                        lambda: load(online.merged(states()))),
     "no entries": (lambda: load({"version": 3}), "the state has no fingerprint, epoch, replica, run, next, check; load",
                    lambda: load(states())),
     "some are missing": (

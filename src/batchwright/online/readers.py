@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import Infeasible, check_integer, listed, meant, one_of, said, shown, typed
 from ..indexes.sources import DataFile, source_of
+from ..readings import taken
 from .feed import measure_of
 from .file_shards import (
     ROWS,
@@ -84,7 +85,7 @@ def tar(
     """
     _library("webdataset")
     found = _found(files, "tar", storage_options, name)
-    handlers = None if decode is None else [decode] if isinstance(decode, str) else list(decode)
+    handlers = None if decode is None else [decode] if isinstance(decode, str) else taken(decode, "decode")
     read = partial(members, handlers)
     if isinstance(groups, str) and one_of(groups, "groups", (LOOK,)):
         return _LookedAt(found, read, partial(look_at_tar, handlers), shuffle=shuffle, seed=seed, name=name)
@@ -131,7 +132,7 @@ def parquet(
     """
     module = _library("pyarrow.parquet")
     found = _found(files, "parquet", storage_options, name)
-    wanted = None if columns is None else list(columns)
+    wanted = None if columns is None else taken(columns, "columns")
     shards = []
     for file in found:
         with opened(file) as content:
@@ -141,12 +142,12 @@ def parquet(
                 names = known.schema_arrow.names
             except Exception as error:  # pyarrow raises errors of several kinds for a damaged file
                 raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
-        missing = next((column for column in wanted or () if column not in names), None)
-        if missing is not None:
-            raise Infeasible(
-                f"{shown(file.path)} has no column {shown(missing)}, it has {listed(names)}",
-                f"pass one of these names{meant(missing, names)}",
-            )
+        for column in wanted or ():
+            if column not in names:
+                raise Infeasible(
+                    f"{shown(file.path)} has no column {shown(column)}, it has {listed(names)}",
+                    f"pass one of these names{meant(column, names)}",
+                )
     return _RowGroups(shards, partial(row_group, wanted), shuffle=shuffle, seed=seed, name=name)
 
 

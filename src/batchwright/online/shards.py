@@ -18,6 +18,9 @@ from .worker_info import call_of
 __all__ = ["Shards", "of_each"]
 
 
+_MOST_SHARDS = 1 << 23  # each is a Python object: a list of so many takes some hundred MB
+
+
 def of_each(groups: Iterable[Hashable], count: int, *, name: str, what: str) -> list[Hashable]:
     """The group of each shard, or file.
 
@@ -69,7 +72,7 @@ class Shards:
         seed: int = 0,
         name: str = "shards",
     ) -> None:
-        self.shards = list(shards)
+        self.shards = taken(shards, "shards", most=_MOST_SHARDS)
         self.read = read
         self.shuffle = shuffle
         self.seed = seed_number(seed)

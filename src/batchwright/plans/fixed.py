@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..columns import sample_numbers
-from ..errors import Infeasible, shown
+from ..errors import Infeasible, check_integer, check_number, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders import Shards, ShareChange, SharedOrder
-from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares
+from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, varies
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class FixedPlan(Plan):
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
-        return self.order.shares.of(epoch)
+        return self.order.shares.of(check_integer(epoch, "epoch", least=0))
 
     @property
     def share_changes(self) -> tuple[ShareChange, ...]:
@@ -173,12 +173,19 @@ class FixedPlan(Plan):
         return None if batches is None else batches / self.epoch_batches
 
     @property
+    def varies(self) -> bool:
+        """See `BasePlan`."""
+        return varies(self.order)
+
+    @property
     def mean_batch_size(self) -> float:
         """Samples in every micro-batch."""
         return self.batch_size
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """See `BasePlan`."""
+        if not 0 <= check_number(start, "start") <= check_number(stop, "stop"):
+            raise Infeasible(f"nothing is drawn from epoch {start} to epoch {stop}", "pass 0 <= start < stop")
         first = round(start * self.epoch_batches)
         return inclusion_rates_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
 
@@ -190,7 +197,8 @@ class FixedPlan(Plan):
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64."""
-        return self.order.rates(sample_numbers(indices), epoch)
+        epoch = check_integer(epoch, "epoch", least=0)
+        return super().rates(indices, epoch=epoch) if self.varies else self.order.rates(sample_numbers(indices), epoch)
 
     def summary(self) -> Summary:
         """The plan in numbers: sizes, shares, quotas, passes an epoch, and warnings."""
