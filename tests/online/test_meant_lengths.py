@@ -34,9 +34,7 @@ STREAMS = {
     "balanced": (lambda rows, measure: online.balanced(rows, key=label, unit=measure, batch_size=4, buffer=20), "unit"),
     "mixed": (lambda rows, measure: online.mixed({"a": rows, "b": rows}, unit=measure, batch_size=4), "unit"),
     "in bytes": (
-        lambda rows, measure: online.balanced(
-            rows, key=label, buffer_bytes=999, size=measure, batch_size=4, buffer=20
-        ),
+        lambda rows, measure: online.balanced(rows, key=label, buffer_bytes=999, size=measure, batch_size=4, buffer=20),
         "size",
     ),
 }
@@ -73,12 +71,16 @@ def test_len_of_texts_and_lists_and_entries_of_one_number_are_lengths():
 def test_a_sample_that_is_too_long_says_what_would_hold_it():
     rows = [{"n": 3}, {"n": 20.5}]
     for make, limit in ((online.packed, "capacity"), (online.budgeted, "max_tokens")):
-        with pytest.raises(Infeasible, match=rf"its length is 20.5 and {limit} is 9; pass {limit}=21 or more \(in the uni"):
+        with pytest.raises(
+            Infeasible, match=rf"its length is 20.5 and {limit} is 9; pass {limit}=21 or more \(in the uni"
+        ):
             list(make(rows, length="n", **{limit: 9}))
         assert sum(map(len, make(rows, length="n", **{limit: 21}))) == 2
 
 
 def test_a_source_of_which_every_sample_is_skipped_is_said():
     stream = online.packed(ROWS["rows"], length="input_ids", capacity=20, on_error="skip")
-    with pytest.warns(PoorWarning, match="all 40 samples of source 'source' were skipped; of the first, its entry 'input_"):
+    with pytest.warns(
+        PoorWarning, match="all 40 samples of source 'source' were skipped; of the first, its entry 'input_"
+    ):
         assert list(stream) == []

@@ -131,6 +131,6 @@ def test_a_state_that_a_shorter_source_cannot_be_at_is_refused(source):
         next(iterator)
     state = stream.state_dict()
     shorter = packed(SHORTER[source](20))
-    shorter.load_state_dict(state)
-    with pytest.raises(Infeasible, match="resume with the source that the stream was stopped with"):
+    with pytest.raises(Infeasible, match="resume with the (source|data) that the stream was stopped with"):
+        shorter.load_state_dict(state)  # refuses what it knows without reading
         list(shorter)

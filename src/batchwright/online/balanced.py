@@ -262,9 +262,14 @@ class _Recipe:
         """The source that is read."""
         return [self.source]
 
-    def wanted(self, epoch: int) -> dict[Hashable, float]:
-        """Nothing: shares are of groups."""
-        return {}
+    def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
+        """What the target gives each group, if so many samples of each were read."""
+        shares = StreamShares(self.target, self.natural, epoch)
+        labels = list(dict.fromkeys([*seen, *shares.labels]))
+        if not labels:
+            return {}
+        found = shares.of(labels, np.array([seen.get(label, 0) for label in labels], np.int64))
+        return dict(zip(labels, found.tolist(), strict=True))
 
     def limits(self, epoch: int) -> Limits:
         """Full batches, quotas and bounded deficits."""

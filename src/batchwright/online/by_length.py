@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -277,7 +277,7 @@ class _Recipe:
         """The source that is read."""
         return [self.source]
 
-    def wanted(self, epoch: int) -> dict[Hashable, float]:
+    def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
         """Nothing: there are no shares."""
         return {}
 

@@ -163,7 +163,7 @@ class _Recipe:
         """The sources that are read."""
         return list(self.sources_by_name.values())
 
-    def wanted(self, epoch: int) -> dict[Hashable, float]:
+    def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
         """The share of each source."""
         weights = self.weights(epoch)
         return {name: weight / sum(weights) for name, weight in zip(self.sources_by_name, weights, strict=True)}
@@ -171,7 +171,7 @@ class _Recipe:
     def limits(self, epoch: int) -> Limits:
         """Exact shares of samples, as long as all sources last."""
         exact = self.unit is None and self.at_end != "continue"
-        return Limits(shares=self.wanted(epoch) if exact else None)
+        return Limits(shares=self.wanted(epoch, {}) if exact else None)
 
     def arguments(self) -> dict[str, Any]:
         return {

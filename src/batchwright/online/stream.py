@@ -313,8 +313,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         if self._run is None:
             raise Infeasible(
                 f"nothing of source {self.name!r} was read in this process",
-                "ask after the first batch; where a loader's workers read it, let collate_fn ask there, and return "
-                "torch.utils.data.get_worker_info().dataset.report() beside the batch",
+                "ask after the first batch; of stream.loader() ask the loader, by its report(); in workers of another "
+                "loader, let collate_fn return torch.utils.data.get_worker_info().dataset.report() beside the batch",
             )
         return self._run.composer.report()
 
@@ -333,8 +333,11 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             b                             10    25.00%    25.00%     25.00%          10         0
         """
         run = self._run
-        report = None if run is None else run.composer.report()
-        return summarised(self._told(), report, self._recipe.wanted(0 if run is None else run.epoch))
+        return self._summary_of(None if run is None else run.composer.report(), 0 if run is None else run.epoch)
+
+    def _summary_of(self, report: StreamReport | None, epoch: int) -> StreamSummary:
+        wanted = {} if report is None else self._recipe.wanted(epoch, report.seen)
+        return summarised(self._told(), report, wanted)
 
     def audit(self, *, batches: int = 1000, epoch: int = 0) -> Audit:
         """Measure the guarantees of the stream on its batches; the pass that is under way is not touched.
