@@ -85,7 +85,7 @@ def balanced_of(**arguments):
 def test_whole_numbers_of_any_library_are_those_of_python(kind, number):
     stream, plain = STREAMS[kind](number), STREAMS[kind](int)
     assert list(stream) == list(plain)
-    assert stream.describe() == plain.describe()
+    assert stream.arguments() == plain.arguments()
 
 
 @pytest.mark.parametrize("when_short", ["wait", "redistribute"])

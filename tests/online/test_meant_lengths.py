@@ -81,6 +81,6 @@ def test_a_sample_that_is_too_long_says_what_would_hold_it():
 def test_a_source_of_which_every_sample_is_skipped_is_said():
     stream = online.packed(ROWS["rows"], length="input_ids", capacity=20, on_error="skip")
     with pytest.warns(
-        PoorWarning, match="all 40 samples of source 'source' were skipped; of the first, its entry 'input_"
+        PoorWarning, match=r"all 40 samples of source 'source' were skipped; of the first, its entry 'input_"
     ):
         assert list(stream) == []

@@ -171,7 +171,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "no sources": (lambda: online.Chain([]), "chain 'chain' has 0 sources; pass at least one",
                    lambda: read(pack(online.Chain([NUMBERS])))),
     "len of entries": (
-        lambda: read(pack([{"ids": [1, 2]}] * 9, length=len)), "length=len gives 1, the number of entries of a sample, which",
+        lambda: read(pack([{"ids": [1, 2]}] * 9, length=len)), "length=len gives 1, the number of entries of a sample, wh",
         lambda: read(pack([{"ids": [1, 2]}] * 9, length=lambda sample: len(sample["ids"])))),
     "beyond the shards": (
         lambda: resume_both(pack(Own(shards(6))), pack(Own(shards(1)))),

@@ -201,7 +201,7 @@ class StreamLoader:
         return total(list(self._reports.values())) if self._reports else None
 
     def summary(self) -> StreamSummary:
-        """The stream in numbers, as `report` counts them: what it is, what was read and what reached the loop; `print` it."""
+        """The stream in numbers, as `report` counts them: what it is, what was read, what reached the loop; `print` it."""
         return self.stream._summary_of(self._counts(), self._epoch)
 
     def state_dict(self) -> dict[str, Any]:

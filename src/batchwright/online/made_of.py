@@ -40,7 +40,7 @@ def contents_of(source: Any) -> Any:
 
 def written(value: Any) -> str:
     """Arguments or contents as text."""
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":"), default=str)
 
 
 def of_shards(shards: Sequence[Any], amounts: Sequence[int], unit: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from ..audit import Audit
 from ..distributed import ranks_of_mesh
 from ..errors import Infeasible, check_bool, check_integer, shortened
 from . import states
-from .audited import Given, audited, digest_of
+from .audited import Given, audited
 from .batch import StreamReport
+from .digests import digested
 from .loaded import Begun, Loaded
 from .loader import StreamLoader
 from .made_of import written
@@ -367,7 +368,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         run = Run(self._recipe, self._replica(), epoch, None, self._state_bytes)
         while run.steps != self._steps and run.advance():
             composer = run.composer
-            yield Given(run.steps - 1, run.batch, composer.report(), composer.shares(), digest_of(run.batch))
+            yield Given(run.steps - 1, run.batch, composer.report(), composer.shares(), digested(run.batch))
 
     def _told(self) -> str:
         return f"{self._recipe.told()}, from {self.name!r}"
