@@ -49,7 +49,7 @@ def way_out(refusal, argument):
 @pytest.mark.parametrize("rows", sorted(ROWS))
 def test_len_of_entries_is_refused_and_the_way_out_works(kind, rows):
     make, argument = STREAMS[kind]
-    with pytest.raises(Infeasible, match=f"{argument}=len gives ., the number of entries of a sample") as refusal:
+    with pytest.raises(Infeasible, match=rf"{argument}=len gives ., the number of entries of a sample") as refusal:
         list(make(ROWS[rows], len))
     assert list(make(ROWS[rows], way_out(refusal.value, argument)))
 
@@ -57,7 +57,7 @@ def test_len_of_entries_is_refused_and_the_way_out_works(kind, rows):
 @pytest.mark.parametrize("kind", sorted(set(STREAMS) - {"in bytes"}))
 def test_an_entry_that_has_a_length_is_no_number_and_the_way_out_works(kind):
     make, argument = STREAMS[kind]
-    with pytest.raises(Infeasible, match="its entry 'input_ids' is of type list of length ., not a number") as refusal:
+    with pytest.raises(Infeasible, match=r"its entry 'input_ids' is of type list of length ., not a number") as refusal:
         list(make(ROWS["rows"], "input_ids"))
     assert list(make(ROWS["rows"], way_out(refusal.value, argument)))
 

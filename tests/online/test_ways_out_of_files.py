@@ -112,6 +112,11 @@ def load(state, make=pack, **more):
     read(stream)
 
 
+def counted(loader):
+    next(iter(loader))
+    assert loader.report().delivered
+
+
 def own(**more):
     return pack(online.SelfSplit(Plain()), **more)
 
@@ -209,6 +214,8 @@ STATES = cases("refuse message follow", {
                         lambda: load(states(readers=3))),
     "memory that was changed": (lambda: load(memory_changed()), "of memory in the state are not those that were saved; load",
                                 lambda: load(states())),
+    "counts of no batch": (lambda: pack().loader().report(), "no batch of this loader has reached the loop yet; ask after",
+                           lambda: counted(pack().loader())),
     "an option": (lambda: pack().loader(batch_size=4), "batch_size is an option of a loader of a stream; leave it out",
                   lambda: read(pack().loader())),
     "another option": (lambda: pack().loader(collate_fn=list), "collate_fn is an option of a loader of a stream; pass co",

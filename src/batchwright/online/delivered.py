@@ -83,8 +83,8 @@ def poor_shares(delivery: Delivery) -> str | None:
     worst = off[np.argmax(lacks) if lacks.max() > 0 else np.argmin(lacks)]
     total = int(had.sum())
     more = f"; {len(off):,} groups in all are off by more than a tenth" if len(off) > 1 else ""
-    if delivery.before[worst]:
-        more += f"; {delivery.before[worst]:,} samples were given before its first one came, and cannot have it"
+    if delivery.before[worst] and delivery.seen[worst]:
+        more = f"; {delivery.before[worst]:,} samples were given before its first one came, and cannot be of it{more}"
     return (
         f"group {shown(delivery.labels[worst])} has {had[worst]:,} of the {expected[worst]:,} slots due to it, "
         f"{had[worst] / total:.2%} of what was given for {expected[worst] / total:.2%}: {delivery.seen[worst]:,} of the "

@@ -19,7 +19,7 @@ __all__ = ["Unlike", "digested"]
 
 _DEEPEST = 40  # containers in containers; one that holds itself has no end
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
-_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, np.dtype, torch.dtype, enum.Enum, type)
 
 
 class Unlike(Exception):
@@ -48,7 +48,7 @@ def _add(put: Callable[[bytes], None], value: Any, depth: int) -> None:
         raise Unlike(f"{kind.__module__}.{kind.__qualname__}, nested more than {_DEEPEST} times")
     put(f"<{kind.__module__}.{kind.__qualname__}>".encode())
     inner = depth + 1
-    if isinstance(value, _PLAIN) or isinstance(value, (np.generic, np.dtype, torch.dtype, enum.Enum, type)):
+    if isinstance(value, _PLAIN):
         put(repr(value).encode(errors="replace"))
     elif isinstance(value, Mapping):
         for pair in sorted(_of(name, inner) + _of(entry, inner) for name, entry in value.items()):
@@ -91,7 +91,7 @@ def _add_object(put: Callable[[bytes], None], value: Any, kind: type, depth: int
     if hasattr(kind, "__array__") or hasattr(kind, "__array_interface__"):
         _add(put, np.asarray(value), depth)
         return
-    text = repr(value) if kind.__repr__ is not object.__repr__ else ""
+    text = "" if getattr(kind, "__repr__", None) is getattr(object, "__repr__", None) else repr(value)
     if text and not _ADDRESS.search(text):
         put(text.encode(errors="replace"))
     elif vars_of := getattr(value, "__dict__", None):

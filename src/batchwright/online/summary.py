@@ -73,7 +73,7 @@ class StreamSummary(Printed):
     def head(self) -> list[str]:
         """See `Printed`."""
         if self.report is None:
-            return [self.stream, "nothing was read yet; what stream.loader() reads is in its own summary()"]
+            return [self.stream, "nothing was read by this object yet; what a loader of it gave is in loader.summary()"]
         counts = f"{self.report.read:,} samples read, {self.report.delivered:,} delivered"
         columns = _COLUMNS if self.report.expected else [column for column in _COLUMNS if column.title != "passes"]
         return [self.stream, counts, *(table("group", columns, self.groups) if self.groups else ())]
