@@ -217,7 +217,7 @@ class RaggedField(Field):
                 return self._rows(values, context)
             joined = self._end_to_end(values)
             return None if joined is None else self._ragged(joined, context, ()).settle()
-        except (Infeasible, RuntimeError, TypeError):  # no menu has the length, no dtype the pad value; a gradient
+        except (Infeasible, RuntimeError, TypeError):  # no menu has the length, no dtype the pad value; not for numpy
             return None
 
     def _rows(self, values: list[Any], context: Context) -> Ragged | None:
@@ -225,7 +225,7 @@ class RaggedField(Field):
         if self.padding.side != "right" or self.dim not in (0, -1) or not is_plain(values):
             return None
         first = values[0]
-        if first.ndim != 1 or first.dtype not in ROW_DTYPES or not first.is_cpu:
+        if first.ndim != 1 or first.dtype not in ROW_DTYPES:
             return None
         vector = torch.cat(values)
         layout = context.layout(tuple(map(_SIZE_OF, values)))
