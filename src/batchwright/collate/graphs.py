@@ -176,10 +176,10 @@ class Graphs:
         held = [_attributes(store) for store in self.stores]
         names = tuple(held[0])
         if _first_unlike(list(map(tuple, held))) is None:  # in one order, as most are
-            columns = map(list, zip(*[attributes.values() for attributes in held], strict=True))
+            columns = list(map(list, zip(*[attributes.values() for attributes in held], strict=True)))
         else:
             self._refuse_unlike(held, path)
-            columns = ([attributes[name] for attributes in held] for name in names)
+            columns = [[attributes[name] for attributes in held] for name in names]
         if path:
             self.run.refuse_absent(self.run.frames.of(Structure(dict, names).interned, spec, path))
         children: dict[str, Value] = {}
