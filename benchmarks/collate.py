@@ -3,7 +3,8 @@
     python benchmarks/collate.py [--only "small samples"]
 
 Each case gives the processor times of both, in turns, and the median ratio of their turns beside its limit: not slower
-than the peer, but for the cases whose limits say why, and at least 3 times as fast where the peer loops in Python over samples.
+than the peer, but for the cases whose limits say why, and at least 3 times as fast where the peer loops in Python over
+samples.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ import batchwright as bw
 
 SECONDS_A_CASE = 3.0
 ANY_PEER = 1.0
-# A call of torch.stack for each field is most of what both take for hundreds of small samples. Ours also compares the dtypes,
-# 50 ns a tensor where torch.stack takes 110: torch would cast other dtypes silently, and only reading each finds them.
+# A call of torch.stack for each field is most of what both take for hundreds of small samples. Ours also compares the
+# dtypes, 50 ns a tensor where torch.stack takes 110: torch would cast others silently, and only reading each finds them.
 MANY_ROWS = 1.15
 # The peer is one call of C++ of 17 us.
 FEW_SEQUENCES = 1.1
