@@ -50,7 +50,7 @@ $(VENV)/.trainers: $(VENV)/.test
 	$(call PIP,$(VENV)) --group trainers
 	@touch $@
 
-# the same environment, with an older transformers before it and torchtitan, whose pins clash with the others
+# the same environment, with an older transformers before it, torchtitan, and data sets of other libraries, whose pins clash
 .venv-apart/.trainers: $(VENV)/.trainers tests/trainers/apart.txt
 	@$(PYTHON) -m venv .venv-apart
 	@echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
@@ -61,9 +61,10 @@ $(VENV)/.trainers: $(VENV)/.test
 
 # whole trainers, in real processes that are killed; LONG=--long for three hundred kills more
 test-trainers: $(VENV)/.trainers .venv-apart/.trainers
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) --ignore tests/trainers/test_torchtitan.py tests/trainers
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) --ignore tests/trainers/test_torchtitan.py \
+	    --ignore tests/trainers/test_self_splitting.py tests/trainers
 	.venv-apart/bin/python -m pytest -q -n 2 tests/trainers/test_arguments.py tests/trainers/test_transformers.py \
-	    tests/trainers/test_torchtitan.py tests/trainers/test_runs.py -k "not test_runs or (another_world and transformers and not alone)"
+	    tests/trainers/test_torchtitan.py tests/trainers/test_self_splitting.py tests/trainers/test_runs.py -k "not test_runs or (another_world and transformers and not alone)"
 
 # indexes made by clusters of Ray and of Spark on this machine, in an environment of their own; Spark needs Java 17
 .venv-engines/.engines: pyproject.toml constraints.txt

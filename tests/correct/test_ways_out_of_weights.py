@@ -20,7 +20,7 @@ PREDICTED = (torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 0]))
 TABLE = {
     "moving weights": (
         lambda: Weights(MOVING).lasting(),
-        "the plan's target moves, a sample has another weight in another epoch",
+        "the plan's shares move, a sample has another weight in another epoch",
         "call weights(indices, epoch=...) in the training loop instead",
         lambda: Weights(MOVING)([0, 1], epoch=3),
     ),

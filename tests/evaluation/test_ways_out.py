@@ -103,7 +103,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     # orders that are given
     "sequential of too many": (lambda: bw.sequential(HUGE, 4), f"samples is {HUGE}, the most is {HUGE - 1}",
         lambda: bw.sequential(HUGE - 1, 4)),
-    "rows of indices": (lambda: bw.ordered([(0, 1), (2, 3)], 4), "indices are rows of 2 numbers; pass one index for each place",
+    "rows of indices": (lambda: bw.ordered([(0, 1), (2, 3)], 4), "indices are rows of 2 numbers; pass one index for each",
         lambda: bw.ordered([0, 1, 2, 3], 4)),
     "no indices": (lambda: bw.ordered([], 4), "there are 0 indices; pass the number of one sample or more",
         lambda: bw.ordered([0, 1, 2, 3], 4)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import json
 import pathlib
 import sys
 import tempfile
@@ -68,6 +69,15 @@ def without(library, call):
 def side_by_side(groups=("a", "b"), **more):
     source = online.Shards([0, 1], lambda shard: [("ab"[shard], n) for n in range(30)], groups=groups)
     return online.balanced(source, **{"key": 0, "batch_size": 6} | more)
+
+
+def unseen(**more):
+    made = pathlib.Path(tempfile.mkdtemp())
+    for kind in "ab":
+        lines = [json.dumps({"kind": "c" if (kind, n) == ("b", 4) else kind}) for n in range(60)]
+        (made / f"{kind}.jsonl").write_text("\n".join(lines))
+    source = online.jsonl(made, **more)
+    return online.balanced(source, key="kind", batch_size=6, buffer=60, when_short="redistribute")
 
 
 def read(stream):
@@ -147,6 +157,13 @@ FILES = cases("refuse message follow", {
                    lambda: first(online.huggingface(datasets.Dataset.from_list(ROWS)))),
     "groups of shards": (lambda: side_by_side(["a"]), "has 2 shards and 1 groups; pass the group of each shard",
                          lambda: read(side_by_side())),
+    "units of shards of one group": (
+        lambda: side_by_side(unit=one), "says the groups of its shards, and unit is given: where shards are of one group ",
+        lambda: (read(side_by_side()), read(side_by_side(groups=None, unit=one)))),
+    "a group that nobody saw": (lambda: read(unseen()), "its key is 'c', and no sample that was looked at is of this group",
+                                lambda: read(unseen(groups=None))),
+    "groups of files": (lambda: online.jsonl(folder() / "a.jsonl", groups=["a", "b"]), "has 1 files and 2 groups; pass th",
+                        lambda: online.jsonl(folder() / "a.jsonl", groups=["a"])),
     "a group without a share": (lambda: read(side_by_side(target={"a": 1})), "group 'b' is not among the 1 groups",
                                 lambda: read(side_by_side(target={"a": 1, "b": 0}))),
     "a share without a shard": (

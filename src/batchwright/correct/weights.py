@@ -67,7 +67,7 @@ class Weights:
         """
         if self.plan.moves:
             raise Infeasible(
-                "the plan's target moves, a sample has another weight in another epoch",
+                f"the plan's {self.plan.what_moves}, a sample has another weight in another epoch",
                 "call weights(indices, epoch=...) in the training loop instead",
             )
         return self

@@ -333,6 +333,11 @@ class LengthPlan(Plan, Windowed):
         """See `BasePlan`: epochs of the source."""
         return self.order_plan.settles_after
 
+    @property
+    def varies(self) -> bool:
+        """See `BasePlan`."""
+        return self.order_plan.varies
+
     @cached_property
     def mean_batch_size(self) -> float:
         """Samples in a micro-batch, on average."""
