@@ -24,7 +24,7 @@ __all__ = ["BasePlan", "rounded"]
 class BasePlan(MicroBatches):
     """What samplers, audits and corrections need of a plan; `plans.plan.Plan` adds what users need.
 
-    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
+    `plan[t]` is micro-batch t, for t below 89 * 2**32. It depends only on the plan's arguments:
     not on the process, the rank, or earlier calls.
 
     Attributes:
@@ -166,6 +166,7 @@ class BasePlan(MicroBatches):
 
     def drawn_in(self, epoch: int) -> InclusionRates:
         """The inclusion rates of an epoch; the result for the last epoch is kept."""
+        epoch = check_integer(epoch, "epoch", least=0)
         number, kept = epoch if self.moves else 0, self._drawn
         if kept is None or kept[0] != number:
             kept = self._drawn = number, self.inclusion_rates(number, number + 1)

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from .errors import Infeasible
+from .errors import Infeasible, said, typed
 from .kernels.apportion import MOST_ROUNDS
 from .kernels.deal_arguments import ROUND
 
@@ -27,7 +27,12 @@ def counted(batch: int) -> int:
         IndexError: it is negative.
         Infeasible: it is past the last that can be dealt.
     """
-    number = operator.index(batch)
+    try:
+        number = operator.index(batch)
+    except TypeError:
+        raise
+    except Exception as error:  # the user's own type, which cannot be converted
+        raise TypeError(f"micro-batches are numbered by integers, this is {typed(batch)} ({said(error)})") from error
     if number < 0:
         raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
     if number > LAST:

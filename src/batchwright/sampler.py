@@ -145,7 +145,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
 
     def __len__(self) -> int:
         """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
-        return self._present().epoch_batches
+        return self._present().batches_of_rank
 
     def __iter__(self) -> EpochIterator:  # type: ignore[override]  # of batches, as torch's own batch sampler
         """Iterate over this rank's batches of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
@@ -222,7 +222,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
 
     def started_at(self, epoch: int) -> int:
         """The batch of the epoch at which this rank started: 0 except after a resume or `seek`."""
-        start = self.run.iterator_start
+        start = self.run.start
         if start is None or start.epoch != epoch:
             return 0
         return self._present().in_steps(start).consumed // self.fetched_by_all
@@ -287,9 +287,9 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """
         # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
         self.plan, first = self.plan.retargeted(max(self.position().batch, self._read), shares)
-        start = self.run.iterator_start
+        start = self.run.start
         if start is not None:
-            self.run = self.run._replace(iterator_start=start._replace(batches=self.plan))
+            self.run = self.run._replace(start=start._replace(batches=self.plan))
         self._shares_set = True
         return first
 
@@ -375,6 +375,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def _present(self) -> PresentRun:
         """The run on the ranks that there are now."""
         world_size, fetch = self._ranks()[1], self.fetch
+        # A whole number both of steps and of batches: `lcm` differs from `accumulate` only with `fetch` of several.
         return PresentRun(self.run, self.plan, world_size * math.lcm(self.accumulate, fetch), world_size * fetch)
 
     def _state(self, position: Position) -> dict[str, Any]:

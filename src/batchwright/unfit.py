@@ -35,6 +35,7 @@ _IN_WORDS = {
     collections.abc.Mapping: "a dictionary",
     dict: "a dictionary",
 }
+_ORDERED = (collections.abc.Sequence, list, tuple)
 _LISTS = (
     collections.abc.Sequence,
     collections.abc.Iterable,
@@ -116,6 +117,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind in (int, float):
         return _is_number(value, kind)
     if kind in _LISTS:
+        if isinstance(value, collections.abc.Iterator):
+            return kind is collections.abc.Iterable  # a list can be read twice
+        if kind in _ORDERED and isinstance(value, (collections.abc.Set, collections.abc.Mapping)):
+            return False
         return not isinstance(value, (str, bytes, bytearray)) and _items_fit(value, (*typing.get_args(hint), Any)[0])
     if kind in (collections.abc.Mapping, dict):
         parts = typing.get_args(hint)
@@ -154,7 +159,12 @@ def _items_fit(value: Any, hint: Any) -> bool:
     """Whether this can be walked through, and its first items are of a type; what can be walked once only is not."""
     try:
         walk = iter(value)
-        return walk is value or all(_fits(item, hint) for item in itertools.islice(walk, _LOOKED_AT))
+        if walk is value:
+            return True
+        items = list(itertools.islice(walk, _LOOKED_AT))
+        if not items and hasattr(value, "__len__") and len(value):  # bytes without a type, as numpy has them
+            return False
+        return all(_fits(item, hint) for item in items)
     except Exception:  # it says that it is a list, and cannot be read
         return False
 

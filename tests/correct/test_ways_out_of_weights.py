@@ -92,6 +92,18 @@ TABLE = {
         "pass targets in the order of the logits",
         lambda: evaluate(nn.Identity(), [(PREDICTED[0], torch.tensor([0, 1]))], PLAN),
     ),
+    "no domains": (
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN, domains=lambda batch: None),
+        "the domain of each sample is None",
+        "give integers: domains=lambda batch: ...",
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN),
+    ),
+    "logits in a list": (
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN, forward=lambda model, batch: batch[0].tolist()),
+        "the logits of a batch are of type list, no tensor",
+        "say how the model is run: forward=lambda model, batch: ...",
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN, forward=lambda model, batch: batch[0]),
+    ),
     "targets in a list": (
         lambda: evaluate(nn.Identity(), [(PREDICTED[0], [0, 1])], PLAN),
         "the targets of a batch are of type list, no tensor",

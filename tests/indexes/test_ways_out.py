@@ -253,6 +253,8 @@ CASES = cases("refuse message follow", {
         lambda: made(length="n", by=["n"])().groups("n")),
     "no such column": (lambda: GOOD().column("n"), "has no column 'n', it has kind; pass one of these",
         lambda: GOOD().column("kind")),
+    "where a table is": (lambda: GOOD().where([[3]]), "samples have 2 dimensions; pass their numbers as a list",
+                         lambda: GOOD().where([3])),
     "where": (lambda: GOOD().where([3, 20]), "samples 3 to 20 asked for, the index has 20", lambda: GOOD().where([3,
         19])),
     # on disk

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 from ..errors import Infeasible, typed
+from ..readings import taken
 from .batch import Batch
 from .declared import Declared
 from .pack_collate import PackCollate, PlanOfPacks
@@ -51,7 +52,7 @@ class Collate(Declared):
                 "samples hold containers within containers, more than Python can go through",
                 "leave such fields out, or declare them as bw.opaque()",
             ) from None
-        return Batch(root, also=self.also, asides=self.asides, labels=labels)
+        return Batch._of(root, self.also, self.asides, labels)
 
     def with_plan(self, plan: PlanOfGroups, *, clip: float | None = None) -> Self:
         """A copy that adds the group and the loss weight of each sample, from a plan, to the side channel of batches.
@@ -137,7 +138,7 @@ class Collate(Declared):
             packs=1 if bounds is not None else cast(int, packs),
             align=align,
             fill=fill,
-            seams=tuple(seams),
+            seams=tuple(taken(seams, "seams")),
             shape=shape,
             multiple=multiple,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -13,9 +13,7 @@ from torch import Tensor
 from ..errors import Infeasible, check_integer, one_of, shown
 from ..readings import reading, taken
 from .memory import lasting
-
-if TYPE_CHECKING:
-    from .shards import Shard
+from .shards import How, Shard, divided
 
 __all__ = ["SIDES", "Layout", "Side"]
 
@@ -46,20 +44,19 @@ class Layout:
 
     def __init__(self, counts: Iterable[int], device: torch.device | str = _CPU) -> None:
         try:
-            self.counts = tuple(counts)
-            self.total = sum(self.counts)
+            own = tuple(counts)
+            total = sum(own)
         except TypeError:
             raise Infeasible(f"lengths are {shown(counts)}", "pass a list of whole numbers, one a sample") from None
         if not isinstance(device, torch.device):
             with reading(device, "device", "pass a device of torch, such as 'cpu' or 'cuda:0'"):
                 device = torch.device(device)
-        self.device = device
+        if type(total) is not int:  # some are numbers of numpy or torch
+            own = tuple([check_integer(count, "a length") for count in own])
+            total = sum(own)
+        self.counts, self.total, self.device = own, total, device
         self._kept: dict[Hashable, Any] = {}
-        if type(self.total) is not int:  # some are numbers of numpy or torch
-            self.counts = tuple([check_integer(count, "a length") for count in self.counts])
-            self.total = sum(self.counts)
-        self.max_length = max(self.counts) if self.counts else 0
-        self.min_length = min(self.counts) if self.counts else 0
+        self.max_length, self.min_length = (max(own), min(own)) if own else (0, 0)
         if self.min_length < 0:
             raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
 
@@ -124,7 +121,7 @@ class Layout:
         self,
         rank: int,
         size: int,
-        how: Literal["blocks", "head_tail", "per_document"] = "blocks",
+        how: How = "blocks",
         *,
         block: int | None = None,
     ) -> Shard:
@@ -147,13 +144,19 @@ class Layout:
             >>> [layout.shard(rank, 2, block=2).places.tolist() for rank in range(2)]
             [[4, 5, 6, 7], [0, 1, 2, 3]]
         """
-        from .shards import shard
+        size = check_integer(size, "size", least=1)
+        rank = check_integer(rank, "rank", least=0)
+        if rank >= size:
+            raise Infeasible(f"rank is {rank} in a group of {size}", f"pass a rank of 0 to {size - 1}")
+        places = divided(self.starts, size, how, block)[rank]
+        at = torch.from_numpy(places).to(self.device)
+        positions, segments = self.positions[at], self.segments[at]
+        begins = (np.diff(places, prepend=-2) != 1) | (np.diff(segments.cpu().numpy(), prepend=-1) != 0)
+        borders = np.append(np.flatnonzero(begins), places.size).astype(np.int32)
+        queries, work = torch.from_numpy(borders).to(self.device), int(positions.sum()) + places.size
+        return Shard(at, positions, segments, queries, self.cu_seqlens, work)
 
-        return shard(self, rank, size, how, block)
-
-    def unshard(
-        self, size: int, how: Literal["blocks", "head_tail", "per_document"] = "blocks", *, block: int | None = None
-    ) -> Tensor:
+    def unshard(self, size: int, how: How = "blocks", *, block: int | None = None) -> Tensor:
         """int64, total: puts what all ranks of a group hold, gathered rank by rank, into the packed order.
 
         Example:
@@ -162,14 +165,17 @@ class Layout:
             >>> gathered[layout.unshard(2, block=2)].tolist()
             [0, 10, 20, 30, 40, 50, 60, 70]
         """
-        from .shards import unshard
-
-        return unshard(self, size, how, block)
+        gathered = np.concatenate(divided(self.starts, size, how, block))
+        inverse = np.empty(gathered.size, np.int64)
+        inverse[gathered] = np.arange(gathered.size)
+        return torch.from_numpy(inverse).to(self.device)
 
     def repeated(self, values: Sequence[int]) -> Tensor:
         """int64, total: the value of each sample, repeated for each of its elements."""
         if self.device.type == "cpu" and not torch.compiler.is_compiling():  # numpy is several times as fast there
             lengths = self._once("numpy", lambda: np.array(self.counts, dtype=np.int64))
+            if len(values) != lengths.size:
+                raise Infeasible(f"{len(values)} values are for {lengths.size} samples", "pass one integer a sample")
             return torch.from_numpy(np.asarray(values, dtype=np.int64).repeat(lengths))
         return torch.repeat_interleave(self._tensor(values), self.lengths, output_size=self.total)
 
@@ -195,6 +201,8 @@ class Layout:
 
     def mask(self, length: int, side: Side = "right") -> Tensor:
         """bool, N x length: True at elements of samples, False at padding, for this padded length."""
+        if length < 0:
+            raise Infeasible(f"length is {length}", "pass a length of 0 or more")
         places = torch.arange(length, device=self.device)
         if one_of(side, "side", SIDES) == "left":
             return places >= length - self.lengths[:, None]
@@ -202,6 +210,10 @@ class Layout:
 
     def packed_to_padded(self, length: int, side: Side = "right") -> Tensor:
         """int64, total: the index of each packed element in the flattened N x length padded tensor."""
+        if length < self.max_length:
+            raise Infeasible(
+                f"length is {length}, the longest sample has {self.max_length}", "pass at least that length"
+            )
         moves = [number * length - start for number, start in enumerate(self.starts[:-1])]
         if one_of(side, "side", SIDES) == "left":
             moves = [move + length - count for move, count in zip(moves, self.counts, strict=True)]
@@ -209,8 +221,9 @@ class Layout:
 
     def padded_to_packed(self, length: int, side: Side = "right") -> Tensor:
         """int64, N x length: the packed index of each padded position, -1 for padding."""
+        places = self.packed_to_padded(length, side)
         slots = torch.full((len(self.counts) * length,), -1, dtype=torch.int64, device=self.device)
-        slots[self.packed_to_padded(length, side)] = torch.arange(self.total, device=self.device)
+        slots[places] = torch.arange(self.total, device=self.device)
         return slots.view(len(self.counts), length)
 
     def __len__(self) -> int:

@@ -102,12 +102,8 @@ class PackCollate:
         packed = laid_out(ragged, sizes, self.rules, called)
         for path, targets in self._indices:
             _point(root, path, targets, packed)
-        return Batch(
-            replace(root, children={**root.children, **packed}),
-            also=self._collate.also,
-            asides=self._collate.asides,
-            labels={**labels, "pack": _numbers(sizes)},
-        )
+        root = replace(root, children={**root.children, **packed})
+        return Batch._of(root, self._collate.also, self._collate.asides, {**labels, "pack": _numbers(sizes)})
 
     @property
     def follows_plan(self) -> bool:

@@ -233,6 +233,10 @@ class LogitAdjustment(nn.Module):
                 f"the priors have no rows of domains, domains is {typed(domains)}",
                 "leave domains out, or give the priors a row for each domain",
             )
+        if not self.binary and not logits.dim():
+            raise Infeasible(
+                "the model gives logits without dimensions", "give logits (..., C), a number for each class"
+            )
         if not self.binary and logits.shape[-1] != len(self.classes):
             raise Infeasible(
                 f"the model gives {logits.shape[-1]} logits, the priors are of {len(self.classes)} classes: "

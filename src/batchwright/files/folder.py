@@ -136,8 +136,8 @@ class Folder:
             return
         with reading(source, "source", "pass the path of the data files, or True for where they were"):
             home = self.root if source is True else Path(source)
-        if len(self.names) == 1 and home.is_file():
-            home = home.parent
+            if home.is_file() and len(self.names) == 1:  # a path that is too long for the system raises here
+                home = home.parent
         count = len(self.names)
         step = 1 if whole else -(-count // _COMPARED)
         for number in {*range(0, count, step), count - 1}:

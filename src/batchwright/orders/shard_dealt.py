@@ -16,10 +16,10 @@ from ..kernels.deal_arguments import Samples, group_table_of
 from ..kernels.hashing import PURPOSE, child_key
 from .constant_shares import NONE
 from .dealt import Dealt
-from .inclusion import InclusionRates, Varying
+from .inclusion import InclusionRates, Stratum, Varying
 from .of_shares import OfShares
 from .protocol import Undersized
-from .shard_cells import strata_of
+from .shard_cells import Cells
 from .shard_division import divided
 from .shard_hand import BlockDeal
 from .shard_line import MASK, Pieces, ShardLine
@@ -255,7 +255,33 @@ class ShardDealt(OfShares, Varying):
 
     def inclusion_rates(self, start: int, stop: int) -> InclusionRates:
         """See `Varying`: a stratum for each pass, of the samples of a group in a shard."""
-        return strata_of(self, start, stop)
+        found = []
+        drawn = {
+            (turn.passed, turn.rank, turn.block): (turn, low, high)
+            for turn, low, high in self.turns.between(start, stop)
+        }
+        for passed in sorted({passed for passed, _, _ in drawn}):
+            firsts, sizes, rates = [], [], []
+            for rank in range(self.shards.ranks):
+                part = self.turns.part(passed, rank)
+                for block in range(len(part.turns) - 1):
+                    inside = slice(part.bounds[block], part.bounds[block + 1])
+                    pieces = Pieces(*(column[inside] for column in part.pieces))
+                    counts, _ = self.counts(pieces)
+                    of_block = counts.sum(1)
+                    tickets = np.zeros(of_block.size)
+                    if (passed, rank, block) in drawn:
+                        tickets += self.tickets_of(*drawn[passed, rank, block])
+                    each = np.divide(tickets, of_block, out=np.zeros(of_block.size), where=of_block > 0)
+                    firsts.append(np.sort(pieces.firsts))
+                    sizes.append(counts)
+                    rates.append(counts * each[:, None])
+            everywhere = np.concatenate(firsts)
+            by_place = np.argsort(everywhere)
+            cells = Cells(self.groups, everywhere[by_place], np.concatenate(sizes, axis=1)[:, by_place])
+            shares = np.concatenate(rates, axis=1)[:, by_place].reshape(-1)[cells.of_cells]
+            found.append(Stratum(cells, 0, shares / ((stop - start) * self.tickets)))
+        return InclusionRates(found)
 
     def counts(self, pieces: Pieces, *, by_place: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """For each group and piece, how many of its samples lie there, and the entry of the first in the index of groups.

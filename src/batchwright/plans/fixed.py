@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..columns import sample_numbers
-from ..errors import Infeasible, shown
+from ..errors import Infeasible, check_integer, check_number, shown
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders import Shards, ShareChange, SharedOrder
 from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, varies
@@ -135,7 +135,7 @@ class FixedPlan(Plan):
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
-        return self.order.shares.of(epoch)
+        return self.order.shares.of(check_integer(epoch, "epoch", least=0))
 
     @property
     def share_changes(self) -> tuple[ShareChange, ...]:
@@ -184,6 +184,8 @@ class FixedPlan(Plan):
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """See `BasePlan`."""
+        if not 0 <= check_number(start, "start") <= check_number(stop, "stop"):
+            raise Infeasible(f"nothing is drawn from epoch {start} to epoch {stop}", "pass 0 <= start < stop")
         first = round(start * self.epoch_batches)
         return inclusion_rates_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
 
@@ -195,6 +197,7 @@ class FixedPlan(Plan):
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64."""
+        epoch = check_integer(epoch, "epoch", least=0)
         return super().rates(indices, epoch=epoch) if self.varies else self.order.rates(sample_numbers(indices), epoch)
 
     def summary(self) -> Summary:

@@ -24,6 +24,7 @@ from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
 from ..position import number_of
 from .changed_steps import MOST_IN_A_STEP
 from .each_once import EachOnce
+from .hybrid_summary import HybridSummary
 from .length_arguments import costs_of
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 
     from ..audit import Audit
     from ..sampler import BatchSampler
-    from .hybrid_summary import HybridSummary
 
 __all__ = ["HybridPlan", "hybrid"]
 
 Integers = NDArray[np.int64]
 
 _RUNS = 4  # by default, a rank runs this many times `tokens_per_rank` in a step: enough short samples to level the work
+_MEASURED = 1 << 18  # samples after which no further step is measured: then a summary takes seconds at most
 _KEPT = 8  # schedules that a plan keeps; a rank goes through them one by one
 
 
@@ -232,9 +233,30 @@ class HybridPlan(EachOnce):
 
     def summary(self) -> HybridSummary:
         """Steps, groups of ranks, and how long ranks wait, measured on the first epoch; `print` it."""
-        from .hybrid_summary import summarise
-
-        return summarise(self)
+        measured = min(self.steps, max(1, _MEASURED * self.steps // self.groups.sample_count))
+        schedules = [self.schedule(step) for step in range(measured)]
+        most = np.array([schedule.loads.max() for schedule in schedules])
+        mean = np.array([schedule.loads.mean() for schedule in schedules])
+        at_least = np.array([schedule.at_least for schedule in schedules])
+        samples = [schedule.samples.size for schedule in schedules]
+        tokens = [int(schedule.tokens.sum()) for schedule in schedules]
+        of_size = np.bincount(
+            np.concatenate([schedule.sizes for schedule in schedules]),
+            weights=np.concatenate([schedule.tokens for schedule in schedules]),
+        )
+        total = float(mean.sum())
+        return HybridSummary(
+            self.ranks,
+            self.steps,
+            measured,
+            (min(samples), max(samples)),
+            (min(tokens), max(tokens)),
+            {int(size): float(of_size[size] / of_size.sum()) for size in np.flatnonzero(of_size)},
+            float(most.sum()) / total if total else 1.0,
+            max(schedule.waiting for schedule in schedules),
+            float(at_least.sum()) / total if total else 1.0,
+            self.shortcomings,
+        )
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure guarantees G1, G4 and G8 on the micro-batches of the plan; see `audit.audit_hybrid`."""

@@ -27,6 +27,7 @@ Shares of an epoch depend on the deficits of the epoch before (see `orders.walk`
 
 # Bits of the common denominator of exact shares. With thousands of different denominators it would grow with each. Above so
 # many, shares are rounded to 4096 bits, over a thousand digits: far below anything that a plan can show.
+_MOST_SAMPLES = 1 << 62  # of a group
 _MOST_BITS = 4096
 
 Number = int | float | Fraction
@@ -180,10 +181,10 @@ def rounded(value: float) -> float:
 
 def _whole(counts: np.ndarray) -> list[Any]:
     """Counts as integers, or as fractions where they are."""
-    found = counts.ravel().tolist()
-    if counts.dtype.kind in "iu":
+    found: list[Any] = counts.ravel().tolist()
+    if counts.dtype.kind in "iu" and counts.size and counts.min() >= 0:
         return found
     for place, count in enumerate(found):
-        if not isinstance(count, (int, float, Fraction)) or not math.isfinite(count):
+        if not isinstance(count, (int, float, Fraction)) or not 0 <= count <= _MOST_SAMPLES:  # NaN compares as false
             raise Infeasible(f"counts at group {place} is {shown(count)}", "pass the number of samples of each group")
     return [count if isinstance(count, Fraction) else int(count) for count in found]
