@@ -73,10 +73,10 @@ def window_in_shards(plan: LengthKind, items: np.ndarray, batches: int) -> list[
         items: the items of a window.
         batches: how many micro-batches they make.
     """
-    order, admission = plan.source.order, plan.admission
+    order, admission = plan.order_plan.order, plan.admission
     if not isinstance(order, ShardShuffle | ShardDealt | ShardWeights) or admission.bundles is not None:
         return []
-    shards, samples = order.shards, admission.origins(plan.source.groups.sample_count)[items]
+    shards, samples = order.shards, admission.origins(plan.order_plan.groups.sample_count)[items]
     read, at_once = np.unique(shards.of(samples)).size, shards.open * shards.ranks
     if read <= 2 * at_once:  # where a window begins in some shards and ends in the next
         return []
