@@ -36,7 +36,8 @@ import batchwright as bw
 CLASSES, FILES, ROWS_OF_FILE, AT_ONCE, DIFFERENT = 1000, 10, 10_000_000, 1 << 20, 16
 RANDOM, PROCESSES = 200, 8
 REPLAYED = 10_000_000  # samples that a peer is let run through to resume
-MOST_BY_LENGTH = 100_000_000  # samples of plans by lengths, which take 70 bytes of each while they are made
+MOST_BY_WEIGHT = 400_000_000  # samples of plans by weights, which take 21 bytes of each while they are made
+MOST_BY_LENGTH = 100_000_000  # samples of plans by lengths, which take 76 bytes of each while they are made
 MOST_OF_TORCH = 100_000_000  # a list of Python integers takes 40 bytes a sample
 MOST_OF_MOSAIC = 100_000_000  # its order of an epoch takes some 60 bytes a sample
 LOCAL_ROWS, ROW_GROUPS, LOCAL_BATCH, OPEN = 10_000_000, 100, 256, 4
@@ -343,8 +344,9 @@ def measured(count: int) -> Iterator[tuple[str, dict[str, float]]]:
         plans: dict[str, Callable[[], Any]] = {
             "balanced": lambda: bw.balanced(index, 64),
             "balanced, local": lambda: bw.balanced(index, 64, local=bw.Shards(index, open=4)),
-            "weighted": lambda: bw.weighted(index.lengths, 64),
         }
+        if count <= MOST_BY_WEIGHT:
+            plans["weighted"] = lambda: bw.weighted(index.lengths, 64)
         if count <= MOST_BY_LENGTH:
             plans["budgeted"] = lambda: bw.budgeted(index.lengths, 32_768)
             plans["packed"] = lambda: bw.packed(index.lengths, 8192, packs=4)
