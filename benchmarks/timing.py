@@ -11,6 +11,11 @@ __all__ = ["Ratio", "paired", "timed"]
 
 Result = TypeVar("Result")
 
+_BLOCK = (
+    0.0005  # seconds: far above what reading a clock takes, and so short that a machine changes little within a round
+)
+_LEAST_ROUNDS = 8
+
 
 def timed(call: Callable[[], Result], *, rounds: int = 1) -> tuple[Result, float]:
     """The last result, and the least seconds of `rounds` calls."""
@@ -23,15 +28,38 @@ def timed(call: Callable[[], Result], *, rounds: int = 1) -> tuple[Result, float
 
 
 class Ratio(NamedTuple):
-    """How often the time of one call goes into that of another: the middle of all rounds, and their quartiles."""
+    """How often the processor time of one call goes into that of another: the middle of all rounds, and their quartiles."""
 
     middle: float
     low: float
     high: float
 
 
-def paired(ours: Callable[[], Any], theirs: Callable[[], Any], *, rounds: int = 15) -> Ratio:
-    """The time of `ours` over that of `theirs`, called in turn: what slows the machine down slows both."""
-    ratios = [timed(ours)[1] / timed(theirs)[1] for _ in range(rounds)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    return Ratio(middle, low, high)
+def paired(ours: Callable[[], Any], theirs: Callable[[], Any], *, seconds: float) -> tuple[float, float, Ratio]:
+    """The processor seconds of a call of each, the medians of rounds, and the ratios of rounds, for about so many seconds.
+
+    A round is a block of calls of one, then one of the other, as a worker makes them: neither finds its data in a cache that
+    the other filled. What slows the machine down slows both blocks, and what other processes take is not counted. The order
+    within rounds alternates, so that neither always comes first.
+    """
+    _, once = timed(theirs, rounds=5)
+    calls = max(1, round(_BLOCK / once))
+    rounds: list[tuple[float, float]] = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(rounds) < _LEAST_ROUNDS:
+        if len(rounds) % 2:
+            theirs_took, ours_took = _each(theirs, calls), _each(ours, calls)
+        else:
+            ours_took, theirs_took = _each(ours, calls), _each(theirs, calls)
+        rounds.append((ours_took, theirs_took))
+    low, middle, high = statistics.quantiles([ours_took / theirs_took for ours_took, theirs_took in rounds], n=4)
+    mine, other = (statistics.median(took) for took in zip(*rounds, strict=True))
+    return mine, other, Ratio(middle, low, high)
+
+
+def _each(call: Callable[[], Any], calls: int) -> float:
+    """The processor seconds of a call."""
+    start = time.process_time()
+    for _ in range(calls):
+        call()
+    return (time.process_time() - start) / calls

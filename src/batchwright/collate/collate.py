@@ -52,7 +52,7 @@ class Collate(Declared):
                 "samples hold containers within containers, more than Python can go through",
                 "leave such fields out, or declare them as bw.opaque()",
             ) from None
-        return Batch(root, also=self.also, asides=self.asides, labels=labels)
+        return Batch._of(root, self.also, self.asides, labels)
 
     def with_plan(self, plan: PlanOfGroups, *, clip: float | None = None) -> Self:
         """A copy that adds the group and the loss weight of each sample, from a plan, to the side channel of batches.

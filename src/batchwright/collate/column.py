@@ -16,8 +16,9 @@ from torch.masked import MaskedTensor
 
 from ..errors import Infeasible, listed, said, shown, typed
 from .declaration_text import declaration
+from .memory import NUMPY_DTYPES
 
-__all__ = ["Column", "described", "is_sparse_matrix", "shared"]
+__all__ = ["Column", "described", "is_plain", "is_sparse_matrix", "shared", "vector_of"]
 
 _DEEPEST = 64  # as many dimensions as a tensor may have
 
@@ -28,6 +29,7 @@ _WIDTHS: dict[Any, np.dtype[Any]] = {
 }
 _FORMATS: dict[Any, str] = {bool: "?", int: "q", float: "d"}  # of `struct`, the same widths
 _MANY = 64  # numbers: with fewer, numpy is faster than `struct`, whose format is parsed first (chosen by trial)
+_PLAIN = frozenset({*NUMPY_DTYPES, torch.bfloat16})
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 
@@ -63,13 +65,9 @@ class Column:
 
     def tensors(self) -> list[Tensor]:
         """The values as tensors of one dtype; numpy arrays and lists of numbers become tensors unchanged."""
-        try:
-            dtype = shared(list(map(_DTYPE_OF, self.values)))
-        except AttributeError:  # not all of them are tensors or arrays
-            dtype = None
-        if isinstance(dtype, torch.dtype):  # arrays have dtypes of numpy
+        if _of_one_dtype(self.values):
             first = self.values[0]
-            if first.is_nested or first.is_quantized:
+            if first.is_nested:
                 self.refuse_unlike(self.values[:1])
             if type(first) is not Tensor and isinstance(first, MaskedTensor):
                 raise self._masked(0, "tensor.get_data() and tensor.get_mask()")
@@ -83,6 +81,8 @@ class Column:
         odd = next((number for number, tensor in enumerate(tensors) if tensor.dtype is not tensors[0].dtype), None)
         if odd is not None:
             raise self.mismatch(tensors, odd, "one dtype", "convert them in the dataset: nothing is cast here")
+        if tensors[0].is_quantized:
+            self.refuse_unlike(tensors[:1])
         return tensors
 
     def sizes(self, tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
@@ -113,12 +113,12 @@ class Column:
         joined: list[Any] = []
         for value in self.values:  # three times as fast as `chain`
             joined += value
-        vector = _vector(joined)
+        vector = vector_of(joined)
         return None if vector is None else (vector, list(map(len, self.values)))
 
     def numbers(self) -> Tensor:
         """The values as one vector of Python's numbers: bool, int64, float64 or complex128."""
-        vector = _vector(self.values)
+        vector = vector_of(self.values)
         if vector is not None:
             return vector
         tensors = self.tensors()
@@ -219,7 +219,7 @@ class Column:
         return torch.tensor(value, dtype=dtype)
 
 
-def _vector(values: list[Any]) -> Tensor | None:
+def vector_of(values: list[Any]) -> Tensor | None:
     """Python numbers of one type as a vector; None for anything else, and for integers of more than 64 bits.
 
     It takes two passes, one over the types and one over the numbers, because numpy alone would convert a bool among integers
@@ -252,6 +252,21 @@ def _from_numpy(array: np.ndarray) -> Tensor:
 def shared(traits: Sequence[Any]) -> Any:
     """The value that all of them have, or None if they differ. `count` is the fastest way to compare all entries."""
     return traits[0] if traits.count(traits[0]) == len(traits) else None
+
+
+def is_plain(values: Sequence[Any]) -> bool:
+    """Whether all values are tensors of one dtype of numbers, and the first one is a dense tensor of no subclass."""
+    first = values[0]
+    return type(first) is Tensor and first.layout is torch.strided and _of_one_dtype(values)
+
+
+def _of_one_dtype(values: Sequence[Any]) -> bool:
+    """Whether all values are tensors of one dtype of numbers, among which are no quantized ones."""
+    try:
+        dtypes = list(map(_DTYPE_OF, values))
+    except AttributeError:  # not all of them are tensors or arrays
+        return False
+    return dtypes[0] in _PLAIN and dtypes.count(dtypes[0]) == len(dtypes)
 
 
 def is_sparse_matrix(tensor: Tensor) -> bool:

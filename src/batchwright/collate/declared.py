@@ -91,10 +91,28 @@ class Declared:
             )
         if not len(samples):
             raise Infeasible("there are 0 samples in the batch", "leave empty batches out of the batch sampler")
+        labels: dict[str, Value] = {}
+        given = samples
         try:
-            return self._gathered(samples)
+            if self.known or isinstance(samples[0], Identity):
+                samples, labels = Identity.separated(samples, self.known)
+            first = samples[0]
+            run = Run(self._frames, labels.get("sample_id"))
+            if isinstance(first, list) and type(first) in default_collate_fn_map:  # raises for a batch of a stream
+                default_collate_fn_map[type(first)](samples, collate_fn_map=default_collate_fn_map)
+            structure = structure_of(first)
+            if structure is None:
+                raise Infeasible(
+                    f"{run.called(0)} is {typed(first)}, which has no fields",
+                    "let the dataset return a mapping, a tuple or a dataclass",
+                )
+            if "sample_id" in self.asides:
+                run.name_by(samples, structure, "sample_id")
+            root = run.container(samples, structure, self.fields)
+            if run.waiting:
+                run.finish(root)
         except Infeasible:
-            Identity.refuse_mixed(samples)
+            Identity.refuse_mixed(given)
             raise
         except StopIteration as error:
             raise Infeasible(
@@ -102,25 +120,6 @@ class Declared:
                 "end of the epoch",
                 "let it raise another error, or give next() a default",
             ) from error
-
-    def _gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], Callable[[int], str]]:
-        labels: dict[str, Value] = {}
-        if self.known or isinstance(samples[0], Identity):
-            samples, labels = Identity.separated(samples, self.known)
-        run = Run(self._frames, labels.get("sample_id"))
-        registered = default_collate_fn_map.get(type(samples[0]))
-        if registered is not None and isinstance(samples[0], list):
-            registered(samples, collate_fn_map=default_collate_fn_map)  # raises if the sample is a batch of a stream
-        structure = structure_of(samples[0])
-        if structure is None:
-            raise Infeasible(
-                f"{run.called(0)} is {typed(samples[0])}, which has no fields",
-                "let the dataset return a mapping, a tuple or a dataclass",
-            )
-        if "sample_id" in self.asides:
-            run.name_by(samples, structure, "sample_id")
-        root = run.container(samples, structure, self.fields)
-        run.finish(root)
         return root, labels, run.called
 
     def knowing(self, **known: Known) -> Self:

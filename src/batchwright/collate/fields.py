@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
@@ -16,12 +17,12 @@ from ..errors import Infeasible, check_integer, listed, one_of, shown
 from . import memory
 from .arguments import further_keys, menu_lengths, names, whole_numbers
 from .axes import normal_dims
-from .column import Column, shared
+from .column import Column, is_plain, shared, vector_of
 from .descriptions import DESCRIPTIONS
 from .indices import ADDED, elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout, Side
 from .memory import settle
-from .padding import Padding
+from .padding import Padding, padded_vectors
 from .ragged_value import Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
 
@@ -32,9 +33,8 @@ __all__ += ["aside", "opaque", "ragged", "scalar", "stack"]
 class Context:
     """Shared by the fields of one batch: the layouts so far, and the collated fields by full name."""
 
-    def __init__(self) -> None:
-        self.layouts: dict[tuple[int, ...], Layout] = {}
-        self.done: dict[str, Value] = {}
+    layouts: dict[tuple[int, ...], Layout]
+    done: dict[str, Value]
 
     def layout(self, counts: tuple[int, ...]) -> Layout:
         """The layout for these lengths; the same object for equal lengths, as torch combines jagged tensors only then."""
@@ -71,6 +71,10 @@ class Field(ABC):
         """The fields that must be collated before this one."""
         return ()
 
+    def at_once(self, values: list[Any], context: Context) -> Value | None:
+        """Collate plain values in few steps; None leaves all others to `gather`, which says what is odd."""
+        return None
+
     @abstractmethod
     def gather(self, column: Column, context: Context) -> Value:
         """Collate one column."""
@@ -79,6 +83,13 @@ class Field(ABC):
 @dataclass(frozen=True)
 class StackField(Field):
     """See `stack`."""
+
+    @override
+    def at_once(self, values: list[Any], context: Context) -> Stacked | None:
+        try:
+            return Stacked(memory.stack(values)) if is_plain(values) else None
+        except (RuntimeError, TypeError):  # of several shapes or devices, nested, or of a subclass
+            return None
 
     @override
     def gather(self, column: Column, context: Context) -> Stacked:
@@ -93,6 +104,8 @@ class StackField(Field):
             column.refuse_subclass(tensors, error)
             raise
 
+
+_LENGTH_OF = Tensor.numel
 
 _INDICES = ("index", "indices", "face", "edge")
 """Words in the names of fields that usually hold indices."""
@@ -112,6 +125,11 @@ def _refuse_unequal(column: Column, tensors: Sequence[Tensor]) -> None:
 @dataclass(frozen=True)
 class ScalarField(Field):
     """See `scalar`."""
+
+    @override
+    def at_once(self, values: list[Any], context: Context) -> Scalars | None:
+        vector = vector_of(values)
+        return None if vector is None else Scalars(settle(vector))
 
     @override
     def gather(self, column: Column, context: Context) -> Value:
@@ -181,6 +199,12 @@ class RaggedField(Field):
             )
         check_integer(self.truncate_to, "truncate_to", least=1)
 
+    @cached_property
+    def _pads_right(self) -> bool:
+        """Whether samples that are vectors are only padded, at the right."""
+        padded = self.form == "padded" and self.padding.side == "right" and self.dim in (0, -1)
+        return padded and not self.shift_by and self.truncate_to is None
+
     @property
     @override
     def offers(self) -> tuple[str, ...]:
@@ -190,6 +214,21 @@ class RaggedField(Field):
     @override
     def after(self) -> tuple[str, ...]:
         return self.shift_by
+
+    @override
+    def at_once(self, values: list[Any], context: Context) -> Ragged | None:
+        """Vectors that are padded at the right, which most ragged fields are."""
+        if not self._pads_right or not is_plain(values) or values[0].ndim != 1:
+            return None
+        try:
+            vector = torch.cat(values)
+            layout = context.layout(tuple(map(_LENGTH_OF, values)))
+            padded = padded_vectors(vector, layout, self.padding)
+        except (Infeasible, RuntimeError, TypeError):  # of other shapes, of a subclass, or with a gradient
+            return None
+        if padded is None:
+            return None
+        return Ragged("padded", padded, axes=(layout,), dims=(0,), form="padded", padding=self.padding, layout=layout)
 
     @override
     def gather(self, column: Column, context: Context) -> Ragged:

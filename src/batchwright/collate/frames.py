@@ -31,14 +31,13 @@ class Part:
     path: tuple[str, ...]
     field: Field | None
     inner: Mapping[str, Any] | None
-    waits: bool
 
     @classmethod
     def of(cls, key: Any, name: str, path: tuple[str, ...], declared: _Spec | None) -> Part:
         """The part under `key`, declared as a field, as a container of fields, or not at all."""
         field = declared if isinstance(declared, Field) else None
         inner = None if declared is None or isinstance(declared, Field) else by_name(declared)
-        return cls(key, name, (*path, name), field, inner, field is not None and bool(field.after))
+        return cls(key, name, (*path, name), field, inner)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +49,8 @@ class Frame:
     parts: tuple[Part, ...]
     absent: tuple[str, ...]
     """Declared parts that the structure does not have."""
+    steps: tuple[tuple[Any, str, Field | None, Part], ...]
+    """The key, the name and the declared field of each part, and the part: read for every batch."""
 
     @property
     def place(self) -> str:
@@ -71,8 +72,10 @@ class Frames:
         if frame is None:
             names = structure.names
             self._refuse_two_of_one_name(structure, path)
-            parts = (Part.of(key, name, path, spec.get(name)) for key, name in zip(structure.keys, names, strict=True))
-            frame = Frame(structure, path, tuple(parts), tuple(name for name in spec if name not in names))
+            keyed = zip(structure.keys, names, strict=True)
+            parts = tuple(Part.of(key, name, path, spec.get(name)) for key, name in keyed)
+            steps = tuple((part.key, part.name, part.field, part) for part in parts)
+            frame = Frame(structure, path, parts, tuple(name for name in spec if name not in names), steps)
             if len(self._made) >= _MOST_FRAMES:
                 self._made.clear()
             self._made[structure, path] = frame
@@ -105,7 +108,8 @@ class Gathering(Context):
     """A batch that is being gathered: the names of its samples for messages, and the fields that wait for others."""
 
     def __init__(self, frames: Frames, ids: Value | None) -> None:
-        super().__init__()
+        self.layouts = {}
+        self.done = {}
         self.frames = frames
         self.ids = ids
         self.waiting: list[tuple[dict[str, Value], str, Field, Column]] = []
@@ -124,14 +128,10 @@ class Gathering(Context):
 
     def put(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
         """Collate a declared field as the child `name`, now or when the fields that it indexes are collated."""
-        if field.after:
-            self.wait(children, name, field, column)
-        else:
+        if not field.after:
             children[name] = field.gather(column, self)
-
-    def wait(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
-        """Postpone the field `name` until `finish`; its place among the children is kept."""
-        children[name] = WAITING
+            return
+        children[name] = WAITING  # keeps its place among the children until `finish`
         self.waiting.append((children, name, field, column))
 
     def refuse_absent(self, frame: Frame) -> None:

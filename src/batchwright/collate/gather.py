@@ -49,30 +49,34 @@ class Run(Gathering):
         self, samples: Sequence[Any], structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...] = ()
     ) -> Tree:
         """Collate containers part by part, in the order of their parts."""
-        if is_graph(structure.kind):
+        if structure.kind is not dict and is_graph(structure.kind):
             return gather_graphs(self, samples, spec, path)
         frame = self.frames.of(structure, spec, path)
         self._alike(samples, frame)
-        called = self.called
+        by_item = structure.reads == "item"
         children: dict[str, Value] = {}
-        for part in frame.parts:
+        for key, name, field, part in frame.steps:
             try:
-                column = Column(part.path, structure.column(samples, part.key), called)
+                values = [sample[key] for sample in samples] if by_item else structure.column(samples, key)
             except MISSING as error:
                 raise self._missing(samples, structure, part) from error
-            field = part.field
+            if field is None and part.inner is None:
+                kind = type(values[0])
+                if kind in default_collate_fn_map:
+                    field = _INSTEAD_OF.get(default_collate_fn_map[kind])
+            value = None if field is None else field.at_once(values, self)
+            if value is not None:
+                children[name] = value
+                continue
+            column = Column(part.path, values, self.called)
             if field is None:
-                children[part.name] = self._undeclared(column, part)
-            elif part.waits:
-                self.wait(children, part.name, field, column)
+                children[name] = self._undeclared(column, part)
             else:
-                children[part.name] = field.gather(column, self)
+                self.put(children, name, field, column)
         return Tree(structure, children, len(samples))
 
     def finish(self, root: Tree) -> None:
         """Collate the fields that index others, which are collated by now."""
-        if not self.waiting:
-            return
         self.done = {name: value for name, value in root.leaves().items() if value is not WAITING}
         for children, name, field, column in self.waiting:
             children[name] = field.gather(column, self)
@@ -110,16 +114,12 @@ class Run(Gathering):
                 f"{self.called(0)} has no fields{frame.place}",
                 _of_any_length(samples, frame) or "leave empty samples out",
             )
-        self.refuse_absent(frame)
+        if frame.absent:
+            self.refuse_absent(frame)
+        if structure.reads == "attribute" or "torch_geometric" in sys.modules:
+            self._of_one_type(samples, frame)
         if structure.reads == "attribute":
-            for number, sample in enumerate(samples):
-                if type(sample) is not structure.kind:  # its other fields would be lost
-                    raise self._of_another_type(number, sample, frame)
             return
-        kinds: set[Any] = set(map(type, samples))
-        if "torch_geometric" in sys.modules and any(map(is_graph, kinds)):
-            number = next(number for number, sample in enumerate(samples) if hasattr(sample, "__cat_dim__"))
-            raise self._of_another_type(number, samples[number], frame)  # it would be treated as a mapping
         if structure.fills:
             for part in frame.parts:
                 if not all(part.key in sample for sample in samples):
@@ -132,6 +132,15 @@ class Run(Gathering):
         # sample has one too many is found later, when columns are read.
         if count != len(samples) * len(structure.keys):
             raise self._unlike(samples, frame)
+
+    def _of_one_type(self, samples: Sequence[Any], frame: Frame) -> None:
+        """Refuse records of another type, whose other fields would be lost, and graphs, which would be read as mappings."""
+        kinds: list[type] = list(map(type, samples))
+        first = frame.structure.kind
+        if kinds.count(first) < len(kinds):
+            for number, kind in enumerate(kinds):
+                if kind is not first and (frame.structure.reads == "attribute" or is_graph(kind)):
+                    raise self._of_another_type(number, samples[number], frame)
 
     def _of_another_type(self, number: int, sample: Any, frame: Frame) -> Infeasible:
         other = structure_of(sample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -21,6 +21,7 @@ Side = Literal["right", "left"]
 SIDES = get_args(Side)
 Kept = TypeVar("Kept")
 
+_MOST_SAMPLES = 1 << 24  # of a batch: a list without end is refused
 _INT32_MOST = 2**31 - 1
 _CPU = torch.device("cpu")
 
@@ -44,20 +45,23 @@ class Layout:
 
     def __init__(self, counts: Iterable[int], device: torch.device | str = _CPU) -> None:
         try:
-            self.counts = tuple(counts)
-            self.total = sum(self.counts)
+            own = counts if type(counts) is tuple else tuple(islice(counts, _MOST_SAMPLES + 1))
+            if len(own) > _MOST_SAMPLES:
+                raise Infeasible(
+                    f"there are more than {_MOST_SAMPLES} lengths", "pass one length for each sample of a batch"
+                )
+            total = sum(own)
         except TypeError:
             raise Infeasible(f"lengths are {shown(counts)}", "pass a list of whole numbers, one a sample") from None
         if not isinstance(device, torch.device):
             with reading(device, "device", "pass a device of torch, such as 'cpu' or 'cuda:0'"):
                 device = torch.device(device)
-        self.device = device
+        if type(total) is not int:  # some are numbers of numpy or torch
+            own = tuple([check_integer(count, "a length") for count in own])
+            total = sum(own)
+        self.counts, self.total, self.device = own, total, device
         self._kept: dict[Hashable, Any] = {}
-        if type(self.total) is not int:  # some are numbers of numpy or torch
-            self.counts = tuple([check_integer(count, "a length") for count in self.counts])
-            self.total = sum(self.counts)
-        self.max_length = max(self.counts) if self.counts else 0
-        self.min_length = min(self.counts) if self.counts else 0
+        self.max_length, self.min_length = (max(own), min(own)) if own else (0, 0)
         if self.min_length < 0:
             raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-__all__ = ["INTEGERS", "NUMPY_DTYPES", "Pieces", "cat", "filled", "lasting", "settle", "stack"]
+__all__ = ["INTEGERS", "NUMPY_DTYPES", "Pieces", "cat", "filled", "lasting", "settle", "stack", "unfilled"]
 
 Made = TypeVar("Made")
 Pieces = list[Tensor] | tuple[Tensor, ...]
@@ -55,17 +55,21 @@ def cat(pieces: Pieces, dim: int = 0) -> Tensor:
 
 def filled(shape: Sequence[int], dtype: torch.dtype, value: float | complex | bool) -> tuple[np.ndarray, Tensor]:
     """Memory filled with `value`, of one of `NUMPY_DTYPES`: an array, and a tensor that shares it."""
-    if get_worker_info() is not None:
-        tensor = _shared(shape, dtype)
-        array = tensor.numpy()
-    elif repr(value) in _ZEROS:  # new memory from the system is zero already: faster than filling
+    if get_worker_info() is None and repr(value) in _ZEROS:  # new memory from the system is zero: faster than filling
         array = np.zeros(shape, NUMPY_DTYPES[dtype])
         return array, torch.from_numpy(array)
-    else:
-        array = np.empty(shape, NUMPY_DTYPES[dtype])
-        tensor = torch.from_numpy(array)
+    array, tensor = unfilled(shape, dtype)
     array.fill(value)
     return array, tensor
+
+
+def unfilled(shape: Sequence[int], dtype: torch.dtype) -> tuple[np.ndarray, Tensor]:
+    """As `filled`, with nothing in it yet."""
+    if get_worker_info() is not None:
+        tensor = _shared(shape, dtype)
+        return tensor.numpy(), tensor
+    array = np.empty(shape, NUMPY_DTYPES[dtype])
+    return array, torch.from_numpy(array)
 
 
 def _destination(pieces: Pieces, shape: Sequence[int]) -> Tensor | None:

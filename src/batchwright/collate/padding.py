@@ -18,7 +18,7 @@ from ..readings import taken
 from . import memory
 from .layout import SIDES, Layout, Side
 
-__all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "unpad", "unpad_grid"]
+__all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "padded_vectors", "unpad", "unpad_grid"]
 
 
 _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in memory.INTEGERS} | {torch.bool: (0, 1)}
@@ -65,9 +65,11 @@ class Padding:
         """The padded length of each ragged axis, given the longest sample along each."""
         wanted = tuple(longest)
         if not self.menu:
-            if self.multiple == 1:
-                return wanted
-            return tuple([-(-length // self.multiple) * self.multiple for length in wanted])
+            return (
+                wanted
+                if self.multiple == 1
+                else tuple([-(-length // self.multiple) * self.multiple for length in wanted])
+            )
         shapes = [_shape(entry) for entry in self.menu]
         large_enough = [
             shape
@@ -173,25 +175,46 @@ def _has_to_be_asked(piece: Tensor) -> bool:
 def _written(
     pieces: memory.Pieces, layout: Layout, dim: int, length: int, value: float | complex | bool, side: Side
 ) -> Tensor:
-    """Implement `pad` sample by sample, into memory that is filled with padding."""
+    """Implement `pad` sample by sample."""
     first = pieces[0]
+    if first.ndim == 1 and side == "right" and not first.dtype.is_complex:
+        return _rows(torch.cat(pieces), layout, length, value)
     shape = [len(pieces), *first.shape]
     shape[dim + 1] = length
-    padded, tensor = memory.filled(shape, first.dtype, value)
-    # The most common case: copying between memoryviews is faster than numpy's slices.
-    if first.ndim == 1 and side == "right" and not first.is_complex():
-        source, target = torch.cat(pieces).numpy().data, padded.reshape(-1).data
-        row = start = 0
-        for count in layout.counts:
-            stop = start + count
-            target[row : row + count] = source[start:stop]
-            row += length
-            start = stop
-    else:
-        before = (slice(None),) * dim
-        for row, piece, count in zip(padded, pieces, layout.counts, strict=True):
-            place = slice(count) if side == "right" else slice(length - count, length)
-            row[(*before, place)] = piece.numpy()
+    # Each place is written once: wide rows take as long as their memory.
+    padded, tensor = memory.unfilled(shape, first.dtype)
+    before = (slice(None),) * dim
+    for row, piece, count in zip(padded, pieces, layout.counts, strict=True):
+        gap = length - count
+        own, rest = (slice(count), slice(count, None)) if side == "right" else (slice(gap, None), slice(gap))
+        row[(*before, own)] = piece.numpy()
+        row[(*before, rest)] = value
+    return tensor
+
+
+def padded_vectors(vector: Tensor, layout: Layout, padding: Padding) -> Tensor | None:
+    """`pad` for vectors that lie end to end in one, with padding at the right; None for those of odd dtypes, and empty ones.
+
+    Raises:
+        RuntimeError: the vector has a gradient.
+    """
+    dtype = vector.dtype
+    if dtype not in memory.NUMPY_DTYPES or dtype.is_complex or not vector.is_cpu or not layout.total:
+        return None
+    return _rows(vector, layout, padding.extents((layout.max_length,))[0], fill_value(padding.value, dtype))
+
+
+def _rows(vector: Tensor, layout: Layout, length: int, value: float | complex | bool) -> Tensor:
+    """A row for each piece of a vector; copying between memoryviews is faster than numpy's slices."""
+    source = vector.numpy().data
+    padded, tensor = memory.filled((len(layout.counts), length), vector.dtype, value)
+    target = padded.reshape(-1).data
+    row = start = 0
+    for count in layout.counts:
+        stop = start + count
+        target[row : row + count] = source[start:stop]
+        row += length
+        start = stop
     return tensor
 
 

@@ -61,7 +61,7 @@ class Ragged(WithLengths):
         self._known: dict[str, Any] = {held: source}
         self._axes = axes
         self.shift = shift
-        self._layout = layout or elements(axes)
+        self._layout = elements(axes) if layout is None else layout
         self.dims = dims
         self.form = form
         self.padding = padding or Padding()
@@ -230,7 +230,8 @@ class Ragged(WithLengths):
         extents = self.padding.extents([axis.max_length for axis in self._axes])
         value, side = self.padding.value, self.padding.side
         if len(self.dims) == 1:
-            return pad(self.list, self._layout, dim=self.dims[0], length=extents[0], value=value, side=side)
+            pieces = self._known["list"] if self._held == "list" else self.list
+            return pad(pieces, self._layout, dim=self.dims[0], length=extents[0], value=value, side=side)
         return pad_grid(self.list, dims=self.dims, extents=extents, value=value, side=side)
 
     def _make_jagged(self) -> Tensor:
@@ -250,7 +251,7 @@ class Ragged(WithLengths):
     @override
     def layout(self) -> Layout:
         """How the packed dimension is divided among the samples."""
-        return self._layout.on(self.device)
+        return self._layout.on(self._tensor.device)
 
     @property
     @override
@@ -261,7 +262,8 @@ class Ragged(WithLengths):
     @property
     @override
     def model(self) -> Any:
-        return getattr(self, self.form)
+        known = self._known.get(self.form)
+        return getattr(self, self.form) if known is None else known
 
     @override
     def replaced(self, model: Any) -> Ragged | None:

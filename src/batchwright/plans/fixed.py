@@ -95,7 +95,8 @@ class FixedPlan(Plan):
                 epochs = max(1, min(2 * len(table), most) // count)
             table, done = self.order.batches_at(np.arange(first, first + epochs * count * stride, stride)), 0
         self._ahead = first + count * stride, stride, table, done + count
-        return table[done : done + count].tolist()
+        lists: list[list[Any]] = table[done : done + count].tolist()
+        return lists
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_ahead": _NOTHING_AHEAD}
