@@ -195,3 +195,12 @@ def test_nested_samples_of_all_kinds(workers: int) -> None:
     whole = torch.utils.data.default_collate(plain)
     (batch,) = DataLoader(plain, 6, collate_fn=bw.Collate(), num_workers=workers)
     assert {name: bits(value) for name, value in batch.items()} == {name: bits(value) for name, value in whole.items()}
+
+
+@pytest.mark.parametrize("count", [4096, 4097, 9000])
+def test_more_numbers_than_are_written_at_once(count: int) -> None:
+    for numbers in ([*range(-5, count - 5)], [n / 7 for n in range(count)], [n % 3 == 0 for n in range(count)]):
+        batch = bw.Collate(x=bw.scalar())([{"x": number} for number in numbers])
+        assert batch["x"].tolist() == numbers
+        batch = bw.Collate(x=bw.ragged())([{"x": numbers}, {"x": numbers[:1]}])
+        assert batch["x"].tolist() == [*numbers, numbers[0]]
