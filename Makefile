@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-long test-faults test-device test-trainers test-engines test-browser test-versions screenshots check docs bench bench-all study package clean
+.PHONY: demo test test-long test-faults test-device test-trainers test-engines test-browser test-matrix screenshots check docs bench bench-all study package clean
 .SECONDARY:
 
 # torch comes first and alone, so that its pinned build is what everything after it finds installed
@@ -50,7 +50,7 @@ $(VENV)/.trainers: $(VENV)/.test
 	$(call PIP,$(VENV)) --group trainers
 	@touch $@
 
-# the same environment, with an older transformers before it and torchtitan, whose pins clash with the others
+# the same environment, with an older transformers before it, torchtitan, and data sets of other libraries, whose pins clash
 .venv-apart/.trainers: $(VENV)/.trainers tests/trainers/apart.txt
 	@$(PYTHON) -m venv .venv-apart
 	@echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
@@ -61,9 +61,10 @@ $(VENV)/.trainers: $(VENV)/.test
 
 # whole trainers, in real processes that are killed; LONG=--long for three hundred kills more
 test-trainers: $(VENV)/.trainers .venv-apart/.trainers
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) --ignore tests/trainers/test_torchtitan.py tests/trainers
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) --ignore tests/trainers/test_torchtitan.py \
+	    --ignore tests/trainers/test_self_splitting.py tests/trainers
 	.venv-apart/bin/python -m pytest -q -n 2 tests/trainers/test_arguments.py tests/trainers/test_transformers.py \
-	    tests/trainers/test_torchtitan.py tests/trainers/test_runs.py -k "not test_runs or (another_world and transformers and not alone)"
+	    tests/trainers/test_torchtitan.py tests/trainers/test_self_splitting.py tests/trainers/test_runs.py -k "not test_runs or (another_world and transformers and not alone)"
 
 # indexes made by clusters of Ray and of Spark on this machine, in an environment of their own; Spark needs Java 17
 .venv-engines/.engines: pyproject.toml constraints.txt
@@ -102,9 +103,10 @@ check: $(VENV)/.test
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# golden vectors on every Python and on the oldest and the newest numpy that are supported
-test-versions:
-	sh tests/versions.sh
+# golden vectors and the suite on every Python that is here, with the oldest and the newest numpy, numba, narwhals and torch: hours, and
+# 6 GB of disk for one environment at a time. CELLS="3.14-newest" runs one, TESTS="tests/plans" less, PYTHON_3_14=path names an interpreter
+test-matrix:
+	CELLS="$(CELLS)" TESTS="$(TESTS)" $(PYTHON) tests/matrix.py
 
 # one environment a benchmark, for peers that cannot live together; NAME=lengths ARGS=histogram.json for another
 bench: NAME := $(or $(NAME),balance)
@@ -136,5 +138,5 @@ package:
 	sh tests/package.sh
 
 clean:
-	rm -rf .venv .venv-engines .venv-apart .venv-bench-* .venv-versions-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-engines .venv-apart .venv-bench-* .venv-matrix-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.nb[ci]' -delete

@@ -13,7 +13,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ NAMES = (
 )
 ARGUMENTS = {"scale": ["1e6"]}
 FIGURE = re.compile(
-    r"^(?P<what>.{60}) +(?P<value>[-+.\deinfa]+)  (?P<limit>at (?:most|least) [-+.\de]+) +(?:kept|MISSED)$"
+    r"^(?P<what>.{60,}?) +(?P<value>[-+.\deinfa]+)  (?P<limit>no limit|at (?:most|least) [-+.\de]+ +(?:kept|MISSED))$"
 )
 
 
@@ -57,28 +57,45 @@ def run(name: str, python: str, seconds: int) -> tuple[dict[str, tuple[float, st
     for line in said.splitlines():
         figure = FIGURE.match(line)
         if figure:
-            found[figure["what"].strip()] = (float(figure["value"]), figure["limit"])
+            found[figure["what"].strip()] = (float(figure["value"]), re.sub(r" +(kept|MISSED)$", "", figure["limit"]))
     return found, why
 
 
-def ahead(what: str, value: float) -> str:
-    """Who is ahead, of a figure that is a ratio of two times."""
-    if what.endswith("/ ours"):
-        value = 1 / value
+def ahead(what: str, low: float, high: float) -> str:
+    """Who is ahead, of a figure that is a ratio beside a peer; neither where some runs say so and others do not."""
+    if "/ ours" in what:
+        low, high = 1 / high, 1 / low
     elif not what.startswith("ours /"):
         return ""
-    return "the peer" if value > 1 else "batchwright"
+    return "**the peer**" if low > 1 else "batchwright" if high <= 1 else "neither"
 
 
 def machine() -> str:
     model = next(
         (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ":"
     )
-    load = ", ".join(f"{part:.1f}" for part in os.getloadavg())
     return (
         f"{model.partition(':')[2].strip()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}; load when it began {load}"
+        f"Python {platform.python_version()}"
     )
+
+
+def load() -> str:
+    """Processes that ran or waited to run, over 1, 5 and 15 minutes."""
+    return ", ".join(f"{part:.1f}" for part in os.getloadavg())
+
+
+def versions(name: str, python: str) -> str:
+    """The versions of the peers of a benchmark, and of what both run on."""
+    files = [HERE / "peers" / f"{name}{kind}.txt" for kind in ("", "-alone")]
+    text = "".join(file.read_text() for file in files if file.exists())
+    named = [*sorted(set(re.findall(r"^[A-Za-z][\w.-]*", text, re.MULTILINE))), "torch", "numpy", "numba"]
+    tell = (
+        "import sys; from importlib.metadata import version\nfor one in sys.argv[1:]:\n try: print(one, version(one))\n"
+    )
+    tell += " except Exception: pass"
+    ran = subprocess.run([python, "-c", tell, *named], capture_output=True, text=True, check=True)
+    return ", ".join(ran.stdout.splitlines()) + "."
 
 
 def main() -> None:
@@ -88,13 +105,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=900, help="the longest that one run may take")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmark-results.md")
     chosen = parser.parse_args()
+    began, won = load(), Counter[str]()
     lines = [
         "# Benchmark results",
         "",
         "Written by `make bench-all`; [Benchmarks](benchmarks.md) says what is compared. Each figure is the middle of "
-        f"{chosen.runs} runs, with the least and the most. A ratio is of times in one run, so both met the same machine.",
-        "",
-        f"Machine: {machine()}.",
+        f"{chosen.runs} runs, with the least and the most. *ours / X* is the time (or the count) of batchwright over that "
+        "of X, measured in one run, so both met the same machine. One of the two is ahead if it is in every run.",
     ]
     for name in chosen.names:
         python = python_of(name)
@@ -111,14 +128,24 @@ def main() -> None:
             for what, (value, limit) in found.items():
                 figures[what].append(value)
                 limits[what] = limit
+        lines += [versions(name, python), ""]
         if figures:
             lines += ["| | middle | least | most | limit | runs | ahead |", "|---|---|---|---|---|---|---|"]
         for what, values in figures.items():
             middle = statistics.median(values)
             numbers = " | ".join(f"{value:.4g}" for value in (middle, min(values), max(values)))
-            lines.append(f"| {what} | {numbers} | {limits[what]} | {len(values)} | {ahead(what, middle)} |")
+            first = ahead(what, min(values), max(values))
+            won[first] += 1
+            lines.append(f"| {what} | {numbers} | {limits[what]} | {len(values)} | {first} |")
         if why:
             lines += ["", f"A run ended early: {why[:200]}"]
+    lines[3:3] = [
+        "",
+        f"Beside peers there are {won.total() - won['']} figures: batchwright is ahead in {won['batchwright']}, the peer in "
+        f"{won['**the peer**']}, neither in {won['neither']}.",
+        "",
+        f"Machine: {machine()}; load when it began {began}, when it ended {load()}.",
+    ]
     chosen.page.write_text("\n".join(lines) + "\n")
     print(chosen.page)
 

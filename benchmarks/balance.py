@@ -49,8 +49,9 @@ def main() -> None:
         "torch WeightedRandomSampler": lambda: batched(weighted_of_torch(labels)),
         "torchsampler ImbalancedDatasetSampler": lambda: batched(imbalanced(labels)),
     }
-    for name, make in peers.items():
-        row(name, nanoseconds_an_index(make), ours)
+    theirs = {name: nanoseconds_an_index(make) for name, make in peers.items()}
+    for name, value in theirs.items():
+        row(name, value, ours)
     in_fours = nanoseconds_an_index(lambda: bw.balanced(labels, BATCH, per_class=4).sampler())
     row("batchwright balanced, 64 classes x 4", in_fours, in_fours)
     of_m = nanoseconds_an_index(lambda: batched(m_per_class(labels)), rounds=2)
@@ -62,20 +63,24 @@ def main() -> None:
 
     print("\nratios and their limits")
     limits = Limits()
-    limits.at_most("an index: balanced / torch's uniform RandomSampler", ours / uniform, 0.6)
-    limits.at_least("an index: MPerClassSampler / ours of 64 classes x 4", of_m / in_fours, 100)
+    limits.at_most("ours / torch RandomSampler: an index", ours / uniform, 0.6)
+    for name, value in theirs.items():
+        limits.beside(f"ours / {name}: an index", ours / value)
+    limits.at_least("MPerClassSampler / ours: an index, 64 classes x 4", of_m / in_fours, 100)
     limits.at_most("an index: rank of 1,024 / one process", ranks[1024] / ours, 8)
     limits.at_most("an index: rank of 1,024 / rank of 128", ranks[1024] / ranks[128], 1 + NOISE)
     groups = best(lambda: bw.Groups.from_labels(labels))
     limits.at_most(
-        "Groups.from_labels / numpy's stable argsort", groups / best(lambda: np.argsort(labels, kind="stable")), 1.5
+        "ours / numpy's stable argsort: Groups.from_labels",
+        groups / best(lambda: np.argsort(labels, kind="stable")),
+        1.5,
     )
     built = bw.Groups.from_labels(labels)
     limits.at_most("ms to the first batch, warm, groups built", 1e3 * best(lambda: bw.balanced(built, BATCH)[0]), 20)
     limits.at_most("ms of plan[10**9], the plan built too", 1e3 * best(lambda: bw.balanced(built, BATCH)[10**9]), 5)
     peer = best(lambda: next(iter(batched(weighted_of_torch(labels)))), rounds=2)
     limits.at_most(
-        "first batch from labels / torch WeightedRandomSampler's",
+        "ours / torch WeightedRandomSampler: first batch from labels",
         best(lambda: bw.balanced(labels, BATCH)[0]) / peer,
         1,
     )

@@ -62,7 +62,8 @@ def budget(lengths: np.ndarray, limits: Limits) -> None:
         batches, seconds = timed(lambda: make(lengths))
         most = max(int(lengths[batch].max()) * len(batch) for batch in batches)
         print(f"{name:<44}{seconds / sort:>10.2f}{padding(lengths, batches):>10.3%}{most:>10,}")
-    limits.at_most("a whole epoch planned / np.argsort", found["epoch"][0], 3)
+        limits.beside(f"{name} / ours: a whole epoch planned", seconds / sort / found["epoch"][0])
+    limits.at_most("ours / np.argsort: a whole epoch planned", found["epoch"][0], 3)
     limits.at_most("% padding, window 'epoch'", 100 * found["epoch"][1], 0.1)
     limits.at_most("% padding, windows of 100", 100 * found[100][1], 3)
     limits.at_most("the most expensive micro-batch", max(most for _, _, most in found.values()), 16_384)
@@ -138,7 +139,7 @@ def balance(limits: Limits) -> None:
         costs = plan.cost(plan.epoch(0, TOGETHER)[: STEPS * TOGETHER])
         print(f"  batchwright {name:<24}{over_mean(costs)}")
         if most is not None:
-            limits.at_most(f"    its worst step of {STEPS}", over_means(costs).max(), most)
+            limits.at_most(f"{name}: its worst step of {STEPS}", over_means(costs).max(), most)
 
 
 def level(limits: Limits) -> None:
@@ -170,9 +171,9 @@ def level(limits: Limits) -> None:
               f"{over_mean(padded(dear, batches)):>24}{over_mean(padded(dear, batches), RANKS):>24}"
               f"{padding(lengths, batches):>10.3%}"
               f"   HF takes {seconds / ours:.0f} times as long, for one rank of 8")  # fmt: skip
-        limits.at_least("    HF's time / ours", seconds / ours, 10)
+        limits.at_least(f"BatchRebalanceSampler / ours: {name}", seconds / ours, 10)
         if costs is lengths:
-            limits.at_most("    its padded cost over the mean", over_means(padded(lengths, batches)).mean(), kept)
+            limits.at_most(f"{name}: its padded cost over the mean", over_means(padded(lengths, batches)).mean(), kept)
 
 
 def padded(lengths: np.ndarray, batches: Any) -> list[float]:

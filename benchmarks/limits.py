@@ -8,6 +8,9 @@ import sys
 class Limits:
     """Figures beside their limits.
 
+    A figure that is a ratio beside a peer is called "ours / PEER: of what" or "PEER / ours: of what"; `all.py` tells by that
+    who is ahead. No two figures of a run have one name.
+
     Example:
         >>> limits = Limits()
         >>> limits.at_most("ours / theirs", 0.5, 0.6)
@@ -25,6 +28,10 @@ class Limits:
     def at_least(self, what: str, value: float, limit: float) -> None:
         """Say whether a figure that should be large is."""
         self._say(what, value, f"at least {limit:g}", value >= limit)
+
+    def beside(self, what: str, ratio: float) -> None:
+        """Say a ratio that has no limit: `what` is "ours / PEER: of what", or "PEER / ours: of what"."""
+        print(f"{what:<60} {ratio:>10.6g}  no limit", flush=True)
 
     def end(self) -> None:
         """Fail where a limit was missed, naming which."""

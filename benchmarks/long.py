@@ -53,12 +53,12 @@ def packing(capacity: int, most_seconds: float, limits: Limits) -> list[np.ndarr
     print(f"{SAMPLES:,} lengths into packs of {capacity:,}: {len(found)} packs in {1e3 * ours:.1f} ms; "
           f"TRL's bfd {packs} in {theirs:.1f} s, {theirs / ours:.0f} times as long; torchtitan's first fit "
           f"{len(first_fit)} in {their_first_fit:.1f} s")  # fmt: skip
-    limits.at_most("our packs / torchtitan's", len(found) / len(first_fit), 1)
-    limits.at_least("torchtitan's time / ours", their_first_fit / ours, 10)
-    limits.at_most("our packs / TRL's", len(found) / packs, 1)
-    limits.at_least("TRL's time / ours", theirs / ours, 10)
+    limits.at_most(f"ours / torchtitan: packs of {capacity:,}", len(found) / len(first_fit), 1)
+    limits.at_least(f"torchtitan / ours: time of packs of {capacity:,}", their_first_fit / ours, 10)
+    limits.at_most(f"ours / TRL bfd: packs of {capacity:,}", len(found) / packs, 1)
+    limits.at_least(f"TRL bfd / ours: time of packs of {capacity:,}", theirs / ours, 10)
     _, first = timed(lambda: bw.packed(lengths, capacity).stepped(32)[0], rounds=5)
-    limits.at_most("s to build a plan and its first batch", first, most_seconds)
+    limits.at_most(f"s to build a plan of packs of {capacity:,}, and its first batch", first, most_seconds)
     return first_fit
 
 
@@ -108,8 +108,8 @@ def price(lengths: np.ndarray, limits: Limits) -> None:
         off, full = np.abs(tokens / tokens.mean() - 1).max(), 131_072 * step / tokens.mean() - 1
         print(f"{ranks} ranks x {accumulate}: levelling an epoch takes {1e3 * (with_cost - without):.0f} ms; tokens "
               f"of a step within {off:.2%} of the mean, a step of full packs is {full:.2%} above it")  # fmt: skip
-        limits.at_most("tokens of a step, off the mean or off a full step's", off / max(0.01, full), 1.01)
-        limits.at_most("time of a levelled epoch / of one that is not", with_cost / without, 3)
+        limits.at_most(f"{ranks} x {accumulate}: tokens of a step, off the mean", off / max(0.01, full), 1.01)
+        limits.at_most(f"{ranks} x {accumulate}: a levelled epoch / one that is not, in time", with_cost / without, 3)
 
 
 def shuffled_packs(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:

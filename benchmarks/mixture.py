@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import grain
 import numpy as np
+from limits import Limits
 
 import batchwright as bw
 
@@ -88,8 +89,10 @@ def main() -> None:
             )
     for name in ("batchwright", "grain_mix"):
         print(f"{name}: 1,000 sources cost {cost[name, 1000] / cost[name, 10]:.2f} times 10 sources")
-    for count in (10, 1000):
-        print(f"grain / batchwright at {count} sources: {cost['grain_mix', count] / cost['batchwright', count]:.0f}")
+    for count in (10, 100, 1000):
+        Limits().beside(
+            f"grain / ours: an index, {count} sources", cost["grain_mix", count] / cost["batchwright", count]
+        )
 
 
 if __name__ == "__main__":

@@ -80,8 +80,8 @@ def beside_peers(counts: np.ndarray, limits: Limits) -> None:
     for peer in (trl_bfd, axolotl_multipack):
         packs, seconds = peer(lengths, capacity)
         print(f"  {peer.__name__:<20} density {total / packs:.4%}, {seconds:.1f} s, {seconds / ours:.0f} times as long")
-        limits.at_least(f"{peer.__name__}'s time / ours", seconds / ours, 30)
-        limits.at_most("our packs / its", len(packing) / packs, 1)
+        limits.at_least(f"{peer.__name__} / ours: time", seconds / ours, 30)
+        limits.at_most(f"ours / {peer.__name__}: packs", len(packing) / packs, 1)
 
 
 def trl_bfd(lengths: np.ndarray, capacity: int) -> tuple[int, float]:

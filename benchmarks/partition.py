@@ -35,8 +35,10 @@ def main() -> None:
             f"{name:<28}{split.max_over_mean:>10.6f}{1e3 * seconds:>10.2f}{loads.max() / loads.mean():>16.6f}"
             f"{their_seconds / seconds:>16.1f}"
         )
-        limits.at_most("  max/mean", split.max_over_mean, most)
-        limits.at_most("  ms", 1e3 * seconds, milliseconds)
+        limits.at_most(f"{name}: max/mean", split.max_over_mean, most)
+        limits.at_most(f"{name}: ms", 1e3 * seconds, milliseconds)
+        limits.beside(f"ours / verl: max/mean, {name}", split.max_over_mean / (loads.max() / loads.mean()))
+        limits.beside(f"verl / ours: time, {name}", their_seconds / seconds)
     rollouts(limits)
     limits.end()
 
@@ -67,11 +69,11 @@ def rollouts(limits: Limits) -> None:
             f"{name:<36}{len(split):>8}{split.at_least:>10}{split.max_over_mean:>10.5f}"
             f"{split.max_over_mean_at_least:>10.5f}{held:>13}{1e3 * seconds:>10.2f}"
         )
-        limits.at_most("  most tokens of a part", held, most)
+        limits.at_most(f"rollouts, {name}: most tokens of a part", held, most)
         if "level" not in more:  # a search over several numbers of parts
-            limits.at_most("  ms", 1e3 * seconds, 10)
+            limits.at_most(f"rollouts, {name}: ms", 1e3 * seconds, 10)
         if "tokens" in name or not {"level", "parts"}.isdisjoint(more):
-            limits.at_most("  max/mean", split.max_over_mean, 1.001)
+            limits.at_most(f"rollouts, {name}: max/mean", split.max_over_mean, 1.001)
     parts = -(-int(tokens.sum()) // most)
     theirs, seconds = timed(lambda: verl(work.tolist(), parts, equal_size=False))
     loads = np.array([work[part].sum() for part in theirs])

@@ -28,6 +28,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import torch
+from limits import Limits
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import batchwright as bw
@@ -373,8 +374,30 @@ def main() -> None:
             count = int(float(given.removesuffix("l")))
             print(f"\n{count:,} samples")
             rows = measured(count, given.endswith("l"))
+        held = {}
         for name, row in rows:
+            held[name] = row
             print(f"  {name:<30}", json.dumps({key: float(f"{value:.3g}") for key, value in row.items()}), flush=True)
+        beside_peers(held)
+
+
+def beside_peers(held: dict[str, dict[str, float]]) -> None:
+    """Of plans and of what other libraries offer in their place: build and first batch together, and a resumed run."""
+    for name, peer in (
+        ("weighted", "torch WeightedRandomSampler"),
+        ("balanced", "torch RandomSampler"),
+        ("balanced", "grain MapDataset.shuffle"),
+        ("balanced", "mosaicml-streaming, an epoch"),
+        ("balanced", "torchdata StatefulDataLoader"),
+    ):
+        if name not in held or peer not in held:
+            continue
+        own, theirs = held[name], held[peer]
+        if "build" in theirs:
+            ratio = (own["build"] + own["first"]) / (theirs["build"] + theirs["first"])
+            Limits().beside(f"ours / {peer}: to the first batch, {name}", ratio)
+        if "resume" in theirs:
+            Limits().beside(f"ours / {peer}: to resume, {name}", own["resume"] / theirs["resume"])
 
 
 if __name__ == "__main__":

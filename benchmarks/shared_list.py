@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from limits import Limits
 
 import batchwright as bw
 
@@ -51,12 +52,12 @@ def main() -> None:
         "numpy bytes": measured(np.array(names, "S")),
         "SharedList": measured(bw.SharedList(names)),
     }
-    of_list, own = rows["list"], rows["SharedList"]
+    own = rows["SharedList"]
     for name, (megabytes, nanoseconds) in rows.items():
         print(f"{name:<12} {megabytes:9.1f} MB in {WORKERS} workers {nanoseconds:8.0f} ns a read")
-    print(
-        f"SharedList adds {own[0] / of_list[0]:.3f} of what a list adds; a read takes {own[1] / of_list[1]:.1f} of its time"
-    )
+    for name in ("list", "numpy bytes"):
+        Limits().beside(f"ours / {name}: memory that {WORKERS} workers add", own[0] / rows[name][0])
+        Limits().beside(f"ours / {name}: time of a read", own[1] / rows[name][1])
 
 
 if __name__ == "__main__":

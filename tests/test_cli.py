@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import batchwright.cli
-from batchwright.cli import DEMOS
+from batchwright.cli.demos import DEMOS
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

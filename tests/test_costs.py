@@ -172,6 +172,12 @@ def test_costs_go_into_plans():
 
 
 CASES = cases("refuse message follow", {
+    "no pairs": (lambda: bw.costs.Cost(1, ((None, 1.0), 2)), "per_pair has 2; pass pairs of a window, or None, and the cost",
+                 lambda: bw.costs.Cost(1, ((None, 1.0), (2, 2.0)))([3])),
+    "a window": (lambda: bw.costs.Cost(1, ((0, 1.0),)), "the window of per_pair is 0, the least is 1; pass ",
+                 lambda: bw.costs.Cost(1, ((1, 1.0),))([3])),
+    "no truth": (lambda: bw.costs.Cost(1, causal=np.ones(2)), "neither True nor False; pass causal=True or causal=False",
+                 lambda: bw.costs.Cost(1, causal=True)([3])),
     "no sizes": (lambda: bw.costs.transformer(hidden=8),
                  "the sizes of the model lack layers, heads, intermediate, vocabulary; pass layers=...",
                  lambda: bw.costs.transformer(**SIZES)),

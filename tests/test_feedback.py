@@ -188,6 +188,8 @@ def test_what_is_observed_must_fit():
         feedback.observe([1, 2])
     with pytest.raises(bw.Infeasible, match="no group is called 'c'"):
         feedback.observe([1, 2], labels=["a", "c"])
+    with pytest.raises(bw.Infeasible, match="no group is called None"):
+        feedback.observe([1, 2], labels=["a", None])
     with pytest.raises(bw.Infeasible, match="sample 1 of 2 is nan"):
         feedback.observe([1, float("nan")], labels=["a", "b"])
     with pytest.raises(bw.Infeasible, match="sample 0 of 1 is inf"):

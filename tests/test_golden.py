@@ -1,4 +1,4 @@
-"""The golden vectors hold here; `make test-versions` holds them on every Python and numpy that is supported."""
+"""The golden vectors hold here; `make test-matrix` holds them on every Python, numpy and numba that is supported."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,27 +22,40 @@ ROWS = re.findall(r"^\| (`[^|]*`) \|", DESIGN.split("## Layers")[1].split("## ")
 LAYERS = [*(name for row in ROWS for name in re.findall(r"`(\w+)`", row)), "__init__"]
 
 
-def folders_imported(file: Path) -> set[str]:
-    """The folders and files at the top of the package that a file imports; at type checking and within functions too."""
-    package = ("batchwright", *file.relative_to(SOURCE).parts[:-1])
-    imported: set[str] = set()
+def modules_imported(file: Path) -> Iterator[Path]:
+    """The files of the package that a file imports; at type checking and within functions too."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
-            inside = (*base[1:], *(node.module or "").split(".")) if node.module else base[1:]
-            imported |= {inside[0]} if inside else {alias.name for alias in node.names}
-    return imported
+            folder = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for name in (alias.name for alias in node.names):
+                places = (
+                    folder / f"{name}.py",
+                    folder / name / "__init__.py",
+                    folder.with_suffix(".py"),
+                    folder / "__init__.py",
+                )
+                yield next(place for place in places if place.exists())
+
+
+IMPORTS = {file: {*modules_imported(file)} for file in SOURCE.rglob("*.py")}
+
+
+def at_the_top(file: Path) -> str:
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
 def test_what_stands_lower_imports_nothing_that_stands_higher():
-    upward = []
-    for file in SOURCE.rglob("*.py"):
-        own = file.relative_to(SOURCE).parts[0].removesuffix(".py")
-        upward += [f"{file}: {other}" for other in folders_imported(file) if LAYERS.index(other) > LAYERS.index(own)]
-    assert upward == []
-    assert {file.stem for file in SOURCE.iterdir() if file.suffix == ".py" or (file / "__init__.py").exists()} == set(
-        LAYERS
-    )
+    layer = {file: LAYERS.index(at_the_top(file)) for file in IMPORTS}
+    assert [(file, other) for file, others in IMPORTS.items() for other in others if layer[other] > layer[file]] == []
+    assert {at_the_top(file) for file in IMPORTS} == set(LAYERS)
+
+
+def test_no_files_import_each_other_in_a_circle():
+    left = dict(IMPORTS)
+    while ends := [file for file in left if not left[file] & left.keys() or not any(map({file}.__le__, left.values()))]:
+        for file in ends:
+            del left[file]
+    assert sorted(left) == []
 
 
 LABELS = np.random.default_rng(0).integers(0, 10, 4000)
@@ -79,9 +93,13 @@ def test_from_the_loop_to_the_kernel_that_deals_there_are_few_functions(make):
         next(batches)
     finally:
         sys.setprofile(None)
-    way = min((walk for walk in walks if walk[0] == "ConstantShares.deal"), key=len)
+    way = min((walk for walk in walks if walk[0] in DEALS), key=len)
     assert way[-1] == "EpochIterator.__next__"
     assert len(way) <= 8, way
 
 
+DEALS = {
+    "ConstantShares.deal",
+    "Dealt._shuffled",
+}  # what calls the kernel: of shares, and of a plain shuffle, which has none
 WRAPPERS = {"call", "<listcomp>", "<dictcomp>", "<genexpr>"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -122,6 +123,11 @@ def test_an_error_of_this_package_is_not_hidden_where_all_arguments_fit():
         call("x", ["a"])
     with pytest.raises(bw.Infeasible, match=r"^names is \[1\]"):
         call(3, [1])
+    with pytest.raises(bw.Infeasible, match=r"^size is a number of 1329 bits"):
+        call(10**400, ["a"])
+    for names in ({"a"}, {"a": "b"}, iter("a"), np.void(b"ab")):  # without an order, read once, of no type
+        with pytest.raises(bw.Infeasible, match=r"^names is "):
+            call(3, names)
     with pytest.raises(bw.Infeasible, match=r"^rest has 1000000000000 items"):
         call(3, ["a"], range(10**12))
     with pytest.raises(TypeError, match="missing"):

@@ -143,7 +143,7 @@ def test_shares_in_units_hold_for_what_is_delivered(too_long, cut, nested):
     assert [line.name for line in summary.sources] == ["web", "books"]
     assert [line.asked for line in summary.sources] == pytest.approx([0.9, 0.1])
     assert [line.delivered for line in summary.sources] == pytest.approx([0.9, 0.1])
-    drawn = plan.source.order.take(0, 30_000)
+    drawn = plan.order_plan.order.take(0, 30_000)
     drawn = drawn[drawn >= 3000]
     kept = np.where(OF_EACH > 2048, 0, OF_EACH) if too_long == "skip" else left
     assert summary.sources[1].lost == pytest.approx(1 - kept[drawn].sum() / OF_EACH[drawn].sum(), abs=0.03)
@@ -166,9 +166,9 @@ def test_shares_of_samples_hold_for_those_that_are_not_skipped(target):
 def test_what_is_natural_or_whole_is_left_as_it_was():
     for target in ("natural", targets.in_units("natural", OF_EACH)):
         order = bw.mixed(LONGS, 32, target=target)
-        assert laws.quietly(lambda order=order: bw.budgeted(OF_EACH, 6000, order=order)).source is order
+        assert laws.quietly(lambda order=order: bw.budgeted(OF_EACH, 6000, order=order)).order_plan is order
     order = bw.mixed(LONGS, 32)
-    assert laws.quietly(lambda: bw.budgeted(OF_EACH, 2048, order=order, too_long="skip")).source is order
+    assert laws.quietly(lambda: bw.budgeted(OF_EACH, 2048, order=order, too_long="skip")).order_plan is order
 
 
 @pytest.mark.filterwarnings("ignore:samples repeat:batchwright.PoorWarning")

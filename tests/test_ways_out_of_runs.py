@@ -63,11 +63,29 @@ TABLE = {
         "pass a `last` above `first`",
         lambda: bw.Composition(PLAN.sampler()).measured(2, 3, epoch=0),
     ),
+    "more batches to measure than can be kept": (
+        lambda: bw.Composition(PLAN.sampler()).measured(0, 2**63, epoch=0),
+        "batches from 0 to before 9223372036854775808 are more than 1048576",
+        "measure fewer batches at once",
+        lambda: bw.Composition(PLAN.sampler()).measured(0, 3, epoch=0),
+    ),
     "another micro-batch": (
         lambda: bw.Geometry(micro_batch=4).sampler(PLAN),
         "micro_batch is 4, the plan's micro-batches have 8 samples",
         "build the plan with batch_size=4",
         lambda: bw.Geometry(micro_batch=4).sampler(bw.balanced(LABELS, batch_size=4)),
+    ),
+    "items that are not pickled": (
+        lambda: bw.SharedList(["a", lambda: 1]),
+        "item 1 is of type function, which is not pickled .*",
+        "pass items that can be pickled",
+        lambda: bw.SharedList(["a", "b"]),
+    ),
+    "a power that is no number": (
+        lambda: by_signal([[1]]),
+        r"power is \[\[1\]\], not a finite number",
+        "pass power as a finite number",
+        lambda: by_signal(0.5),
     ),
     "numbers out of range": (
         lambda: Feedback(MOVING.sampler(), by_signal(), smoothing=1.0, most_change=0),

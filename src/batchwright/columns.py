@@ -252,13 +252,19 @@ def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
     """Read numbers of samples, of any shape, as integers.
 
     Raises:
-        Infeasible: they are no whole numbers, such as a mask.
+        Infeasible: they are no whole numbers, such as a mask, or larger than any index.
 
     Example:
         >>> sample_numbers([3, 1]).tolist()
         [3, 1]
     """
     numbers = as_array(values, called=called)
+    if isinstance(numbers, np.ma.MaskedArray):
+        if np.ma.getmaskarray(numbers).any():
+            raise Infeasible(f"{called} hold masked values", "leave out what is masked: values.compressed()")
+        numbers = np.asarray(numbers)
+    if numbers.dtype == np.uint64 and numbers.size and (largest := int(numbers.max())) >= 1 << 63:
+        raise Infeasible(f"{called} hold {largest}", "pass the numbers of samples, below 2^63")
     if numbers.dtype.kind in "iu":
         return numbers
     if not numbers.size:

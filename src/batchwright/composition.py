@@ -17,6 +17,7 @@ from .sampler_of import needed_sampler
 __all__ = ["Composition", "Log"]
 
 _MOST_GROUPS = 32  # with a share of their own in a report: loggers become slow with many more
+_MOST_BATCHES = 1 << 20  # that are measured at once: each takes a few microseconds, and is kept meanwhile
 _QUANTILES = 0.5, 0.9, 0.99  # of the deviations of more groups
 
 
@@ -119,10 +120,14 @@ class Composition:
         Batches beyond the epoch are those of the next ones: three epochs are 0 to `3 * len(sampler)`.
 
         Raises:
-            Infeasible: there are none.
+            Infeasible: there are none, or more than 2^20.
         """
         if last <= first:
             raise Infeasible(f"batches from {first} to before {last} are none", "pass a `last` above `first`")
+        if last - first > _MOST_BATCHES:
+            raise Infeasible(
+                f"batches from {first} to before {last} are more than {_MOST_BATCHES}", "measure fewer batches at once"
+            )
         places = [divmod(step, len(self.sampler)) for step in range(first, last)]
         epochs = Counter(epoch + later for later, _ in places)
         steps = [self.sampler.all_ranks(step, epoch=epoch + later) for later, step in places]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .columns import as_numbers
-from .errors import Infeasible, check_bool, check_integer, check_number, typed
+from .errors import Infeasible, check_bool, check_integer, check_number, shown, typed
 from .public import opened
+from .readings import taken
 
 __all__ = ["Cost", "linear", "quadratic", "transformer"]
 
@@ -47,6 +48,20 @@ class Cost:
     per_token: float
     per_pair: tuple[tuple[int | None, float], ...] = ()
     causal: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the factors, once for all calls."""
+        pairs = taken(self.per_pair, "per_pair")
+        for pair in pairs:
+            if not (isinstance(pair, tuple) and len(pair) == 2):
+                raise Infeasible(
+                    f"per_pair has {shown(pair)}", "pass pairs of a window, or None, and the cost of a pair"
+                )
+            if pair[0] is not None:
+                check_integer(pair[0], "the window of per_pair", least=1)
+            _not_negative(pair[1], "the cost of per_pair")
+        _not_negative(self.per_token, "per_token")
+        check_bool(self.causal, "causal")
 
     def __call__(self, lengths: ArrayLike) -> Floats:
         """The cost of samples of these lengths."""

@@ -17,9 +17,9 @@ import torch
 
 from .columns import as_numbers
 from .distributed import Over, ranks, summed
-from .errors import Infeasible, exactly, shown
+from .errors import Infeasible, check_number, exactly, shown
 from .public import opened
-from .readings import check_count, reading
+from .readings import reading, taken
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
 
@@ -42,6 +42,10 @@ class by_signal:  # noqa: N801  # reads as the function that it is
     """
 
     power: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the power."""
+        check_number(self.power, "power")
 
     def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
         """The signal to the power `power`."""
@@ -158,8 +162,7 @@ class Feedback:
             codes = np.atleast_1d(self.groups.group_of(samples))
         else:
             with reading(labels, "labels", "pass the label of each sample, as a list"):
-                check_count(labels, "labels")
-                known = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+                known = list(labels.tolist()) if hasattr(labels, "tolist") else taken(labels, "labels")
             codes = self.groups.numbers_of(known)
         if codes.size != signal.size:
             raise Infeasible(f"there are {signal.size} values for {codes.size} samples", "pass one a sample")

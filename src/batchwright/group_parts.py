@@ -11,6 +11,7 @@ import numpy as np
 
 from . import columns
 from .errors import Infeasible, check_integer, meant, shown, typed, warn
+from .readings import check_count
 from .tables import Coded
 from .values import PLAIN, no_label, plain
 
@@ -118,6 +119,7 @@ def _named_lists(indices: Any) -> Iterable[tuple[Any, Any]]:
     listed = isinstance(indices, (Mapping, Sequence, np.ndarray)) and not isinstance(indices, (str, bytes))
     if not listed or getattr(indices, "ndim", 1) == 0:
         raise Infeasible(f"the lists are {typed(indices)}", "pass a list of lists of sample numbers, one list a group")
+    check_count(indices, "indices")
     return indices.items() if isinstance(indices, Mapping) else enumerate(indices)
 
 

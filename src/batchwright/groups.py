@@ -300,6 +300,8 @@ class Groups:
             (['books', 'web'], [1, 0])
         """
         wanted = np.atleast_1d(columns.sample_numbers(indices))
+        if wanted.ndim > 1:
+            raise Infeasible(f"samples have {wanted.ndim} dimensions", "pass their numbers as a list")
         codes = np.asarray(self.group_of(wanted))
         if codes.size and codes.max() >= self.group_count:
             raise Infeasible(f"sample {wanted[codes.argmax()]} is in no group", "ask for samples that a group holds")
@@ -322,11 +324,13 @@ class Groups:
             Infeasible: no group has one of the labels.
         """
         check_count(labels, "labels")
-        found = [self.label(name) for name in labels]
-        unknown = next((label for label in found if label not in self.number_of), None)
-        if unknown is not None:
-            raise unknown_group(unknown, self.names)
-        return np.array([self.number_of[label] for label in found], np.int64)
+        numbers = []
+        for name in labels:
+            label = self.label(name)
+            if label not in self.number_of:
+                raise unknown_group(label, self.names)
+            numbers.append(self.number_of[label])
+        return np.array(numbers, np.int64)
 
     def label(self, name: Any) -> Any:
         """The label for a name: the plain value of a scalar, or the label of the class with that name.

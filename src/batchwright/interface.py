@@ -24,7 +24,7 @@ __all__ = ["BasePlan", "rounded"]
 class BasePlan(MicroBatches):
     """What samplers, audits and corrections need of a plan; `plans.plan.Plan` adds what users need.
 
-    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
+    `plan[t]` is micro-batch t, for t below 89 * 2**32. It depends only on the plan's arguments:
     not on the process, the rank, or earlier calls.
 
     Attributes:
@@ -64,6 +64,11 @@ class BasePlan(MicroBatches):
     @abstractmethod
     def mean_batch_size(self) -> float:
         """Samples in a micro-batch, on average."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether samples come more or less often from epoch to epoch though no share changes: few shards are open."""
+        return False
 
     @abstractmethod
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
@@ -161,6 +166,7 @@ class BasePlan(MicroBatches):
 
     def drawn_in(self, epoch: int) -> InclusionRates:
         """The inclusion rates of an epoch; the result for the last epoch is kept."""
+        epoch = check_integer(epoch, "epoch", least=0)
         number, kept = epoch if self.moves else 0, self._drawn
         if kept is None or kept[0] != number:
             kept = self._drawn = number, self.inclusion_rates(number, number + 1)
@@ -187,10 +193,15 @@ class BasePlan(MicroBatches):
         prior: np.ndarray = self.groups.sizes / self.groups.grouped_count
         return prior
 
+    @property
+    def what_moves(self) -> str:
+        """Why samples come more or less often from epoch to epoch, for messages."""
+        return "shares move" if self.settles_after != 0 else "open shards change"
+
     @cached_property
     def moves(self) -> bool:
-        """Whether a share changes from epoch to epoch, or may be set during a run."""
-        return self.settles_after != 0
+        """Whether samples come more or less often from epoch to epoch: shares change or are set, or few shards are open."""
+        return self.settles_after != 0 or self.varies
 
     def horizon(self) -> int:
         """The micro-batches over which `sampled_prior` averages: until all shares have settled, at least one epoch.
@@ -227,7 +238,7 @@ class BasePlan(MicroBatches):
 
         Args:
             indices: numbers of samples, array-like of any shape.
-            epoch: the epoch in which they are drawn; needed if shares change.
+            epoch: the epoch in which they are drawn; needed if shares change, and of plans with `local=`.
 
         Raises:
             Infeasible: a sample is never drawn, so it has no weight; or shares change and no epoch is given.
@@ -241,7 +252,7 @@ class BasePlan(MicroBatches):
             epoch = check_integer(epoch, "epoch", least=0)
         elif self.moves:
             raise Infeasible(
-                "the plan's shares move, a sample has another weight in another epoch",
+                f"the plan's {self.what_moves}, a sample has another weight in another epoch",
                 "pass epoch=..., the epoch that the samples are drawn in",
             )
         samples = sample_numbers(indices)

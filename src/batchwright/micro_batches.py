@@ -9,9 +9,10 @@ from typing import Any, overload
 
 import numpy as np
 
-from .errors import Infeasible
+from .errors import Infeasible, said, typed
 from .kernels.apportion import MOST_ROUNDS
 from .kernels.deal_arguments import ROUND
+from .public import internal
 
 __all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Slice", "counted"]
 
@@ -27,7 +28,12 @@ def counted(batch: int) -> int:
         IndexError: it is negative.
         Infeasible: it is past the last that can be dealt.
     """
-    number = operator.index(batch)
+    try:
+        number = operator.index(batch)
+    except TypeError:
+        raise
+    except Exception as error:  # the user's own type, which cannot be converted
+        raise TypeError(f"micro-batches are numbered by integers, this is {typed(batch)} ({said(error)})") from error
     if number < 0:
         raise IndexError(f"micro-batch {number}: an endless plan counts from 0")
     if number > LAST:
@@ -90,6 +96,7 @@ class MicroBatches(ABC):
         """
         return self, batch
 
+    @internal
     def without_past(self, batch: int) -> tuple[MicroBatches, int]:
         """Drop parts of the sequence that end before `batch`: the remaining sequence, and the number of `batch` in it."""
         return self, batch

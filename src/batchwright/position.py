@@ -41,7 +41,7 @@ class Numbers(NamedTuple):
 
     Attributes:
         epoch: the number of the epoch in the run, from 0.
-        consumed: how many micro-batches of the epoch all ranks together have received.
+        consumed: how many micro-batches of the epoch all ranks together have received; see `origin`.
         step_size: world size x accumulate; the epoch's length is a multiple of it.
         origin: number of the epoch's first micro-batch in the endless sequence. After a change of the world size `consumed`
             is chosen so that the rest of the epoch has the right length; `origin` then follows from it and may be

@@ -56,18 +56,18 @@ def check_count(values: Any, called: str) -> None:
         raise Infeasible(f"{called} has {count} items", f"pass {called} of at most {MOST_VALUES} items")
 
 
-def taken(values: Iterable[Any], called: str) -> list[Any]:
+def taken(values: Iterable[Any], called: str, *, most: int = _MOST_TAKEN) -> list[Any]:
     """A list of an argument that has few items, such as names; what never ends is refused, and not waited for.
 
     Raises:
-        Infeasible: there are more than 2^20 items.
+        Infeasible: there are more than `most` items, 2^20 if it is left out.
 
     Example:
         >>> taken(range(3), "names")
         [0, 1, 2]
     """
     check_count(values, called)
-    found = list(islice(values, _MOST_TAKEN + 1))
-    if len(found) > _MOST_TAKEN:
-        raise Infeasible(f"{called} has more than {_MOST_TAKEN} items", f"pass {called} of at most as many")
+    found = list(islice(values, most + 1))
+    if len(found) > most:
+        raise Infeasible(f"{called} has more than {most} items", f"pass {called} of at most as many")
     return found

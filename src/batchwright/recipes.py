@@ -37,6 +37,7 @@ from .plans.plan import RECIPE_VERSION, Plan
 from .plans.raked import raked
 from .plans.rotating import rotating
 from .plans.table import MOST_RANKS
+from .readings import reading
 
 __all__ = ["PLANS", "Run", "from_recipe", "read_recipe", "run_of"]
 
@@ -161,7 +162,9 @@ def _read(recipe: Any) -> tuple[dict[str, Any], Path | None]:
 
 
 def _parsed(path: Path) -> Any:
-    if not path.is_file():
+    with reading(str(path), "the recipe", "pass the path of a JSON or TOML file"):
+        there = path.is_file()  # a path that is too long for the system raises
+    if not there:
         raise Infeasible(f"there is no recipe {shown(str(path))}", "pass the path of a JSON or TOML file")
     kind = suffix_kind(path.name)
     if kind:

@@ -19,7 +19,7 @@ class RunState(NamedTuple):
     loaded is continued.
 
     Attributes:
-        iterator_start: where the iterator of the last batch began; or the position in a state that was loaded later; None
+        start: where the iterator of the last batch began; or the position in a state that was loaded later; None
             before the first batch of a new run.
         consumed: how many micro-batches of that epoch all ranks together have received.
         batch_returned: whether a batch was returned; False at the start and after a state was loaded.
@@ -27,7 +27,7 @@ class RunState(NamedTuple):
         ended: whether the last batch was the last of its epoch, or the state says so, and `requested` was not set later.
     """
 
-    iterator_start: Position | None = None
+    start: Position | None = None
     consumed: int = 0
     batch_returned: bool = False
     requested: tuple[int, int] | None = None
@@ -36,7 +36,7 @@ class RunState(NamedTuple):
     @property
     def next_epoch(self) -> int:
         """The epoch that the next iterator takes, if `requested` is not set."""
-        return (0 if self.iterator_start is None else self.iterator_start.epoch) + self.batch_returned
+        return (0 if self.start is None else self.start.epoch) + self.batch_returned
 
 
 class PresentRun(NamedTuple):
@@ -55,13 +55,13 @@ class PresentRun(NamedTuple):
     fetched_by_all: int
 
     @property
-    def epoch_batches(self) -> int:
+    def batches_of_rank(self) -> int:
         """The batches of each rank in an epoch."""
         return self.plan.epoch_length(self.step_size) // self.fetched_by_all
 
     def position(self) -> Position:
         """The position after the last batch that was returned; or the one in a state that was loaded later."""
-        start = self.state.iterator_start
+        start = self.state.start
         if start is None:
             return Position.start_of_epoch(self.plan, 0, self.step_size)
         return self.in_steps(start.after(self.state.consumed))
@@ -87,7 +87,7 @@ class PresentRun(NamedTuple):
         if epoch is None:
             epoch = (self.position() if self.state.requested is None else self.next_start()).epoch
         batches, epoch = check_integer(batches, "batches"), check_integer(epoch, "epoch", least=0)
-        count = self.epoch_batches
+        count = self.batches_of_rank
         if not 0 <= batches <= count:
             raise Infeasible(f"batch {batches} of an epoch of {count} batches", f"pass 0 to {count}")
         here = self.position()
@@ -108,7 +108,8 @@ class PresentRun(NamedTuple):
     def in_steps(self, position: Position) -> Position:
         """The same position in steps of the present size."""
         # The same step size, but the old run had fewer ranks and stopped inside a step of ours.
-        left = position.length - position.consumed
-        if position.step_size == self.step_size and left % self.fetched_by_all:
+        if position.step_size == self.step_size:
+            if (position.length - position.consumed) % self.fetched_by_all == 0:
+                return position
             position = position.stepped(1)
         return position.stepped(self.step_size)

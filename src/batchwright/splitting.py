@@ -12,6 +12,7 @@ import numpy as np
 
 from .errors import Infeasible, check_bool, check_mapping, check_number, exactly, seed_number, shown
 from .groups import Groups
+from .readings import reading
 from .targets.target import fraction
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ class Split:
         Raises:
             Infeasible: there is no such part.
         """
-        if part not in self.parts:
-            raise Infeasible(f"no part is called {shown(part)}", f"pass one of {', '.join(map(shown, self.parts))}")
+        way_out = f"pass one of {', '.join(map(shown, self.parts))}"
+        with reading(part, "the part", way_out):
+            known = part in self.parts
+        if not known:
+            raise Infeasible(f"no part is called {shown(part)}", way_out)
         return self.parts[part]
 
     @cached_property

@@ -23,6 +23,7 @@ __all__ = ["unfit"]
 
 _PACKAGE = __name__.partition(".")[0]
 _MOST_NUMBER = 1 << 62  # as of `check_integer`: twice as much does not fit in 64 bits
+_MOST_SEED = 1 << 64  # an integer that fits is below it
 _LOOKED_AT = 100  # items of a list whose types are looked at
 _ANYTHING = (Any, object, inspect.Parameter.empty)
 _IN_WORDS = {
@@ -35,6 +36,7 @@ _IN_WORDS = {
     collections.abc.Mapping: "a dictionary",
     dict: "a dictionary",
 }
+_ORDERED = (collections.abc.Sequence, list, tuple)
 _LISTS = (
     collections.abc.Sequence,
     collections.abc.Iterable,
@@ -116,6 +118,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind in (int, float):
         return _is_number(value, kind)
     if kind in _LISTS:
+        if isinstance(value, collections.abc.Iterator):
+            return kind is collections.abc.Iterable  # a list can be read twice
+        if kind in _ORDERED and isinstance(value, (collections.abc.Set, collections.abc.Mapping)):
+            return False
         return not isinstance(value, (str, bytes, bytearray)) and _items_fit(value, (*typing.get_args(hint), Any)[0])
     if kind in (collections.abc.Mapping, dict):
         parts = typing.get_args(hint)
@@ -154,6 +160,8 @@ def _items_fit(value: Any, hint: Any) -> bool:
     """Whether this can be walked through, and its first items are of a type; what can be walked once only is not."""
     try:
         walk = iter(value)
+        if getattr(value, "ndim", 1) == 0:  # bytes without a type, as numpy has them
+            return False
         return walk is value or all(_fits(item, hint) for item in itertools.islice(walk, _LOOKED_AT))
     except Exception:  # it says that it is a list, and cannot be read
         return False
@@ -167,7 +175,9 @@ def _is_number(value: Any, kind: Any) -> bool:
     if isinstance(value, (bool, str)):
         return False
     try:
-        return isinstance(value, numbers.Integral if kind is int else numbers.Real) and bool(value == value)
+        if kind is int:
+            return isinstance(value, numbers.Integral) and abs(int(value)) < _MOST_SEED
+        return isinstance(value, numbers.Real) and bool(value == value)
     except Exception:  # an object whose methods raise is no number either
         return False
 

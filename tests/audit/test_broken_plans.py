@@ -24,6 +24,7 @@ RANDOM = bw.balanced(np.repeat([0, 1], [40, 60]), 6, draw="random")
 SMALL = laws.quietly(lambda: bw.balanced([0] * 5 + [1] * 45, 100))
 BEFORE = laws.EVERY_PLAN["moving"](1)  # the plan "moved" before its shares were set
 LOCAL = laws.EVERY_PLAN["shuffled in shards"](1)
+LACKING = laws.quietly(lambda: bw.balanced(np.arange(80) // 40, 4, local=bw.Shards([20] * 4, open=1)))
 MIXED = laws.quietly(lambda: bw.mixed({"web": 100, "small": SMALL}, 7, target="uniform"))
 
 
@@ -78,6 +79,11 @@ FIXED = {
         LOCAL,
         lambda plan, batch: plan[{5: 57, 57: 5}.get(batch, batch)],
         {"G8 open"},
+    ),
+    "a sample of a group that no open shard has": (
+        LACKING,
+        of_another_group(7, LACKING.groups),
+        {"G2 quota", "G2 owed", "G8 open"},
     ),
     "a source out of its order": (
         MIXED,

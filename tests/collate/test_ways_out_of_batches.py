@@ -103,6 +103,31 @@ def blocks(samples: Any) -> Any:
 
 
 TABLE = {
+    "one number as segments": (
+        lambda: bw.attention.mask(torch.tensor(1)),
+        "pass the number of each element's sample, such as layout.segments",
+        lambda: bw.attention.mask(bw.Layout([2, 1]).segments),
+    ),
+    "segments without values": (
+        lambda: bw.attention.block_mask(torch.zeros(2, device="meta")),
+        "pass segments on another device",
+        lambda: bw.attention.block_mask(torch.zeros(2)),
+    ),
+    "segments of three dimensions": (
+        lambda: bw.attention.block_mask(torch.zeros(1, 1, 2)),
+        "pass them as length, or packs x length",
+        lambda: bw.attention.block_mask(torch.zeros(1, 2)),
+    ),
+    "a key that is no entry": (
+        lambda: bw.Batch({"y": ONES(2)}, keys=["x"]),
+        "pass keys among y",
+        lambda: bw.Batch({"y": ONES(2)}, keys=["y"]),
+    ),
+    "what is shown is no pair": (
+        lambda: bw.Batch({"y": ONES(2)}, also={"x": 1}),
+        "pass also as names with pairs of text, the field and what of it is shown",
+        lambda: bw.Batch({"y": ONES(2)}),
+    ),
     "no samples": (
         lambda: list(DataLoader(ROWS, batch_sampler=[[0], []], collate_fn=bw.Collate())),
         "leave empty batches out of the batch sampler",
@@ -202,6 +227,11 @@ TABLE = {
         lambda: looked_up([3, 4]),
         "return one value for each sample, in a list or an array",
         lambda: looked_up([3]),
+    ),
+    "one number as a column": (
+        lambda: bw.identified(ROWS, group=torch.tensor(1)),
+        "pass a list or an array",
+        lambda: bw.identified(ROWS, group=[1, 2, 1]),
     ),
     "a column too short": (
         lambda: bw.identified(ROWS, group=["a"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import Any
 
@@ -96,6 +97,26 @@ TABLE = {
         lambda: bw.Layout([2, -1]),
         "pass lengths of 0 or more",
         lambda: bw.Layout([2, 0]),
+    ),
+    "lengths without end": (
+        lambda: bw.Layout(itertools.count()),
+        "pass one for each sample of a batch",
+        lambda: bw.Layout(range(3)),
+    ),
+    "a padded length below 0": (
+        lambda: bw.Layout([2, 1]).mask(-1),
+        "pass a length of 0 or more",
+        lambda: bw.Layout([2, 1]).mask(1),
+    ),
+    "a padded length below the longest sample": (
+        lambda: bw.Layout([2, 1]).padded_to_packed(1),
+        "pass at least that length",
+        lambda: bw.Layout([2, 1]).padded_to_packed(2),
+    ),
+    "too many values to repeat": (
+        lambda: bw.Layout([2, 1]).repeated([7, 8, 9]),
+        "pass one integer a sample",
+        lambda: bw.Layout([2, 1]).repeated([7, 8]),
     ),
     "one number as lengths": (
         lambda: bw.Ragged.from_packed(ONES(5), 5),

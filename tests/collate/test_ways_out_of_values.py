@@ -212,6 +212,11 @@ TABLE = {
         "pass a list of tensors, one for each sample",
         lambda: bw.Ragged.from_list([ONES(2), ONES(2)]),
     ),
+    "pieces that are None": (
+        lambda: bw.Ragged.from_list([None]),
+        "pass tensors: torch.as_tensor(piece) for each",
+        lambda: bw.Ragged.from_list([torch.as_tensor([1])]),
+    ),
     "pieces that are lists": (
         lambda: bw.Ragged.from_list([[1, 2], [3]]),
         "pass tensors: torch.as_tensor(piece) for each",

@@ -43,6 +43,12 @@ TABLE = {
         "pass a torch.nn.Module",
         lambda: recalibrate(norm(), loader()),
     ),
+    "fewer batches than one": (
+        lambda: recalibrate(norm(), loader(), batches=-1),
+        "batches is -1, the least is 1",
+        "pass batches=1 or more",
+        lambda: recalibrate(norm(), loader(), batches=1),
+    ),
     "no state": (
         lambda: recalibrate(norm(), loader(), resume=[1]),
         "resume is of type list",

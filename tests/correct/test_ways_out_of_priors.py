@@ -63,6 +63,12 @@ TABLE = {
         "pass binary=False",
         lambda: LogitAdjustment([0.2, 0.3, 0.5], "uniform", binary=False),
     ),
+    "no dimension of classes": (
+        lambda: LogitAdjustment.from_plan(PLAN)(torch.tensor(3.0)),
+        "the model gives logits without dimensions",
+        "give logits (..., C), a number for each class",
+        lambda: LogitAdjustment.from_plan(PLAN)(torch.zeros(2)),
+    ),
     "more logits than classes": (
         lambda: LogitAdjustment.from_plan(PLAN)(torch.zeros(2, 3)),
         "the model gives 3 logits, the priors are of 2 classes: 0, 1",
@@ -177,6 +183,12 @@ TABLE = {
         "domain_of is 'night'",
         "pass domain_of as a function of a group's name",
         lambda: LogitAdjustment.from_plan(PLAN, domain_of=lambda name: name % 2),
+    ),
+    "classes that are lists": (
+        lambda: LogitAdjustment.from_plan(PLAN, order=[[0], [1]]),
+        r"order is \[\[0\], \[1\]\], of type list \(TypeError.*",
+        "name the class of every logit, as text, numbers or tuples of these",
+        lambda: LogitAdjustment.from_plan(PLAN, order=[0, 1]),
     ),
     "a class twice": (
         lambda: LogitAdjustment.from_plan(PLAN, order=[0, 1, 0]),

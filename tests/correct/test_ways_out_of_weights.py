@@ -20,7 +20,7 @@ PREDICTED = (torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 0]))
 TABLE = {
     "moving weights": (
         lambda: Weights(MOVING).lasting(),
-        "the plan's target moves, a sample has another weight in another epoch",
+        "the plan's shares move, a sample has another weight in another epoch",
         "call weights(indices, epoch=...) in the training loop instead",
         lambda: Weights(MOVING)([0, 1], epoch=3),
     ),
@@ -91,6 +91,18 @@ TABLE = {
         "targets run from 0 to 2, the model knows 0 to 1",
         "pass targets in the order of the logits",
         lambda: evaluate(nn.Identity(), [(PREDICTED[0], torch.tensor([0, 1]))], PLAN),
+    ),
+    "no domains": (
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN, domains=lambda batch: None),
+        "the domain of each sample is None, None .RuntimeError.*",
+        "give integers: domains=lambda batch: ...",
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN),
+    ),
+    "logits in a list": (
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN, forward=lambda model, batch: batch[0].tolist()),
+        "the logits of a batch are of type list, no tensor",
+        "say how the model is run: forward=lambda model, batch: ...",
+        lambda: evaluate(nn.Identity(), [PREDICTED], PLAN, forward=lambda model, batch: batch[0]),
     ),
     "targets in a list": (
         lambda: evaluate(nn.Identity(), [(PREDICTED[0], [0, 1])], PLAN),

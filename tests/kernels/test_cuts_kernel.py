@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.kernels.cuts import cut_longest, cut_several, keyed_order
+from batchwright.kernels.cuts import cut_longest, cut_several, keyed_shuffle
 from batchwright.kernels.length_strata import one_of_each_stratum
 
 COSTS = st.lists(st.integers(0, 30), max_size=50)
@@ -65,14 +65,14 @@ def test_longest_first_needs_the_fewest(costs, budget):
 
 
 @given(st.integers(0, 200), st.integers(0, 2**64 - 1))
-def test_a_keyed_order_is_an_order(count, key):
-    assert sorted(keyed_order(count, np.uint64(key))) == list(range(count))
+def test_a_keyed_shuffle_is_an_order(count, key):
+    assert sorted(keyed_shuffle(count, np.uint64(key))) == list(range(count))
 
 
-def test_keyed_orders_are_even():
+def test_keyed_shuffles_are_even():
     counts = np.zeros((4, 4))
     for key in range(24_000):
-        counts[np.arange(4), keyed_order(4, np.uint64(key * 2**40))] += 1
+        counts[np.arange(4), keyed_shuffle(4, np.uint64(key * 2**40))] += 1
     assert (np.abs(counts / 6000 - 1) < 0.06).all()  # 5 standard deviations
 
 

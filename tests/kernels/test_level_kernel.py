@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwright.kernels.step_balance import balance_in_all, raise_to_most_expensive
+from batchwright.kernels.step_balance import balance_in_all, fill_up_to_most_expensive
 
 
 @st.composite
@@ -50,7 +50,7 @@ def test_matches_the_oracle(cut, budget, enough):
     step_size, offsets, costs = cut
     members, moved = np.arange(costs.size), costs.copy()
     falling = np.lexsort((np.arange(costs.size), -costs))
-    total = raise_to_most_expensive(moved, members, offsets, falling, step_size, float(budget), enough)
+    total = fill_up_to_most_expensive(moved, members, offsets, falling, step_size, float(budget), enough)
     at, expected = oracle(costs.tolist(), offsets, step_size, budget, enough)
     assert members.tolist() == at
     assert total.tolist() == expected

@@ -60,6 +60,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "the cost of no micro-batch": (
         lambda: packs(L, 9).cost(3), "batch is 3; pass the sample numbers of a micro-batch, or of several",
         lambda: (packs(L, 9).cost([3]), packs(L, 9).cost([[3]]))),
+    "the cost of a table": (
+        lambda: packs(L, 9).cost([[[0, 1]]]), "the sample numbers of a micro-batch are of shape (1, 2); pass a list",
+        lambda: packs(L, 9).cost([[0, 1]])),
     "the cost of samples of another plan": (
         lambda: packs(L, 9).cost([[0, 1], [len(L)]]), f"a micro-batch has samples 0 to {len(L)}, the plan has {len(L)}",
         lambda: packs(L, 9).cost([[0, 1], [len(L) - 1]])),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import json
 import pathlib
 import sys
 import tempfile
@@ -70,6 +71,15 @@ def side_by_side(groups=("a", "b"), **more):
     return online.balanced(source, **{"key": 0, "batch_size": 6} | more)
 
 
+def unseen(**more):
+    made = pathlib.Path(tempfile.mkdtemp())
+    for kind in "ab":
+        lines = [json.dumps({"kind": "c" if (kind, n) == ("b", 4) else kind}) for n in range(60)]
+        (made / f"{kind}.jsonl").write_text("\n".join(lines))
+    source = online.jsonl(made, **more)
+    return online.balanced(source, key="kind", batch_size=6, buffer=60, when_short="redistribute")
+
+
 def read(stream):
     assert list(islice(stream, 40))
 
@@ -78,6 +88,12 @@ def splitting():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return webdataset.WebDataset(str(folder() / "a.tar"), shardshuffle=False)
+
+
+def deep():
+    found = []
+    found.append(found)
+    return found
 
 
 def states(make=pack, readers=2, batches=2):
@@ -127,6 +143,9 @@ FILES = cases("refuse message follow", {
                      lambda: first(online.parquet(folder() / "a.parquet"))),
     "twice": (lambda: online.jsonl([folder() / "a.jsonl"] * 2), "is named twice in source 'jsonl'; name every file once",
               lambda: first(online.jsonl([folder() / "a.jsonl"]))),
+    "no name of a column": (lambda: online.parquet(folder() / "a.parquet", columns=[None]),
+                            "has no column None, it has id, label; pass one of these names",
+                            lambda: first(online.parquet(folder() / "a.parquet", columns=["label"]))),
     "no column": (lambda: online.parquet(folder() / "a.parquet", columns=["lable"]),
                   "has no column 'lable', it has id, label; pass one of these names (did you mean 'label'?)",
                   lambda: first(online.parquet(folder() / "a.parquet", columns=["label"]))),
@@ -138,6 +157,13 @@ FILES = cases("refuse message follow", {
                    lambda: first(online.huggingface(datasets.Dataset.from_list(ROWS)))),
     "groups of shards": (lambda: side_by_side(["a"]), "has 2 shards and 1 groups; pass the group of each shard",
                          lambda: read(side_by_side())),
+    "units of shards of one group": (
+        lambda: side_by_side(unit=one), "says the groups of its shards, and unit is given: where shards are of one group ",
+        lambda: (read(side_by_side()), read(side_by_side(groups=None, unit=one)))),
+    "a group that nobody saw": (lambda: read(unseen()), "its key is 'c', and no sample that was looked at is of this group",
+                                lambda: read(unseen(groups=None))),
+    "groups of files": (lambda: online.jsonl(folder() / "a.jsonl", groups=["a", "b"]), "has 1 files and 2 groups; pass th",
+                        lambda: online.jsonl(folder() / "a.jsonl", groups=["a"])),
     "a group without a share": (lambda: read(side_by_side(target={"a": 1})), "group 'b' is not among the 1 groups",
                                 lambda: read(side_by_side(target={"a": 1, "b": 0}))),
     "a share without a shard": (
@@ -158,6 +184,10 @@ STATES = cases("refuse message follow", {
         lambda: load(states(own), own), "source 'source' splits itself: what is left of it to 2 readers cannot be dealt ",
         lambda: (load(states(own), own, rank=1, world_size=2), load(states(hugging_face), hugging_face))),
     "no states": (lambda: load([]), "there are 0 states; load the state of every reader", lambda: load(states())),
+    "states without end": (lambda: online.merged(deep()), "the states are in lists that are nested more than 4 times; pass",
+                           lambda: load(online.merged(states()))),
+    "too many states": (lambda: online.merged(range(2**63)), "states has 9223372036854775807 items; pass states of at most",
+                        lambda: load(online.merged(states()))),
     "no entries": (lambda: load({"version": 3}), "the state has no fingerprint, epoch, replica, run, next, check; load",
                    lambda: load(states())),
     "some are missing": (

@@ -111,6 +111,7 @@ class Stored(MutableMapping):
         ((list(range(9)), 1), [2], "a tuple, has no parts"),
         ({"ids": list(range(9))}, "ids", "cut is 'ids'; pass a list"),
         ({"ids": list(range(9))}, [], r"cut is \[\]; pass a list"),
+        ({"ids": list(range(9))}, [["ids"]], r"cut is \[\['ids'\]\]; pass a list"),
         (torch.arange(9), [0], "sample 0 is a Tensor, .* leave cut out"),
         (Stored({"ids": list(range(9))}), ["ids"], "sample 0 is a Stored, .* pass a function"),
         ([list(range(9)), 1], None, "sample 0 has length 2, the plan has it as 6 to 10"),

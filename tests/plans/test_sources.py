@@ -102,10 +102,10 @@ def test_the_prior_of_a_source_that_moves_is_what_is_drawn_of_it():
         assert prior.sum() == pytest.approx(1)
         # of the source two of its own micro-batches are drawn from in part, and drift is within 6 tickets at both ends
         assert np.abs(prior - shares).max() <= (2 * 10 + 12) / drawn.size
-        settled = plan.settles_after * plan.epoch_batches
+        count_ignores_order = plan.settles_after * plan.epoch_batches
         # the source settles after three epochs of its own, of which the mixture takes `20 * share` samples a micro-batch
-        assert settled == pytest.approx(np.ceil(3 * child_epoch * 10 / (20 * share)))
-        at_rest = plan.prior_between(int(settled), int(settled) + 5, CLASSES)
+        assert count_ignores_order == pytest.approx(np.ceil(3 * child_epoch * 10 / (20 * share)))
+        at_rest = plan.prior_between(int(count_ignores_order), int(count_ignores_order) + 5, CLASSES)
         assert at_rest == pytest.approx(at_the_end(share), abs=1e-9)
         began = plan.prior_between(0, 1, CLASSES)
         met["moved"] += bool(np.abs(prior - at_rest).max() > 0.05)

@@ -66,7 +66,7 @@ def test_over_a_full_period_counts_are_rates_and_the_weighted_mean_is_the_natura
     samples = drawn.size
     if period < 0:  # windows are filled: what is then left of an epoch of the order comes in the next one
         place, skipped = plan.windows.start(3)
-        rest = plan.source.order.take(place, -(-place // plan.epoch_samples) * plan.epoch_samples)
+        rest = plan.order_plan.order.take(place, -(-place // plan.epoch_samples) * plan.epoch_samples)
         drawn = np.append(drawn, plan.admission.emitted(plan.admission.items(rest)[skipped:]))
     everyone = np.arange(plan.groups.sample_count)
     rates = plan.rates(everyone)

@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.utils.data import DataLoader
@@ -210,6 +211,12 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                           "the shares that were set at micro-batch 1 do not go with what was drawn by then", load_set),
     # fixed
     "step_size": (lambda: balanced().epoch_length(0), "step_size is 0", lambda: balanced().epoch_length(2 * 4)),
+    "epochs without end": (lambda: balanced().inclusion_rates(float("inf"), 2), "start is inf, not a finite number",
+                           lambda: balanced().inclusion_rates(0.5, 2)),
+    "epochs the wrong way round": (lambda: balanced().inclusion_rates(2, 1), "nothing is drawn from epoch 2 to epoch 1",
+                                   lambda: balanced().inclusion_rates(1, 2)),
+    "epoch of shares": (lambda: balanced().shares(torch.ones(3)), "epoch is ", lambda: balanced().shares(1)),
+    "epoch of rates": (lambda: balanced().rates([0], epoch=-1), "epoch is -1", lambda: balanced().rates([0], epoch=1)),
     "epoch": (lambda: balanced().epoch(-1), "epoch is -1", lambda: balanced().epoch(0)[0]),
     "forgotten shares": (
         lambda: begin(set_again(12), 0),

@@ -148,7 +148,7 @@ def test_an_epoch_asked_for_in_any_order_plans_every_window_once(kind, planned):
 def test_a_window_asked_for_late_is_planned_once(planned):
     plan = OVER_AN_ORDER["budgeted"]()
     planned.clear()
-    last = plan.windows.window * 50
+    last = plan.windows.window_batches * 50
     asked = plan[last].tolist()
     for batch in reversed(range(last)):
         _ = plan[batch]

@@ -44,11 +44,11 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
     plan = make()
     windows = plan.stepped(world).windows
     count = 60
-    ordered = plan.admission.items(plan.source.order.take(0, 60 * 50 * 4))
+    ordered = plan.admission.items(plan.order_plan.order.take(0, 60 * 50 * 4))
     given_out, sizes = [], []
     for number in range(count):
         items, cut = windows.planned(number)
-        assert len(cut) == windows.window
+        assert len(cut) == windows.window_batches
         assert sorted(cut.members) == list(range(items.size))
         assert all(plan.cutter.excess(items[cut.batch(batch)]) == 0 for batch in range(len(cut)))
         given_out += items.tolist()
@@ -59,7 +59,7 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
     else:
         assert max(sizes) > 3 * min(sizes)  # far from what a window was laid out for
     sampler = plan.sampler(rank=world - 1, world_size=world)
-    for epoch, stop in ((0, 2 * windows.window // world + 1), (1, len(sampler) - 1)):
+    for epoch, stop in ((0, 2 * windows.window_batches // world + 1), (1, len(sampler) - 1)):
         state = json.loads(json.dumps(sampler.state_at(stop, epoch=epoch)))
         assert len(json.dumps(state)) < 1200
         fresh = make().sampler(rank=world - 1, world_size=world)

@@ -186,7 +186,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "bw.correct.report": lambda: call(bw.correct.report, model=norm(), loader_a=two(), loader_b=two()),
     "bw.correct.synchronised": lambda: call(bw.correct.synchronised, model=norm()),
     "bw.correct.without_running_stats": lambda: call(bw.correct.without_running_stats, model=norm()),
-    "bw.costs.Cost.__init__": lambda: call(bw.costs.Cost, per_token=1, per_pair=1),
+    "bw.costs.Cost.__init__": lambda: call(bw.costs.Cost, per_token=1, per_pair=((None, 1.0),)),
     "bw.costs.linear": lambda: call(bw.costs.linear),
     "bw.costs.quadratic": lambda: call(bw.costs.quadratic, per_token=1.0, per_square=1.0),
     "bw.costs.transformer": lambda: call(

@@ -54,7 +54,7 @@ class _Trained:
     @property
     def begun(self) -> tuple[int, int]:
         """Epoch and step where the latest iterator over the sampler began, or where the next one will."""
-        run, start = self.sampler.run, self.sampler.run.iterator_start
+        run, start = self.sampler.run, self.sampler.run.start
         if start is not None and run.batch_returned and run.requested is None:
             return start.epoch, start.consumed // self.sampler.fetched_by_all
         return self.sampler.epoch, self.sampler.batches_done

@@ -91,17 +91,14 @@ class Repeats(Guarantee[Drawn]):
 class Here(Guarantee[Drawn]):
     """G2, G4 and G5 of groups in exact shares: measured with the samples that lie in the open shards.
 
-    - quota: how many tickets of a group are outside floor..ceil of its quota; above it, as far as they do not take the
-      places of groups that are not there.
-    - coverage: how far the counts of two samples of a group differ after all micro-batches of a block, if no group lacked.
+    - quota: how many tickets of a group are outside floor..ceil of its quota in the block.
+    - coverage: how far the counts of two samples of a group differ after all micro-batches of a block.
     - distinct: repeats of samples of groups that have enough of them in the open shards.
     """
 
     def __init__(self, name: str, order: ShardDealt) -> None:
         super().__init__(name)
         self._order, self._what = order, name.split()[1]
-        quotas = np.round(order.shares.of(0) * order.tickets, 9)
-        self._least, self._most = np.floor(quotas), np.ceil(quotas)
         self._here: dict[int, tuple[Turn, np.ndarray, np.ndarray, np.ndarray]] = {}  # by rank
 
     def see(self, seen: Drawn) -> None:
@@ -111,27 +108,24 @@ class Here(Guarantee[Drawn]):
         if held is None or held[0].first != turn.first:
             held = self._here[turn.rank] = self._opened(turn, seen.number)
         _, samples, groups, counts = held
-        counted = np.bincount(np.asarray(order.groups.group_of(seen.samples)), minlength=self._least.size)
-        tickets = counted / order.per_ticket
-        sizes = np.bincount(groups, minlength=self._least.size)
-        here, where = sizes > 0, f"micro-batch {seen.number}"
-        lacking = self._most[~here].sum()
+        quotas = np.round(order.quotas(turn), 9)
+        counted = np.bincount(np.asarray(order.groups.group_of(seen.samples)), minlength=quotas.size)
+        tickets, where = counted / order.per_ticket, f"micro-batch {seen.number}"
+        sizes = np.bincount(groups, minlength=quotas.size)
         if self._what == "quota":
-            under = np.where(here, self._least - tickets, 0).max()
-            over = np.maximum(tickets - self._most, 0)
-            self.offer(max(under, over.sum() - lacking, over.max() if not lacking else 0, tickets[~here].sum()), where)
+            self.offer(max((np.floor(quotas) - tickets).max(), (tickets - np.ceil(quotas)).max()), where)
         elif self._what == "distinct":
             values, often = np.unique(seen.samples, return_counts=True)
-            enough = (sizes >= (self._most + lacking) * order.per_ticket)[np.asarray(order.groups.group_of(values))]
+            enough = (sizes >= np.ceil(quotas) * order.per_ticket)[np.asarray(order.groups.group_of(values))]
             self.offer(int((often - 1)[enough].sum()), where)
         else:
             place = np.searchsorted(samples, seen.samples)
             place[place == samples.size] = 0
             np.add.at(counts, place[samples[place] == seen.samples], 1)
             whole = turn.number == turn.last - 1 and int(counts.sum()) == (turn.last - turn.first) * order.batch_size
-            if whole and not lacking:
-                drawn = np.bincount(groups, weights=counts, minlength=self._least.size)
-                even = np.divide(drawn, sizes, out=np.zeros(sizes.size), where=here)[groups]
+            if whole:
+                drawn = np.bincount(groups, weights=counts, minlength=quotas.size)
+                even = np.divide(drawn, sizes, out=np.zeros(sizes.size), where=sizes > 0)[groups]
                 self.offer(np.abs(counts - np.clip(counts, np.floor(even), np.ceil(even))).max(), where)
 
     def _opened(self, turn: Turn, number: int) -> tuple[Turn, np.ndarray, np.ndarray, np.ndarray]:
@@ -143,12 +137,51 @@ class Here(Guarantee[Drawn]):
         return turn, samples[kept], of[kept], np.zeros(int(kept.sum()), np.int64)
 
 
+class Owed(Guarantee[Drawn]):
+    """G2: how many tickets of a group are owed at most, because the open shards did not have it.
+
+    They are paid back by the end of a stretch. So the bound is what a group should have in a stretch, and is exceeded too
+    if more is owed at the end than must be.
+    """
+
+    def __init__(self, order: ShardDealt) -> None:
+        super().__init__("G2 owed")
+        self._order = order
+        self._counts: dict[
+            int, tuple[int, np.ndarray]
+        ] = {}  # by rank: the first turn of the stretch, tickets since then
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        order, turn = self._order, self._order.turns.of(seen.number)
+        stretch = order.stretch(turn)
+        if stretch is None:
+            return
+        turns = order.turns.part(turn.passed, turn.rank).turns
+        first, end = turns[stretch.first], turns[stretch.first + len(stretch.tickets)]
+        begun, counts = self._counts.get(turn.rank, (-1, np.empty(0)))
+        if begun != first:
+            if turn.number != first:
+                return  # the audit began inside the stretch
+            counts = np.zeros(order.groups.group_count)
+            self._counts[turn.rank] = first, counts
+        counts += np.bincount(order.groups.group_of(seen.samples), minlength=counts.size)[: counts.size]
+        owed = order.asked(turn.rank, first, turn.number + 1) - counts / order.per_ticket
+        self.bound = max(self.bound, float(stretch.wanted.sum(0).max()))
+        self.offer_groups(owed, seen.number, order.groups.names)
+        if turn.number == end - 1 and (owed > np.maximum(stretch.unpaid, 0)).any():
+            self.offer(np.inf, f"micro-batch {seen.number}, the end of a stretch")
+
+
 def of_shards(order: ShardShuffle | ShardDealt | ShardWeights) -> list[Guarantee[Drawn]]:
     """What is measured of an order that reads few shards at a time, beside the size of micro-batches."""
     if isinstance(order, ShardShuffle):
         return [Once(order), Repeats(), Open(order)]
     if isinstance(order, ShardDealt):
-        return [Here(f"{name}", order) for name in ("G2 quota", "G4 coverage", "G5 distinct")] + [Open(order)]
+        return [Here(f"{name}", order) for name in ("G2 quota", "G4 coverage", "G5 distinct")] + [
+            Owed(order),
+            Open(order),
+        ]
     return [Open(order)]
 
 

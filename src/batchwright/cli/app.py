@@ -20,7 +20,8 @@ from ..index_files import has_small_index
 from ..kernels.__main__ import compile_all
 from ..kernels.compile import interpreted
 from ..recipes import from_recipe, read_recipe
-from . import DEMOS, QUICK, look, making, plan_command, printing, quick
+from . import look, making, plan_command, printing, quick
+from .demos import DEMOS, QUICK
 from .shared import (
     BROKEN,
     Accumulate,

@@ -45,9 +45,9 @@ def measured(pieces: Sequence[Tensor], dim: int | tuple[int, ...]) -> tuple[tupl
         raise Infeasible(f"pieces are {typed(pieces)}", "pass a list of tensors, one for each sample")
     if not pieces:
         raise Infeasible("there are 0 pieces, the least is 1", "pass at least one tensor")
-    odd = next((piece for piece in pieces if not isinstance(piece, Tensor)), None)
-    if odd is not None:
-        raise Infeasible(f"a piece is {typed(odd)}", "pass tensors: torch.as_tensor(piece) for each")
+    for piece in pieces:
+        if not isinstance(piece, Tensor):
+            raise Infeasible(f"a piece is {typed(piece)}", "pass tensors: torch.as_tensor(piece) for each")
     first = pieces[0]
     dims = asked_dims(dim, first.ndim)
     for piece in pieces:

@@ -81,13 +81,22 @@ class Batch(MutableMapping[str, Any]):
                 self.__dict__.update(same.__dict__)
                 return
             root = tree_of(root)
+        if also and not all(type(entry) is tuple and len(entry) == 2 for entry in also.values()):
+            raise Infeasible(
+                f"also is {shown(also)}", "pass also as names with pairs of text, the field and what of it is shown"
+            )
         made = self._of(
             root, also or {}, asides if isinstance(asides, frozenset) else taken(asides, "asides"), labels or {}
         )
         entries = dict(entries or {})
         if keys is not None:
             found = made._keys | entries
-            made._keys = {name: found[name] for name in keys}
+            try:
+                made._keys = {name: found[name] for name in keys}
+            except KeyError as absent:
+                raise Infeasible(
+                    f"keys names {shown(absent.args[0])}, which is no entry", f"pass keys among {listed(found)}"
+                ) from None
         self.__dict__.update(  # past `__setattr__`, which would take as long as the rest
             made.__dict__, _order=order, _loss_scale=loss_scale, _real=real, _entries=entries, _edited=keys is not None
         )
@@ -108,10 +117,13 @@ class Batch(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str | int | tuple[str, ...]) -> Any:
         """A field as the model sees it, by name; or a sample, by number."""
-        if isinstance(key, tuple):  # torch_geometric's name for a type of edges
-            key = str(key)
-        if not isinstance(key, str):
-            return self._tree.sample(places([key], self.sample_count)[0])
+        if type(key) is not str:
+            if isinstance(key, str):  # a type of text of its own, which may compare in another way
+                key = str.__str__(key)
+            elif isinstance(key, tuple):  # torch_geometric's name for a type of edges
+                key = str(key)
+            else:
+                return self._tree.sample(places([key], self.sample_count)[0])
         if key in self._shown:
             return self._shown[key]
         found = self._keys.get(key)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 from ..errors import Infeasible, typed
+from ..readings import taken
 from .batch import Batch
 from .declared import Declared
 from .pack_collate import PackCollate, PlanOfPacks
@@ -137,7 +138,7 @@ class Collate(Declared):
             packs=1 if bounds is not None else cast(int, packs),
             align=align,
             fill=fill,
-            seams=tuple(seams),
+            seams=tuple(taken(seams, "seams")),
             shape=shape,
             multiple=multiple,
         )

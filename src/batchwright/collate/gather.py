@@ -20,6 +20,7 @@ from torch.utils.data._utils.collate import (
 )
 
 from ..errors import Infeasible, listed, noted, shown, typed
+from ..readings import check_count
 from .column import Column
 from .declaration_text import declaration
 from .fields import Field, ScalarField, StackField
@@ -198,6 +199,7 @@ def _registered(value: Any) -> Any:
 
 
 def _joined_by_torch(column: Column) -> Value:
+    check_count(column.values[0], column.at(0))
     try:
         with noted(
             f"{column.at(0)} and of those after it, each {typed(column.values[0])}, was joined by default_collate"

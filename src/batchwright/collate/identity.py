@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ..errors import Infeasible, check_integer, listed, noted, shown, typed
+from ..readings import reading
 from .memory import settle
 from .values import Opaque, Scalars, Value
 
@@ -152,9 +153,11 @@ class Identified(Dataset[Any]):
         for name, column in columns.items():
             if not hasattr(column, "__len__"):
                 raise Infeasible(f"{shown(name)} is {typed(column)}, which has no length", "pass a list or an array")
-            if len(column) != len(dataset):
+            with reading(column, shown(name), "pass a list or an array"):
+                count = len(column)
+            if count != len(dataset):
                 raise Infeasible(
-                    f"{shown(name)} has {len(column)} values, the dataset has {len(dataset)} samples",
+                    f"{shown(name)} has {count} values, the dataset has {len(dataset)} samples",
                     "give one value for each sample",
                 )
         self._dataset = dataset

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from itertools import accumulate, islice
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -13,9 +13,7 @@ from torch import Tensor
 from ..errors import Infeasible, check_integer, one_of, shown
 from ..readings import reading, taken
 from .memory import lasting
-
-if TYPE_CHECKING:
-    from .shards import Shard
+from .shards import How, Shard, divided
 
 __all__ = ["SIDES", "Layout", "Side"]
 
@@ -23,6 +21,7 @@ Side = Literal["right", "left"]
 SIDES = get_args(Side)
 Kept = TypeVar("Kept")
 
+_MOST_SAMPLES = 1 << 24  # of a batch: a list without end is refused
 _INT32_MOST = 2**31 - 1
 _CPU = torch.device("cpu")
 
@@ -46,7 +45,11 @@ class Layout:
 
     def __init__(self, counts: Iterable[int], device: torch.device | str = _CPU) -> None:
         try:
-            own = tuple(counts)
+            own = counts if type(counts) is tuple else tuple(islice(counts, _MOST_SAMPLES + 1))
+            if len(own) > _MOST_SAMPLES:
+                raise Infeasible(
+                    f"there are more than {_MOST_SAMPLES} lengths", "pass one length for each sample of a batch"
+                )
             total = sum(own)
         except TypeError:
             raise Infeasible(f"lengths are {shown(counts)}", "pass a list of whole numbers, one a sample") from None
@@ -123,7 +126,7 @@ class Layout:
         self,
         rank: int,
         size: int,
-        how: Literal["blocks", "head_tail", "per_document"] = "blocks",
+        how: How = "blocks",
         *,
         block: int | None = None,
     ) -> Shard:
@@ -146,13 +149,19 @@ class Layout:
             >>> [layout.shard(rank, 2, block=2).places.tolist() for rank in range(2)]
             [[4, 5, 6, 7], [0, 1, 2, 3]]
         """
-        from .shards import shard
+        size = check_integer(size, "size", least=1)
+        rank = check_integer(rank, "rank", least=0)
+        if rank >= size:
+            raise Infeasible(f"rank is {rank} in a group of {size}", f"pass a rank of 0 to {size - 1}")
+        places = divided(self.starts, size, how, block)[rank]
+        at = torch.from_numpy(places).to(self.device)
+        positions, segments = self.positions[at], self.segments[at]
+        begins = (np.diff(places, prepend=-2) != 1) | (np.diff(segments.cpu().numpy(), prepend=-1) != 0)
+        borders = np.append(np.flatnonzero(begins), places.size).astype(np.int32)
+        queries, work = torch.from_numpy(borders).to(self.device), int(positions.sum()) + places.size
+        return Shard(at, positions, segments, queries, self.cu_seqlens, work)
 
-        return shard(self, rank, size, how, block)
-
-    def unshard(
-        self, size: int, how: Literal["blocks", "head_tail", "per_document"] = "blocks", *, block: int | None = None
-    ) -> Tensor:
+    def unshard(self, size: int, how: How = "blocks", *, block: int | None = None) -> Tensor:
         """int64, total: puts what all ranks of a group hold, gathered rank by rank, into the packed order.
 
         Example:
@@ -161,14 +170,17 @@ class Layout:
             >>> gathered[layout.unshard(2, block=2)].tolist()
             [0, 10, 20, 30, 40, 50, 60, 70]
         """
-        from .shards import unshard
-
-        return unshard(self, size, how, block)
+        gathered = np.concatenate(divided(self.starts, size, how, block))
+        inverse = np.empty(gathered.size, np.int64)
+        inverse[gathered] = np.arange(gathered.size)
+        return torch.from_numpy(inverse).to(self.device)
 
     def repeated(self, values: Sequence[int]) -> Tensor:
         """int64, total: the value of each sample, repeated for each of its elements."""
         if self.device.type == "cpu" and not torch.compiler.is_compiling():  # numpy is several times as fast there
             lengths = self._once("numpy", lambda: np.array(self.counts, dtype=np.int64))
+            if len(values) != lengths.size:
+                raise Infeasible(f"{len(values)} values are for {lengths.size} samples", "pass one integer a sample")
             return torch.from_numpy(np.asarray(values, dtype=np.int64).repeat(lengths))
         return torch.repeat_interleave(self._tensor(values), self.lengths, output_size=self.total)
 
@@ -194,6 +206,8 @@ class Layout:
 
     def mask(self, length: int, side: Side = "right") -> Tensor:
         """bool, N x length: True at elements of samples, False at padding, for this padded length."""
+        if length < 0:
+            raise Infeasible(f"length is {length}", "pass a length of 0 or more")
         places = torch.arange(length, device=self.device)
         if one_of(side, "side", SIDES) == "left":
             return places >= length - self.lengths[:, None]
@@ -201,6 +215,10 @@ class Layout:
 
     def packed_to_padded(self, length: int, side: Side = "right") -> Tensor:
         """int64, total: the index of each packed element in the flattened N x length padded tensor."""
+        if length < self.max_length:
+            raise Infeasible(
+                f"length is {length}, the longest sample has {self.max_length}", "pass at least that length"
+            )
         moves = [number * length - start for number, start in enumerate(self.starts[:-1])]
         if one_of(side, "side", SIDES) == "left":
             moves = [move + length - count for move, count in zip(moves, self.counts, strict=True)]
@@ -208,8 +226,9 @@ class Layout:
 
     def padded_to_packed(self, length: int, side: Side = "right") -> Tensor:
         """int64, N x length: the packed index of each padded position, -1 for padding."""
+        places = self.packed_to_padded(length, side)
         slots = torch.full((len(self.counts) * length,), -1, dtype=torch.int64, device=self.device)
-        slots[self.packed_to_padded(length, side)] = torch.arange(self.total, device=self.device)
+        slots[places] = torch.arange(self.total, device=self.device)
         return slots.view(len(self.counts), length)
 
     def __len__(self) -> int:

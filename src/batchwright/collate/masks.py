@@ -22,6 +22,8 @@ def mask(segments: Tensor, *, causal: bool = True) -> Tensor:
                 [1, 1, 0],
                 [0, 0, 1]], dtype=torch.int32)
     """
+    if not segments.ndim:
+        raise Infeasible("segments is one number", "pass the number of each element's sample, such as layout.segments")
     together = segments[..., :, None] == segments[..., None, :]
     if not causal:
         return together
@@ -33,6 +35,10 @@ def block_mask(segments: Tensor, *, causal: bool = True) -> Any:
     """The `BlockMask` of flex attention; `segments` are numbered along the last dimension (length, or packs x length)."""
     from torch.nn.attention.flex_attention import create_block_mask
 
+    if segments.is_meta:
+        raise Infeasible("segments are on the meta device, which has no values", "pass segments on another device")
+    if segments.ndim not in (1, 2):
+        raise Infeasible(f"segments have {segments.ndim} dimensions", "pass them as length, or packs x length")
     rows = segments if segments.ndim == 2 else segments[None]
     if not rows.numel():
         raise Infeasible("a block mask is asked for of 0 elements", "leave out batches whose samples are all empty")

@@ -6,18 +6,33 @@ import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from .entries import same_rows
+from .structure import Tree
 from .values import Value
 
-if TYPE_CHECKING:
-    from .batch import Batch
-
 __all__ = ["rebuilt", "remember", "showing"]
+
+
+class Changeable(Protocol):
+    """What is needed of a `Batch` to make one with other values; the attributes are its own."""
+
+    _root: Tree
+    _keys: dict[str, Value | tuple[str, str]]
+    _entries: dict[str, Value]
+    _shown: dict[str, Any]
+
+    def __getitem__(self, key: str, /) -> Any: ...
+    def __setitem__(self, key: str, value: Any, /) -> None: ...
+    def __delitem__(self, key: str, /) -> None: ...
+    def _with(self, root: Tree, **changed: Any) -> Self: ...
+
+
+Changed = TypeVar("Changed", bound=Changeable)
 
 _listed = threading.local()
 """`batch`: a weak reference to the batch whose items this thread asked for last.
@@ -27,12 +42,12 @@ The last batch of this thread is most likely theirs, and `rebuilt` checks it. Th
 """
 
 
-def remember(batch: Batch) -> None:
+def remember(batch: Changeable) -> None:
     """Remember that the items of this batch were asked for: a mapping made of them may become a Batch again."""
     _listed.batch = weakref.ref(batch)
 
 
-def showing(batch: Batch, values: Mapping[str, Any]) -> Batch | None:
+def showing(batch: Changed, values: Mapping[str, Any]) -> Changed | None:
     """The batch with exactly these entries; None if a tensor among them has another number of rows than before."""
     kept, changed, children = {}, {}, {}
     for name, value in values.items():
@@ -59,11 +74,11 @@ def showing(batch: Batch, values: Mapping[str, Any]) -> Batch | None:
     return made
 
 
-def rebuilt(values: Mapping[str, Any]) -> Batch | None:
+def rebuilt(values: Mapping[str, Any]) -> Changeable | None:
     """The batch whose items this thread asked for last, with these values; None if none of its tensors is among them."""
     if torch.compiler.is_compiling():
         return None
-    reference: weakref.ref[Batch] | None = getattr(_listed, "batch", None)
+    reference: weakref.ref[Changeable] | None = getattr(_listed, "batch", None)
     batch = reference() if reference is not None else None
     if batch is None:
         return None

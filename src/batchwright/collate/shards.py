@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import Infeasible, check_integer, one_of
+from ..errors import check_integer, one_of
 from ..lengths.partition import partition
-from .layout import Layout
 
-__all__ = ["How", "Shard", "shard", "unshard"]
+__all__ = ["How", "Shard", "divided"]
 
 How = Literal["blocks", "head_tail", "per_document"]
 Integers = NDArray[np.int64]
@@ -47,44 +46,25 @@ class Shard:
     work: int
 
 
-def shard(layout: Layout, rank: int, size: int, how: How, block: int | None) -> Shard:
-    """See `Layout.shard`."""
+def divided(starts: Sequence[int], size: int, how: How, block: int | None) -> list[Integers]:
+    """The packed indices that each rank of a group holds, ascending; every rank computes the same.
+
+    Args:
+        starts: where each document starts, and the end.
+        size: ranks in the group.
+        how: see `Layout.shard`.
+        block: see `Layout.shard`.
+    """
     size = check_integer(size, "size", least=1)
-    rank = check_integer(rank, "rank", least=0)
-    if rank >= size:
-        raise Infeasible(f"rank is {rank} in a group of {size}", f"pass a rank of 0 to {size - 1}")
-    places = _places(layout, size, how, block)[rank]
-    at = torch.from_numpy(places).to(layout.device)
-    positions, segments = layout.positions[at], layout.segments[at]
-    own = segments.cpu().numpy()
-    begins = (np.diff(places, prepend=-2) != 1) | (np.diff(own, prepend=-1) != 0)
-    borders = np.append(np.flatnonzero(begins), places.size).astype(np.int32)
-    return Shard(
-        at,
-        positions,
-        segments,
-        torch.from_numpy(borders).to(layout.device),
-        layout.cu_seqlens,
-        int(positions.sum()) + places.size,
-    )
-
-
-def unshard(layout: Layout, size: int, how: How, block: int | None) -> Tensor:
-    """See `Layout.unshard`."""
-    gathered = np.concatenate(_places(layout, check_integer(size, "size", least=1), how, block))
-    inverse = np.empty(gathered.size, np.int64)
-    inverse[gathered] = np.arange(gathered.size)
-    return torch.from_numpy(inverse).to(layout.device)
-
-
-def _places(layout: Layout, size: int, how: How, block: int | None) -> list[Integers]:
-    """The packed indices of all ranks, each ascending; every rank computes the same."""
     how = one_of(how, "how", get_args(How))
+    borders = np.array(starts, np.int64)
     if how == "blocks":
+        work = np.arange(1, starts[-1] + 1) - np.repeat(borders[:-1], np.diff(borders))
         if block is not None:
-            return _by_blocks(layout, size, check_integer(block, "block", least=1))
-        return _by_level_blocks(layout, size)
-    borders = np.array([0, layout.total] if how == "head_tail" else layout.starts, np.int64)
+            return _by_blocks(work, size, check_integer(block, "block", least=1))
+        return _by_level_blocks(work, size)
+    if how == "head_tail":
+        borders = borders[[0, -1]]
     begin, length = borders[:-1, None], np.diff(borders)[:, None]
     # Twice as many chunks as ranks; a rank has one from the front and the one as far from the end.
     edges = begin + np.arange(2 * size + 1) * length // (2 * size)
@@ -93,12 +73,11 @@ def _places(layout: Layout, size: int, how: How, block: int | None) -> list[Inte
     return [np.flatnonzero(rank_of == rank) for rank in range(size)]
 
 
-def _by_level_blocks(layout: Layout, size: int) -> list[Integers]:
+def _by_level_blocks(work: Integers, size: int) -> list[Integers]:
     """The largest blocks of a few that make causal work level; the most level ones if none do."""
-    work = layout.positions.cpu().numpy() + 1
     best, least = [], math.inf
     for block in _BLOCKS:
-        found = _by_blocks(layout, size, block)
+        found = _by_blocks(work, size, block)
         most = max(float(work[places].sum()) for places in found)
         if most < least:
             best, least = found, most
@@ -107,10 +86,9 @@ def _by_level_blocks(layout: Layout, size: int) -> list[Integers]:
     return best
 
 
-def _by_blocks(layout: Layout, size: int, block: int) -> list[Integers]:
+def _by_blocks(work: Integers, size: int, block: int) -> list[Integers]:
     """Blocks of neighbours, as many for every rank up to one, dealt so that causal work is alike."""
-    work = layout.positions.cpu().numpy() + 1
-    costs = np.add.reduceat(work, np.arange(0, layout.total, block)) if layout.total else work
+    costs = np.add.reduceat(work, np.arange(0, work.size, block)) if work.size else work
     falling = np.argsort(-costs, kind="stable")
     dealt, last = np.split(falling, [costs.size // size * size])
     split = partition(costs[dealt], size, equal_size=True)
@@ -118,5 +96,5 @@ def _by_blocks(layout: Layout, size: int, block: int) -> list[Integers]:
     for rank, part in enumerate(split.parts):
         rank_of[dealt[part]] = rank
     rank_of[last] = np.argsort(split.costs, kind="stable")[: last.size]  # the cheapest blocks: one each, at most
-    by_element = np.repeat(rank_of, block)[: layout.total]
+    by_element = np.repeat(rank_of, block)[: work.size]
     return [np.flatnonzero(by_element == rank) for rank in range(size)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import Infeasible, listed, shown, typed
 from ..groups import Groups
-from ..readings import taken
+from ..readings import reading, taken
 
 if TYPE_CHECKING:
     from ..interface import BasePlan
@@ -124,7 +124,8 @@ def _check_callable(part: Part | None, called: str) -> None:
 def _in_order(order: Sequence[Hashable], sampled: list[Hashable]) -> list[Hashable]:
     """Check that `order` has every class once, and all classes that were sampled."""
     found = taken(order, "order")
-    column = {name: number for number, name in enumerate(found)}
+    with reading(order, "order", "name the class of every logit, as text, numbers or tuples of these"):
+        column = {name: number for number, name in enumerate(found)}
     twice = [name for place, name in enumerate(found) if column[name] != place]
     if twice:
         raise Infeasible(f"order names class {shown(twice[0])} twice", "name each class once, the class of every logit")

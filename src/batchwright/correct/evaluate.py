@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Infeasible, check_integer, exactly, typed
+from ..readings import reading
 from .batchnorm.population import Forward, first_field
 from .calibration import (
     balanced_accuracy,
@@ -103,7 +104,7 @@ def evaluate(
     if adjustment is not None:
         correct = adjustment
     elif plan is not None:
-        correct = LogitAdjustment.from_plan(plan, binary=logits.dim() == 1 or logits.shape[-1] == 1)
+        correct = LogitAdjustment.from_plan(plan, binary=logits.dim() < 2 or logits.shape[-1] == 1)
     else:
         raise Infeasible("plan and adjustment are both None, one is needed", "pass the plan the model was trained on")
     names = correct.classes
@@ -117,7 +118,7 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
     Raises:
         Infeasible: no sample, a class outside 0..C-1, shapes that do not fit, or a NaN among the logits.
     """
-    if logits.dim() > 2 or len(logits) != len(targets) or targets.dim() != 1:
+    if logits.dim() not in (1, 2) or targets.dim() != 1 or len(logits) != len(targets):
         raise Infeasible(
             f"logits have shape {tuple(logits.shape)}, targets {tuple(targets.shape)}",
             "give logits (N, C), or log-odds (N,) or (N, 1), and classes (N,): see forward= and targets=",
@@ -167,13 +168,21 @@ def _predictions(
         model.eval()
         for batch in loader:
             try:
-                logits.append(forward(model, batch))
+                given = forward(model, batch)
             except Exception as error:
                 error.add_note(f"batch {len(truth)} of the loader was run through the model")
                 raise
+            if not isinstance(given, Tensor):
+                raise Infeasible(
+                    f"the logits of a batch are {typed(given)}, no tensor",
+                    "say how the model is run: forward=lambda model, batch: ...",
+                )
+            logits.append(given)
             truth.append(_integers(targets(batch)).to(logits[-1].device))
             if domains is not None:
-                of_domain.append(torch.as_tensor(domains(batch)).to(logits[-1].device))
+                own = domains(batch)
+                with reading(own, "the domain of each sample", "give integers: domains=lambda batch: ..."):
+                    of_domain.append(torch.as_tensor(own).to(given.device))
     if not logits:
         raise Infeasible("the loader gave 0 batches, at least 1 is needed", "pass a loader that is not empty")
     return torch.cat(logits), torch.cat(truth), torch.cat(of_domain) if of_domain else None

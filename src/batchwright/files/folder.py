@@ -100,7 +100,9 @@ class Folder:
         return {"path": self.path, "meta": self.meta}
 
     def _read(self) -> dict[str, Any]:
-        if not (self.path / META).is_file():
+        with reading(str(self.path), "path", "pass the path of the folder that bw.index wrote"):
+            there = (self.path / META).is_file()  # a path that is too long for the system raises
+        if not there:
             raise Infeasible(f"there is no index at {shown(str(self.path))}", "write it with bw.index(..., path=...)")
         try:
             meta = json.loads((self.path / META).read_bytes())
@@ -136,8 +138,8 @@ class Folder:
             return
         with reading(source, "source", "pass the path of the data files, or True for where they were"):
             home = self.root if source is True else Path(source)
-        if len(self.names) == 1 and home.is_file():
-            home = home.parent
+            if home.is_file() and len(self.names) == 1:  # a path that is too long for the system raises here
+                home = home.parent
         count = len(self.names)
         step = 1 if whole else -(-count // _COMPARED)
         for number in {*range(0, count, step), count - 1}:

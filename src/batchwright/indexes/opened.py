@@ -142,6 +142,8 @@ class Index:
             Infeasible: there is no such sample.
         """
         wanted = np.atleast_1d(sample_numbers(samples)).astype(np.int64)
+        if wanted.ndim > 1:
+            raise Infeasible(f"samples have {wanted.ndim} dimensions", "pass their numbers as a list")
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
             raise Infeasible(
                 f"samples {wanted.min()} to {wanted.max()} asked for, the index has {len(self)}",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .compile import kernel
 from .hashing import GOLDEN, mix
 
-__all__ = ["cut_longest", "cut_several", "keyed_order"]
+__all__ = ["cut_longest", "cut_several", "keyed_shuffle"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -90,7 +90,7 @@ def cut_several(
 
 
 @kernel("int64[:](int64, uint64)")
-def keyed_order(count: int, key: np.uint64) -> Integers:
+def keyed_shuffle(count: int, key: np.uint64) -> Integers:
     """The numbers 0..count-1 shuffled by `key` (Fisher and Yates, random bits of splitmix64)."""
     order = np.arange(count)
     word = key

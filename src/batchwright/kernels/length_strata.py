@@ -20,12 +20,13 @@ def one_of_each_stratum(falling: Integers, starts: Integers, windows: int, windo
     `falling` are the samples, longest first; those of one length begin at `starts`. A stratum is `windows` consecutive
     samples of `falling`; each window gets one of them, by a keyed rotation of the stratum. A rotation is a permutation
     that needs one random number, and any window is found without the others. Samples of equal length are rotated too,
-    so that strata differ from epoch to epoch. If the last stratum is too short, the first windows get its samples.
+    so that strata differ from epoch to epoch; as these cost the same, the bound of a window stays. If the last stratum
+    is too short, the first windows get its samples.
     """
     count = falling.size
     strata = (count + windows - 1) // windows
     chosen = np.empty(strata, np.int64)
-    turns = child(key, np.uint64(1))
+    turns = child(key, np.uint64(1))  # two streams of their own: rotations of strata, and of samples of one length
     shifts = child(key, np.uint64(2))
     length = 0
     found = 0

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .compile import inner, kernel
 
-__all__ = ["balance_in_all", "raise_to_most_expensive", "split_pairs_again"]
+__all__ = ["balance_in_all", "fill_up_to_most_expensive", "split_pairs_again"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -16,7 +16,7 @@ _LOOKED_AT = 64  # samples of a suitable cost that are tried; if none can be use
 
 
 @kernel("float64[:](float64[:], int64[:], int64[:], int64[:], int64, float64, float64)")
-def raise_to_most_expensive(
+def fill_up_to_most_expensive(
     costs: Floats, members: Integers, offsets: Integers, falling: Integers, step_size: int, budget: float, enough: float
 ) -> Floats:
     """Swap a more expensive sample into every micro-batch below `enough` times the most expensive one of its step.
@@ -55,9 +55,9 @@ def raise_to_most_expensive(
                     high = middle
                 else:
                     low = middle + 1
-            for rank in range(low, min(low + _LOOKED_AT, falling.size)):
-                place = falling[rank]
-                if at_first[rank] * count <= total[batch]:
+            for at in range(low, min(low + _LOOKED_AT, falling.size)):
+                place = falling[at]
+                if at_first[at] * count <= total[batch]:
                     break
                 if taken[place] or batch_of[place] == batch:
                     continue

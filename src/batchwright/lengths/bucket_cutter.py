@@ -32,7 +32,7 @@ class BucketCutter(Unsearched):
     batch_size: int
 
     kind = "bucketed"
-    settled = True
+    count_ignores_order = True
     room = math.inf
 
     @property
@@ -48,7 +48,7 @@ class BucketCutter(Unsearched):
         return self.bucket_of
 
     @property
-    def likeness_keys(self) -> Integers:
+    def similarity_keys(self) -> Integers:
         """See `Cutter`."""
         return self.bucket_of
 

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.cuts import cut_longest, cut_several
-from ..kernels.step_balance import raise_to_most_expensive
+from ..kernels.step_balance import fill_up_to_most_expensive
 from .cut import (
     Cut,
     Unsearched,
     by_steps,
     cut_evenly,
     falling_keys,
-    likeness_keys_of,
     mixed_places,
     most_expensive_of_strata,
+    similarity_keys_of,
     sorted_places,
     split_to,
 )
@@ -42,7 +42,7 @@ Floats = NDArray[np.float64]
 
 # Micro-batches of fewer samples stay at the whole budget: one sample more or less is over 3 % of their cost.
 _FEW = 32
-# What steps that are even in the budget and in `balance` may cost, over steps that are even only in `balance`.
+# Steps that are even only in `balance` are taken if they cost less than this part of steps that are even in both.
 _EVEN_IN_BOTH = 0.99
 
 
@@ -80,14 +80,14 @@ class BudgetCutter(Unsearched):
     room = math.inf
 
     @property
-    def settled(self) -> bool:
+    def count_ignores_order(self) -> bool:
         """See `Cutter`: with several budgets, samples of the same size may differ in what they cost."""
         return self.budgets.size == 1
 
     @property
-    def likeness_keys(self) -> Integers:
+    def similarity_keys(self) -> Integers:
         """See `Cutter`."""
-        return self.length_keys if self.settled else likeness_keys_of(self.costs)
+        return self.length_keys if self.count_ignores_order else similarity_keys_of(self.costs)
 
     @cached_property
     def sizes(self) -> Floats:
@@ -97,7 +97,7 @@ class BudgetCutter(Unsearched):
 
     def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """See `Cutter`."""
-        if not self.settled:  # equal samples are shuffled, and how depends on how many samples there are
+        if not self.count_ignores_order:  # equal samples are shuffled, and how depends on how many samples there are
             return lambda count: self._first_cut(self.costs[samples[mixed_places(self.length_keys[samples[:count]])]])
         places = sorted_places(self.length_keys[samples])
         column = self.costs[samples[places], 0]
@@ -113,16 +113,16 @@ class BudgetCutter(Unsearched):
         return replace(self, costs=largest, lengths=largest[:, 0], balance=None)
 
     def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
-        """See `Cutter`: lowers the budget until `batches` micro-batches are needed, then splits the most expensive."""
-        places = (sorted_places if self.settled else mixed_places)(self.length_keys[samples])
+        """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
+        places = (sorted_places if self.count_ignores_order else mixed_places)(self.length_keys[samples])
         costs = self.costs[samples[places]]
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
         if offsets.size - 1 < batches:
-            long = self._long(offsets)
-            start = int(offsets[long])
-            shared = start + cut_evenly(batches - long, lambda first, share: cut_at(start + first, share))
-            offsets = np.concatenate([offsets[:long], shared])
+            whole = self._kept_whole(offsets)
+            start = int(offsets[whole])
+            evened = start + cut_evenly(batches - whole, lambda first, fraction: cut_at(start + first, fraction))
+            offsets = np.concatenate([offsets[:whole], evened])
         cut = Cut(places, offsets, self.costs_of(samples[places], offsets, costs))
         return split_to(cut, batches, samples, self)
 
@@ -133,9 +133,9 @@ class BudgetCutter(Unsearched):
         longer one: the padding this adds costs less than the time its rank would have waited. With sums, the samples of
         a step are distributed over its micro-batches a second time, so that these are equal in every budget. With
         one budget and `balance`, that may not be possible, as one sample may have more of `balance` than a micro-batch
-        has on average. Then micro-batches alike in it make a step, and pairs of these are split again.
-        Micro-batches of rounded shapes are left as they are. So are those of several budgets, if one of these is
-        padded.
+        has on average. Then micro-batches with similar `balance` make a step, and the samples of two of them at a time are
+        divided anew. Micro-batches of rounded shapes are only sorted into steps; so are padded ones with `balance`, and
+        those of several budgets of which one is padded.
         """
         if self.rounded:
             return by_steps(cut)
@@ -147,7 +147,7 @@ class BudgetCutter(Unsearched):
                 lambda steps: np.add.reduceat(self._kinds(samples[steps.members]), steps.offsets[:-1]),
                 lambda members, _: self._redistributed(samples[members], step_size),
             )
-            if not (self.settled and self.balance is not None):
+            if not (self.count_ignores_order and self.balance is not None):
                 return distributed
             alike = redistributed(
                 cut,
@@ -157,7 +157,7 @@ class BudgetCutter(Unsearched):
             )
             waits = step_costs(alike, step_size) < _EVEN_IN_BOTH * step_costs(distributed, step_size)
             return sorted_in_steps(alike, step_size) if waits else distributed
-        if not self.settled or self.balance is not None:
+        if not self.count_ignores_order or self.balance is not None:
             return by_steps(cut)
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
         # their own.
@@ -166,7 +166,7 @@ class BudgetCutter(Unsearched):
         members = steps.members.copy()
         falling = sorted_places(self.length_keys[samples[members]])
         column = self.costs[samples[members], 0]
-        costs = raise_to_most_expensive(
+        costs = fill_up_to_most_expensive(
             column, members, steps.offsets, falling, step_size, float(self.budgets[0]), EQUAL_ENOUGH
         )
         return Cut(members, steps.offsets, costs, in_steps=True)
@@ -227,26 +227,27 @@ class BudgetCutter(Unsearched):
         falling = np.argsort(self.length_keys[samples], kind="stable")
         return falling[: samples.size // 2], falling[samples.size // 2 :]
 
-    def _long(self, offsets: Integers) -> int:
+    def _kept_whole(self, offsets: Integers) -> int:
         """How many of the first micro-batches stay at the whole budget when the others are cut at a lower one.
 
         These have few long samples each. Without one of these, a micro-batch would cost much less, and steps would be
         uneven.
         """
-        if not (self.settled and self.padded[0]):
+        if not (self.count_ignores_order and self.padded[0]):
             return 0
-        long = int((np.diff(offsets) < _FEW).argmin())
-        return long if long <= len(offsets) // 2 else 0
+        # The first that has enough samples; 0 if none has, since then a lower budget is the only way to more micro-batches.
+        whole = int((np.diff(offsets) < _FEW).argmin())
+        return whole if whole <= len(offsets) // 2 else 0
 
     def _cutting(self, costs: Floats) -> Callable[[int, float], Integers]:
-        """The function that cuts from a sample on, at a share of the budgets, and returns the offsets."""
+        """The function that cuts from a sample on, at a fraction of the budgets, and returns the offsets."""
         if self.padded.size == 1 and self.padded[0]:
             column = np.ascontiguousarray(costs[:, 0])
-            return lambda first, share: cut_longest(
-                column[first:], self.budgets[0] * share, self.most_samples, self.count_multiple
+            return lambda first, fraction: cut_longest(
+                column[first:], self.budgets[0] * fraction, self.most_samples, self.count_multiple
             )
-        return lambda first, share: cut_several(
-            costs[first:], self.budgets * share, self.padded, self.most_samples, self.count_multiple
+        return lambda first, fraction: cut_several(
+            costs[first:], self.budgets * fraction, self.padded, self.most_samples, self.count_multiple
         )
 
     def costs_of(self, samples: Integers, offsets: Integers, costs: Floats | None = None) -> Floats:
@@ -264,5 +265,5 @@ class BudgetCutter(Unsearched):
                 used = np.maximum.reduceat(column, offsets[:-1]) * np.diff(offsets)
             else:
                 used = np.add.reduceat(column, offsets[:-1])
-            total += used if self.settled else used / budget
+            total += used if self.count_ignores_order else used / budget
         return total

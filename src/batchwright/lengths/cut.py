@@ -12,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Infeasible
-from ..kernels.cuts import keyed_order
+from ..kernels.cuts import keyed_shuffle
 from ..kernels.packing import group_by_length
 from .identity import fields_as_text
 
 __all__ = [
     "Cut",
     "Cutter",
-    "Identified",
     "Unsearched",
-    "arranged",
+    "WithIdentity",
     "by_steps",
     "cut_evenly",
     "falling_keys",
-    "likeness_keys_of",
     "mixed_places",
     "most_expensive_of_strata",
+    "similarity_keys_of",
     "sorted_places",
     "split_to",
+    "steps_shuffled",
 ]
 
 Integers = NDArray[np.int64]
@@ -78,7 +78,8 @@ class Cut:
 class Cutter(Protocol):
     """One way to turn samples into micro-batches within a limit: "batch by size".
 
-    Samples are numbered over the whole dataset. `step_size` is the number of micro-batches in a step.
+    `samples` are numbers of items; where items are samples, these are numbers of the dataset. `step_size` is the number of
+    micro-batches in a step.
     """
 
     @property
@@ -92,8 +93,13 @@ class Cutter(Protocol):
         ...
 
     @property
-    def settled(self) -> bool:
+    def count_ignores_order(self) -> bool:
         """Whether the number of micro-batches depends only on which samples there are, not on their order."""
+        ...
+
+    @property
+    def searches(self) -> bool:
+        """Whether cutting is a search with a limit of work, which may refuse; otherwise it is greedy."""
         ...
 
     @property
@@ -102,8 +108,8 @@ class Cutter(Protocol):
         ...
 
     @property
-    def likeness_keys(self) -> Integers:
-        """Sort keys by likeness, int64 (samples,): sorted by them, neighbours are alike; equal samples share one."""
+    def similarity_keys(self) -> Integers:
+        """Sort keys by similarity, int64 (samples,): sorted by them, neighbours are alike; equal samples share one."""
         ...
 
     @property
@@ -189,7 +195,7 @@ class Cutter(Protocol):
         ...
 
 
-class Identified(ABC):
+class WithIdentity(ABC):
     """A cutter whose fields decide its cuts."""
 
     @property
@@ -206,8 +212,10 @@ class Identified(ABC):
         return float(self.costs_of(samples, np.array([0, samples.size]))[0])
 
 
-class Unsearched(Identified):
-    """A cutter of which no cut is a search."""
+class Unsearched(WithIdentity):
+    """A cutter that cuts greedily: it searches nothing, so a window needs no cutter of its own."""
+
+    searches = False
 
     def for_window(self, divisor: int = 1) -> Self:
         """See `Cutter`."""
@@ -215,17 +223,17 @@ class Unsearched(Identified):
 
 
 def cut_evenly(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:
-    """Cut into at most `batches` micro-batches, at the smallest share of the limit that allows it.
+    """Cut into at most `batches` micro-batches, at the smallest fraction of the limit that allows it.
 
     If there may be more micro-batches than are needed, a lower limit makes them all smaller in place of the last ones
-    alone. If many samples cost the same, a tiny change of the share changes the number of micro-batches a lot. Then the
-    first samples are cut at the share that is slightly too small, the others at the one that is large enough.
+    alone. If many samples cost the same, a tiny change of the fraction changes the number of micro-batches a lot. Then the
+    first samples are cut at the fraction that is slightly too small, the others at the one that is large enough.
 
     Args:
         batches: how many there may be; at the whole limit there are no more.
-        cut_at: offsets of the micro-batches from a sample on, at a share of the limit: `cut_at(first, share)`.
+        cut_at: offsets of the micro-batches from a sample on, at a fraction of the limit: `cut_at(first, fraction)`.
     """
-    # Bisection on the share, in steps of 2^-20 of the limit: one token of a budget of a million.
+    # Bisection on the fraction, in steps of 2^-20 of the limit: one token of a budget of a million.
     low, high = 0, 1 << 20
     while high - low > 1:
         middle = (low + high) // 2
@@ -235,7 +243,7 @@ def cut_evenly(batches: int, cut_at: Callable[[int, float], Integers]) -> Intege
             low = middle
     small = cut_at(0, low / (1 << 20))
     large = high / (1 << 20)
-    # Bisection on where the larger share begins: as late as possible, so that all of the `batches` are used.
+    # Bisection on where the larger fraction begins: as late as possible, so that all of the `batches` are used.
     kept, too_many = 0, small.size - 1
     while too_many - kept > 1:
         middle = (kept + too_many) // 2
@@ -278,7 +286,7 @@ def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
     return Cut(np.concatenate(parts_of), offsets, np.array(costs))
 
 
-def arranged(cut: Cut, step_size: int, key: int) -> Cut:
+def steps_shuffled(cut: Cut, step_size: int, key: int) -> Cut:
     """Shuffle the steps, and the micro-batches within each step, by `key`; steps stay together.
 
     So the ranks of a step have near-equal costs, and expensive steps do not all come at the same time. If the micro-batches
@@ -287,14 +295,16 @@ def arranged(cut: Cut, step_size: int, key: int) -> Cut:
     """
     word = np.uint64(key)
     if step_size == 1:  # nothing to shuffle within
-        return cut.chosen(keyed_order(len(cut), word))
+        return cut.chosen(keyed_shuffle(len(cut), word))
     steps = np.arange(len(cut) // step_size * step_size).reshape(-1, step_size)
     if cut.sorted_in_steps:
-        turned = [keyed_order(2, word + np.uint64(1 + place))[0] for place in range(len(steps))]
+        turned = [keyed_shuffle(2, word + np.uint64(1 + place))[0] for place in range(len(steps))]
         within = np.where(np.array(turned)[:, None] == 1, steps[:, ::-1], steps)
     else:
-        within = np.stack([one[keyed_order(step_size, word + np.uint64(1 + place))] for place, one in enumerate(steps)])
-    return cut.chosen(within[keyed_order(len(steps), word)].reshape(-1))
+        within = np.stack(
+            [one[keyed_shuffle(step_size, word + np.uint64(1 + place))] for place, one in enumerate(steps)]
+        )
+    return cut.chosen(within[keyed_shuffle(len(steps), word)].reshape(-1))
 
 
 def by_steps(cut: Cut) -> Cut:
@@ -318,7 +328,7 @@ def falling_keys(values: np.ndarray) -> Integers:
     return distinct.size - 1 - numbers.astype(np.int64)
 
 
-def likeness_keys_of(table: np.ndarray) -> Integers:
+def similarity_keys_of(table: np.ndarray) -> Integers:
     """Sort keys of the rows of `table` (samples, kinds): sorted by them, neighbours are alike in all kinds.
 
     Rows are grouped into strata by the first kind, within these by the next, and so on, and sorted by the last kind:
@@ -350,7 +360,7 @@ def mixed_places(keys: Integers) -> Integers:
     With costs of several kinds, samples that are expensive in one kind are then mixed with samples that are expensive
     in another, and together they fill all limits. A stable sort could put all of one kind first.
     """
-    mixed = keyed_order(keys.size, np.uint64(keys.size))
+    mixed = keyed_shuffle(keys.size, np.uint64(keys.size))
     return mixed[sorted_places(keys[mixed])]
 
 

@@ -23,7 +23,7 @@ __all__ = ["Allowance", "pack_kinds"]
 Integers = NDArray[np.int64]
 _PAYS = 1e-7  # a pack joins the programme if it is worth so much more than 1: above the rounding errors of the solver
 _VARIATIONS = 30  # further packs tried in a round: several columns a round need far fewer rounds (chosen by trial)
-_ROUNDS = 200  # columns may be added in so many rounds at most (chosen by trial); the bound stays valid with fewer
+_ROUNDS = 200  # columns may be added in this many rounds at most (chosen by trial); the bound stays valid with fewer
 _MOST_KINDS = 2048  # distinct lengths: the programme has a row for each
 _MOST_CELLS = 1 << 27  # cells in the table of one knapsack, two bytes each: 256 MB
 _KEPT = 4  # knapsacks leave a quarter of the steps: to round the optimum, more programmes are solved (chosen by trial)
@@ -51,7 +51,7 @@ class Allowance:
         return cls(STEPS // divisor)
 
     def take(self, steps: int, *, keep: int = 0) -> bool:
-        """Take so many steps if they are left beside `keep` others; returns whether it did."""
+        """Take this many steps if they are left beside `keep` others; returns whether it did."""
         enough = steps <= self.left - keep
         self.left -= steps if enough else 0
         return enough

@@ -38,9 +38,9 @@ There are up to about 200 such cuts, so a layout takes as long as 13 windows at 
 # The number of micro-batches that a range of the order needs is measured, not derived: it depends on all lengths. Its
 # standard deviation is known to 1 / sqrt(2 n) of itself after n ranges: 18 % from 16 of them, 9 % from 64.
 _PROBES = (16, 64)  # ranges that are measured, at least and at most
-# Windows of strata may be longer than asked for by so many sixteenths, tried in this order: near ones first, at most
-# double. Their length is rounded up to whole steps. How much that adds depends on the lengths of samples, so several are
-# tried.
+# Windows of strata may be longer or shorter than asked for by these sixteenths, tried in this order: near ones first,
+# at most double. Their length is rounded up to whole steps. How much that adds depends on the lengths of samples, so
+# several are tried.
 _TRIED = (0, -1, 1, -2, *range(2, 17))
 _NEAR = 1.005  # accept an epoch of at most this many times the fewest micro-batches, to stay near the window asked for
 _PROBED_SAMPLES = 4096  # places in a range that is measured, at most: cutting 64 of these takes some ten milliseconds
@@ -65,8 +65,9 @@ class Layout:
         batches: micro-batches in every window but the last.
         last_batches: micro-batches in the last window.
         step_size: micro-batches in a step; all windows are a multiple of it long.
-        regular_windows: if windows are ranges of the order: so many windows, the first ones, take about `window_places`
-            places each. The other windows, the last ones, share the rest of the epoch and have spare room.
+        regular_windows: if windows are ranges of the shuffle: this many windows, the first ones, take about
+            `window_places` places each. The other windows, the last ones, share the rest of the epoch and have spare room.
+            0 if the epoch is one window, as that of a small dataset is.
         window_places: see `regular_windows`.
         largest_cut: if windows are made of strata: a cut of the longest items of all strata. Any window can be cut in this
             way.
@@ -105,7 +106,12 @@ class Layout:
 
 
 def layout_of_one_window(
-    batches_needed: Callable[[int, int], int], items: int, epoch_samples: int, *, step_size: int, settled: bool
+    batches_needed: Callable[[int, int], int],
+    items: int,
+    epoch_samples: int,
+    *,
+    step_size: int,
+    count_ignores_order: bool,
 ) -> Layout:
     """The layout with one window, the whole epoch; with spare room if another epoch may need more micro-batches.
 
@@ -114,13 +120,13 @@ def layout_of_one_window(
         items: items in an epoch.
         epoch_samples: places of the order in an epoch.
         step_size: micro-batches in a step.
-        settled: whether every epoch needs as many micro-batches as the first.
+        count_ignores_order: whether every epoch needs as many micro-batches as the first.
 
     Raises:
         Infeasible: an epoch has too few samples for one step.
     """
     first = batches_needed(0, epoch_samples)
-    spare = 0.0 if settled else _spare_of_epoch(batches_needed, epoch_samples)
+    spare = 0.0 if count_ignores_order else _spare_of_epoch(batches_needed, epoch_samples)
     # No more than one micro-batch an item, unless the first epoch alone needs that.
     batches = min(
         whole_steps(first + spare, step_size), max(items // step_size * step_size, whole_steps(first, step_size))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels.cuts import keyed_order
+from ..kernels.cuts import keyed_shuffle
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.length_strata import one_of_each_stratum
 from .cut import Integers, sorted_places
@@ -38,7 +38,7 @@ class LengthStrata:
     def of(cls, items: Integers, keys: Integers, seed: int) -> LengthStrata:
         """Sort `items` by key; 0 is the key of the longest."""
         # Shuffled first: otherwise items of one length would always stand in the same strata, with the same neighbours.
-        mixed = items[keyed_order(items.size, np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA)))]
+        mixed = items[keyed_shuffle(items.size, np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA)))]
         falling = mixed[sorted_places(keys[mixed])]
         starts = np.flatnonzero(np.diff(keys[falling], prepend=-1, append=np.iinfo(np.int64).max))
         return cls(falling, starts, seed)

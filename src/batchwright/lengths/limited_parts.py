@@ -84,7 +84,7 @@ def _least(sizes: Floats, most: float) -> int:
 
 
 def most_expensive_at_least(costs: Floats, limits: Limits, parts: int) -> float:
-    """A proven lower bound of what the most expensive of so many parts costs, if no limit is broken.
+    """A proven lower bound of what the most expensive of this number of parts costs, if no limit is broken.
 
     Costs are split into a part that grows with the size, `rate * size`, and the rest, which is 0 or more for every item. A
     part that costs at most c, of which r is rest, has a size of at most (c - r) / rate; that is below the limit by

@@ -23,8 +23,8 @@ __all__ = ["OfOrder", "WindowStart"]
 # second. The mean of 64 is eight times as exact as one window.
 _PROBES = 4, 16, 64
 _PROBED = 1 << 15
-# To fill a window, look at this many times the mean places of a window, and at twice as many if they are too few; or at
-# this many times as much above the mean as the largest window that was measured, if that is less.
+# To fill a window, look at `_SLACK` x the mean places of a window, or at the mean + `_DEVIATIONS` x (the largest window
+# that was measured - the mean), whichever is less; at twice as many if they are too few.
 _SLACK = 9 / 8
 _DEVIATIONS = 4
 _ROOMY = 64  # look at the places of up to 64 mean windows for one: many short samples may follow each other
@@ -61,7 +61,7 @@ class OfOrder(Windows):
         window: micro-batches in a window, or "epoch".
         step_size: micro-batches in a step.
         moves_over: epochs over which the composition of the order changes; 0 if it does not.
-        measured: the same windows in steps of 1, which have measured how many places a window takes; measured here if
+        in_steps_of_one: the same windows in steps of 1, which have measured how many places a window takes; measured here if
             left out.
     """
 
@@ -75,33 +75,33 @@ class OfOrder(Windows):
         window: Window,
         step_size: int,
         moves_over: int,
-        measured: OfOrder | None = None,
+        in_steps_of_one: OfOrder | None = None,
     ) -> None:
         self._order, self._admission, self._cutter, self._step_size = order, admission, cutter, step_size
         self._starts = {0: WindowStart(0)}
         self._mean_size = 0.0  # mean sum of sizes in a window; 0 until measured
-        self._first = 0  # the first window of which it is known where it begins
+        self._first_known = 0  # the first window whose start is known
         self._ready = Ready()
-        self._places = float(epoch_samples)  # places of the order in a window, on average
+        self._places_per_window = float(epoch_samples)  # places of the order in a window, on average
         self._slack = _SLACK  # places that are looked at to fill a window, as a multiple of that
-        if measured is not None:
-            self._follow(measured, window)
+        if in_steps_of_one is not None:
+            self._follow(in_steps_of_one, window)
             return
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
             needed = cutter.batches_for_first(items, step_size)(items.size) if items.size else 0
             self._mean_size = float(cutter.sizes[items].sum())
-            self.window = self.epoch_batches = max(step_size, (needed - 1) // step_size * step_size)
-            self._places *= self.window / max(needed, 1)
+            self.window_batches = self.epoch_batches = max(step_size, (needed - 1) // step_size * step_size)
+            self._places_per_window *= self.window_batches / max(needed, 1)
             return
-        self.window = max(whole_steps(window, step_size), cutter.least_steps * step_size)
-        self._places = float(min(epoch_samples, self.window))
-        self._places, self._mean_size = self._measured(0)
+        self.window_batches = max(whole_steps(window, step_size), cutter.least_steps * step_size)
+        self._places_per_window = float(min(epoch_samples, self.window_batches))
+        self._places_per_window, self._mean_size = self._measured(0)
         epochs, probed = max(1, moves_over), 0
-        if self._places > epoch_samples / 2:  # the window may be longer than an epoch
+        if self._places_per_window > epoch_samples / 2:  # the window may be longer than an epoch
             probed = self._probes(_PROBES[1])
             self._measure(epoch_samples, epochs, probed)
-            if self.window > self.epoch_batches:
+            if self.window_batches > self.epoch_batches:
                 probed = 0  # a shorter window holds slightly less per micro-batch
             self._shorten()
         if self._probes(_PROBES[2]) > probed:
@@ -109,24 +109,24 @@ class OfOrder(Windows):
             self._shorten()
 
     def _probes(self, most: int) -> int:
-        """How many windows are filled, at most so many, to measure what one takes."""
-        return min(max(_PROBES[0], math.floor(_PROBED / self._places)), most)
+        """How many windows are filled to measure what one takes: at most `most`."""
+        return min(max(_PROBES[0], math.floor(_PROBED / self._places_per_window)), most)
 
     def _shorten(self) -> None:
         """Make a window no longer than an epoch."""
-        shorter = min(self.window, self.epoch_batches)
-        self._places *= shorter / self.window
-        self.window = shorter
+        shorter = min(self.window_batches, self.epoch_batches)
+        self._places_per_window *= shorter / self.window_batches
+        self.window_batches = shorter
 
     def _follow(self, measured: OfOrder, window: Window) -> None:
         """Take over what windows in steps of 1 measured, so that a plan measures it once for all step sizes."""
         step_size = self._step_size
         self.epoch_batches = max(step_size, measured.epoch_batches // step_size * step_size)
         asked = self.epoch_batches if window == "epoch" else whole_steps(window, step_size)
-        self.window = min(max(asked, self._cutter.least_steps * step_size), self.epoch_batches)
-        part = self.window / measured.window
-        self._places, self._mean_size, self._slack = (
-            measured._places * part,
+        self.window_batches = min(max(asked, self._cutter.least_steps * step_size), self.epoch_batches)
+        part = self.window_batches / measured.window_batches
+        self._places_per_window, self._mean_size, self._slack = (
+            measured._places_per_window * part,
             measured._mean_size * part,
             measured._slack,
         )
@@ -137,10 +137,10 @@ class OfOrder(Windows):
         places, sizes = zip(*(self._measured(at) for at in range(0, probes * apart, apart)), strict=True)
         # The harmonic mean: what counts is the number of windows in an epoch, and windows that take few places are more
         # frequent.
-        self._places = probes / sum(1 / taken for taken in places)
-        self._slack = min(_SLACK, 1 + _DEVIATIONS * (max(places) / self._places - 1))
+        self._places_per_window = probes / sum(1 / taken for taken in places)
+        self._slack = min(_SLACK, 1 + _DEVIATIONS * (max(places) / self._places_per_window - 1))
         self._mean_size = sum(sizes) / probes
-        batches = epoch_samples * self.window / self._places
+        batches = epoch_samples * self.window_batches / self._places_per_window
         self.epoch_batches = max(self._step_size, math.floor(batches / self._step_size) * self._step_size)
 
     def _measured(self, place: int) -> tuple[float, float]:
@@ -152,37 +152,41 @@ class OfOrder(Windows):
 
     def of(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
-        return divmod(batch, self.window)
+        return divmod(batch, self.window_batches)
 
     def next_boundary(self, batch: int) -> int:
         """See `Windows`: where a window ends."""
-        return -(-batch // self.window) * self.window
+        return -(-batch // self.window_batches) * self.window_batches
 
     @property
-    def places(self) -> float:
+    def places_per_batch(self) -> float:
         """See `Windows`: the mean over the windows that were measured."""
-        return self._places / self.window
+        return self._places_per_window / self.window_batches
 
     def places_before(self, batch: int) -> float:
         """See `Windows`: exact at the start of a window, since it is known where it begins."""
         window, place = self.of(batch)
-        return self._place_of(self.start(window)) + place * self.places
+        return self._place_of(self.start(window)) + place * self.places_per_batch
 
     @property
     def period(self) -> int:
         """See `Windows`."""
-        return self.window
+        return self.window_batches
 
     def expected_items(
         self, first: int, last: int, items: Callable[[Integers], Integers]
     ) -> Iterator[tuple[int, int, Integers]]:
         """See `Windows`: one part, all windows that have micro-batches between `first` and `last`."""
-        numbers = range(first // self.window, -(-last // self.window))
+        numbers = range(first // self.window_batches, -(-last // self.window_batches))
         start, end = self.start(numbers.start), self.start(numbers.stop)
         samples = self._order.take(start.place, end.place + 1)
         cut_off = int(self._admission.counts(samples[-1:])[0]) - end.skipped  # pieces not used
         between = items(samples)
-        yield numbers.start * self.window, numbers.stop * self.window, between[start.skipped : between.size - cut_off]
+        yield (
+            numbers.start * self.window_batches,
+            numbers.stop * self.window_batches,
+            between[start.skipped : between.size - cut_off],
+        )
 
     def batch_at(self, before: Windows, at: int) -> int:
         """See `Windows`: `at` itself, or the next number at which a window of this sequence begins."""
@@ -190,12 +194,12 @@ class OfOrder(Windows):
 
     def starts_after(self, at: int, number: int) -> list[list[int]]:
         """See `Windows`."""
-        return [[number, *self.start(at // self.window)]]
+        return [[number, *self.start(at // self.window_batches)]]
 
     @property
     def first_batch(self) -> int:
-        """See `Windows`: the first micro-batch of the first window of which it is known where it begins."""
-        return self._first * self.window
+        """See `Windows`: the first micro-batch of the first window whose start is known."""
+        return self._first_known * self.window_batches
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
@@ -206,12 +210,12 @@ class OfOrder(Windows):
         samples = self._order.take(start.place, start.place + self._looked_at)
         samples, items, cut = self._taken(start, samples)
         if cut is None:
-            items, cut = fitting(items, self._cutter, self.window, self._step_size)
+            items, cut = fitting(items, self._cutter, self.window_batches, self._step_size)
         self._keep(window + 1, self._end(start, samples, items.size))
         return items, cut
 
     def start(self, window: int) -> WindowStart:
-        """Where a window begins: fills the windows before it, from the nearest one of which that is known."""
+        """Where a window begins: fills the windows before it, from the nearest one whose start is known."""
         if window in self._starts:
             return self._starts[window]
         nearest = max(known for known in self._starts if known <= window)
@@ -227,11 +231,14 @@ class OfOrder(Windows):
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`: of the first known window, the first one of the epoch, and the one of `batch`."""
-        wanted = sorted({self._first, max(self._first, self.of(since)[0]), self.of(batch)[0]})
+        wanted = sorted({self._first_known, max(self._first_known, self.of(since)[0]), self.of(batch)[0]})
         return [[window, *self.start(window)] for window in wanted]
 
     def knows(self, starts: Sequence[Sequence[int]], window: int) -> bool:
-        """See `Windows`: they say where the window begins, or the one before it."""
+        """See `Windows`: they say where the window begins, or the one before it.
+
+        A run within one of its own steps may still need the window before; see `Rotated.plan_state`.
+        """
         return bool(starts) and 0 <= window - starts[-1][0] <= 1
 
     def with_starts(self, starts: Sequence[Sequence[int]]) -> OfOrder:
@@ -250,7 +257,7 @@ class OfOrder(Windows):
     def _with(self, starts: Mapping[int, WindowStart]) -> OfOrder:
         other = object.__new__(OfOrder)
         vars(other).update(vars(self))
-        other._starts, other._first, other._ready = dict(starts), min(starts), Ready()
+        other._starts, other._first_known, other._ready = dict(starts), min(starts), Ready()
         return other
 
     def _place_of(self, start: WindowStart) -> float:
@@ -269,7 +276,9 @@ class OfOrder(Windows):
     @property
     def _looked_at(self) -> int:
         """The places of the order that are looked at first to fill a window."""
-        return max(self.window, math.ceil(self._places * self._slack)) + 1  # one more shows that it is full
+        return (
+            max(self.window_batches, math.ceil(self._places_per_window * self._slack)) + 1
+        )  # one more shows that it is full
 
     def _taken(self, start: WindowStart, samples: Integers, parts: int = 1) -> tuple[Integers, Integers, Cut | None]:
         """The items that fill a window, and their cut if a search found it.
@@ -277,25 +286,25 @@ class OfOrder(Windows):
         Args:
             start: where the window begins.
             samples: the samples of the order from there on; more are read if they do not fill it.
-            parts: the search, if the cutter is one, may take one part of so many of the work limit of a window.
+            parts: the search, if the cutter is one, may take one part in this many of the work limit of a window.
 
         Returns:
             The samples that were read, the items, and their cut or None.
         """
-        most = max(self.window, math.ceil(_ROOMY * self._places))
+        most = max(self.window_batches, math.ceil(_ROOMY * self._places_per_window))
         while True:
             items = self._admission.items(samples)[start.skipped :]
-            held = self._count_that_fits(items) if items.size >= self.window else items.size
-            if held < items.size or (items.size >= self.window and samples.size >= most):
+            held = self._count_that_fits(items) if items.size >= self.window_batches else items.size
+            if held < items.size or (items.size >= self.window_batches and samples.size >= most):
                 break
             end = start.place + samples.size
             samples = np.concatenate([samples, self._order.take(end, end + samples.size)])
         cutter = self._cutter.for_window(parts)
-        found = None if cutter is self._cutter else self._searched(items, cutter, held)
+        found = self._searched(items, cutter, held) if cutter.searches else None
         return samples, *(found or (items[:held], None))
 
     def _end(self, start: WindowStart, samples: Integers, used: int) -> WindowStart:
-        """Where a window ends that began at `start`, before these samples, and used so many of their items."""
+        """Where a window ends that began at `start`, before these samples, and used this number of their items."""
         ends = self._admission.counts(samples).cumsum() - start.skipped  # items used up to each place
         whole = int(np.searchsorted(ends, used, side="right"))  # places of which all items are used
         before = int(ends[whole - 1]) if whole else -start.skipped
@@ -303,7 +312,7 @@ class OfOrder(Windows):
 
     def _count_that_fits(self, items: Integers) -> int:
         """How many of the first items fit into a window; `items.size` if all fit."""
-        wanted = self.window
+        wanted = self.window_batches
         needed = self._cutter.batches_for_first(items, self._step_size)
         sums = self._cutter.sizes[items].cumsum()
         room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
@@ -328,7 +337,7 @@ class OfOrder(Windows):
 
     def _searched(self, items: Integers, cutter: Cutter, held: int) -> tuple[Integers, Cut] | None:
         """Search how more than the first `held` items fit; None if none is found. All attempts share one work limit."""
-        found, wanted = None, self.window
+        found, wanted = None, self.window_batches
 
         def fits(count: int) -> bool:
             nonlocal found

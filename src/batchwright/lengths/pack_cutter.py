@@ -18,12 +18,12 @@ from .admission import Admission
 from .bounds import packs_at_least, rows_cost_at_least
 from .cut import (
     Cut,
-    Identified,
     Integers,
+    WithIdentity,
     falling_keys,
-    likeness_keys_of,
     mixed_places,
     most_expensive_of_strata,
+    similarity_keys_of,
     split_to,
 )
 from .equal_packs import EqualPacks
@@ -39,7 +39,7 @@ _HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it
 
 
 @dataclass(frozen=True)
-class PackCutter(Identified):
+class PackCutter(WithIdentity):
     """Packs samples, and distributes the packs over micro-batches of like cost.
 
     Args:
@@ -68,14 +68,14 @@ class PackCutter(Identified):
     least_steps = 1
 
     @property
-    def settled(self) -> bool:
+    def count_ignores_order(self) -> bool:
         """See `Cutter`: with one capacity, packs depend only on how many samples there are of each length."""
         return self.capacities.size == 1
 
     @property
-    def likeness_keys(self) -> Integers:
+    def similarity_keys(self) -> Integers:
         """See `Cutter`."""
-        return self.length_keys if self.settled else likeness_keys_of(self.lengths)
+        return self.length_keys if self.count_ignores_order else similarity_keys_of(self.lengths)
 
     @cached_property
     def sizes(self) -> Floats:
@@ -86,7 +86,7 @@ class PackCutter(Identified):
     @property
     def room(self) -> float:
         """See `Cutter`: of several capacities, the largest shares may be of different ones."""
-        return self.packs if self.settled else math.inf
+        return self.packs if self.count_ignores_order else math.inf
 
     def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """See `Cutter`; by the fast solver, as it is asked for many times."""
@@ -100,9 +100,14 @@ class PackCutter(Identified):
         longest = most_expensive_of_strata(self.lengths, falling, windows)
         return replace(self, lengths=longest, costs=longest[:, 0].astype(np.float64))
 
+    @property
+    def searches(self) -> bool:
+        """See `Cutter`."""
+        return self.solver != "fast"
+
     def for_window(self, divisor: int = 1) -> PackCutter:
         """See `Cutter`: the exact solver is a search; its work limit is an `Allowance`."""
-        if self.solver == "fast":
+        if not self.searches:
             return self
         limited = copy(self)
         object.__setattr__(limited, "_allowance", Allowance.of(divisor))
@@ -142,7 +147,7 @@ class PackCutter(Identified):
 
     def rows_at_least(self, samples: Integers, ranks: int) -> float:
         """See `Cutter`; with one capacity, no pack has two samples longer than half of it."""
-        if not self.settled:
+        if not self.count_ignores_order:
             return float(self.costs[samples].max(initial=0))
         return rows_cost_at_least(
             self.costs[samples], self.lengths[samples, 0], int(self.capacities[0]), ranks, self.packs

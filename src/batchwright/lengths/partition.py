@@ -43,7 +43,7 @@ class Partition:
         inverse: `results[inverse]` puts results, computed part after part, into the order of the items; int64 (items,).
         costs: the total cost of each part, float64 (parts,).
         at_least: a proven lower bound of the number of parts that break no limit; 1 without limits, 0 without items.
-        max_over_mean_at_least: a proven lower bound of `max_over_mean` for so many parts.
+        max_over_mean_at_least: a proven lower bound of `max_over_mean` for this number of parts.
     """
 
     parts: tuple[NDArray[np.int64], ...]
@@ -97,7 +97,7 @@ def partition(
         limits: by name what each item takes, array-like of shape (n_items,), and the most that a part may take, such as
             `{"tokens": (lengths, 32768)}`. No part breaks a limit.
         together: keys, array-like of shape (n_items,), int or str: items with the same key come into one part.
-        multiple: with `parts` left out: their number is a multiple of this one, int, for so many ranks.
+        multiple: with `parts` left out: their number is a multiple of this one, int: the number of ranks.
         level: with `parts` left out: the most that a part may cost over the mean, 1 or more, such as 1.001. More parts than
             the fewest are taken where the fewest cannot be so level, or were not found to be. If left out, they are as
             level as can be done with the fewest.

@@ -72,12 +72,12 @@ class GroupCutter(Unsearched):
         object.__setattr__(self, "length_keys", falling_keys(self.lengths))
 
     kind = "grouped"
-    settled = True
+    count_ignores_order = True
     least_steps = 1
     room = math.inf
 
     @property
-    def likeness_keys(self) -> Integers:
+    def similarity_keys(self) -> Integers:
         """See `Cutter`."""
         return self.length_keys
 

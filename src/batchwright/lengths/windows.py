@@ -9,6 +9,10 @@ A window takes a number of items and cuts them into a known number of micro-batc
   same samples, and each window has one sample of every stratum of lengths. No window depends on another.
 - `OfShuffle`, without `order=`, for buckets, and if one window is a whole epoch: every epoch has the same samples, and
   windows are ranges of a plain shuffle.
+
+The last two are `OfEpochs`. A *boundary* is a micro-batch at which a run can change to another step size without losing or
+repeating anything: with `order=` the start of a window, otherwise the start of an epoch. A *period* is the micro-batches
+between two boundaries. `plans/changed_steps.py` shows how a run changes there.
 """
 
 from __future__ import annotations
@@ -67,12 +71,12 @@ class Windows(ABC):
 
     @property
     @abstractmethod
-    def places(self) -> float:
+    def places_per_batch(self) -> float:
         """How many places of the order a micro-batch takes, on average."""
 
     def places_before(self, batch: int) -> float:
         """How many places of the order were taken before a micro-batch; within a window, an estimate."""
-        return batch * self.places
+        return batch * self.places_per_batch
 
     @property
     @abstractmethod
@@ -96,9 +100,16 @@ class Windows(ABC):
         """The first micro-batch that this sequence can give; see `MicroBatches.first`."""
         return 0
 
-    def key(self, window: int) -> tuple[int, int]:
-        """The epoch, and the number of the window within it: the shuffle of its steps depends on these and the seed."""
+    def address(self, window: int) -> tuple[int, int]:
+        """The epoch of a window, and its number there: the shuffle of its steps depends on these and the seed.
+
+        With `order=`, where windows extend over epochs, the epoch is 0 and windows are numbered through all epochs.
+        """
         return 0, window
+
+    def epoch_of(self, batch: int) -> int:
+        """The epoch of the window that has a micro-batch."""
+        return self.address(self.of(batch)[0])[0]
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """Where a few windows begin, for a state, so that a run can resume at `batch` in constant time.
@@ -165,7 +176,7 @@ class OfEpochs(Windows):
         return -(-batch // self.epoch_batches) * self.epoch_batches
 
     @property
-    def places(self) -> float:
+    def places_per_batch(self) -> float:
         """See `Windows`."""
         return self._epoch_samples / self.epoch_batches
 
@@ -186,7 +197,7 @@ class OfEpochs(Windows):
         """See `Windows`: the start of the same epoch."""
         return at // before.epoch_batches * self.epoch_batches
 
-    def key(self, window: int) -> tuple[int, int]:
+    def address(self, window: int) -> tuple[int, int]:
         """See `Windows`."""
         return divmod(window, self.layout.windows)
 
@@ -202,11 +213,11 @@ class OfStrata(OfEpochs):
         """See `Windows`."""
         layout = self.layout
         assert layout.largest_cut is not None
-        items = self._strata.window(*self.key(window), layout.windows)
+        items = self._strata.window(*self.address(window), layout.windows)
         cut = self._cutter.cut(items, layout.batches, layout.step_size)
-        # A heuristic may need one more for shorter samples. Then the cut of the longest items of all strata is taken: item
-        # i of the window is of stratum i, so it fits where the longest of this stratum did. Some windows have no item of
-        # the last stratum.
+        # Filling packs is a heuristic, and may need one more for shorter samples. Then the cut of the longest items of all
+        # strata is taken: item i of the window is of stratum i, so it fits where the longest of this stratum did. Some
+        # windows have no item of the last stratum.
         if len(cut) > layout.batches:
             cut = split_to(layout.largest_cut.below(items.size), layout.batches, items, self._cutter)
         return items, cut
@@ -248,7 +259,7 @@ class OfShuffle(OfEpochs):
         ready = self._ready.take(window)
         if ready is not None:
             return ready
-        epoch, number = self.key(window)
+        epoch, number = self.address(window)
         if number < self.layout.regular_windows:
             start, end = (
                 self._start(window),
@@ -268,14 +279,14 @@ class OfShuffle(OfEpochs):
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`."""
         window, _ = self.of(batch)
-        _, number = self.key(window)
+        _, number = self.address(window)
         window -= max(0, number - self.layout.regular_windows)
         return [[window, self._start(window), 0]] if number else []
 
     def with_starts(self, starts: Sequence[Sequence[int]]) -> OfShuffle:
         """See `Windows`."""
         for window, place, skipped in starts:
-            epoch, number = self.key(window)
+            epoch, number = self.address(window)
             epoch_start = epoch * self._epoch_samples
             known = epoch >= 0 and 0 <= place - epoch_start <= self._epoch_samples and skipped == 0
             if known and number:  # what is left of the epoch fills the micro-batches that are left, and they hold it
@@ -288,11 +299,11 @@ class OfShuffle(OfEpochs):
         return OfShuffle(self.layout, self._epoch_samples, self._order, self._admission, self._cutter, found)
 
     def _start(self, window: int) -> int:
-        """Where a window begins: plans the windows before it, from the nearest one of which that is known."""
-        epoch, number = self.key(window)
+        """Where a window begins: plans the windows before it, from the nearest one whose start is known."""
+        epoch, number = self.address(window)
         first = window - number
         if first not in self._starts:
-            self._starts = {known: place for known, place in self._starts.items() if self.key(known)[0] == epoch}
+            self._starts = {known: place for known, place in self._starts.items() if self.address(known)[0] == epoch}
             self._starts[first] = epoch * self._epoch_samples
         nearest = max(known for known in self._starts if first <= known <= window)
         for earlier in range(nearest, window):

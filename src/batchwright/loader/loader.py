@@ -190,9 +190,9 @@ class Loader:
             Infeasible: the loop was given none.
         """
         run = self.sampler.run
-        if run.iterator_start is None or not run.batch_returned:
+        if run.start is None or not run.batch_returned:
             raise Infeasible("no batch was given yet", "ask after a batch was given")
-        return self.sampler.real(run.consumed // self.sampler.fetched_by_all - 1, epoch=run.iterator_start.epoch)
+        return self.sampler.real(run.consumed // self.sampler.fetched_by_all - 1, epoch=run.start.epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from ..collate import Batch
 from ..distributed import joined
 from ..errors import Infeasible
 from ..position import Position
-from .samples import WithBroken
+from ..run_state import RunState
+from ..sampler import BatchSampler
+from .samples import Broken, WithBroken
 from .trainers import Told, trainer_of_this_loop
 
-if TYPE_CHECKING:
-    from .loader import Loader
-
 __all__ = ["Batches", "Epoch"]
+
+
+class Looped(Protocol):
+    """What a loop needs of its loader; the attributes are those of `Loader`."""
+
+    sampler: BatchSampler
+    watch: Callable[[int, int, bool], None] | None
+    _latest: weakref.ref[Batches] | None
+    _look: tuple[RunState, RunState] | None
+    _uncompared: bool
+
+    @property
+    def real(self) -> int: ...
+    def __len__(self) -> int: ...
+    def next_start(self) -> tuple[int, int]: ...
+    def compare_accumulation(self, batches: int, setting: str) -> None: ...
+    def _begin(self, number: int | None) -> Position: ...
+    def _read_from(self, start: Position) -> Iterator[Any]: ...
+    def _compare(self) -> None: ...
+    def _received(self, broken: list[Broken]) -> None: ...
+    def _moved(self, batch: Any) -> Any: ...
 
 
 class Epoch:
@@ -26,7 +46,7 @@ class Epoch:
         number: which epoch it is, from 0.
     """
 
-    def __init__(self, loader: Loader, number: int) -> None:
+    def __init__(self, loader: Looped, number: int) -> None:
         self._loader = loader
         self.number = number
 
@@ -50,7 +70,7 @@ class Batches(Iterator[Any]):
         ended: whether it gives no more batches.
     """
 
-    def __init__(self, loader: Loader, number: int | None = None) -> None:
+    def __init__(self, loader: Looped, number: int | None = None) -> None:
         self._loader, self._number = loader, number
         self._start: Position | None = None  # None until the first `next`
         self._inner: Iterator[Any] = iter(())

@@ -127,10 +127,19 @@ def balanced(
         weigher=Weigher.asked_for(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
         unit=None if unit is None else measure_of(unit, argument="unit"),
     )
+    measured = measure_of(key, argument="key")
     found = as_source(source, name="source" if name is None else name)
+    if isinstance(found, Shards) and found.groups is None:
+        found = found.grouped(key)
+    if isinstance(found, Shards) and found.groups is not None and not found.noticed and unit is not None:
+        raise Infeasible(
+            f"source {found.name!r} says the groups of its shards, and unit is given: where shards are of one group each, "
+            "shares are of samples",
+            "leave unit out, or make the source without groups",
+        )
     recipe = _Recipe(
-        source=found.grouped(key) if isinstance(found, Shards) else found,
-        key=measure_of(key, argument="key"),
+        source=found,
+        key=measured,
         name=name,
         rules=rules,
         target=target,
@@ -170,8 +179,14 @@ class _Recipe:
     seed: int
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
+        shares = StreamShares(self.target, self.natural, epoch)
         if isinstance(self.source, Shards) and self.source.groups is not None:
-            return self._side_by_side(self.source.by_group(), replace(replica, all_read=True), epoch)
+            shards = self.source.by_group()
+            refusal = self._no_shares_of(shards, shares)
+            if refusal is None and self.rules.unit is None:
+                return self._side_by_side(shards, shares, replace(replica, all_read=True), epoch)
+            if refusal is not None and not self.source.noticed:
+                raise Infeasible(*refusal)
         return BalancedComposer(
             Feed(
                 self.source,
@@ -183,31 +198,36 @@ class _Recipe:
                 name=self.name,
             ),
             self.rules,
-            StreamShares(self.target, self.natural, epoch),
+            shares,
             key=root(self.seed, epoch, replica.index),
         )
 
-    def _side_by_side(self, shards: Mapping[Hashable, Shards], replica: Replica, epoch: int) -> Composer:
-        """For shards of one group each."""
-        shares = StreamShares(self.target, self.natural, epoch)
+    def _no_shares_of(self, shards: Mapping[Hashable, Shards], shares: StreamShares) -> tuple[str, str] | None:
+        """Why shards of one group each cannot be read side by side, and what to do; None if they can."""
         labels = list(dict.fromkeys([*shards, *shares.labels]))
         for label in labels:
             if (why := shares.refusal(label)) is not None:
-                raise Infeasible(why, "pass a share for the group of every shard; 0 leaves a group out")
+                return why, "pass a share for the group of every shard; 0 leaves a group out"
         found = shares.of(labels, np.ones(len(labels), np.int64))
         if (shares.of(labels, np.arange(1, len(labels) + 1)) != found).any():
-            raise Infeasible(
+            return (
                 f"target is {resolve(self.target)} and the sizes of the groups of shards are not known",
                 "pass natural={group: share}, or a share for each group by name",
             )
-        missing = next(
-            (label for label, share in zip(labels, found, strict=True) if share > 0 and label not in shards), None
-        )
-        if missing is not None:
-            raise Infeasible(
-                f"group {shown(missing)} was given {found[labels.index(missing)]:.2%} of every batch and no shard is of it",
-                "give shares to the groups of the shards",
-            )
+        for label, share in zip(labels, found.tolist(), strict=True):
+            if share > 0 and label not in shards:
+                return (
+                    f"group {shown(label)} was given {share:.2%} of every batch and no shard is of it",
+                    "give shares to the groups of the shards",
+                )
+        return None
+
+    def _side_by_side(
+        self, shards: Mapping[Hashable, Shards], shares: StreamShares, replica: Replica, epoch: int
+    ) -> Composer:
+        """For shards of one group each."""
+        labels = list(dict.fromkeys([*shards, *shares.labels]))
+        found = shares.of(labels, np.ones(len(labels), np.int64))
         feeds = {
             label: Feed(
                 shards[label],
@@ -223,7 +243,10 @@ class _Recipe:
             if label in shards
         }
         given = np.array([share for label, share in zip(labels, found, strict=True) if label in shards])
-        return ShardComposer(feeds, self.rules, given, key=root(self.seed, epoch, replica.index))
+        noticed = isinstance(self.source, Shards) and self.source.noticed
+        return ShardComposer(
+            feeds, self.rules, given, key=root(self.seed, epoch, replica.index), others_may_come=noticed
+        )
 
     def told(self) -> str:
         """The arguments in words."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -13,12 +15,13 @@ import numpy as np
 
 from ..errors import Infeasible, said, shown
 from ..indexes.sources import DataFile
-from .rows import Lines, Members, TableRows
+from .rows import Lines, Members, TableRows, samples_of
 
 __all__ = [
     "ROWS",
     "arrow_reader",
     "at_hand",
+    "decoder",
     "lines",
     "members",
     "opened",
@@ -49,15 +52,25 @@ def at_hand(file: DataFile) -> Iterator[str]:
         yield copied.name
 
 
-def members(handlers: list[Any] | None, file: DataFile) -> Members:
-    """The samples of a tar file, decoded by webdataset with these handlers, or not at all."""
+def decoder(handlers: Sequence[Any] | None) -> Callable[[dict[str, Any]], Any]:
+    """Webdataset's decoding with these handlers; None decodes nothing."""
     from webdataset import autodecode
 
+    if handlers is None:
+        return dict
+    decode: Callable[[dict[str, Any]], Any] = autodecode.Decoder(
+        [autodecode.imagehandler(one) if isinstance(one, str) else one for one in handlers]
+    )
+    return decode
+
+
+def members(handlers: Sequence[Any] | None, file: DataFile) -> Members:
+    """The samples of a tar file, which is mapped into memory for as long as they are in use."""
     with at_hand(file) as path:
-        if handlers is None:
-            return Members(path, dict)
-        known = [autodecode.imagehandler(one) if isinstance(one, str) else one for one in handlers]
-        return Members(path, autodecode.Decoder(known))
+        with open(path, "rb") as content:
+            mapped = mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
+        with tarfile.open(fileobj=mapped, mode="r:") as found:
+            return Members(path, mapped, samples_of(found), decoder(handlers))
 
 
 def row_group(columns: list[str] | None, shard: tuple[DataFile, int]) -> TableRows:

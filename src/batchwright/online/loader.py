@@ -6,26 +6,44 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..errors import Infeasible, check_integer
 from . import states
+from .loaded import Begun
 from .replicas import Replica
-
-if TYPE_CHECKING:
-    from .stream import Stream
 
 __all__ = ["StreamLoader"]
 
 _OWN = ("batch_size", "batch_sampler", "sampler", "shuffle", "drop_last", "dataset", "in_order", "persistent_workers")
 
 
+class Read(Protocol):
+    """What a loader needs of its stream; the attributes are those of `Stream`."""
+
+    _steps: int | None
+    _first_worker: int
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def __len__(self) -> int: ...
+    def set_epoch(self, epoch: int) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None: ...
+    def _ranks(self) -> tuple[int, int]: ...
+    def _replica(self) -> Replica: ...
+    def _settle_all(self, workers: int) -> Begun: ...
+    def _run_state(self) -> dict[str, Any] | None: ...
+    def _state_of(
+        self, run: dict[str, Any] | None, epoch: int, next_epoch: int, replica: Replica
+    ) -> dict[str, Any]: ...
+
+
 class _Told(IterableDataset[Any]):
     """The batches of a stream, each with the state of the worker after it; an anchor that was sent is not sent again."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Read) -> None:
         super().__init__()
         self.stream = stream
 
@@ -58,7 +76,7 @@ class StreamLoader:
     """
 
     def __init__(
-        self, stream: Stream, *, num_workers: int, collate: Callable[[Any], Any] | None, options: Mapping[str, Any]
+        self, stream: Read, *, num_workers: int, collate: Callable[[Any], Any] | None, options: Mapping[str, Any]
     ) -> None:
         taken = next((name for name in (*_OWN, "collate_fn") if name in options), None)
         if taken is not None:
@@ -68,9 +86,8 @@ class StreamLoader:
         self._workers = check_integer(num_workers, "num_workers", least=0)
         self._collate = list if collate is None else collate
         self._options = dict(options)
-        self._runs: list[
-            dict[str, Any] | None
-        ] = []  # of each worker, after the last batch of it that the loop was given
+        # Of each worker, after the last batch of it that the loop was given.
+        self._runs: list[dict[str, Any] | None] = []
         self._last = 0  # the worker that gave it
         self._epoch = 0  # of these
         self._next = 0

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
+from itertools import chain
 from typing import Any
 
-from ..errors import Infeasible, check_integer, listed, meant, said, shown, typed
+from ..errors import Infeasible, check_integer, listed, meant, one_of, said, shown, typed
 from ..indexes.sources import DataFile, source_of
+from ..readings import taken
+from .feed import measure_of
 from .file_shards import (
     ROWS,
     arrow_reader,
@@ -26,7 +29,9 @@ from .file_shards import (
     rows_of,
     shard_of,
 )
-from .shards import Shards
+from .noticed import LOOK, groups_of, look_at_lines, look_at_tar
+from .rows import Rows
+from .shards import Shards, of_each
 
 __all__ = ["arrow", "huggingface", "jsonl", "parquet", "tar"]
 
@@ -38,7 +43,7 @@ def tar(
     files: Files,
     *,
     decode: str | Sequence[str | Callable[..., Any]] | None = (),
-    groups: Sequence[Hashable] | None = None,
+    groups: Sequence[Hashable] | str | None = LOOK,
     storage_options: Mapping[str, Any] | None = None,
     shuffle: bool = False,
     seed: int = 0,
@@ -54,7 +59,8 @@ def tar(
         files: a path, a pattern, a folder, a URL of fsspec, or a list of these.
         decode: webdataset's decoding: "pil", "torchrgb" and so on for images, functions of (name, bytes); left out, numbers,
             text and JSON are decoded and images are bytes. None decodes nothing.
-        groups: the group of each file, if all samples of a file are of one group; see `Shards`.
+        groups: the group of each file, if all samples of a file are of one group; see `Shards`. If left out, 16 samples of
+            each file are looked at, in the first and the last megabyte and in two between. None: they are mixed.
         storage_options: options of the file system of a URL. Such a file is copied here while it is read.
         shuffle: whether every epoch has a new order of the files.
         seed: the seed of that order.
@@ -79,8 +85,10 @@ def tar(
     """
     _library("webdataset")
     found = _found(files, "tar", storage_options, name)
-    handlers = None if decode is None else [decode] if isinstance(decode, str) else list(decode)
+    handlers = None if decode is None else [decode] if isinstance(decode, str) else taken(decode, "decode")
     read = partial(members, handlers)
+    if isinstance(groups, str) and one_of(groups, "groups", (LOOK,)):
+        return _LookedAt(found, read, partial(look_at_tar, handlers), shuffle=shuffle, seed=seed, name=name)
     return Shards(found, read, groups=groups, shuffle=shuffle, seed=seed, name=name)
 
 
@@ -124,7 +132,7 @@ def parquet(
     """
     module = _library("pyarrow.parquet")
     found = _found(files, "parquet", storage_options, name)
-    wanted = None if columns is None else list(columns)
+    wanted = None if columns is None else taken(columns, "columns")
     shards = []
     for file in found:
         with opened(file) as content:
@@ -134,13 +142,39 @@ def parquet(
                 names = known.schema_arrow.names
             except Exception as error:  # pyarrow raises errors of several kinds for a damaged file
                 raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
-        missing = next((column for column in wanted or () if column not in names), None)
-        if missing is not None:
-            raise Infeasible(
-                f"{shown(file.path)} has no column {shown(missing)}, it has {listed(names)}",
-                f"pass one of these names{meant(missing, names)}",
-            )
+        for column in wanted or ():
+            if column not in names:
+                raise Infeasible(
+                    f"{shown(file.path)} has no column {shown(column)}, it has {listed(names)}",
+                    f"pass one of these names{meant(column, names)}",
+                )
     return _RowGroups(shards, partial(row_group, wanted), shuffle=shuffle, seed=seed, name=name)
+
+
+class _LookedAt(Shards):
+    """Shards that are looked at, to see whether each has one group.
+
+    Args:
+        look: gives samples of a shard; also takes the name of the entry that is the key, None if it is no entry.
+        others: see `Shards`.
+    """
+
+    def __init__(
+        self, shards: Sequence[Any], read: Callable[[Any], Any], look: Callable[..., Iterable[Rows]], **others: Any
+    ) -> None:
+        super().__init__(shards, read, **others)
+        self._look = look
+
+    def grouped(self, key: Any) -> Shards:
+        """The same, with the group of each shard, if all samples of a shard that are looked at have one."""
+        file = self.shards[0][0] if isinstance(self.shards[0], tuple) else self.shards[0]
+        groups = groups_of(
+            self.shards,
+            partial(self._look, key if isinstance(key, str) else None),
+            measure_of(key, argument="key"),
+            away=file.system is not None,
+        )
+        return self if groups is None else self.with_groups(groups)
 
 
 class _RowGroups(Shards):
@@ -161,14 +195,13 @@ class _RowGroups(Shards):
             if stats is None or not stats.has_min_max or stats.min != stats.max or stats.null_count != 0:
                 return self
             groups.append(stats.min)
-        if len(set(groups)) < 2:
-            return self
-        return Shards(self.shards, self.read, groups=groups, shuffle=self.shuffle, seed=self.seed, name=self.name)
+        return self if len(set(groups)) < 2 else self.with_groups(groups)
 
 
 def jsonl(
     files: Files,
     *,
+    groups: Sequence[Hashable] | str | None = LOOK,
     storage_options: Mapping[str, Any] | None = None,
     bytes_per_shard: int = _RANGE,
     shuffle: bool = False,
@@ -181,6 +214,8 @@ def jsonl(
 
     Args:
         files: a path, a pattern, a folder, a URL of fsspec, or a list of these.
+        groups: the group of each file, if all lines of a file are of one group; see `Shards`. If left out, 16 lines of each
+            shard are looked at, in the first and the last 64 KiB and in two between. None: they are mixed.
         storage_options: options of the file system of a URL. Of such a file only the bytes that are due are read.
         bytes_per_shard: the bytes of a shard, which a worker has in memory while it reads it.
         shuffle: whether every epoch has a new order of the shards.
@@ -201,12 +236,20 @@ def jsonl(
         [{'text': 'a'}, {'text': 'b'}]
     """
     size = check_integer(bytes_per_shard, "bytes_per_shard", least=1)
-    shards = [
-        (file, start, min(start + size, file.size))
-        for file in _found(files, "lines", storage_options, name)
-        for start in range(0, max(1, file.size), size)
+    found = _found(files, "lines", storage_options, name)
+    ranges = [
+        [(file, start, min(start + size, file.size)) for start in range(0, max(1, file.size), size)] for file in found
     ]
-    return Shards(shards, lines, shuffle=shuffle, seed=seed, name=name)
+    shards = list(chain.from_iterable(ranges))
+    if isinstance(groups, str) and one_of(groups, "groups", (LOOK,)):
+        return _LookedAt(shards, lines, look_at_lines, shuffle=shuffle, seed=seed, name=name)
+    if groups is not None:
+        groups = [
+            group
+            for group, parts in zip(of_each(groups, len(found), name=name, what="file"), ranges, strict=True)
+            for _ in parts
+        ]
+    return Shards(shards, lines, groups=groups, shuffle=shuffle, seed=seed, name=name)
 
 
 def arrow(

@@ -6,10 +6,10 @@ import json
 import mmap
 import tarfile
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
-__all__ = ["Lines", "Members", "Rows", "TableRows"]
+__all__ = ["Lines", "Member", "Members", "Rows", "TableRows", "samples_of"]
 
 _AT_ONCE = 512  # rows that become Python objects together: the fixed cost of a call is then small for each
 
@@ -67,33 +67,49 @@ class Lines(Rows):
         return json.loads(self._lines[number])
 
 
+Member = tuple[str, int, int]
+"""Of a member of a tar file: the name, where its bytes begin, and how many they are."""
+
+
+def samples_of(members: Iterable[tarfile.TarInfo]) -> list[list[Member]]:
+    """The members of each sample, by webdataset's rules."""
+    from webdataset.tariterators import base_plus_ext
+
+    found: list[list[Member]] = []
+    key = None
+    for member in members:
+        name = member.name
+        prefix, _ = base_plus_ext(name) if member.isreg() and not _is_meta(name) else (None, None)
+        if prefix is None:
+            continue
+        if prefix != key:
+            found.append([])
+            key = prefix
+        found[-1].append((name, member.offset_data, member.size))
+    return found
+
+
 class Members(Rows):
     """The samples of a tar file, by webdataset's rules; only the members of a sample that is asked for are read.
 
     Args:
-        path: the file, which is mapped into memory for as long as the samples are in use.
+        path: the file.
+        content: its bytes, or a map of them.
+        samples: the members of each sample.
         decode: makes a sample of webdataset's dictionary of bytes.
     """
 
-    def __init__(self, path: str, decode: Callable[[dict[str, Any]], Any]) -> None:
-        from webdataset.tariterators import base_plus_ext
-
-        with open(path, "rb") as file:
-            self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    def __init__(
+        self,
+        path: str,
+        content: bytes | mmap.mmap,
+        samples: Sequence[Sequence[Member]],
+        decode: Callable[[dict[str, Any]], Any],
+    ) -> None:
         self._path = path
+        self._content = content
+        self._samples = samples
         self._decode = decode
-        self._samples: list[list[tuple[str, int, int]]] = []  # of each member the name, where it begins, its bytes
-        key = None
-        with tarfile.open(fileobj=self._content, mode="r:") as opened:
-            for member in opened:
-                name = member.name
-                prefix, _ = base_plus_ext(name) if member.isreg() and not _is_meta(name) else (None, None)
-                if prefix is None:
-                    continue
-                if prefix != key:
-                    self._samples.append([])
-                    key = prefix
-                self._samples[-1].append((name, member.offset_data, member.size))
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -104,7 +120,7 @@ class Members(Rows):
         [sample] = group_by_keys(self._contents(self._samples[number]))
         return self._decode(sample)
 
-    def _contents(self, members: Sequence[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
+    def _contents(self, members: Sequence[Member]) -> Iterator[dict[str, Any]]:
         for name, begin, size in members:
             yield {"fname": name, "data": self._content[begin : begin + size], "__url__": self._path}
 

@@ -6,15 +6,17 @@ Nothing has to wait in a buffer for its turn, so shares are exact in every batch
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import shown, warn
+from .apart import Apart, Kept
 from .batch import Batch, StreamReport
 from .delivered import Delivery, poor_shares
-from .feed import Feed
+from .feed import Feed, Refused
 from .group_keys import plain
 from .quotas import Quotas, round_length
 from .rules import Rules
@@ -30,9 +32,20 @@ class ShardComposer:
 
     keeps_turns = False  # a sample of a later turn is a repeat
 
-    def __init__(self, feeds: Mapping[Hashable, Feed], rules: Rules, shares: NDArray[np.float64], *, key: int) -> None:
+    def __init__(
+        self,
+        feeds: Mapping[Hashable, Feed],
+        rules: Rules,
+        shares: NDArray[np.float64],
+        *,
+        key: int,
+        others_may_come: bool = False,
+    ) -> None:
         self.feeds = list(feeds.values())
         self._labels = list(feeds)
+        self._others_may_come = others_may_come
+        self._numbers = {label: number for number, label in enumerate(feeds)}
+        self._apart = Apart(rules, len(self.feeds))
         self._rules = rules
         self._shares = shares
         self._quotas = Quotas(batch_size=rules.batch_size, key=key)
@@ -85,23 +98,62 @@ class ShardComposer:
     def _next(self, number: int) -> tuple[int, Any, bool] | None:
         """The group and the sample for a slot, and whether it repeats an earlier one; None if the pass is over."""
         while True:
-            feed, label = self.feeds[number], self._labels[number]
+            kept = self._apart.take(number)
+            if kept is not None:
+                return number, kept.sample, False
+            feed = self.feeds[number]
             for value, sample in feed.pairs:
-                if plain(value) == label:
+                group = self._group_of(value, number)
+                if group == number:
                     return number, sample, feed.turn > 0
-                feed.reject(f"its key is {shown(value)}, and its shard was said to be of group {shown(label)} alone")
+                if group is not None:
+                    self._put_apart(Kept(sample, group, number))
             if self._rules.when_short == "wait":
                 return None
             self._ended.add(number)
-            if len(self._ended) == len(self.feeds):
+            live = self._live()
+            if not live and (self._rules.when_short == "repeat" or not self._apart):
                 return None
             if self._rules.when_short == "repeat":
-                if feed.read == feed.skipped:
-                    return None
+                if feed.read - feed.skipped == self._apart.strange(number):
+                    return None  # its shards have none of the group
                 feed.restart()
             else:
-                due = [(self._had[other] / self._shares[other], other) for other in self._live()]
-                number = min(due)[1]
+                due = [other for other in range(len(self.feeds)) if other in live or self._apart.holds(other)]
+                number = min(due, key=lambda other: self._had[other] / self._shares[other])
+
+    def _put_apart(self, kept: Kept) -> None:
+        if (
+            self.feeds[kept.shard_group].turn > 0
+        ):  # it came before; its group repeats its own samples, where it lacks any
+            self._apart.pass_over(kept)
+            self._read_again += 1
+        elif not self._shares[kept.group]:
+            self._apart.pass_over(kept)
+            self._apart.dropped += 1
+        elif (why := self._apart.put(kept)) is not None:
+            self.feeds[kept.shard_group].reject(why)
+
+    def _group_of(self, value: Hashable, number: int) -> int | None:
+        """The group of a sample of group `number`'s shards; None if it has none, and is left out."""
+        label, feed = self._labels[number], self.feeds[number]
+        try:
+            found = plain(value)
+        except Refused as refused:
+            feed.reject(str(refused))
+            return None
+        if found == label:
+            return number
+        if not self._others_may_come:
+            feed.reject(f"its key is {shown(value)}, and its shard was said to be of group {shown(label)} alone")
+        elif found not in self._numbers:
+            feed.reject(
+                f"its key is {shown(value)}, and no sample that was looked at is of this group: where files have samples of "
+                "several groups, pass groups=None to their reader"
+            )
+        else:
+            return self._numbers[found]
+        return None
 
     def _live(self) -> list[int]:
         return [number for number in range(len(self.feeds)) if number not in self._ended]
@@ -112,7 +164,7 @@ class ShardComposer:
 
     def judge(self) -> None:
         """Warn if groups have other shares than they should."""
-        seen = np.array([feed.read for feed in self.feeds])
+        seen = self._apart.seen([feed.read for feed in self.feeds])
         if not self._had.sum():
             return
         delivery = Delivery(
@@ -131,16 +183,16 @@ class ShardComposer:
             warn(poor)
 
     def held(self) -> list[list[Any]]:
-        """Nothing: samples are read when they are due."""
-        return [[] for _ in self.feeds]
+        """Samples that were in a shard of another group; all others are read when they are due."""
+        return [list(map(tuple, self._apart.waiting(number))) for number in range(len(self.feeds))]
 
     def pending(self) -> list[list[Any]]:
-        """Nothing."""
-        return self.held()
+        """The same samples."""
+        return [[kept.sample for kept in self._apart.waiting(number)] for number in range(len(self.feeds))]
 
     def pooled(self) -> list[list[Any]]:
         """Nothing: shards are read again."""
-        return self.held()
+        return [[] for _ in self.feeds]
 
     def take_over(self, others: Sequence[ShardComposer], index: int, readers: int, pools: list[Any]) -> None:
         """See `run.Composer`."""
@@ -153,6 +205,9 @@ class ShardComposer:
             self._had += other._had
             self._repeated += other._repeated
             self._redistributed += other._redistributed
+            self._apart.into += other._apart.into
+            self._apart.out += other._apart.out
+            self._apart.dropped += other._apart.dropped
         if index == 0:
             self._read_again = sum(other._read_again for other in others)
             self._left = sum(other._left for other in others)
@@ -166,6 +221,7 @@ class ShardComposer:
             "had": self._had.tolist(),
             "ended": sorted(self._ended),
             "counters": [self._repeated, self._read_again, self._redistributed, self._left],
+            "apart": [self._apart.into.tolist(), self._apart.out.tolist(), self._apart.dropped],
         }
 
     def resume(self, memory: dict[str, Any], held: Sequence[list[Any]]) -> None:
@@ -175,6 +231,10 @@ class ShardComposer:
         self._planned, self._had = (np.array(memory[name], np.int64) for name in ("planned", "had"))
         self._ended = set(memory["ended"])
         self._repeated, self._read_again, self._redistributed, self._left = memory["counters"]
+        *counts, self._apart.dropped = memory["apart"]
+        self._apart.into, self._apart.out = (np.array(one, np.int64) for one in counts)
+        for kept in chain.from_iterable(held):
+            self._apart.put(Kept(*kept))
 
     def report(self) -> StreamReport:
         """The counts so far."""
@@ -187,9 +247,10 @@ class ShardComposer:
             skipped=sum(feed.skipped for feed in self.feeds),
             redistributed=self._redistributed,
             written_off=sum(max(0, lacks - most) for lacks in owed.values()),
-            buffered=self._left,
+            dropped=self._apart.dropped,
+            buffered=self._left + len(self._apart),
             deficit={label: min(lacks, most) for label, lacks in owed.items() if lacks},
-            seen={label: feed.read for label, feed in zip(self._labels, self.feeds, strict=True)},
+            seen=dict(zip(self._labels, self._apart.seen([feed.read for feed in self.feeds]).tolist(), strict=True)),
             expected=dict(zip(self._labels, self._planned.tolist(), strict=True)),
             had=dict(zip(self._labels, self._had.tolist(), strict=True)),
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, seed_number, shortened
+from ..errors import Infeasible, seed_number, shortened, shown
 from ..readings import taken
 from .group_keys import plain
 from .keyed_random import PURPOSE, root, words
@@ -15,7 +15,25 @@ from .pieces import Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
 from .worker_info import call_of
 
-__all__ = ["Shards"]
+__all__ = ["Shards", "of_each"]
+
+
+_MOST_SHARDS = 1 << 23  # each is a Python object: a list of so many takes some hundred MB
+
+
+def of_each(groups: Iterable[Hashable], count: int, *, name: str, what: str) -> list[Hashable]:
+    """The group of each shard, or file.
+
+    Raises:
+        Infeasible: there are more groups or fewer.
+    """
+    found = taken(groups, "groups")
+    if len(found) != count:
+        raise Infeasible(
+            f"source {name!r} has {count:,} {what}s and {len(found):,} groups",
+            f"pass the group of each {what}, in the order of the {what}s",
+        )
+    return found
 
 
 class Shards:
@@ -54,23 +72,27 @@ class Shards:
         seed: int = 0,
         name: str = "shards",
     ) -> None:
-        self.shards = list(shards)
-        self.groups = None if groups is None else taken(groups, "groups")
+        self.shards = taken(shards, "shards", most=_MOST_SHARDS)
         self.read = read
         self.shuffle = shuffle
         self.seed = seed_number(seed)
         self.name = shortened(name)
         if not self.shards:
             raise Infeasible(f"source {self.name!r} has 0 shards", "pass at least one; is the file pattern right?")
-        if self.groups is not None and len(self.groups) != len(self.shards):
-            raise Infeasible(
-                f"source {self.name!r} has {len(self.shards):,} shards and {len(self.groups):,} groups",
-                "pass the group of each shard, in the order of the shards",
-            )
+        self.groups = None if groups is None else of_each(groups, len(self.shards), name=self.name, what="shard")
+
+    noticed = False
+    """Whether the groups of the shards were noticed, not said by the user; a shard may have samples of others then."""
 
     def grouped(self, key: Any) -> Shards:
         """The same, with the groups of the shards if they can be known from the files."""
         return self
+
+    def with_groups(self, groups: Sequence[Hashable]) -> Shards:
+        """The same, with the groups of the shards as the files say them."""
+        found = Shards(self.shards, self.read, groups=groups, shuffle=self.shuffle, seed=self.seed, name=self.name)
+        found.noticed = True
+        return found
 
     def by_group(self) -> dict[Hashable, Shards]:
         """The shards of each group as a source of its own; empty if groups are not known."""
@@ -91,7 +113,21 @@ class Shards:
 
     def open(self, shard: int) -> Iterable[Any]:
         """The samples of a shard, by its number."""
+        if shard >= len(self.shards):
+            raise Infeasible(
+                f"the state is in shard {shard:,} of source {self.name!r}, which has {len(self.shards):,} now",
+                "resume with the source that the stream was stopped with, or begin again",
+            )
         return self.read(self.shards[shard])
+
+    def title(self, shard: int) -> str:
+        """What errors call a shard: its file, if it is of one."""
+        value = self.shards[shard]
+        file, *part = value if isinstance(value, tuple) else (value,)
+        path = getattr(file, "path", None)
+        if path is None:
+            return f"shard {shown(value)} of source {self.name!r}"
+        return f"{shown(path)}{f', part {part},' if part else ''} of source {self.name!r}"
 
     def reader(self, replica: Replica, epoch: int) -> PieceReader:
         """The shards that one replica reads."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import Infeasible, listed, shown, typed
+from ..readings import taken
 from .encoded import Unwritable, decoded, encoded
 
 __all__ = ["kept", "lacking", "merged", "opened", "opened_all", "remembered", "sealed", "together"]
@@ -19,6 +20,7 @@ __all__ = ["kept", "lacking", "merged", "opened", "opened_all", "remembered", "s
 _VERSION = 3
 _ENTRIES = ("version", "fingerprint", "epoch", "replica", "run", "next", "check")
 _DIGEST = 16  # bytes of a digest; twice as many hexadecimal digits stand in front of the content
+_DEEPEST = 4  # lists around a state
 _ANEW = "load another copy of the state, or begin again"
 
 
@@ -108,12 +110,14 @@ def lacking(found: Sequence[Mapping[str, Any]]) -> list[int]:
     return sorted(set(range(found[0]["replica"][1])) - {state["replica"][0] for state in found})
 
 
-def _flat(states: Any) -> list[Any]:
-    if isinstance(states, Mapping):
-        return _flat(states["readers"]) if "readers" in states else [states]
-    if isinstance(states, Sequence) and not isinstance(states, (str, bytes)):
-        return [one for state in states for one in _flat(state)]
-    return [states]
+def _flat(states: Any, depth: int = 0) -> list[Any]:
+    """The states in lists of lists and in what `merged` made: of readers, of the ranks of a run, of the runs of a job."""
+    inner = states["readers"] if isinstance(states, Mapping) and "readers" in states else states
+    if not isinstance(inner, Sequence) or isinstance(inner, (str, bytes)):
+        return [inner]
+    if depth == _DEEPEST:
+        raise Infeasible(f"the states are in lists that are nested more than {_DEEPEST} times", "pass a list of states")
+    return [one for state in taken(inner, "states") for one in _flat(state, depth + 1)]
 
 
 def opened_all(states: Any, fingerprint: str) -> list[dict[str, Any]]:

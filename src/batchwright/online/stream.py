@@ -19,6 +19,7 @@ from . import states
 from .audited import Given, audited, digest_of
 from .batch import StreamReport
 from .loaded import Begun, Loaded
+from .loader import StreamLoader
 from .pieces import Left
 from .redeal import redealt
 from .replicas import Replica, ranks
@@ -29,8 +30,6 @@ from .summary import StreamSummary, summarised
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
-
-    from .loader import StreamLoader
 
 __all__ = ["Stream"]
 
@@ -281,8 +280,6 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             >>> sorted(number for batch in [*given, *again] for number in batch) == list(range(1, 60))
             True
         """
-        from .loader import StreamLoader
-
         if not self._batches:
             raise Infeasible(
                 f"stream {self.name!r} gives samples, and a loader of a stream gives its batches",
@@ -393,4 +390,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
 
     def reader(self, replica: Replica, epoch: int) -> StreamReader:
         """The samples of one replica, for a stream that reads this one."""
-        return StreamReader(self, replica, epoch)
+
+        def begin(position: Any) -> Run:
+            self._run = Run(self._recipe, replica, epoch, position, self._state_bytes)
+            return self._run
+
+        return StreamReader(begin, self._samples_of)

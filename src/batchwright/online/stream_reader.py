@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from .pieces import Left
-from .replicas import Replica
 from .run import Run
-
-if TYPE_CHECKING:
-    from .stream import Stream
 
 __all__ = ["StreamReader"]
 
 
 class StreamReader:
-    """One replica's way through a stream of samples."""
+    """One replica's way through a stream of samples.
+
+    Args:
+        begin: starts a pass at a position: the state of a pass, or None for its start.
+        samples: the samples of a pass.
+    """
 
     can_fetch = False
 
-    def __init__(self, stream: Stream, replica: Replica, epoch: int) -> None:
-        self._stream = stream
-        self._replica = replica
-        self._epoch = epoch
+    def __init__(self, begin: Callable[[Any], Run], samples: Callable[[Run], Iterator[Any]]) -> None:
+        self._begin = begin
+        self._samples = samples
         self._run: Run | None = None
 
     def open(self, position: Any) -> Iterator[Any]:
         """The samples from a position on: the state of a pass."""
-        self._run = Run(self._stream._recipe, self._replica, self._epoch, position, self._stream._state_bytes)
-        self._stream._run = self._run
-        return self._stream._samples_of(self._run)
+        self._run = self._begin(position)
+        return self._samples(self._run)
 
     def position(self, taken: int) -> Any:
         """The state of the pass."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,7 +13,15 @@ from ..groups import Groups
 from .protocol import Order
 from .shared import SharedOrder, is_shared
 
-__all__ = ["InclusionRates", "Stratum", "batches_to_settle", "inclusion_rates_of", "mean_shares"]
+__all__ = [
+    "InclusionRates",
+    "Stratum",
+    "Varying",
+    "batches_to_settle",
+    "inclusion_rates_of",
+    "mean_shares",
+    "varies",
+]
 
 
 class Stratum(NamedTuple):
@@ -71,8 +80,27 @@ class InclusionRates(tuple[Stratum, ...]):
         return found
 
 
+class Varying(ABC):
+    """An order in which samples do not come equally often in every epoch, though its shares never change."""
+
+    @abstractmethod
+    def inclusion_rates(self, start: int, stop: int) -> InclusionRates:
+        """The inclusion rates over micro-batches start..stop-1."""
+
+    @abstractmethod
+    def shares_between(self, start: int, stop: int) -> np.ndarray:
+        """The share of each group in the draws of micro-batches start..stop-1, float64 (groups,)."""
+
+
+def varies(order: Order) -> bool:
+    """Whether samples of an order, or of one of its sources, come more or less often from epoch to epoch."""
+    return isinstance(order, Varying) or (is_shared(order) and any(map(varies, order.children.values())))
+
+
 def inclusion_rates_of(order: Order, start: int, stop: int) -> InclusionRates:
     """The inclusion rates of an order over micro-batches start..stop-1."""
+    if isinstance(order, Varying):
+        return order.inclusion_rates(start, stop)
     if not is_shared(order):  # a user's own order gives rates of single samples only
         everyone = Groups.singletons(order.groups.sample_count)
         return InclusionRates([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
@@ -96,6 +124,8 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
     Raises:
         Infeasible: the range begins or ends where the shares are no longer known.
     """
+    if isinstance(order, Varying):
+        return order.shares_between(start, stop)
     dealt, settled = order.dealt, order.shares.settles_at
     if dealt is not None and dealt.share_changes:
         earliest = dealt.share_changes[0]
@@ -140,7 +170,7 @@ def batches_to_settle(order: Order) -> int | None:
 
 # A source's own shares may change along its order, and the mixture takes only a part of that in the same time.
 def _batches_of_child(order: SharedOrder, number: int, child: Order, start: int, stop: int) -> tuple[int, int]:
-    if batches_to_settle(child) == 0 or order.dealt is None:
+    if (batches_to_settle(child) == 0 and not varies(child)) or order.dealt is None:
         return 0, 1
     first, last = (int(order.dealt.drawn(batch)[number]) for batch in (start, stop))
     return first // child.batch_size, max(first // child.batch_size + 1, -(-last // child.batch_size))

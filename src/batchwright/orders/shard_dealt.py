@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain, islice, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,51 +14,72 @@ from ..errors import Infeasible
 from ..groups import Groups
 from ..kernels.deal_arguments import Samples, group_table_of
 from ..kernels.hashing import PURPOSE, child_key
-from .constant_shares import NONE, ConstantShares
+from .constant_shares import NONE
 from .dealt import Dealt
+from .inclusion import InclusionRates, Stratum, Varying
 from .of_shares import OfShares
 from .protocol import Undersized
+from .shard_cells import Cells
+from .shard_division import divided
+from .shard_hand import BlockDeal
 from .shard_line import MASK, Pieces, ShardLine
 from .shard_turns import ShardTurns, Turn
 from .shards import Shards
 from .shares import Shares
 
-__all__ = ["ShardDealt"]
+__all__ = ["ShardDealt", "Stretch"]
 
 _NO_INDEX = np.empty(0, np.uint32)
-_FINE = 1 << 40  # the weights of groups that take the places of others, as integers
+_MOST_CELLS = 1 << 21  # blocks x groups of a stretch: the tickets of a stretch take 16 MB, and some arrays as large
+
+
+class Stretch(NamedTuple):
+    """Consecutive blocks of a rank, among which groups give tickets to each other.
+
+    Attributes:
+        first: its first block in the pass of the rank.
+        wanted: the tickets that each group should have in each block, int64 (blocks, groups).
+        tickets: those that it gets, int64 (blocks, groups).
+    """
+
+    first: int
+    wanted: np.ndarray
+    tickets: np.ndarray
+
+    @property
+    def owed(self) -> np.ndarray:
+        """The most tickets that each group lacks at the end of a block, int64 (groups,)."""
+        found: np.ndarray = np.cumsum(self.wanted - self.tickets, 0).max(0).clip(0)
+        return found
+
+    @property
+    def unpaid(self) -> np.ndarray:
+        """The tickets that each group lacks at the end, since no division gives it more; below 0: has too many."""
+        found: np.ndarray = (self.wanted - self.tickets).sum(0)
+        return found
 
 
 class _Open(NamedTuple):
-    """The samples of the open shards, by group.
+    """The samples of the open shards, by group, and how they are dealt.
 
     Attributes:
-        span: how draws are dealt, counted from the first turn of the block.
-        first: that turn.
-        samples: what the kernel needs of the samples.
-        present: which groups have samples here, bool (groups,).
-        starts: where the samples of each group begin, if all are listed by group and then by piece, int64 (groups + 1,).
-        edges: the same for every piece of every group, int64.
+        deal: gives the samples of a turn of the rank, as places among all samples here.
+        edges: where the samples of each piece of each group begin, if all are listed by group and then by piece, int64.
         entries: for every piece of every group, its first entry in the index of groups, int64.
-        fill: the groups that take the places of those that are not here, and their weights summed up.
     """
 
-    span: ConstantShares
-    first: int
-    samples: tuple[Any, ...]
-    present: np.ndarray
-    starts: np.ndarray
+    deal: Any
     edges: np.ndarray
     entries: np.ndarray
-    fill: tuple[list[int], list[int]]
 
 
-class ShardDealt(OfShares):
+class ShardDealt(OfShares, Varying):
     """Draws in exact shares, as `Dealt`; the samples of a group are those in the open shards.
 
     Each rank deals its own micro-batches. While a block of shards is open, the draws of a group go through its samples there
-    in passes. If no sample of a group is there, other groups take its places: those first that are themselves not in all
-    shards. So rates are right on average over passes, if the samples of a group lie evenly in the shards.
+    in passes. If no sample of a group is there, other groups take its places, and give them back in other blocks of the
+    *stretch*: the blocks of a rank in a pass, or some of them where there are many. So a stretch has as many draws of each
+    group as without shards, if that is possible.
 
     Args:
         groups, shares, batch_size, per_ticket, seed, epoch_batches: as for `Dealt`; the shares never change.
@@ -89,6 +110,7 @@ class ShardDealt(OfShares):
         self._key = line.key
         self.turns = ShardTurns(shards, line, max(1, -(-groups.grouped_count // batch_size)), self._opened)
         self._dealt: dict[int, Dealt] = {}
+        self._stretches: OrderedDict[tuple[int, int, int], Stretch | None] = OrderedDict()
 
     @property
     def identity(self) -> dict[str, str]:
@@ -133,10 +155,18 @@ class ShardDealt(OfShares):
     @cached_property
     def absence(self) -> np.ndarray:
         """For each group, the probability that no open shard has a sample of it, float64 (groups,)."""
-        filled, holding = int(np.count_nonzero(self.shards.sizes)), self._shards_of_groups()
-        found = np.ones(holding.size)
-        for taken in range(min(self.shards.open, filled)):
-            found *= np.maximum(filled - holding - taken, 0) / (filled - taken)
+        filled, holding = int(np.count_nonzero(self.shards.sizes)), self._shards_of_groups
+        of_rank = -(-filled // self.shards.ranks)
+        small, larger = divmod(
+            of_rank, -(-of_rank // self.shards.open)
+        )  # shards of a block, and how many have one more
+        none, found = np.ones(holding.size), np.zeros(holding.size)
+        for taken in range(small + (larger > 0)):
+            none *= np.maximum(filled - holding - taken, 0) / (filled - taken)
+            if taken == small - 1:
+                found += none * (1 - larger * (small + 1) / of_rank)
+            elif taken == small:
+                found += none * larger * (small + 1) / of_rank
         found[self.groups.sizes == 0] = 0
         return found
 
@@ -146,6 +176,12 @@ class ShardDealt(OfShares):
         assert index is not None
         return [index[low:high] for low, high in pairwise(starts)]
 
+    @cached_property
+    def _lacking(self) -> np.ndarray:
+        """How many shards have no sample of each group, int64 (groups,)."""
+        return int(np.count_nonzero(self.shards.sizes)) - self._shards_of_groups
+
+    @cached_property
     def _shards_of_groups(self) -> np.ndarray:
         """How many shards have a sample of each group, int64 (groups,)."""
         starts = self.shards.starts
@@ -169,34 +205,90 @@ class ShardDealt(OfShares):
             )
         return self._dealt[rank]
 
-    def _opened(self, pieces: Pieces, turn: Turn) -> _Open:
-        """What is kept of a block while its shards are open."""
-        dealt = self._of_rank(turn.rank)
-        span = dealt.first_span
-        counts, entries = self._counts(pieces)
-        edges = np.concatenate([[0], np.cumsum(counts.reshape(-1))])
-        starts = edges[:: counts.shape[1]]
-        sizes = np.diff(starts)
-        key = child_key(child_key(child_key(self._key, PURPOSE.IN_SHARDS), turn.passed & MASK), turn.rank)
-        wide = np.maximum(dealt.most_drawn() - 1, 0)
-        # A group without samples here gets one that is none: its draws are replaced.
-        table = group_table_of(np.maximum(sizes, 1), starts[:-1], wide)
-        samples = np.uint64(child_key(key, turn.block)), self.per_ticket, table, 2 * int(wide.max(initial=0))
-        present = sizes > 0
-        return _Open(
-            replace(span, base=-span.drawn(turn.first), edges=NONE),  # given edges would make it one that settles
-            turn.first,
-            tuple(Samples(*samples, _NO_INDEX, NONE)),
-            present,
-            starts,
-            edges,
-            entries.reshape(-1),
-            self._fill(present),
-        )
+    def stretch(self, turn: Turn) -> Stretch | None:
+        """The stretch of a turn; None if all of its blocks have every group."""
+        part = self.turns.part(turn.passed, turn.rank)
+        blocks = len(part.turns) - 1
+        count = -(-blocks * self.groups.group_count // _MOST_CELLS)
+        number = min(count, blocks) * turn.block // blocks
+        key = turn.passed, turn.rank, number
+        if key not in self._stretches:
+            inside = [block for block in range(blocks) if min(count, blocks) * block // blocks == number]
+            self._stretches[key] = self._divided(turn, inside)
+            kept = [0 if stretch is None else stretch.tickets.size for stretch in self._stretches.values()]
+            while len(kept) > 1 and (sum(kept) > 2 * _MOST_CELLS or len(kept) > 2 * self.shards.ranks + 2):
+                self._stretches.popitem(last=False)
+                kept.pop(0)
+        return self._stretches[key]
 
-    def _counts(self, pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
-        """For each group and piece, how many of its samples lie there, and the entry of the first in the index of groups."""
-        order = np.argsort(pieces.firsts)
+    def tickets_of(self, turn: Turn, low: int, high: int) -> np.ndarray:
+        """The tickets of each group in the turns low..high-1 of a rank, all of one block: int64 (groups,)."""
+        stretch = self.stretch(turn)
+        if stretch is None:
+            return self.asked(turn.rank, low, high)
+        deal = self._block_deal(turn, stretch)
+        found: np.ndarray = deal.drawn(high - turn.first) - deal.drawn(low - turn.first)
+        return found
+
+    def asked(self, rank: int, first: int, last: int) -> np.ndarray:
+        """The tickets of each group in the turns first..last-1 of a rank, if all groups were in all shards: int64."""
+        span = self._of_rank(rank).first_span
+        found: np.ndarray = span.drawn(last) - span.drawn(first)
+        return found
+
+    def quotas(self, turn: Turn) -> np.ndarray:
+        """The quota of each group in the micro-batches of a turn's block, in tickets, float64 (groups,)."""
+        stretch = self.stretch(turn)
+        if stretch is None:
+            asked: np.ndarray = self.shares.of(0) * self.tickets
+            return asked
+        found: np.ndarray = stretch.tickets[turn.block - stretch.first] / (turn.last - turn.first)
+        return found
+
+    def shares_between(self, start: int, stop: int) -> np.ndarray:
+        """See `Varying`."""
+        total = np.zeros(self.groups.group_count, np.int64)
+        for turn, low, high in self.turns.between(start, stop):
+            total += self.tickets_of(turn, low, high)
+        shares: np.ndarray = total / total.sum()
+        return shares
+
+    def inclusion_rates(self, start: int, stop: int) -> InclusionRates:
+        """See `Varying`: a stratum for each pass, of the samples of a group in a shard."""
+        found = []
+        drawn = {
+            (turn.passed, turn.rank, turn.block): (turn, low, high)
+            for turn, low, high in self.turns.between(start, stop)
+        }
+        for passed in sorted({passed for passed, _, _ in drawn}):
+            firsts, sizes, rates = [], [], []
+            for rank in range(self.shards.ranks):
+                part = self.turns.part(passed, rank)
+                for block in range(len(part.turns) - 1):
+                    inside = slice(part.bounds[block], part.bounds[block + 1])
+                    pieces = Pieces(*(column[inside] for column in part.pieces))
+                    counts, _ = self.counts(pieces)
+                    of_block = counts.sum(1)
+                    tickets = np.zeros(of_block.size)
+                    if (passed, rank, block) in drawn:
+                        tickets += self.tickets_of(*drawn[passed, rank, block])
+                    each = np.divide(tickets, of_block, out=np.zeros(of_block.size), where=of_block > 0)
+                    firsts.append(np.sort(pieces.firsts))
+                    sizes.append(counts)
+                    rates.append(counts * each[:, None])
+            everywhere = np.concatenate(firsts)
+            by_place = np.argsort(everywhere)
+            cells = Cells(self.groups, everywhere[by_place], np.concatenate(sizes, axis=1)[:, by_place])
+            shares = np.concatenate(rates, axis=1)[:, by_place].reshape(-1)[cells.of_cells]
+            found.append(Stratum(cells, 0, shares / ((stop - start) * self.tickets)))
+        return InclusionRates(found)
+
+    def counts(self, pieces: Pieces, *, by_place: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """For each group and piece, how many of its samples lie there, and the entry of the first in the index of groups.
+
+        Both are int64 (groups, pieces), the pieces ascending by place, or as they are.
+        """
+        order = np.argsort(pieces.firsts) if by_place else np.arange(pieces.firsts.size)
         firsts, ends = pieces.firsts[order], (pieces.firsts + pieces.sizes)[order]
         begins = self.groups.starts[:-1]
         if self.groups.index is None:
@@ -208,64 +300,93 @@ class ShardDealt(OfShares):
         low, high = found[:, : firsts.size], found[:, firsts.size :]
         return high - low, begins[:, None] + low
 
-    def _fill(self, present: np.ndarray) -> tuple[list[int], list[int]]:
-        """The groups here that take the places of others, and their weights, summed up."""
-        shares = self.shares.of(0)
-        if present[shares > 0].all():
-            return [], []
-        absent = np.minimum(self.absence, 0.99)
-        # Those first that lack as many places in other blocks; all groups here if there are none.
-        for wanted in (shares * absent / (1 - absent), shares, np.ones(shares.size)):
-            weights = np.where(present, wanted, 0.0)
-            if weights.max() > 0:
-                break
-        whole = np.rint(weights / weights.max() * _FINE).astype(np.int64)
-        groups = np.flatnonzero(whole)
-        return groups.tolist(), np.cumsum(whole[groups], dtype=object).tolist()
+    def _divided(self, turn: Turn, blocks: list[int]) -> Stretch | None:
+        """The stretch of these blocks; None if they lack no group."""
+        part = self.turns.part(turn.passed, turn.rank)
+        first, last = part.bounds[blocks[0]], part.bounds[blocks[-1] + 1]
+        bounds = np.array(part.bounds[blocks[0] : blocks[-1] + 2]) - first
+        cut = [0, part.pieces.sizes.size - 1] if self.shards.ranks > 1 else []
+        whole = np.diff(bounds)
+        for piece in cut:
+            whole -= (bounds[:-1] <= piece - first) & (piece - first < bounds[1:])
+        # A group may be missing in a block only if at least as many shards lack it as the block has.
+        may = np.flatnonzero((self._lacking >= whole.min()) & (self.groups.sizes > 0))
+        if not may.size:
+            return None
+        counts, _ = self.counts(Pieces(*(column[first:last] for column in part.pieces)), by_place=False)
+        held = np.add.reduceat(counts, bounds[:-1], axis=1).T
+        edges = part.turns[blocks[0] : blocks[-1] + 2]
+        wanted = np.array([self.asked(turn.rank, low, high) for low, high in pairwise(edges)])
+        if ((held > 0) | (wanted == 0)).all():
+            return None
+        return Stretch(blocks[0], wanted, divided(wanted, self._most(held, np.diff(edges)[:, None])))
+
+    def _most(self, held: np.ndarray, batches: np.ndarray) -> np.ndarray:
+        """The most tickets of each group in each block, int64 (blocks, groups): so many that samples stay distinct.
+
+        Args:
+            held: the samples of each group in each block.
+            batches: micro-batches of each block, (blocks, 1).
+        """
+        quotas = np.ceil(np.round(self.shares.of(0) * self.tickets, 9)).astype(np.int64)
+        whole = held // self.per_ticket if self.per_ticket == 1 else np.minimum(held // self.per_ticket, 1)
+        found = np.where(held > 0, np.maximum(whole, quotas), 0)
+        # A block of too few samples repeats them.
+        poor = found.sum(1) < self.tickets
+        found[poor] = np.where(held[poor] > 0, self.tickets, 0)
+        most: np.ndarray = found * batches
+        return most
+
+    def _block_key(self, turn: Turn) -> int:
+        key = child_key(child_key(child_key(self._key, PURPOSE.IN_SHARDS), turn.passed & MASK), turn.rank)
+        return child_key(key, turn.block)
+
+    def _block_deal(self, turn: Turn, stretch: Stretch) -> BlockDeal:
+        tickets = stretch.tickets[turn.block - stretch.first]
+        key = child_key(self._block_key(turn), PURPOSE.IN_THE_PLACE)
+        return BlockDeal(tickets, turn.last - turn.first, key)
+
+    def _opened(self, pieces: Pieces, turn: Turn) -> _Open:
+        """What is kept of a block while its shards are open."""
+        counts, entries = self.counts(pieces)
+        edges = np.concatenate([[0], np.cumsum(counts.reshape(-1))])
+        starts = edges[:: counts.shape[1]]
+        sizes, stretch = np.diff(starts), self.stretch(turn)
+        if stretch is not None:
+            block = self._block_deal(turn, stretch)
+            return _Open(
+                lambda number: block.samples(number - turn.first, self.per_ticket, sizes, starts),
+                edges,
+                entries.reshape(-1),
+            )
+        dealt = self._of_rank(turn.rank)
+        span = dealt.first_span
+        wide = np.maximum(dealt.most_drawn() - 1, 0)
+        # A group without samples has no draws; its row must be valid all the same.
+        table = group_table_of(np.maximum(sizes, 1), starts[:-1], wide)
+        samples = Samples(
+            np.uint64(self._block_key(turn)), self.per_ticket, table, 2 * int(wide.max(initial=0)), _NO_INDEX, NONE
+        )
+        # Its draws are counted from the first turn; given edges would make it a span that pays deficits back.
+        counted = replace(span, base=-span.drawn(turn.first), edges=NONE)
+        return _Open(
+            lambda number: counted.deal(np.array([number]), tuple(samples), draws=False).samples[0],
+            edges,
+            entries.reshape(-1),
+        )
 
     def _batch(self, batch: int) -> np.ndarray:
         turn = self.turns.of(batch)
         opened = self.turns.opened(turn)
-        dealing = opened.span.deal(np.array([turn.number]), opened.samples, draws=bool(opened.fill[0]))
-        positions = dealing.samples[0]
-        if opened.fill[0]:
-            lacking = np.flatnonzero(~opened.present[dealing.groups[0]])
-            if lacking.size:
-                positions = self._filled(opened, positions.reshape(-1, self.per_ticket), lacking.tolist(), batch)
+        positions = opened.deal(turn.number)
         piece = np.searchsorted(opened.edges, positions, side="right") - 1
         entries = opened.entries[piece] + positions - opened.edges[piece]
         index = self.groups.index
         found: np.ndarray = entries if index is None else index[entries].astype(np.int64)
         return found
 
-    def _filled(self, opened: _Open, tickets: np.ndarray, lacking: list[int], batch: int) -> np.ndarray:
-        """Give the tickets of groups that are not here to others: samples that the micro-batch does not have yet."""
-        groups, weights = opened.fill
-        kept = np.ones(len(tickets), bool)
-        kept[lacking] = False
-        held = set(tickets[kept].reshape(-1).tolist())
-        taken = set((np.searchsorted(opened.starts, list(held), side="right") - 1).tolist())
-        key = child_key(child_key(self._key, PURPOSE.IN_THE_PLACE), batch)
-        for ticket in lacking:
-            word = child_key(key, ticket)
-            at = bisect_right(weights, word * weights[-1] >> 64)
-            # Where samples of a group come together, a group that the micro-batch has not yet.
-            turned = [*groups[at:], *groups[:at]]
-            free = [group for group in turned if group not in taken] if self.per_ticket > 1 else []
-            found: list[int] = []
-            for group in [*free, *turned, *np.flatnonzero(opened.present).tolist()]:
-                low, high = int(opened.starts[group]), int(opened.starts[group + 1])
-                start = low + (child_key(word, 1) * (high - low) >> 64)
-                around = (place for place in chain(range(start, high), range(low, start)) if place not in held)
-                found = list(islice(around, self.per_ticket))
-                if len(found) == self.per_ticket:
-                    break
-            else:  # all samples of every group here are in the micro-batch
-                found = [low + place % (high - low) for place in range(self.per_ticket)]
-            tickets[ticket] = found
-            held.update(found)
-            taken.add(group)
-        return tickets.reshape(-1)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_stretches": OrderedDict()}
 
 
 def _shards_of(members: np.ndarray, starts: np.ndarray) -> int:

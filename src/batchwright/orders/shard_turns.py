@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from .shard_line import Pieces, ShardLine, even
 from .shards import Shards
 
-__all__ = ["Opened", "ShardTurns", "Turn"]
+__all__ = ["Opened", "Part", "ShardTurns", "Turn"]
 
 Opened = TypeVar("Opened")
 
@@ -37,7 +38,7 @@ class Turn(NamedTuple):
     last: int
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A rank's part of a pass: its pieces, the bounds of blocks among them, and the turns at which blocks begin."""
 
     pieces: Pieces
@@ -61,20 +62,31 @@ class ShardTurns(Generic[Opened]):
         self.pass_batches = pass_batches
         self._shards, self._line, self._made = shards, line, made
         self._most = 2 * shards.ranks + 2
-        self._parts: OrderedDict[tuple[int, int], _Part] = OrderedDict()
+        self._parts: OrderedDict[tuple[int, int], Part] = OrderedDict()
         self._opened: OrderedDict[tuple[int, int, int], Opened] = OrderedDict()
 
     def of(self, batch: int) -> Turn:
         """The turn of a micro-batch."""
         number, rank = divmod(batch, self._shards.ranks)
         passed = batch // self.pass_batches
-        turns = self._part(passed, rank).turns
+        turns = self.part(passed, rank).turns
         block = bisect_right(turns, number) - 1
         return Turn(rank, number, passed, block, turns[block], turns[block + 1])
 
+    def between(self, start: int, stop: int) -> Iterator[tuple[Turn, int, int]]:
+        """The blocks that micro-batches start..stop-1 are of, each with the turns low..high-1 of it that are among them."""
+        for passed in range(start // self.pass_batches, (stop - 1) // self.pass_batches + 1):
+            for rank in range(self._shards.ranks):
+                turns = self.part(passed, rank).turns
+                first, last = (-(-(batch - rank) // self._shards.ranks) for batch in (start, stop))
+                for block, (begin, end) in enumerate(pairwise(turns)):
+                    low, high = max(begin, first), min(end, last)
+                    if low < high:
+                        yield Turn(rank, low, passed, block, begin, end), low, high
+
     def pieces(self, turn: Turn) -> Pieces:
         """The shards, or parts of them, that are open in a turn."""
-        pieces, bounds, _ = self._part(turn.passed, turn.rank)
+        pieces, bounds, _ = self.part(turn.passed, turn.rank)
         inside = slice(bounds[turn.block], bounds[turn.block + 1])
         return Pieces(pieces.firsts[inside], pieces.sizes[inside], pieces.masses[inside])
 
@@ -88,7 +100,8 @@ class ShardTurns(Generic[Opened]):
                 self._opened.popitem(last=False)
         return found
 
-    def _part(self, passed: int, rank: int) -> _Part:
+    def part(self, passed: int, rank: int) -> Part:
+        """The part of a rank in a pass."""
         found = self._parts.get((passed, rank))
         if found is not None:
             return found
@@ -100,7 +113,7 @@ class ShardTurns(Generic[Opened]):
         first, last = (-(-(at * self.pass_batches - rank) // ranks) for at in (passed, passed + 1))
         before = np.concatenate([[0], np.cumsum(pieces.masses)])[bounds].tolist()
         turns = [first + at * (last - first) // before[-1] for at in before]
-        found = self._parts[passed, rank] = _Part(pieces, bounds, turns)
+        found = self._parts[passed, rank] = Part(pieces, bounds, turns)
         while len(self._parts) > self._most:
             self._parts.popitem(last=False)
         return found

@@ -9,6 +9,7 @@ from ..groups import Groups
 from ..kernels.deal_arguments import ROUND
 from ..kernels.hashing import PURPOSE, child_key
 from .dealt import Dealt
+from .inclusion import InclusionRates, Stratum, Varying
 from .of_shares import OfShares
 from .protocol import Undersized
 from .shard_line import MASK, Pieces, ShardLine
@@ -19,7 +20,7 @@ from .shares import Shares, WeightShares
 __all__ = ["ShardWeights"]
 
 
-class ShardWeights(OfShares):
+class ShardWeights(OfShares, Varying):
     """Samples by weight, as `Dealt` draws them, of a block of shards at a time.
 
     A block is open for as many micro-batches as its weights ask for; so each sample is drawn as often in a pass as in an
@@ -73,6 +74,22 @@ class ShardWeights(OfShares):
             piece = np.searchsorted(edges, places, side="right") - 1
             found[row] = firsts[piece] + places - edges[piece]
         return found
+
+    def shares_between(self, start: int, stop: int) -> np.ndarray:
+        """See `Varying`: a block is open for whole micro-batches, so its samples come a little more or less often."""
+        shares = np.zeros(self.groups.sample_count)
+        for turn, low, high in self.turns.between(start, stop):
+            pieces = self.turns.pieces(turn)
+            parts = zip(pieces.firsts.tolist(), (pieces.firsts + pieces.sizes).tolist(), strict=True)
+            weights = [(first, np.diff(self._edges[first : last + 1])) for first, last in parts]
+            often = (high - low) / sum(int(part.sum()) for _, part in weights)
+            for first, part in weights:
+                shares[first : first + part.size] += often * part
+        return shares / (stop - start)
+
+    def inclusion_rates(self, start: int, stop: int) -> InclusionRates:
+        """See `Varying`."""
+        return InclusionRates([Stratum(self.groups, 0, self.shares_between(start, stop))])
 
     def passes_at(self, batch: int) -> np.ndarray:
         """The pass of every sample of a micro-batch, int64 (batch_size,)."""

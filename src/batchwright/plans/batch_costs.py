@@ -12,20 +12,26 @@ from ..columns import sample_numbers
 from ..errors import Infeasible, shown
 from ..lengths.admission import Admission
 from ..lengths.cut import Cutter
+from ..readings import reading
 
 __all__ = ["are_several", "costs_of_batches"]
 
 
 def are_several(batch: Any) -> bool:
     """Whether these are several micro-batches, not the sample numbers of one."""
+    way_out = "pass the sample numbers of a micro-batch, or of several"
     if not hasattr(batch, "__len__") or getattr(batch, "ndim", 1) == 0:
-        raise Infeasible(f"batch is {shown(batch)}", "pass the sample numbers of a micro-batch, or of several")
-    return len(batch) > 0 and np.ndim(next(iter(batch))) > 0
+        raise Infeasible(f"batch is {shown(batch)}", way_out)
+    with reading(batch, "batch", way_out):
+        return len(batch) > 0 and np.ndim(next(iter(batch))) > 0
 
 
 def costs_of_batches(batches: Sequence[Any], count: int, admission: Admission, cutter: Cutter) -> NDArray[np.float64]:
     """The cost of each of these micro-batches, float64; their samples are numbered 0 to `count` - 1."""
     numbers = [sample_numbers(batch, called="batch").astype(np.int64) for batch in batches]
+    if any(part.ndim != 1 for part in numbers):
+        shape = next(part.shape for part in numbers if part.ndim != 1)
+        raise Infeasible(f"the sample numbers of a micro-batch are of shape {shape}", "pass a list of numbers for each")
     samples = np.concatenate([np.empty(0, np.int64), *numbers])
     if samples.size and (samples.min() < 0 or samples.max() >= count):
         raise Infeasible(

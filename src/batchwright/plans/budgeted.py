@@ -45,28 +45,31 @@ def budgeted(
     """Micro-batches that never cost more than a budget, with samples of similar length together.
 
     Samples are planned window by window: a window is sorted by length and cut where the budget is reached. Without
-    `order`, samples are sorted by length and a window takes one of every few neighbours, so all windows are alike. With
-    `order`, a window is the next range of that order. All micro-batches of a step cost about the same, steps come in
-    random order, and every epoch has the same number of micro-batches.
+    `order`, all samples are sorted by length, and each of n windows takes one of every n neighbours, so all windows are
+    similar. With `order`, a window is the next range of that order. All micro-batches of a step cost about the same,
+    steps come in random order, and every epoch has the same number of micro-batches.
 
     Args:
         lengths: array-like of shape (n_samples,), int or float, 0 or more; `{name: column}` for several budgets.
         max_tokens: the budget of a micro-batch, above 0; `{name: budget}` for several.
         max_samples: the most samples in a micro-batch.
         order: the plan whose order is cut, such as `balanced(...)`. If left out, every epoch has each sample once.
-        window: micro-batches planned together, or "epoch". A larger one pads less and mixes less.
+        window: about how many micro-batches are planned together, or "epoch": whole steps, at most an epoch. A larger
+            one pads less and mixes less.
         padded: whether a micro-batch costs its longest sample times its count, or the sum; `{name: bool}` for several.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
-            `lambda n: n + n**2 / 4096`; the budget then is in its unit.
-        balance: array-like of shape (n_samples,), int or float, 0 or more, such as supervised tokens: what the
-            micro-batches of a step are to be equal in. Left out, it is what the budget counts, or the sum of the shares
-            of several budgets.
-        round_length: lengths count as the next multiple of this, or as the next of a list of lengths: few shapes.
+            `lambda n: n + n**2 / 4096`; the budget is then in its unit.
+        balance: array-like of shape (n_samples,), int or float, 0 or more, such as supervised tokens: the amount that
+            should be equal in the micro-batches of a step. If left out, it is what the budget counts, or the sum of the
+            shares of several budgets.
+        round_length: lengths are rounded up to a multiple of this, or to the next of a list of lengths, so that there
+            are few shapes.
         round_count: micro-batches of this many samples or more have a multiple of it, except those split to fit an
             epoch.
         too_long: what to do with a sample that alone is over the budget: "refuse" the plan; "alone": it is a
-            micro-batch by itself, over the budget; "truncate": it counts as long as the budget, and
-            `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it.
+            micro-batch by itself, over the budget; "truncate": it counts as
+            `plan.truncate_to`, the longest length within the budget, and `bw.ragged(truncate_to=plan.truncate_to)`
+            truncates it; "skip" it.
         seed: of the plain shuffle and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
@@ -88,10 +91,10 @@ def budgeted(
     round_count = check_integer(round_count, "round_count", least=1)
     admission = budgets.admission(too_long)
     source, epoch_samples = source_of(order, sample_count, seed)
-    lengths_of_first = budgets.lengths[:, 0]  # what reports call the lengths, and what an order's targets may be in
-    delivered, costs = lengths_of_first, budgets.costs
+    lengths_of_first = budgets.lengths[:, 0]  # what reports call the lengths; targets of an order in tokens count them
+    lengths_left, costs = lengths_of_first, budgets.costs  # after truncation
     if admission.truncate_to is not None:
-        delivered, costs = np.minimum(delivered, admission.truncate_to), np.minimum(costs, admission.truncate_to)
+        lengths_left, costs = np.minimum(lengths_left, admission.truncate_to), np.minimum(costs, admission.truncate_to)
     cutter = BudgetCutter(
         costs,
         budgets=budgets.limits,
@@ -99,7 +102,7 @@ def budgeted(
         most_samples=most_samples,
         count_multiple=round_count,
         rounded=round_count > 1 or budgets.rounds_lengths,
-        lengths=delivered,
+        lengths=lengths_left,
         balance=None if balance is None else balance_of(balance, sample_count),
     )
     return LengthPlan(
@@ -109,7 +112,7 @@ def budgeted(
         seed=seed,
         admission=admission,
         epoch_samples=epoch_samples,
-        delivery=None if order is None else delivery(order, lengths_of_first, delivered, admission.skipped),
+        delivery=None if order is None else delivery(order, lengths_of_first, lengths_left, admission.skipped),
     )
 
 

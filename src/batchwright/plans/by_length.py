@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, seed_number, shown, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
-from ..lengths.cut import Cut, Cutter, Integers, arranged
+from ..lengths.cut import Cut, Cutter, Integers, steps_shuffled
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import LAYOUT_WORK, Layout, Window, layout_of_one_window, layout_of_shuffle, layout_of_strata
 from ..lengths.length_strata import LengthStrata
@@ -40,24 +40,24 @@ _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process se
 
 
 class LengthPlan(Plan, Windowed):
-    """Micro-batches of like cost, cut from an order window by window.
+    """Micro-batches of like cost, made from an order window by window.
 
     Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a number of consecutive micro-batches that
     are planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost,
     and the steps are shuffled.
 
     Attributes:
-        source: the plan whose order is cut.
-        groups: the groups of the source, by the numbers that a sampler yields.
-        epoch_samples: samples in an epoch of the source.
+        order_plan: the plan whose order is divided into micro-batches.
+        groups: the groups of that plan, by the numbers that a sampler yields.
+        epoch_samples: places of the order in an epoch of its plan.
         window: micro-batches that are planned together, or "epoch".
-        least_steps: a window has so many steps at least.
+        least_steps: a window has at least this many steps; the cutter may want more.
         cutter: cuts items into micro-batches.
         admission: turns samples into items.
         seed: the seed of the shuffled steps.
         same_samples: True if `order=` was left out: every epoch then has the same samples.
-        delivery: how the targets of the given order were adjusted, since samples are cut or skipped; None without
-            `order=`, or if nothing can be cut or skipped.
+        delivery: how the targets of the given order were adjusted, since samples are truncated or skipped; None
+            without `order=`, or if nothing can be truncated or skipped.
         strata: the strata of lengths that windows are made of; None with `order=` and for buckets.
         windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfStrata` if an epoch has at
             least two windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
@@ -65,7 +65,7 @@ class LengthPlan(Plan, Windowed):
 
     def __init__(
         self,
-        source: FixedPlan,
+        order_plan: FixedPlan,
         cutter: Cutter,
         *,
         window: Window,
@@ -75,29 +75,30 @@ class LengthPlan(Plan, Windowed):
         delivery: Delivery | None = None,
         least_steps: int = 1,
     ) -> None:
-        source = source if delivery is None else delivery.source
-        self.source = source
+        self.order_plan = order_plan = order_plan if delivery is None else delivery.order_plan
         self.delivery = delivery
-        self.groups = admission.groups(source.groups)
-        self.epoch_samples = source.epoch_batches * source.batch_size if epoch_samples is None else epoch_samples
-        self.window = _micro_batches(window)
+        self.groups = admission.groups(order_plan.groups)
+        self.epoch_samples = (
+            order_plan.epoch_batches * order_plan.batch_size if epoch_samples is None else epoch_samples
+        )
+        self.window = checked_window(window)
         self.least_steps = least_steps
         self.cutter = cutter
         self.admission = admission
         self.seed = seed_number(seed)
         items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
-        # Strata are used if the limits allow it; a cutter says so for any items, so one is enough to ask.
+        # Whether the limits allow strata does not depend on the items: ask for one.
         stratified = items is not None and cutter.over_strata(items[:1], 1) is not None
         self.strata = (
-            LengthStrata.of(items, cutter.likeness_keys, self.seed) if items is not None and stratified else None
+            LengthStrata.of(items, cutter.similarity_keys, self.seed) if items is not None and stratified else None
         )
         self.same_samples = epoch_samples is not None
-        # A cache: from a step size to this plan with that step size, for the sizes used last. All these copies share it.
+        # A cache: from a step size to this plan with that step size, for the sizes made last. All these copies share it.
         # It is not pickled.
-        self._steps: OrderedDict[int, LengthPlan] = OrderedDict({1: self})
+        self._by_step_size: OrderedDict[int, LengthPlan] = OrderedDict({1: self})
         self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows used last
         self._items_kept = 0  # in these
-        if not self.same_samples or cutter.for_window() is not cutter:
+        if not self.same_samples or cutter.searches:
             # Laid out now, since this may refuse the arguments: with an order, or if cutting is a search. Other windows are
             # laid out at first use.
             self.windows = self._laid_out(1)
@@ -112,17 +113,18 @@ class LengthPlan(Plan, Windowed):
 
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
-        window = None
+        latest = None
         for batch in range(first, first + stride * count, stride):
-            number, place = self.windows.of(batch)
-            if number != window:
-                window, (items, cut) = number, self.planned(number)
+            window, place = self.windows.of(batch)
+            if window != latest:
+                items, cut = self.planned(window)
+                latest = window
             yield self.admission.emitted(items[cut.batch(place)]).tolist()
 
     def items(self, batch: int) -> Integers:
         """The items of a micro-batch, int64: samples, pieces of samples, or samples that stay together."""
-        number, place = self.windows.of(batch)
-        items, cut = self.planned(number)
+        window, place = self.windows.of(batch)
+        items, cut = self.planned(window)
         return items[cut.batch(place)]
 
     @overload
@@ -157,7 +159,7 @@ class LengthPlan(Plan, Windowed):
 
     def draw_number(self, batch: int) -> int:
         """The epoch, where each sample comes once in an epoch; see `MicroBatches`."""
-        return self.windows.key(self.windows.of(batch)[0])[0] if self.same_samples else batch
+        return self.windows.epoch_of(batch) if self.same_samples else batch
 
     def stepped(self, step_size: int) -> LengthPlan:
         """The plan with steps of `step_size` micro-batches, which have like costs; see `Plan`.
@@ -172,12 +174,12 @@ class LengthPlan(Plan, Windowed):
                 f"a step has {step_size} micro-batches, and a plan by lengths plans {MOST_IN_A_STEP} together at most",
                 "pass a smaller world_size or accumulate",
             )
-        found = self._steps.get(step_size)
+        found = self._by_step_size.get(step_size)
         if found is None:
             found = self._with_windows(self._laid_out(step_size), step_size)
-            self._steps[step_size] = found
-            while len(self._steps) > _STEPS_KEPT:
-                self._steps.popitem(last=False)
+            self._by_step_size[step_size] = found
+            while len(self._by_step_size) > _STEPS_KEPT:
+                self._by_step_size.popitem(last=False)
         return found
 
     def with_window_starts(self, starts: Sequence[Sequence[int]]) -> LengthPlan:
@@ -187,7 +189,7 @@ class LengthPlan(Plan, Windowed):
         return self._with_windows(self.windows.with_starts(starts), self.step_size)
 
     def _with_windows(self, windows: Windows, step_size: int) -> LengthPlan:
-        found = object.__new__(type(self))  # copied by hand: `copy.copy` would empty `_steps`
+        found = object.__new__(type(self))  # copied by hand: `copy.copy` would empty `_by_step_size`
         vars(found).update(vars(self))
         vars(found).pop("mean_batch_size", None)
         found.step_size, found.windows, found.first = step_size, windows, windows.first_batch
@@ -213,7 +215,7 @@ class LengthPlan(Plan, Windowed):
         return plan_state_of(self, batch, since)
 
     def epochs_before(self, batch: int) -> float:
-        """See `MicroBatches`: epochs of the source."""
+        """See `MicroBatches`: epochs of the plan whose order it is."""
         return self.windows.places_before(batch) / self.epoch_samples
 
     def resumed(self, plan_state: Mapping[str, Any], batch: int) -> MicroBatches:
@@ -229,9 +231,9 @@ class LengthPlan(Plan, Windowed):
         items, cut = self.windows.planned(window)
         if self.step_size > 1:
             cut = self.cutter.with_equal_costs(items, cut, self.step_size)
-        epoch, number = self.windows.key(window)
+        epoch, number = self.windows.address(window)
         key = child_key(child_key(child_key(self.seed, PURPOSE.STEPS), epoch), number)
-        self._planned[window] = found = items, arranged(cut, self.step_size, key)
+        self._planned[window] = found = items, steps_shuffled(cut, self.step_size, key)
         self._items_kept += items.size
         while self._items_kept > _ITEMS_KEPT and len(self._planned) > 2:
             self._items_kept -= self._planned.popitem(last=False)[1][0].size
@@ -242,32 +244,32 @@ class LengthPlan(Plan, Windowed):
         window = self.window if isinstance(self.window, str) else max(self.window, self.least_steps * step_size)
         if not self.same_samples:
             return OfOrder(
-                self.source.order,
+                self.order_plan.order,
                 self.admission,
                 self.cutter,
                 epoch_samples=self.epoch_samples,
                 window=window,
                 step_size=step_size,
                 moves_over=self._moves_over,
-                measured=None if step_size == 1 else cast(OfOrder, self.stepped(1).windows),
+                in_steps_of_one=None if step_size == 1 else cast(OfOrder, self.stepped(1).windows),
             )
-        if self.strata is not None and not (self.window == "epoch" and self.cutter.settled):
+        if self.strata is not None and not (self.window == "epoch" and self.cutter.count_ignores_order):
             layout = layout_of_strata(self.strata, self.cutter, window=window, step_size=step_size)
             # An epoch shorter than two windows is one window. If its number of micro-batches depends on the order of the
             # samples, it is made of strata too, which bound that number.
-            if layout is None and self.window != "epoch" and not self.cutter.settled:
+            if layout is None and self.window != "epoch" and not self.cutter.count_ignores_order:
                 layout = layout_of_strata(self.strata, self.cutter, window="epoch", step_size=step_size)
             if layout is not None:
                 return OfStrata(layout, self.epoch_samples, self.strata, self.cutter)
         return OfShuffle(
-            self._layout_of_shuffle(step_size), self.epoch_samples, self.source.order, self.admission, self.cutter
+            self._layout_of_shuffle(step_size), self.epoch_samples, self.order_plan.order, self.admission, self.cutter
         )
 
     def _layout_of_shuffle(self, step_size: int) -> Layout:
         """The layout of an epoch of the plain shuffle: windows that are ranges of it, or one window."""
 
         def batches_needed(first: int, count: int) -> int:
-            items = self.admission.items(self.source.order.take(first, first + count))
+            items = self.admission.items(self.order_plan.order.take(first, first + count))
             return len(self.cutter.for_window(LAYOUT_WORK).cut(items, 0, step_size)) if items.size else 0
 
         found = None
@@ -283,7 +285,11 @@ class LengthPlan(Plan, Windowed):
         if found is not None:
             return found
         return layout_of_one_window(
-            batches_needed, self._items, self.epoch_samples, step_size=step_size, settled=self.cutter.settled
+            batches_needed,
+            self._items,
+            self.epoch_samples,
+            step_size=step_size,
+            count_ignores_order=self.cutter.count_ignores_order,
         )
 
     @cached_property
@@ -294,7 +300,7 @@ class LengthPlan(Plan, Windowed):
     @property
     def _moves_over(self) -> int:
         """Epochs over which the composition of the order changes; a guess if it may always change."""
-        settles_at = self.source.order.shares.settles_at
+        settles_at = self.order_plan.order.shares.settles_at
         return _MOVES_ON if settles_at is None else settles_at
 
     @property
@@ -306,7 +312,7 @@ class LengthPlan(Plan, Windowed):
     def identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {
-            **{f"order.{name}": value for name, value in self.source.identity.items()},
+            **{f"order.{name}": value for name, value in self.order_plan.identity.items()},
             "order": "none" if self.same_samples else "given",
             "cut": self.cutter.kind,
             **self.cutter.identity,
@@ -320,23 +326,30 @@ class LengthPlan(Plan, Windowed):
     def shortcomings(self) -> list[str]:
         """See `BasePlan`; with those of the order that is cut."""
         own = [] if self.delivery is None else self.delivery.notes
-        return [*(f"order: {text}" for text in self.source.shortcomings), *faults_of_lengths(self), *own]
+        return [*(f"order: {text}" for text in self.order_plan.shortcomings), *faults_of_lengths(self), *own]
 
     @property
     def settles_after(self) -> float | None:
         """See `BasePlan`: epochs of the source."""
-        return self.source.settles_after
+        return self.order_plan.settles_after
+
+    @property
+    def varies(self) -> bool:
+        """See `BasePlan`."""
+        return self.order_plan.varies
 
     @cached_property
     def mean_batch_size(self) -> float:
         """Samples in a micro-batch, on average."""
-        drawn = self.source.inclusion_rates(0, 1).rates(np.arange(self.source.groups.sample_count))
+        drawn = self.order_plan.inclusion_rates(0, 1).rates(np.arange(self.order_plan.groups.sample_count))
         drawn[self.admission.skipped] = 0
-        return float(self.windows.places * drawn[self.admission.origins(drawn.size)].sum())
+        return float(self.windows.places_per_batch * drawn[self.admission.origins(drawn.size)].sum())
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """See `BasePlan`."""
-        return self.admission.inclusion_rates(self.source.inclusion_rates(start, stop), self.source.groups.sample_count)
+        return self.admission.inclusion_rates(
+            self.order_plan.inclusion_rates(start, stop), self.order_plan.groups.sample_count
+        )
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The expected share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
@@ -345,7 +358,7 @@ class LengthPlan(Plan, Windowed):
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64."""
         if not (self.admission.renumbers or self.admission.skipped.size):
-            return self.source.rates(indices, epoch=epoch)
+            return self.order_plan.rates(indices, epoch=epoch)
         return super().rates(indices, epoch=epoch)
 
     def summary(self, step_size: int = 1, *, accumulate: int = 1) -> LengthSummary:
@@ -375,16 +388,16 @@ class LengthPlan(Plan, Windowed):
         return audit_lengths(self, step_size=step_size, epochs=epochs, first=first)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_planned": OrderedDict(), "_items_kept": 0, "_steps": OrderedDict()}
+        return {**vars(self), "_planned": OrderedDict(), "_items_kept": 0, "_by_step_size": OrderedDict()}
 
     def __repr__(self) -> str:
         return (
             f"<plan: {self.epoch_batches} micro-batches an epoch, {self.cutter.kind}, window {self.window}, "
-            f"from {self.source!r}>"
+            f"from {self.order_plan!r}>"
         )
 
 
-def _micro_batches(window: Window) -> Window:
+def checked_window(window: Window) -> Window:
     """A window as a number of micro-batches, or "epoch"."""
     if isinstance(window, str) and window == "epoch":
         return "epoch"

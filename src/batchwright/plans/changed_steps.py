@@ -121,6 +121,7 @@ class _Joined(MicroBatches):
 
     def __init__(self, before: MicroBatches, at: int, after: MicroBatches, start: int) -> None:
         self._before, self._at, self._after, self._start = before, at, after, start
+        # An epoch that begins later is of the second sequence; the steps that come next are of the first.
         self.epoch_batches, self.first = after.epoch_batches, before.first
         self.step_size = before.step_size
 
@@ -202,7 +203,7 @@ def with_step_size_from(
     after = plan.stepped(step_size)
     start = after.windows.batch_at(plan.windows, at)
     after = after.with_window_starts(plan.windows.starts_after(at, start // after.windows.period))
-    shift = (batch - at) % step_size
+    shift = (batch - at) % step_size  # micro-batches that the step which the run is in still needs at `at`
     joined = _Joined(here, at, Rotated(after, shift) if shift else after, start)
     return joined.without_past(batch)
 
@@ -214,7 +215,7 @@ def plan_state_of(plan: Windowed, batch: int, since: int) -> dict[str, Any]:
 
 
 def resumed(plan: Windowed, plan_state: Mapping[str, Any], batch: int) -> MicroBatches:
-    """See `Plan.resumed`.
+    """See `BasePlan.resumed`.
 
     Raises:
         Infeasible: an entry cannot be of a state of this plan.

@@ -82,13 +82,13 @@ class Delivery(NamedTuple):
     """An order whose shares hold for what a plan by lengths delivers of it.
 
     Attributes:
-        source: the plan whose order is cut, with corrected targets if that was necessary.
+        order_plan: the plan whose order is divided into micro-batches, with corrected targets if that was necessary.
         lines: one line for each source or group.
         notes: notes for summaries.
         fault: a warning, if some shares cannot be corrected; else None.
     """
 
-    source: FixedPlan
+    order_plan: FixedPlan
     lines: list[SourceLine]
     notes: list[str]
     fault: str | None

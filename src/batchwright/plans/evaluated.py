@@ -12,15 +12,15 @@ import numpy as np
 from ..errors import Infeasible, check_integer, shown
 from ..groups import Groups
 from ..lengths.identity import fields_as_text
-from ..lengths.spans import Span, Spans
+from ..lengths.spans import Limited, Span, Spans
 from ..micro_batches import AS_IT_WAS, MicroBatches, counted
 from ..orders.finite import Finite
 from ..position import number_of
 from .each_once import EachOnce
+from .evaluation_summary import EvaluationSummary
 
 if TYPE_CHECKING:
     from ..audit import Audit
-    from .evaluation_summary import EvaluationSummary
 
 __all__ = ["EvaluationPlan"]
 
@@ -151,9 +151,29 @@ class EvaluationPlan(EachOnce):
 
     def summary(self, step_size: int = 1) -> EvaluationSummary:
         """Steps, fillers and balance on `step_size` ranks; `print` it."""
-        from .evaluation_summary import summarise
-
-        return summarise(self, step_size)
+        in_steps = self.stepped(step_size)
+        batches, last = in_steps.epoch_batches, in_steps.epoch_batches - step_size
+        fillers = [len(in_steps[batch]) - in_steps.real(batch) for batch in range(last, batches)]
+        idle = sum(not in_steps.real(batch) for batch in range(last, batches))
+        padding, balance = 0.0, 1.0
+        if isinstance(self.spans, Limited):
+            offsets = self.spans.offsets(0, step_size)
+            costs = np.array([self.spans.cost(*offsets[at : at + 2].tolist()) for at in range(batches)])
+            if self.spans.padded and costs.sum():
+                padding = float(1 - self.spans.costs.sum() / costs.sum())
+            full = costs[:last].reshape(-1, step_size)
+            busy = full[full.sum(axis=1) > 0]
+            balance = float((busy.max(axis=1) / busy.mean(axis=1)).mean()) if busy.size else 1.0
+        return EvaluationSummary(
+            self.sequence.count,
+            step_size,
+            batches // step_size,
+            sum(fillers),
+            idle,
+            padding,
+            balance,
+            self.shortcomings,
+        )
 
     def audit(self, *, step_size: int = 1, epochs: int = 1, first: int = 0) -> Audit:
         """Measure guarantees G1, G4 and G8 on the micro-batches of the plan; see `audit.audit_evaluation`."""

@@ -24,6 +24,7 @@ from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
 from ..position import number_of
 from .changed_steps import MOST_IN_A_STEP
 from .each_once import EachOnce
+from .hybrid_summary import HybridSummary
 from .length_arguments import costs_of
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 
     from ..audit import Audit
     from ..sampler import BatchSampler
-    from .hybrid_summary import HybridSummary
 
 __all__ = ["HybridPlan", "hybrid"]
 
 Integers = NDArray[np.int64]
 
 _RUNS = 4  # by default, a rank runs this many times `tokens_per_rank` in a step: enough short samples to level the work
+_MEASURED = 1 << 18  # samples after which no further step is measured: then a summary takes seconds at most
 _KEPT = 8  # schedules that a plan keeps; a rank goes through them one by one
 
 
@@ -232,9 +233,30 @@ class HybridPlan(EachOnce):
 
     def summary(self) -> HybridSummary:
         """Steps, groups of ranks, and how long ranks wait, measured on the first epoch; `print` it."""
-        from .hybrid_summary import summarise
-
-        return summarise(self)
+        measured = min(self.steps, max(1, _MEASURED * self.steps // self.groups.sample_count))
+        schedules = [self.schedule(step) for step in range(measured)]
+        most = np.array([schedule.loads.max() for schedule in schedules])
+        mean = np.array([schedule.loads.mean() for schedule in schedules])
+        at_least = np.array([schedule.at_least for schedule in schedules])
+        samples = [schedule.samples.size for schedule in schedules]
+        tokens = [int(schedule.tokens.sum()) for schedule in schedules]
+        of_size = np.bincount(
+            np.concatenate([schedule.sizes for schedule in schedules]),
+            weights=np.concatenate([schedule.tokens for schedule in schedules]),
+        )
+        total = float(mean.sum())
+        return HybridSummary(
+            self.ranks,
+            self.steps,
+            measured,
+            (min(samples), max(samples)),
+            (min(tokens), max(tokens)),
+            {int(size): float(of_size[size] / of_size.sum()) for size in np.flatnonzero(of_size)},
+            float(most.sum()) / total if total else 1.0,
+            max(schedule.waiting for schedule in schedules),
+            float(at_least.sum()) / total if total else 1.0,
+            self.shortcomings,
+        )
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure guarantees G1, G4 and G8 on the micro-batches of the plan; see `audit.audit_hybrid`."""
@@ -266,21 +288,21 @@ def hybrid(
     """Steps in which long samples are divided among several ranks and short ones run data-parallel.
 
     Use it where sequences are too long for one device and differ in length: every sample gets as many ranks as its length
-    needs, and all ranks have like work. Each step has one sample of every stratum of like lengths, so all steps are alike,
-    and every epoch has each sample once.
+    needs, and all ranks have nearly equal work. Each step has one sample of every stratum of similar lengths, so all steps
+    are similar, and every epoch has each sample once.
 
     Args:
         lengths: tokens of every sample, array-like of shape (n_samples,), int, 1 or more.
         ranks: how many ranks share a step, int; a run may resume with another number.
         tokens_per_rank: the most tokens that a rank runs at once, int. A sample of n tokens is divided among at least
             `n / tokens_per_rank` ranks.
-        widen: a sample may be divided among so many times the ranks that it needs, int, 1 or more, where that makes the
-            work level. A group has one of a few sizes (see `rank_groups`), so it may be wider than that if no smaller
-            size holds the sample.
+        widen: a sample may be divided among up to this many times the ranks that it needs, int, 1 or more, if that makes
+            the work of ranks more equal. A group has one of a few sizes (see `rank_groups`), so it may be wider than that
+            if no smaller size holds the sample.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
             `bw.costs.transformer(...)`; tokens if left out. A rank of a group has an equal part of the cost.
         batch_size: samples in a step; steps differ by one at most. If left out, as many as make ranks run their tokens
-            four times in a step, on average: enough short samples to level the long ones.
+            four times in a step, on average: enough short samples to even out the long ones.
         seed: of the steps' samples, int from 0 to 2^64 - 1.
 
     Returns:

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from .printed import Printed
 
-if TYPE_CHECKING:
-    from .hybrid import HybridPlan
-
-__all__ = ["HybridSummary", "summarise"]
-
-_MEASURED = 1 << 18  # samples after which no further step is measured: then a summary takes seconds at most
+__all__ = ["HybridSummary"]
 
 
 @dataclass(frozen=True)
@@ -55,34 +47,6 @@ class HybridSummary(Printed):
             f"the rank with most work has {self.waiting:.3f} of the mean, {self.worst_step:.3f} in the worst step, "
             f"{self.waiting_at_least:.3f} at least",
         ]
-
-
-def summarise(plan: HybridPlan) -> HybridSummary:
-    """The summary of a hybrid plan."""
-    measured = min(plan.steps, max(1, _MEASURED * plan.steps // plan.groups.sample_count))
-    schedules = [plan.schedule(step) for step in range(measured)]
-    most = np.array([schedule.loads.max() for schedule in schedules])
-    mean = np.array([schedule.loads.mean() for schedule in schedules])
-    at_least = np.array([schedule.at_least for schedule in schedules])
-    samples = [schedule.samples.size for schedule in schedules]
-    tokens = [int(schedule.tokens.sum()) for schedule in schedules]
-    of_size = np.bincount(
-        np.concatenate([schedule.sizes for schedule in schedules]),
-        weights=np.concatenate([schedule.tokens for schedule in schedules]),
-    )
-    total = float(mean.sum())
-    return HybridSummary(
-        plan.ranks,
-        plan.steps,
-        measured,
-        (min(samples), max(samples)),
-        (min(tokens), max(tokens)),
-        {int(size): float(of_size[size] / of_size.sum()) for size in np.flatnonzero(of_size)},
-        float(most.sum()) / total if total else 1.0,
-        max(schedule.waiting for schedule in schedules),
-        float(at_least.sum()) / total if total else 1.0,
-        plan.shortcomings,
-    )
 
 
 def _range(of: tuple[int, int]) -> str:

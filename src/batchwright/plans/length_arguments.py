@@ -111,7 +111,10 @@ def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
 
 
 def source_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[FixedPlan, int | None]:
-    """The plan whose order is cut; and, if every epoch has the same samples, its places in an epoch, else None.
+    """The plan whose order is divided into micro-batches, and what `epoch_samples` of `LengthPlan` is to be.
+
+    That is None if an order was given, as its epoch is then measured, and the number of samples if not: every epoch has each
+    sample once.
 
     Raises:
         Infeasible: the order is over another number of samples, or keeps samples together that cutting would separate.
@@ -119,7 +122,7 @@ def source_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[Fi
     if sample_count == 0:
         raise Infeasible("the dataset is empty: 0 lengths", "pass at least one sample")
     if order is None:
-        # With a batch size of 1, a pass ends exactly where an epoch ends.
+        # With a batch size of 1, a pass ends exactly where an epoch ends, so every epoch has each sample once.
         return shuffled(sample_count, 1, seed=seed), sample_count
     if not isinstance(getattr(order, "order", None), Order):
         raise Infeasible(f"order is a {type(order).__name__}", "pass a plan of balanced, weighted, shuffled or mixed")

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import Infeasible, check_integer, shown
 from ..lengths.cut import Integers
+from ..readings import taken
 
 __all__ = ["CutBy", "Pieces"]
 
@@ -40,8 +41,11 @@ class Pieces:
     cut: CutBy | None = None
 
     def __post_init__(self) -> None:
-        named = isinstance(self.cut, Sequence) and not isinstance(self.cut, (str, bytes)) and len(self.cut) > 0
-        if not (self.cut is None or named or callable(self.cut)):
+        cut = self.cut
+        named = isinstance(cut, Sequence) and not isinstance(cut, (str, bytes)) and len(cut) > 0
+        if named and not callable(cut):
+            named = all(isinstance(part, (str, int)) for part in taken(cut or (), "cut"))
+        if not (cut is None or named or callable(cut)):
             raise Infeasible(
                 f"cut is {shown(self.cut)}",
                 'pass a list of names or numbers of parts, as cut=["input_ids"], or a function (sample, slice) -> sample',

@@ -15,6 +15,7 @@ from ..errors import Infeasible
 from ..interface import BasePlan
 from ..orders.protocol import fingerprint_of
 from ..public import public
+from .table import PlanTable
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ..loader import Loader
     from ..report import Plots, Report, Step
     from ..sampler import BatchSampler
-    from .table import PlanTable
 
 __all__ = ["RECIPE_VERSION", "Plan"]
 
@@ -36,8 +36,9 @@ _REPORTED: weakref.WeakKeyDictionary[Plan, Report] = weakref.WeakKeyDictionary()
 class Plan(BasePlan):
     """An endless sequence of micro-batches that depends only on its arguments and the seed.
 
-    `plan[t]` is micro-batch t, for t below 89 * 2**32 (the last is one less). It depends only on the plan's arguments:
-    not on the process, the rank, or earlier calls. Made by `balanced`, `budgeted`, `packed`, `alternating` and other
+    `plan[t]` is micro-batch t, for t below 89 * 2**32. It depends only on the plan's arguments: not on the process,
+    the rank, or earlier calls. Ranks get the micro-batches of `plan.stepped(world_size * accumulate)`, which differ only
+    for plans by lengths and tasks of whole steps. Made by `balanced`, `budgeted`, `packed`, `alternating` and other
     builders.
 
     Attributes:
@@ -57,7 +58,7 @@ class Plan(BasePlan):
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
+        """16 hexadecimal digits, made of every argument that can change a batch."""
         return fingerprint_of(self.identity)
 
     @abstractmethod
@@ -134,8 +135,6 @@ class Plan(BasePlan):
             >>> table["rank"].to_pylist(), table["group"].to_pylist()[:2] in (["a", "b"], ["b", "a"])
             ([0, 0, 1, 1], True)
         """
-        from .table import PlanTable
-
         return PlanTable(self, epochs, ranks, accumulate)
 
     def report(
@@ -152,7 +151,7 @@ class Plan(BasePlan):
     ) -> Report:
         """Measure what is in the batches of an epoch, and write it as a page for a browser.
 
-        Use it before a training starts, to see the batches of the plan beside those of a plain shuffle. The page is one
+        Use it before training starts, to see the batches of the plan beside those of a plain shuffle. The page is one
         file, which needs no network. It shows composition, rare groups, repeats, drift, lengths, padding, costs of ranks and
         the guarantees, each with a table.
 

@@ -131,17 +131,37 @@ def _in_open_shards(order: ShardDealt | ShardWeights, rows: Repeated) -> list[st
             + "; more open shards avoid it"
         )
     if isinstance(order, ShardDealt):
-        absence, shares = order.absence, order.shares.of(0)
-        lost = shares * absence
-        if lost.any():
-            worst = int(lost.argmax())
-            found.append(
-                f"the open shards have no sample of {order.groups.names[worst]!r} for {absence[worst]:.2%} of the "
-                f"micro-batches on average; {np.count_nonzero(lost)} groups are not in enough shards, and {lost.sum():.2%} "
-                f"of all draws go to other groups for that; more than {order.shards.open} open shards, or samples shuffled "
-                "over the shards, avoid it"
-            )
+        found += _lacking(order)
     return found
+
+
+def _lacking(order: ShardDealt) -> list[str]:
+    """A text that says which groups the open shards lack, and what they are owed for that."""
+    absence, names, first = order.absence, order.groups.names, order.turns.of(0)
+    lost = order.shares.of(0) * absence
+    stretch = order.stretch(first)
+    if not lost.any() and stretch is None:
+        return []
+    found = ""
+    if lost.any():
+        worst = int(lost.argmax())
+        found = (
+            f"the open shards have no sample of {names[worst]!r} for {absence[worst]:.2%} of the micro-batches on average; "
+            f"{np.count_nonzero(lost)} groups are not in enough shards, and {lost.sum():.2%} of all draws go to other "
+            "groups for that, which give them back later; "
+        )
+    if stretch is not None:
+        most, unpaid, total = int(stretch.owed.argmax()), stretch.unpaid, int(stretch.wanted.sum())
+        owed = stretch.owed[most] * order.per_ticket
+        found += f"up to {owed} draws are owed to a group at a time, here {names[most]!r}; "
+        if unpaid.any():
+            least, over = int(unpaid.argmax()), np.maximum(unpaid, 0).sum() / total
+            gets, asked = (float(table[:, least].sum()) / total for table in (stretch.tickets, stretch.wanted))
+            found += (
+                f"{over:.2%} of the draws cannot be given back, {names[least]!r} gets {gets:.2%} of them in place of "
+                f"{asked:.2%}; "
+            )
+    return [f"{found}more than {order.shards.open} open shards, or samples shuffled over the shards, avoid it"]
 
 
 def _in_turn(order: Dealt) -> bool:

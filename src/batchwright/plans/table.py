@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import Infeasible, check_integer
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from ..interface import BasePlan
 
 __all__ = ["MOST_RANKS", "PlanTable"]
 
@@ -35,7 +33,7 @@ class PlanTable:
         Infeasible: pyarrow is not installed, or there are too many samples to count.
     """
 
-    def __init__(self, plan: Plan, epochs: int, ranks: int, accumulate: int) -> None:
+    def __init__(self, plan: BasePlan, epochs: int, ranks: int, accumulate: int) -> None:
         self.plan = plan
         self.epochs = check_integer(epochs, "epochs", least=1)
         self.ranks = check_integer(ranks, "ranks", least=1, most=MOST_RANKS)

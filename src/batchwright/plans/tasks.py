@@ -262,6 +262,11 @@ class TaskPlan(Plan):
         return after
 
     @property
+    def varies(self) -> bool:
+        """See `BasePlan`."""
+        return any(child.varies for child in self.children)
+
+    @property
     def mean_batch_size(self) -> float:
         """The mean number of samples in a micro-batch, over all turns."""
         return float(self.shares() @ [child.mean_batch_size for child in self.children])

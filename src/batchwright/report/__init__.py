@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .measure import gathered
 from .plot import Plots
+from .report import Report
 from .step import MicroBatch, Step, step_at
-from .value import Report
 
 __all__ = ["MicroBatch", "Plots", "Report", "Step", "gathered", "step_at"]

@@ -14,7 +14,7 @@ from ..notebook import watched
 from .bands import Bands
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
 from .reading import MOST_BATCHES, Piece, Reader, Shuffle, checked_step_size, reader_of
-from .value import Report
+from .report import Report
 
 __all__ = ["gathered"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Infeasible
+from .numbers import Numbers
 from .sections import sections
-from .value import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ class Plots:
         Infeasible: matplotlib is not installed, or the report has no such picture.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Numbers) -> None:
         self.report = report
 
     def shares(self, ax: Axes | None = None) -> Axes:

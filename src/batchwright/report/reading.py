@@ -165,8 +165,8 @@ class Shuffle:
         self._items: np.ndarray | None = None
         self._mean = plan.mean_batch_size
         if hasattr(plan, "cutter"):
-            self._items = plan.admission.items(np.arange(plan.source.groups.sample_count))
-            self._mean = plan.windows.places
+            self._items = plan.admission.items(np.arange(plan.order_plan.groups.sample_count))
+            self._mean = plan.windows.places_per_batch
         self._index = None if self._items is not None else plan.groups.index
         self._count = plan.groups.grouped_count if self._items is None else self._items.size
         self._waiting, self._given = np.empty(0, np.int64), 0

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...distributed import Over, gathered
-from ...errors import Infeasible, typed, warn
+from ...errors import Infeasible, check_integer, typed, warn
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
 from .moments import Moments
@@ -136,6 +136,8 @@ def observe(
         Infeasible: no layer keeps running statistics, `loader` has no batch, a value is not finite, or `population` is
             of another model.
     """
+    if batches is not None:
+        batches = check_integer(batches, "batches", least=1)
     layers = tracking_layers(model)
     population.check(layers)
     before = population.batches

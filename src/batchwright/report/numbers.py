@@ -3,51 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..audit import Audit
 from ..exported import Table
-from ..readings import reading
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
 
-if TYPE_CHECKING:
-    from .plot import Plots
-
-__all__ = ["Report"]
+__all__ = ["Numbers"]
 
 
 @dataclass(frozen=True)
-class Report:
-    """A plan in numbers and pictures; made by `plan.report`. `print` it for a few lines, or `save` it as a page.
-
-    Attributes:
-        title: what stands above the page.
-        plan: the plan, in one line.
-        fingerprint: that of the plan.
-        epoch: the epoch that was measured.
-        samples: samples of the dataset.
-        groups: how many groups they have.
-        world_size: ranks.
-        accumulate: micro-batches of a rank in a step.
-        walk: which micro-batches were measured.
-        audit: the guarantees of the plan, as `plan.audit` measured them; None where samples are too many for it.
-        notes: those of the summary of the plan.
-        shares: natural, wanted and measured shares.
-        composition: what is in single micro-batches.
-        presence: in how many micro-batches each group is.
-        passes: how often samples came; None where samples are too many to be counted.
-        drift: how far the groups are from their quotas.
-        lengths: the distribution of lengths; None where lengths are not known.
-        padding: what part is padding; None where lengths are not known.
-        cost: how equal the work of the ranks is; None where neither costs nor lengths are known.
-    """
+class Numbers:
+    """What was measured on a plan, as plain numbers; `Report` says what each field holds."""
 
     title: str
     plan: str
@@ -110,25 +81,6 @@ class Report:
         )
         return found
 
-    @property
-    def plot(self) -> Plots:
-        """The pictures of the page, drawn with matplotlib: `report.plot.drift()`."""
-        from .plot import Plots
-
-        return Plots(self)
-
-    def html(self) -> str:
-        """The page: one file that needs nothing else."""
-        from .page import page
-
-        return page(self)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to a file."""
-        html = self.html()
-        with reading(path, "path", "pass the path of a file in a folder that can be written"):
-            Path(path).write_text(html, encoding="utf-8")
-
     def __str__(self) -> str:
         lines = [self.plan, str(self.walk)]
         if self.audit is not None:
@@ -144,12 +96,6 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<report of {self.plan}>"
-
-    def _repr_html_(self) -> str:
-        return (
-            f'<iframe srcdoc="{escape(self.html())}" style="width:100%;height:640px;border:0" '
-            f'title="{escape(self.title)}"></iframe>'
-        )
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,101 @@
+"""Keeps samples that lie in a shard of another group, until a slot of their own group is due."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .rules import Rules
+
+__all__ = ["Apart", "Kept"]
+
+
+class Kept(NamedTuple):
+    """A sample that waits.
+
+    Attributes:
+        sample: the sample.
+        group: the number of its group.
+        shard_group: the number of the group whose shards it was in.
+    """
+
+    sample: Any
+    group: int
+    shard_group: int
+
+
+class Apart:
+    """Samples that wait: at most `buffer`, and at most `buffer_bytes`; then the oldest of the group with most is dropped.
+
+    Attributes:
+        dropped: how many were.
+        into: for each group, the samples of it that were in shards of others, without those that wait.
+        out: for each group, the samples of others that were in its shards, without those that wait.
+    """
+
+    def __init__(self, rules: Rules, groups: int) -> None:
+        self.dropped = 0
+        self.into: NDArray[np.int64] = np.zeros(groups, np.int64)
+        self.out: NDArray[np.int64] = np.zeros(groups, np.int64)
+        self._rules = rules
+        self._waiting: list[deque[Kept]] = [deque() for _ in range(groups)]
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting))
+
+    def holds(self, group: int) -> bool:
+        """Whether a sample of this group waits."""
+        return bool(self._waiting[group])
+
+    def waiting(self, shard_group: int) -> list[Kept]:
+        """Those from the shards of a group."""
+        return [kept for each in self._waiting for kept in each if kept.shard_group == shard_group]
+
+    def strange(self, shard_group: int) -> int:
+        """The samples of other groups that were in the shards of a group."""
+        return int(self.out[shard_group]) + len(self.waiting(shard_group))
+
+    def seen(self, read: Sequence[int]) -> NDArray[np.int64]:
+        """The samples of each group that were read, of the numbers read from the shards of each."""
+        found = np.array(read) + self.into - self.out
+        for kept in chain.from_iterable(self._waiting):
+            found[kept.group] += 1
+            found[kept.shard_group] -= 1
+        return found
+
+    def put(self, kept: Kept) -> str | None:
+        """Keep a sample.
+
+        Returns:
+            Why it cannot be kept; None if it is.
+        """
+        weigher = self._rules.weigher
+        if weigher is not None:
+            if (why := weigher.refusal(kept.sample)) is not None:
+                return why
+            self._bytes += weigher.size(kept.sample)
+        self._waiting[kept.group].append(kept)
+        while len(self) > self._rules.buffer or (weigher is not None and self._bytes > weigher.limit):
+            self.take(max(range(len(self._waiting)), key=lambda group: len(self._waiting[group])))
+            self.dropped += 1
+        return None
+
+    def take(self, group: int) -> Kept | None:
+        """The oldest sample of a group; None if none waits."""
+        if not self._waiting[group]:
+            return None
+        kept = self._waiting[group].popleft()
+        self._bytes -= 0 if self._rules.weigher is None else self._rules.weigher.size(kept.sample)
+        self.pass_over(kept)
+        return kept
+
+    def pass_over(self, kept: Kept) -> None:
+        """Count a sample that does not wait."""
+        self.into[kept.group] += 1
+        self.out[kept.shard_group] += 1
