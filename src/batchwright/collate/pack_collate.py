@@ -15,12 +15,13 @@ from .arguments import by_name
 from .batch import Batch
 from .declaration_text import declaration
 from .declared import Declared
-from .fields import Field, RaggedField
+from .fields import Field
 from .identity import Known
 from .layout import Layout
 from .memory import settle
 from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
 from .plan_columns import PlanOfGroups, plan_columns
+from .ragged_field import RaggedField
 from .ragged_value import Ragged
 from .structure import Tree
 from .values import Scalars, Value
