@@ -100,6 +100,6 @@ def test_from_the_loop_to_the_kernel_that_deals_there_are_few_functions(make):
 
 DEALS = {
     "ConstantShares.deal",
-    "Dealt.take",
+    "Dealt._shuffled",
 }  # what calls the kernel: of shares, and of a plain shuffle, which has none
 WRAPPERS = {"call", "<listcomp>", "<dictcomp>", "<genexpr>"}

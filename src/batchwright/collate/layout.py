@@ -47,9 +47,7 @@ class Layout:
         try:
             own = counts if type(counts) is tuple else tuple(islice(counts, _MOST_SAMPLES + 1))
             if len(own) > _MOST_SAMPLES:
-                raise Infeasible(
-                    f"there are more than {_MOST_SAMPLES} lengths", "pass one length for each sample of a batch"
-                )
+                raise Infeasible(f"there are more than {_MOST_SAMPLES} lengths", "pass one for each sample of a batch")
             total = sum(own)
         except TypeError:
             raise Infeasible(f"lengths are {shown(counts)}", "pass a list of whole numbers, one a sample") from None
