@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, cast
 import numpy as np
 
 from ..errors import Infeasible, shown, typed
+from ..readings import taken
 from .arguments import by_name
 from .batch import Batch
 from .declaration_text import declaration
@@ -150,7 +151,7 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
         for name, field in declared.items()
         if isinstance(field, RaggedField) and field.dim == 0 and not field.shift_by
     ]
-    names = tuple(packable if along is None else along)
+    names = tuple(packable if along is None else taken(along, "along"))
     stray = [name for name in (*names, *rules.seams) if name not in packable]
     if stray or not names:
         raise Infeasible(
