@@ -18,7 +18,16 @@ import batchwright
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-_OF_TRAINERS = ("lightning", "hugging-face", "trl", "sentence-transformers", "torchtitan", "other-loaders", "ray-data")
+_OF_TRAINERS = (
+    "lightning",
+    "hugging-face",
+    "trl",
+    "sentence-transformers",
+    "torchtitan",
+    "other-loaders",
+    "ray-data",
+    "dgl",
+)
 OF_TRAINERS = {DOCS / "trainers.md", *(DOCS / "how-to" / f"{name}.md" for name in _OF_TRAINERS)}
 WRITTEN = {ROOT / "README.md", *DOCS.rglob("*.md")} - {DOCS / "messages.md"}  # that one follows from the source
 PAGES = sorted(WRITTEN - OF_TRAINERS - set((DOCS / "reference").rglob("generated/*.md")))  # see tests/trainers
