@@ -26,7 +26,6 @@ __all__ = [
     "Source",
     "Strided",
     "deal",
-    "described",
     "reads_once",
 ]
 
@@ -72,12 +71,6 @@ class Source(Protocol):
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """The reader of the part of `replica` in an epoch; each sample is in exactly one part."""
-
-
-def described(source: Source) -> str:
-    """What the order of the samples of a source depends on; empty for a user's own class."""
-    describe = getattr(source, "describe", None)
-    return "" if describe is None else f" of ({describe()})"
 
 
 def reads_once(sources: Sequence[Source]) -> str | None:
@@ -251,9 +244,9 @@ class _Turned:
         self.name = shortened(name)
         self._again = False
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """How it is read."""
-        return type(self).__name__
+        return {"kind": type(self).__name__}
 
     def turned(self, epoch: int, call: Call = call_directly) -> PlainReader:
         if hasattr(self.iterable, "set_epoch"):
@@ -389,9 +382,13 @@ class Indexed:
         self.samples = samples
         self.name = shortened(name)
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """How it is read."""
-        return "Indexed"
+        return {"kind": "Indexed"}
+
+    def contents(self) -> dict[str, Any]:
+        """The number of samples."""
+        return {"what": "samples", "count": len(self.samples), "unit": "", "names": None}
 
     def open(self, shard: int) -> Any:
         """The samples: there is one shard."""
