@@ -318,7 +318,7 @@ class Plan(BasePlan):
             ...     for batch in epoch:
             ...         pass
             >>> print(loader.progress())
-            epoch 1: 3 of 3 batches (100 %)
+            epoch 1: 3 of 3 batches (2.000 epochs in all)
         """
         from ..loader import Loader  # it imports torch, which a plan does without
 
