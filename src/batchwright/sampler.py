@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchSampler", "Fetch"]
 
+# What was warned of, by plan: one process may run the samplers of all ranks, which would all say the same.
+_WARNED: weakref.WeakKeyDictionary[BasePlan, set[str]] = weakref.WeakKeyDictionary()
+
 
 @public
 class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
@@ -189,9 +192,10 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return self._state(self._present().after(batches, epoch))
 
     def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
-        """The micro-batches of batch `number` of all ranks in an epoch (the present one if left out): int64 arrays, in order.
+        """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order.
 
-        It is what the run gives, or gave, there, also after a change of the number of ranks; `loader.at` shows it with groups.
+        It is what the run gives, or gave, there, also after a change of the number of ranks. `loader.at` shows it with
+        groups. The epoch is the present one if left out.
 
         Raises:
             Infeasible: the epoch has fewer batches, or the batch came before the run was resumed.
@@ -315,7 +319,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
 
     @internal
     def next_start(self) -> Position:
-        """Where the next iterator begins; a `PoorWarning` says what it costs if the plan was made for other steps or ranks.
+        """Where the next iterator begins; a `PoorWarning` says once what other steps or ranks than the plan's cost.
 
         Raises:
             Infeasible: the run cannot go on there; the world size may have changed since a state was loaded.
@@ -323,7 +327,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         start = self._present().next_start()
         start.check()
         cost = start.batches.warning_of_run(start.batch, start.step_size, self.world_size)
-        if cost is not None:
+        if cost is not None and cost not in _WARNED.setdefault(self.plan, set()):
+            _WARNED[self.plan].add(cost)
             warn(cost)
         return start
 

@@ -109,7 +109,9 @@ def test_a_mask_of_each_document_never_reaches_a_model_in_packs(kind, lengths):
         with pytest.raises(bw.Infeasible, match=r"attention_mask = bw.aside\(\)"):
             bw.attention.check(model, bw.Collate(**fields, **own).packs(also=also), rows)
         with pytest.raises(bw.Infeasible, match=r"attention_mask = bw.aside\(\)"):
-            list(bw.packed(lengths, 8).loader(rows, collate=bw.Collate(**fields, **own).packs(also=also), num_workers=0))
+            list(
+                bw.packed(lengths, 8).loader(rows, collate=bw.Collate(**fields, **own).packs(also=also), num_workers=0)
+            )
     declared = bw.Collate(**fields, attention_mask=bw.aside())
     bw.attention.check(model, declared.packs(also=also), rows)
     dense = declared.packs(also=ALSO["causal"])

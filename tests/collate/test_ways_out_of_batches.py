@@ -281,9 +281,7 @@ TABLE = {
     "flat packs for a model that takes rows": (
         lambda: checked(llama(use_cache=False), bw.attention.HUGGING_FACE, shape="flat"),
         "pass shape='row' or shape='packs' to packs(...)",
-        lambda: [
-            checked(llama(use_cache=False), bw.attention.HUGGING_FACE, shape=shape) for shape in ("row", "packs")
-        ],
+        lambda: [checked(llama(use_cache=False), bw.attention.HUGGING_FACE, shape=shape) for shape in ("row", "packs")],
     ),
 }
 CASES = cases("refuse way_out follow", TABLE)

@@ -17,7 +17,6 @@ import batchwright as bw
 
 from . import differing
 
-
 BY_LENGTH = ("budgeted", "packed", "grouped", "bucketed", "hybrid", "evaluation")
 """Builders whose plans hold their arguments in other forms."""
 

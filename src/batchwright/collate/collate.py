@@ -111,8 +111,8 @@ class Collate(Declared):
                 need it.
             seams: names of fields in which the first element of each sample is replaced by the field's pad value. A label that
                 is predicted from the element before it must not be predicted from another sample.
-            shape: the shape that the model gets: `"row"` (1 x all), `"packs"` (packs x capacity) or `"flat"` (one dimension,
-                which models of Hugging Face do not take).
+            shape: the shape that the model gets: `"row"` (1 x all), `"packs"` (packs x capacity) or `"flat"` (one
+                dimension, which models of Hugging Face do not take).
             along: the fields that are packed; by default all that are declared `bw.ragged()` along dim 0.
             also: further keys of the batch: `"positions"`, `"segments"`, `"seq_idx"` (the same, int32), `"cu_seqlens"`,
                 `"real_cu_seqlens"` (without padding), `"offsets"`, `"lengths"`, `"max_length"`, `"mask"` (True at real
