@@ -14,7 +14,8 @@ Result = TypeVar("Result")
 _BLOCK = (
     0.0005  # seconds: far above what reading a clock takes, and so short that a machine changes little within a round
 )
-_LEAST_ROUNDS = 8
+_LEAST_ROUNDS, _LEAST_CALLS = 8, 4
+_LONG = 0.05  # seconds: a single call finds what it needs in no cache anyway
 
 
 def timed(call: Callable[[], Result], *, rounds: int = 1) -> tuple[Result, float]:
@@ -43,7 +44,7 @@ def paired(ours: Callable[[], Any], theirs: Callable[[], Any], *, seconds: float
     within rounds alternates, so that neither always comes first.
     """
     _, once = timed(theirs, rounds=5)
-    calls = max(1, round(_BLOCK / once))
+    calls = max(1 if once > _LONG else _LEAST_CALLS, round(_BLOCK / once))
     rounds: list[tuple[float, float]] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or len(rounds) < _LEAST_ROUNDS:

@@ -69,7 +69,7 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
 
 
 def says_what_it_gave(sampler: Any, given: list[tuple[int, int, list[Any]]]) -> None:
-    """A sampler says what was in the first and the last batches that were given since it was resumed; not in those before."""
+    """A sampler says what was in the first and last batches given since it was resumed; not in those before."""
     for epoch, number, step in given[:3] + given[-3:]:
         assert [batch.tolist() for batch in sampler.all_ranks(number, epoch=epoch)] == step
     if given and given[0][:2] > (0, 0):

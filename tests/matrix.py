@@ -58,7 +58,8 @@ def pins(version: str, kind: str) -> list[str]:
     """The packages of a cell, as pip is asked for them."""
     if kind == "newest":
         return list(SHOWN)
-    return [f"{name}=={one}.*" for name, one in (floors() | FIRST.get(version, {})).items()]
+    least = floors() | FIRST.get(version, {})
+    return [f"{name}=={one if '.' in one else one + '.0'}.*" for name, one in least.items()]
 
 
 def environment(version: str, kind: str) -> Path | None:

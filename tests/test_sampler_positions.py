@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pickle
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -241,3 +242,25 @@ def test_a_state_saved_in_a_loop_whose_workers_read_ahead_is_warned_of(workers):
     sampler.state_dict()
     for _ in DataLoader(range(103), batch_sampler=sampler):
         sampler.state_dict()
+
+
+@given(
+    sizes=st.lists(st.integers(1, 80), min_size=1, max_size=12),
+    batch_size=st.integers(1, 40),
+    length=st.integers(1, 30),
+    moving=st.booleans(),
+    calls=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.booleans()), min_size=1, max_size=6),
+)
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+def test_short_epochs_are_those_of_the_plan_in_whatever_order_they_are_taken(sizes, batch_size, length, moving, calls):
+    """Short epochs that follow each other are computed together; here samplers of several ranks take them, or parts."""
+    target = bw.targets.schedule("natural", "uniform", epochs=3) if moving else "uniform"
+    plan = bw.balanced(bw.Groups.from_sizes(dict(enumerate(sizes))), batch_size, target=target, epoch=length)
+    expected = pickle.loads(pickle.dumps(plan))
+    samplers = {world: plan.sampler(rank=0, world_size=world) for world in (1, 2, 3)}
+    for repeats, world, broken_off in calls:
+        sampler = samplers[world]
+        for _ in range(repeats):
+            first = sampler.epoch * expected.epoch_length(world)
+            taken = list(islice(sampler, 1 + len(sampler) // 2 if broken_off else None))
+            assert taken == [expected[first + number * world].tolist() for number in range(len(taken))]

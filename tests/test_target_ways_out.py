@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,12 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "no count": (lambda: bw.targets.power(1).exact([4, float("nan")]),
         "counts at group 1 is nan; pass the number of samples of each group",
         lambda: bw.targets.power(1).exact([4, 1])),
+    "a masked count": (lambda: bw.targets.power(0.5).exact(np.ma.masked_array([4, 1], [False, True])),
+        "counts at group 1 is None; pass the number of samples of each group",
+        lambda: bw.targets.power(0.5).exact([4, 1])),
+    "names without end": (lambda: bw.targets.power(0.5).exact([4, 1], names=itertools.count()),
+        "names has more than 1048576 items; pass names of at most as many",
+        lambda: bw.targets.power(0.5).exact([4, 1], names=["a", "b"])),
     "a count below 0": (lambda: bw.targets.power(0.5).exact([4, -1]),
         "counts at group 1 is -1; pass the number of samples of each group",
         lambda: bw.targets.power(0.5).exact([4, 1])),

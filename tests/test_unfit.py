@@ -123,6 +123,8 @@ def test_an_error_of_this_package_is_not_hidden_where_all_arguments_fit():
         call("x", ["a"])
     with pytest.raises(bw.Infeasible, match=r"^names is \[1\]"):
         call(3, [1])
+    with pytest.raises(bw.Infeasible, match=r"^size is a number of 1329 bits"):
+        call(10**400, ["a"])
     for names in ({"a"}, {"a": "b"}, iter("a"), np.void(b"ab")):  # without an order, read once, of no type
         with pytest.raises(bw.Infeasible, match=r"^names is "):
             call(3, names)

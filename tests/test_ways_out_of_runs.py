@@ -82,9 +82,15 @@ TABLE = {
         "build the plan with batch_size=4",
         lambda: bw.Geometry(micro_batch=4).sampler(bw.balanced(LABELS, batch_size=4)),
     ),
+    "items that are not pickled": (
+        lambda: bw.SharedList(["a", lambda: 1]),
+        "item 1 is of type function, which is not pickled .*",
+        "pass items that can be pickled",
+        lambda: bw.SharedList(["a", "b"]),
+    ),
     "a power that is no number": (
         lambda: by_signal([[1]]),
-        "power is [[1]], not a finite number",
+        r"power is \[\[1\]\], not a finite number",
         "pass power as a finite number",
         lambda: by_signal(0.5),
     ),

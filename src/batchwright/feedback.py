@@ -162,7 +162,7 @@ class Feedback:
             codes = np.atleast_1d(self.groups.group_of(samples))
         else:
             with reading(labels, "labels", "pass the label of each sample, as a list"):
-                known = labels.tolist() if hasattr(labels, "tolist") else taken(labels, "labels")
+                known = list(labels.tolist()) if hasattr(labels, "tolist") else taken(labels, "labels")
             codes = self.groups.numbers_of(known)
         if codes.size != signal.size:
             raise Infeasible(f"there are {signal.size} values for {codes.size} samples", "pass one a sample")

@@ -12,6 +12,7 @@ import numpy as np
 from .errors import Infeasible, said, typed
 from .kernels.apportion import MOST_ROUNDS
 from .kernels.deal_arguments import ROUND
+from .public import internal
 
 __all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Slice", "counted"]
 
@@ -95,6 +96,7 @@ class MicroBatches(ABC):
         """
         return self, batch
 
+    @internal
     def without_past(self, batch: int) -> tuple[MicroBatches, int]:
         """Drop parts of the sequence that end before `batch`: the remaining sequence, and the number of `batch` in it."""
         return self, batch

@@ -108,7 +108,8 @@ class PresentRun(NamedTuple):
     def in_steps(self, position: Position) -> Position:
         """The same position in steps of the present size."""
         # The same step size, but the old run had fewer ranks and stopped inside a step of ours.
-        left = position.length - position.consumed
-        if position.step_size == self.step_size and left % self.fetched_by_all:
+        if position.step_size == self.step_size:
+            if (position.length - position.consumed) % self.fetched_by_all == 0:
+                return position
             position = position.stepped(1)
         return position.stepped(self.step_size)

@@ -324,9 +324,10 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         Raises:
             Infeasible: the run cannot go on there; the world size may have changed since a state was loaded.
         """
-        start = self._present().next_start()
+        present = self._present()
+        start = present.next_start()
         start.check()
-        cost = start.batches.warning_of_run(start.batch, start.step_size, self.world_size)
+        cost = start.batches.warning_of_run(start.batch, start.step_size, present.fetched_by_all // self.fetch)
         if cost is not None and cost not in _WARNED.setdefault(self.plan, set()):
             _WARNED[self.plan].add(cost)
             warn(cost)
@@ -343,8 +344,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """
         plan, (rank, world_size) = self.plan, self._ranks()
         consumed, length, at_once, more = start.consumed, start.length, world_size * self.fetch, self.fetch - 1
-        if iterator is not None:
-            self._known = self._known.at(start, at_once)
+        run = None
         self._read = start.batch
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
@@ -356,14 +356,15 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
                 return
             fetched = [first, *islice(micro_batches, more)] if more else [first]
             before, consumed = consumed, consumed + at_once
-            self._read = start.origin + consumed
-            if iterator is not None:
+            if iterator is None:
+                self._read = start.origin + consumed
+            elif self.run is run:  # what `advance` does then, in a quarter of its time
+                iterator.ended = ended = consumed >= length
+                self.run = run = tuple.__new__(RunState, (start, consumed, True, None, ended))
+            else:
                 iterator.ended = consumed >= length
+                self.advance(start, before, consumed, ended=iterator.ended)
                 run = self.run
-                if run.batch_returned and run.requested is None:  # what `advance` does then, in half its time
-                    self.run = RunState(start, consumed, True, None, iterator.ended)
-                else:
-                    self.advance(start, before, consumed, ended=iterator.ended)
             yield fetched
 
     @internal

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import torch
 
+from .errors import Infeasible, said, typed
 from .readings import check_count
 
 __all__ = ["SharedList"]
@@ -37,7 +38,15 @@ class SharedList(Sequence[Item], Generic[Item]):
         block = bytearray()
         ends = [0]
         for item in items:
-            block += pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
+            try:
+                block += pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
+            except (
+                Exception
+            ) as error:  # what pickle raises for a type that it cannot find, and the type itself, differs
+                raise Infeasible(
+                    f"item {len(ends) - 1} is {typed(item)}, which is not pickled ({said(error)})",
+                    "pass items that can be pickled",
+                ) from error
             ends.append(len(block))
         tensors = torch.frombuffer(block or bytearray(1), dtype=torch.uint8), torch.tensor(ends)
         for tensor in tensors:
@@ -64,7 +73,12 @@ class SharedList(Sequence[Item], Generic[Item]):
         """An item, or the list of the items of a slice."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
+        try:
+            place = range(len(self))[index]
+        except (TypeError, IndexError):
+            raise
+        except Exception as error:  # the user's own type, which cannot be converted
+            raise TypeError(f"items are numbered by integers, this is {typed(index)} ({said(error)})") from error
         item: Item = pickle.loads(self._block[self._ends[place] : self._ends[place + 1]])
         return item
 

@@ -23,6 +23,7 @@ __all__ = ["unfit"]
 
 _PACKAGE = __name__.partition(".")[0]
 _MOST_NUMBER = 1 << 62  # as of `check_integer`: twice as much does not fit in 64 bits
+_MOST_SEED = 1 << 64  # an integer that fits is below it
 _LOOKED_AT = 100  # items of a list whose types are looked at
 _ANYTHING = (Any, object, inspect.Parameter.empty)
 _IN_WORDS = {
@@ -159,12 +160,9 @@ def _items_fit(value: Any, hint: Any) -> bool:
     """Whether this can be walked through, and its first items are of a type; what can be walked once only is not."""
     try:
         walk = iter(value)
-        if walk is value:
-            return True
-        items = list(itertools.islice(walk, _LOOKED_AT))
-        if not items and hasattr(value, "__len__") and len(value):  # bytes without a type, as numpy has them
+        if getattr(value, "ndim", 1) == 0:  # bytes without a type, as numpy has them
             return False
-        return all(_fits(item, hint) for item in items)
+        return walk is value or all(_fits(item, hint) for item in itertools.islice(walk, _LOOKED_AT))
     except Exception:  # it says that it is a list, and cannot be read
         return False
 
@@ -177,7 +175,9 @@ def _is_number(value: Any, kind: Any) -> bool:
     if isinstance(value, (bool, str)):
         return False
     try:
-        return isinstance(value, numbers.Integral if kind is int else numbers.Real) and bool(value == value)
+        if kind is int:
+            return isinstance(value, numbers.Integral) and abs(int(value)) < _MOST_SEED
+        return isinstance(value, numbers.Real) and bool(value == value)
     except Exception:  # an object whose methods raise is no number either
         return False
 

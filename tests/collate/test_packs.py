@@ -333,8 +333,8 @@ def test_the_numbers_of_packs_are_not_replaced():
             collate.packs()
 
 
-# megatron.core.packed_seq_params, versions 0.12 to 0.16, without what context parallelism adds; of Transformer Engine's
-# `DotProductAttention.forward` they are keywords, versions 1.11 to 2.9
+# megatron.core.packed_seq_params of 0.10.0 to 0.16.1, without what context parallelism adds; of Transformer Engine's
+# `DotProductAttention.forward` they are keywords, in 1.10.0 to 2.20.2
 PACKED_SEQ_PARAMS = ["qkv_format", "cu_seqlens_q", "cu_seqlens_kv", "cu_seqlens_q_padded", "cu_seqlens_kv_padded"]
 PACKED_SEQ_PARAMS += ["max_seqlen_q", "max_seqlen_kv"]
 

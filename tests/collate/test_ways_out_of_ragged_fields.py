@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import Any
 
@@ -96,6 +97,11 @@ TABLE = {
         lambda: bw.Layout([2, -1]),
         "pass lengths of 0 or more",
         lambda: bw.Layout([2, 0]),
+    ),
+    "lengths without end": (
+        lambda: bw.Layout(itertools.count()),
+        "pass one for each sample of a batch",
+        lambda: bw.Layout(range(3)),
     ),
     "a padded length below 0": (
         lambda: bw.Layout([2, 1]).mask(-1),

@@ -186,7 +186,7 @@ TABLE = {
     ),
     "classes that are lists": (
         lambda: LogitAdjustment.from_plan(PLAN, order=[[0], [1]]),
-        r"order is \[\[0\], \[1\]\], of type list \(TypeError",
+        r"order is \[\[0\], \[1\]\], of type list \(TypeError.*",
         "name the class of every logit, as text, numbers or tuples of these",
         lambda: LogitAdjustment.from_plan(PLAN, order=[0, 1]),
     ),

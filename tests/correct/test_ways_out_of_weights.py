@@ -94,7 +94,7 @@ TABLE = {
     ),
     "no domains": (
         lambda: evaluate(nn.Identity(), [PREDICTED], PLAN, domains=lambda batch: None),
-        "the domain of each sample is None",
+        "the domain of each sample is None, None .RuntimeError.*",
         "give integers: domains=lambda batch: ...",
         lambda: evaluate(nn.Identity(), [PREDICTED], PLAN),
     ),

@@ -103,6 +103,8 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     # orders that are given
     "sequential of too many": (lambda: bw.sequential(HUGE, 4), f"samples is {HUGE}, the most is {HUGE - 1}",
         lambda: bw.sequential(HUGE - 1, 4)),
+    "rows of indices": (lambda: bw.ordered([(0, 1), (2, 3)], 4), "indices are rows of 2 numbers; pass one index for each",
+        lambda: bw.ordered([0, 1, 2, 3], 4)),
     "no indices": (lambda: bw.ordered([], 4), "there are 0 indices; pass the number of one sample or more",
         lambda: bw.ordered([0, 1, 2, 3], 4)),
     "negative index": (lambda: bw.ordered([3, -1], 2), "index -1 at place 1 is below 0; pass indices of 0 or more",

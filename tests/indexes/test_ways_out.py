@@ -225,6 +225,7 @@ CASES = cases("refuse message follow", {
     "no rows": (empty, "the files have 0 rows; pass files of at least one row", GOOD),
     # arguments
     "path": (lambda: bw.index(DATA, path=3, label="kind"), "path is of type int; pass the folder", GOOD),
+    "a zero byte": (lambda: bw.index(DATA, path="\0", label="kind"), "zero byte in the path); pass the path of a new", GOOD),
     "no index there": (folder_that_is_none, "is there already, and is no index; pass the path of a new", GOOD),
     "no folder": (lambda: bw.index(DATA, path=FOLDER / "a" / "b", label="kind"), "there is no folder", GOOD),
     "by": (made(by="year"), "by is 'year'; pass a list of names", made(by=["year"])),

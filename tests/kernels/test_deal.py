@@ -79,3 +79,18 @@ def test_totals_are_what_was_dealt(both, first, count):
 @given(key=st.integers(0, 2**64 - 1), number=st.integers(0, 2**63))
 def test_keys_outside_kernels_are_those_inside(key, number):
     assert child_key(key, number) == oracles.child(key, number)
+
+
+@given(
+    size=st.integers(1, 300),
+    first=st.integers(0, 10**11),
+    count=st.integers(0, 400),
+    seed=st.integers(0, 2**64 - 1),
+    places=st.none() | st.integers(1, 100),
+    labels=st.booleans(),
+)
+def test_a_part_of_a_plain_shuffle_is_taken_as_it_is_dealt(size, first, count, seed, places, labels):
+    groups = Groups.from_labels(["one"] * size) if labels else Groups.from_sizes({"one": size})
+    target = TargetShares(Target(weights_of, ((1,),), "given"), groups)
+    order = Dealt(groups, target, batch_size=1, seed=seed, distinct_over=places)
+    assert order.take(first, first + count).tolist() == order.batches_at(first + np.arange(count)).ravel().tolist()

@@ -17,6 +17,7 @@ from .datasets import Numbers
 
 PLAN = bw.shuffled(12, batch_size=4, seed=3)
 LABELS = [0] * 8 + [1] * 4
+MANY_LABELS = [*np.random.default_rng(0).integers(0, 2, 70_000).tolist(), 0, 1]  # of these only a part is compared
 BALANCED = bw.balanced(LABELS, batch_size=4)
 TASKS = {"a": bw.shuffled(8, 4), "b": bw.shuffled(4, 4)}
 NAMED = bw.alternating(TASKS, named=True)
@@ -187,6 +188,12 @@ TABLE = {
             looped(Labelled(LABELS[::-1]), plan=bw.balanced(Labelled(LABELS[::-1]), 4)),
             looped(Labelled(LABELS[::-1]), plan=BALANCED, check_data=False),
         ),
+    ),
+    "more labels than are compared, in another order": (
+        lambda: made(Labelled(MANY_LABELS[::-1]), plan=bw.balanced(MANY_LABELS, 4)),
+        "labels that were compared differ",
+        "make the plan from the labels of this data set, in its order, or pass check_data=False",
+        lambda: made(Labelled(MANY_LABELS), plan=bw.balanced(MANY_LABELS, 4)),
     ),
     "a class": (
         lambda: made(Numbers),

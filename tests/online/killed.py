@@ -59,7 +59,7 @@ def lines_of(folder: Path, world_size: int) -> list[list[dict[str, Any]]]:
 
 def killed(gang: processes.Gang, folder: Path, world_size: int, chance: random.Random) -> bool:
     """Kill the processes, or one worker, once all ranks have states and some more was read; False if all came to the end."""
-    more, until = chance.randint(0, 12), time.monotonic() + MOST_SECONDS
+    more, until = chance.randint(0, 4), time.monotonic() + MOST_SECONDS
     while True:
         written = lines_of(folder, world_size)
         if all(lines and lines[-1].get("ended") for lines in written):

@@ -42,6 +42,23 @@ def test_a_run_goes_on_through_many_changes(seed):
     wander(kinds[seed % len(kinds)], sources[seed // len(kinds) % len(sources)], seed, changes=1 + seed % 5)
 
 
+@pytest.mark.parametrize("source", ["list", "strided", "chain"])
+def test_what_was_in_full_buffers_goes_on_through_several_changes(source):
+    """The source was read to its end by seven; what one reader is left of their buffers is more than its own can hold."""
+    given, state = [], None
+    for readers, batches in ((7, None), (1, 1), (2, 2), (1, 10**6)):
+        streams = [STREAMS["budgeted"](SOURCES[source](), rank=rank, world_size=readers) for rank in range(readers)]
+        for stream in streams:
+            if state is not None:
+                stream.load_state_dict(state)
+            for number, batch in enumerate(stream, 1):
+                given.append(batch)
+                if number == batches or (batches is None and stream.report().read >= COUNT // readers):
+                    break
+        state = [stream.state_dict() for stream in streams]
+    assert Counter(sample for batch in given for sample in batch) == Counter(SAMPLES)
+
+
 @pytest.mark.parametrize("kind", ["redistributing", "mixed", "packed"])
 def test_as_many_readers_go_on_as_if_nothing_had_happened(kind):
     def streams():
@@ -179,7 +196,7 @@ def test_pieces_are_dealt_whole(shards, changes):
         runs = Counter(piece.shard for one in left for piece in one["pieces"] for _ in piece.runs)
         assert all(count <= 2 * max(number for number, _ in changes) for count in runs.values())
     for position in dealt_pieces(left, 3):
-        for shard, runs, single in position["pieces"]:
+        for shard, runs, single, _ in position["pieces"]:
             for number in Piece(shard, runs, single).numbers():
                 if number >= lengths[shard]:
                     break

@@ -56,6 +56,20 @@ def resume_both(saved, stream):
     resume(stream, state_of(saved))
 
 
+def dealt_to_one():
+    """A stream to which was dealt what was left to two readers."""
+    both = [pack(shards(6), rank=rank, world_size=2) for rank in range(2)]
+    stream = pack(shards(6))
+    stream.load_state_dict(list(map(state_of, both)))
+    return stream
+
+
+def resume_elsewhere(saved, stream):
+    next(iter(saved))
+    stream.load_state_dict(saved.state_dict())
+    list(stream)
+
+
 def of_worker(source, **replica):
     return list(as_source(source, name="it").reader(Replica(**replica), 0).open(None))
 
@@ -160,8 +174,12 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: resume_both(pack(shards(6)), pack(shards(1))),
         "of this reader's and source 'shards' has 1 for it; resume with the source that the stream was stopped with",
         lambda: resume_both(pack(shards(6)), pack(shards(6)))),
+    "a shard that is gone": (
+        lambda: resume_elsewhere(dealt_to_one(), pack(shards(1))),
+        "of source 'shards', which has 1 now; resume with the source that the stream was stopped with",
+        lambda: resume_elsewhere(dealt_to_one(), pack(shards(6)))),
     "shorter": (
-        lambda: resume_both(pack(), pack(NUMBERS[:9])), "the state has read 16 samples where source 'source' has fewer",
+        lambda: resume_both(pack(), pack(NUMBERS[:9])), "the state has read 20 samples where source 'source' has fewer",
         lambda: resume_both(pack(), pack())),
     "target by what is no label": (
         lambda: balance(target={None: 0.5, 1: 0.5}), "target names None, and a missing label names no group; pass target",

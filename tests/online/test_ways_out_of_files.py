@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import gzip
 import json
 import pathlib
 import sys
@@ -69,6 +70,18 @@ def without(library, call):
 def side_by_side(groups=("a", "b"), **more):
     source = online.Shards([0, 1], lambda shard: [("ab"[shard], n) for n in range(30)], groups=groups)
     return online.balanced(source, **{"key": 0, "batch_size": 6} | more)
+
+
+def packed_lines():
+    path = folder() / "b.jsonl.gz"
+    with gzip.open(path, "wt") as file:
+        file.writelines(f"{json.dumps(row)}\n" for row in ROWS)
+    return path
+
+
+def unpacked(path):
+    with gzip.open(path) as lines:
+        yield from map(json.loads, lines)
 
 
 def unseen(**more):
@@ -162,6 +175,8 @@ FILES = cases("refuse message follow", {
         lambda: (read(side_by_side()), read(side_by_side(groups=None, unit=one)))),
     "a group that nobody saw": (lambda: read(unseen()), "its key is 'c', and no sample that was looked at is of this group",
                                 lambda: read(unseen(groups=None))),
+    "compressed": (lambda: online.jsonl(folder() / "*.jsonl.gz"), "is compressed, and can be read from its beginning only",
+                   lambda: read(pack(online.Shards([packed_lines()], unpacked)))),
     "groups of files": (lambda: online.jsonl(folder() / "a.jsonl", groups=["a", "b"]), "has 1 files and 2 groups; pass th",
                         lambda: online.jsonl(folder() / "a.jsonl", groups=["a"])),
     "a group without a share": (lambda: read(side_by_side(target={"a": 1})), "group 'b' is not among the 1 groups",

@@ -10,7 +10,7 @@ from . import calls, driver, values
 
 LARGER_THAN_MEMORY = {
     (f"a {kind}field of Collate", "field", f"{value} of 10**12")
-    for kind in ("", "ragged ")
+    for kind in ("", "ragged ", "scalar ")
     for value in ("tensor", "array")
 }
 """A sample that does not fit into the memory is the MemoryError of numpy, or the RuntimeError of torch."""

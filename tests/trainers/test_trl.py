@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 
@@ -14,7 +15,9 @@ from .programs import trl
 pytestmark = pytest.mark.filterwarnings("ignore", "error::batchwright.PoorWarning")  # of the trainers' own
 
 
-processes.preload("trl.trainer.sft_trainer", "trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer")
+processes.preload(
+    "trl.trainer.sft_trainer", "trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.rloo_trainer"
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +87,26 @@ def rows_of(plan, first=0, last=None):
     return [[prompt for prompt in batch for _ in range(trl.GENERATIONS)] for batch in batches]
 
 
-def test_grpo_generates_from_the_prompts_of_the_plan(generating):
+@pytest.mark.parametrize("kind", ["prompts", "RLOO"])
+def test_grpo_and_rloo_generate_from_the_prompts_of_the_plan(generating, kind):
     for world, ranks in generating.items():
-        taken = [
-            batch for step in zip(*(rank["prompts"]["generated"] for rank in ranks), strict=True) for batch in step
-        ]
+        taken = [batch for step in zip(*(rank[kind]["generated"] for rank in ranks), strict=True) for batch in step]
         assert taken == rows_of(trl.prompts_plan()), world
         for rank in ranks:
-            halves = rank["prompts"]["trained"]
+            halves = rank[kind]["trained"]
             together = [sorted(first + second) for first, second in zip(halves[::2], halves[1::2], strict=True)]
-            assert together == [sorted(batch) for batch in rank["prompts"]["generated"]]
+            assert together == [sorted(batch) for batch in rank[kind]["generated"]]
+
+
+@pytest.mark.parametrize("kind", ["prompts", "RLOO"])
+def test_grpo_and_rloo_evaluate_every_prompt(generating, kind):
+    """By TRL's own sampler, which fills up the last batch of several processes with rows that come again."""
+    for world, ranks in generating.items():
+        rows = Counter(prompt for rank in ranks for prompt in rank[kind]["evaluated"])
+        assert set(rows) == set(range(len(trl.PROMPTS)))
+        assert min(rows.values()) == trl.GENERATIONS
+        assert rows.total() == len(trl.PROMPTS) * trl.GENERATIONS + (2 if world == 2 else 0)
+        assert all(0 < rank[kind]["eval_reward"] <= 3 for rank in ranks)
 
 
 def test_grpo_takes_a_plan_of_prompts_and_generations(generating):

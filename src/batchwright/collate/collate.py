@@ -109,8 +109,8 @@ class Collate(Declared):
                 `"extend"` (padding, as part of the segment of the last sample).
             multiple: packs are filled up to a multiple of this and not to their capacity, as FP8 and context parallelism
                 need it.
-            seams: names of fields in which the first element of each sample is replaced by the field's pad value. A label that
-                is predicted from the element before it must not be predicted from another sample.
+            seams: names of fields in which the first element of each sample is replaced by the field's pad value. A label
+                that is predicted from the element before it must not be predicted from another sample.
             shape: the shape that the model gets: `"row"` (1 x all), `"packs"` (packs x capacity) or `"flat"` (one
                 dimension, which models of Hugging Face do not take).
             along: the fields that are packed; by default all that are declared `bw.ragged()` along dim 0.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Infeasible, check_integer, shown
+from ..readings import taken
 from .structure import Structure, Tree
 from .values import Common, Extension, Opaque, Stacked, Value
 
@@ -89,7 +90,7 @@ def places(numbers: Iterable[Any], count: int) -> list[int]:
     """Samples' numbers counted from the front; IndexError if there is no such sample."""
     found: list[int] = []
     try:
-        numbers = list(numbers)
+        numbers = taken(numbers, "numbers")
     except TypeError:
         raise Infeasible(
             f"{shown(numbers)} is no list of samples' numbers", "pass a list of them: batch.select([0])"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
@@ -22,7 +21,7 @@ from .descriptions import DESCRIPTIONS
 from .indices import ADDED, elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout, Side
 from .memory import settle
-from .padding import Padding, padded_vectors
+from .padding import ROW_DTYPES, Padding, fill_value, rows_of
 from .ragged_value import Form, Ragged
 from .values import Opaque, Scalars, Stacked, Value
 
@@ -105,7 +104,7 @@ class StackField(Field):
             raise
 
 
-_LENGTH_OF = Tensor.numel
+_SIZE_OF = Tensor.numel
 
 _INDICES = ("index", "indices", "face", "edge")
 """Words in the names of fields that usually hold indices."""
@@ -199,12 +198,6 @@ class RaggedField(Field):
             )
         check_integer(self.truncate_to, "truncate_to", least=1)
 
-    @cached_property
-    def _pads_right(self) -> bool:
-        """Whether samples that are vectors are only padded, at the right."""
-        padded = self.form == "padded" and self.padding.side == "right" and self.dim in (0, -1)
-        return padded and not self.shift_by and self.truncate_to is None
-
     @property
     @override
     def offers(self) -> tuple[str, ...]:
@@ -217,18 +210,61 @@ class RaggedField(Field):
 
     @override
     def at_once(self, values: list[Any], context: Context) -> Ragged | None:
-        """Vectors that are padded at the right, which most ragged fields are."""
-        if not self._pads_right or not is_plain(values) or values[0].ndim != 1:
+        if self.shift_by or self.truncate_to is not None:
             return None
         try:
-            vector = torch.cat(values)
-            layout = context.layout(tuple(map(_LENGTH_OF, values)))
-            padded = padded_vectors(vector, layout, self.padding)
-        except (Infeasible, RuntimeError, TypeError):  # of other shapes, of a subclass, or with a gradient
+            if self.form == "padded":
+                return self._rows(values, context)
+            joined = self._end_to_end(values)
+            return None if joined is None else self._ragged(joined, context, ()).settle()
+        except (Infeasible, RuntimeError, TypeError):  # no menu has the length, no dtype the pad value; not for numpy
             return None
-        if padded is None:
+
+    def _rows(self, values: list[Any], context: Context) -> Ragged | None:
+        """Vectors that are padded at the right, which most padded fields are; None for all others."""
+        if self.padding.side != "right" or self.dim not in (0, -1) or not is_plain(values):
             return None
-        return Ragged("padded", padded, axes=(layout,), dims=(0,), form="padded", padding=self.padding, layout=layout)
+        first = values[0]
+        if first.ndim != 1 or first.dtype not in ROW_DTYPES:
+            return None
+        vector = torch.cat(values)
+        layout = context.layout(tuple(map(_SIZE_OF, values)))
+        if not layout.total:  # numpy and torch differ in the strides of empty arrays
+            return None
+        (length,) = self.padding.extents((layout.max_length,))
+        rows = rows_of(vector, layout, length, fill_value(self.padding.value, first.dtype))
+        return Ragged("padded", rows, axes=(layout,), dims=(0,), form="padded", padding=self.padding, layout=layout)
+
+    def _end_to_end(self, values: list[Any]) -> tuple[Tensor, list[int], int] | None:
+        """Dense tensors concatenated along the ragged dimension, their lengths, and the dimension.
+
+        None if the model gets another form, or if some tensors are odd. Empty ones are: only shapes tell their length.
+        """
+        if self.form not in ("packed", "jagged") or not isinstance(self.dim, int) or not is_plain(values):
+            return None
+        dim, shape, sizes = self.dim, values[0].shape, list(map(_SIZE_OF, values))
+        if not shape or not all(sizes):
+            return None
+        try:
+            joined = memory.cat(values, dim)
+            row = sizes[0] // shape[dim]
+        except (IndexError, RuntimeError, TypeError):  # other shapes, other devices, subclasses
+            return None
+        return joined, sizes if row == 1 else [size // row for size in sizes], dim % len(shape)
+
+    def _ragged(self, joined: tuple[Tensor, list[int], int], context: Context, shift: tuple[Layout, ...]) -> Ragged:
+        tensor, counts, dim = joined
+        layout = context.layout(tuple(counts))
+        return Ragged(
+            "local",
+            tensor,
+            axes=(layout,),
+            dims=(dim,),
+            form=self.form,
+            padding=self.padding,
+            shift=shift,
+            layout=layout,
+        )
 
     @override
     def gather(self, column: Column, context: Context) -> Ragged:
@@ -241,12 +277,12 @@ class RaggedField(Field):
         """Collate the field with indices shifted by `shift`; `within` has the names of the fields that they index."""
         # Lists of numbers become one tensor at once, which takes much less time than a tensor for each.
         flat = column.flat_numbers() if self.dim in (0, -1) else None
-        source: Any
-        if flat is None:
-            held, source, dims, axes = "list", *self._pieces(column, context)
+        joined = self._end_to_end(column.values) if flat is None else (settle(flat[0]), flat[1], 0)
+        if joined is not None:
+            gathered = self._ragged(joined, context, shift)
         else:
-            held, source, dims, axes = "local", settle(flat[0]), (0,), (context.layout(tuple(flat[1])),)
-        gathered = Ragged(held, source, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
+            pieces, dims, axes = self._pieces(column, context)
+            gathered = Ragged("list", pieces, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
         try:
             if shift:
                 refuse_unfit(column, gathered, shift)

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -118,15 +119,15 @@ class StoreStructure:
 
 def gather_graphs(run: Gathering, samples: Sequence[Any], spec: Mapping[str, Any], path: tuple[str, ...]) -> Tree:
     """Collate graphs of one type: as declared, or by their own rules if nothing is declared."""
-    for number, sample in enumerate(samples):
-        if type(sample) is not type(samples[0]):
-            raise Infeasible(
-                f"{run.called(number)} is {typed(sample)}, {run.called(0)} is {typed(samples[0])}",
-                "give every sample the same type",
-            )
+    number = _first_unlike(list(map(type, samples)))
+    if number is not None:
+        raise Infeasible(
+            f"{run.called(number)} is {typed(samples[number])}, {run.called(0)} is {typed(samples[0])}",
+            "give every sample the same type",
+        )
     structure = GraphStructure.of(samples[0])
     by_type = [sample.stores for sample in samples]
-    if structure.types or any(len(stores) > 1 for stores in by_type):
+    if structure.types or max(map(len, by_type)) > 1:
         by_type = [{store._key: store for store in stores} for stores in by_type]
         # PyTorch Geometric keeps the attributes of a HeteroData itself in a store with the key None.
         own = [stores.pop(None, {}) for stores in by_type]
@@ -173,13 +174,17 @@ class Graphs:
     def store(self, structure: GraphStructure | StoreStructure, path: tuple[str, ...], spec: Mapping[str, Any]) -> Tree:
         """Join the attributes of the stores; adds `batch` and `ptr` if they have nodes."""
         held = [_attributes(store) for store in self.stores]
-        self._refuse_unlike(held, path)
         names = tuple(held[0])
+        if _first_unlike(list(map(tuple, held))) is None:  # in one order, as most are
+            columns = list(map(list, zip(*[attributes.values() for attributes in held], strict=True)))
+        else:
+            self._refuse_unlike(held, path)
+            columns = [[attributes[name] for attributes in held] for name in names]
         if path:
             self.run.refuse_absent(self.run.frames.of(Structure(dict, names).interned, spec, path))
         children: dict[str, Value] = {}
-        for name in names:
-            column = Column((*path, name), [attributes[name] for attributes in held], self.run.called)
+        for name, values in zip(names, columns, strict=True):
+            column = Column((*path, name), values, self.run.called)
             if name in spec:
                 self._declared(children, column, name, spec[name])
             elif name == "num_nodes":
@@ -205,7 +210,7 @@ class Graphs:
             return
         if isinstance(declared, RaggedField) and not declared.shift_by and _integers(column.values[0]):
             moves = self._moves(column, key)
-            moved = next((number for number, move in enumerate(moves) if _moves_any(move)), None)
+            moved = _first_moving(moves)
             if moved is not None:
                 raise Infeasible(
                     f"{column.at(moved)} holds indices, which its graph moves by {shown(moves[moved])}, and it is "
@@ -260,7 +265,7 @@ class Graphs:
             return self._joined(column, Join("nested", dim, moves))
         plain = all(type(value) in _PLAIN for value in column.values)
         widened = isinstance(moves[0], Tensor) and moves[0].ndim > 0 and first.dtype is not torch.int64
-        if plain and not widened and not any(map(_moves_any, moves)):
+        if plain and not widened and _first_moving(moves) is None:
             if dim is None or not first.ndim:
                 return StackField().gather(column, run)
             return ragged(dim).gather(column, run)
@@ -303,8 +308,9 @@ class Graphs:
         """Call the graphs' own rule for the attribute, for the first `count` graphs."""
         said: list[Any] = []
         try:
-            for graph, value, store in zip(self.graphs[:count], column.values, self.stores, strict=False):
-                said.append(getattr(graph, what)(key, value, store))
+            # Extended one by one, so that its length says which graph raised.
+            rule = getattr(type(self.graphs[0]), what)
+            said.extend(map(rule, self.graphs[:count], repeat(key), column.values, self.stores))
         except Exception as error:
             error.add_note(f"{what} of {column.called(len(said))} was asked of field {shown(column.name)}")
             raise
@@ -330,22 +336,28 @@ class Graphs:
 
     def _refuse_unlike(self, containers: Sequence[Any], path: tuple[str, ...]) -> None:
         """Refuse containers with other attributes than the first; torch_geometric would drop them."""
-        keys = _keys(containers[0])
-        for number, container in enumerate(containers):
-            if (found := _keys(container)) != keys:
-                place = f" in {shown('.'.join(path))}" if path else ""
-                raise Infeasible(
-                    f"{self.run.called(number)} has the attributes {listed(found)}{place}, {self.run.called(0)} has "
-                    f"{listed(keys)}",
-                    "give every graph the same attributes",
-                )
+        keys = list(map(_keys, containers))
+        number = _first_unlike(keys)
+        if number is not None:
+            place = f" in {shown('.'.join(path))}" if path else ""
+            raise Infeasible(
+                f"{self.run.called(number)} has the attributes {listed(keys[number])}{place}, {self.run.called(0)} has "
+                f"{listed(keys[0])}",
+                "give every graph the same attributes",
+            )
 
 
-def _attributes(store: Any) -> dict[str, Any]:
+def _first_unlike(values: list[Any]) -> int | None:
+    """The number of the first value that differs from value 0; None if none does."""
+    if values.count(values[0]) == len(values):
+        return None
+    return next(number for number, value in enumerate(values) if value != values[0])
+
+
+def _attributes(store: Any) -> Mapping[str, Any]:
     """The attributes of a store, without the numbers of nodes that batches of torch_geometric keep there."""
-    attributes: dict[str, Any] = store.to_dict() if hasattr(store, "to_dict") else dict(store)
-    attributes.pop("_num_nodes", None)
-    return attributes
+    held: Mapping[str, Any] = getattr(store, "_mapping", store)  # not copied: it is only read
+    return {name: value for name, value in held.items() if name != "_num_nodes"} if "_num_nodes" in held else held
 
 
 def _keys(container: Any) -> Any:
@@ -361,8 +373,12 @@ def _integers(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype in ADDED
 
 
-def _moves_any(move: Any) -> bool:
-    return bool(move.any()) if isinstance(move, Tensor) else bool(move)
+def _first_moving(moves: Sequence[Any]) -> int | None:
+    """The number of the first graph that moves the indices of those after it; None if none does."""
+    if set(map(type, moves)) == {int} and not any(moves):
+        return None
+    moving = (bool(move.any()) if isinstance(move, Tensor) else bool(move) for move in moves)
+    return next((number for number, moves_any in enumerate(moving) if moves_any), None)
 
 
 def _columns(rows: Sequence[Any], length: int) -> bool:

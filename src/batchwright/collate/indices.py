@@ -79,7 +79,7 @@ def refuse_overflow(column: Column, indices: Ragged, shift: tuple[Layout, ...]) 
 
 
 def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
-    """Refuse indices outside their own sample; read on the packed form, which collating makes anyway."""
+    """Refuse indices outside their own sample; read end to end, as collating makes them anyway."""
     dtype = indices.dtype
     # Before the sums are looked at: an index that wrapped around could seem to be inside.
     for target, name in zip(shift, targets, strict=True):
@@ -89,14 +89,10 @@ def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], t
                 f"batch has {target.total} of {shown(name)}",
                 "convert it to a wider integer in the dataset",
             )
-    packed = indices.packed
-    if not indices.layout.total:
+    local = indices.local()
+    if not local.numel():
         return
-    low = indices.addend()
-    counts = [indices.layout.repeated(target.counts) for target in shift]
-    high = low + (counts[0] if len(shift) == 1 else torch.stack(counts)).reshape(low.shape)
-    outside = (packed < low) | (packed >= high)
-    if not outside.any():
+    if int(local.min()) >= 0 and not (local >= indices.spread([target.counts for target in shift])).any():
         return
     number = next(n for n in range(len(indices)) if _outside(indices, shift, n))
     piece, held_counts = indices.sample(number), [target.counts[number] for target in shift]

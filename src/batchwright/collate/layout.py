@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -21,6 +21,7 @@ Side = Literal["right", "left"]
 SIDES = get_args(Side)
 Kept = TypeVar("Kept")
 
+_MOST_SAMPLES = 1 << 24  # of a batch: a list without end is refused
 _INT32_MOST = 2**31 - 1
 _CPU = torch.device("cpu")
 
@@ -44,7 +45,9 @@ class Layout:
 
     def __init__(self, counts: Iterable[int], device: torch.device | str = _CPU) -> None:
         try:
-            own = tuple(counts)
+            own = counts if type(counts) is tuple else tuple(islice(counts, _MOST_SAMPLES + 1))
+            if len(own) > _MOST_SAMPLES:
+                raise Infeasible(f"there are more than {_MOST_SAMPLES} lengths", "pass one for each sample of a batch")
             total = sum(own)
         except TypeError:
             raise Infeasible(f"lengths are {shown(counts)}", "pass a list of whole numbers, one a sample") from None

@@ -18,11 +18,14 @@ from ..readings import taken
 from . import memory
 from .layout import SIDES, Layout, Side
 
-__all__ = ["Padding", "Side", "fill_value", "pad", "pad_grid", "padded_vectors", "unpad", "unpad_grid"]
+__all__ = ["ROW_DTYPES", "Padding", "Side", "fill_value", "pad", "pad_grid", "rows_of", "unpad", "unpad_grid"]
 
 
 _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in memory.INTEGERS} | {torch.bool: (0, 1)}
 
+
+ROW_DTYPES = frozenset(dtype for dtype in memory.NUMPY_DTYPES if not dtype.is_complex)
+"""The dtypes of vectors that `rows_of` takes."""
 
 _POWERS = getattr(torch, "float8_e8m0fnu", None)
 """A dtype with powers of two only, without 0 and sign; older versions of torch do not have it."""
@@ -177,8 +180,8 @@ def _written(
 ) -> Tensor:
     """Implement `pad` sample by sample."""
     first = pieces[0]
-    if first.ndim == 1 and side == "right" and not first.dtype.is_complex:
-        return _rows(torch.cat(pieces), layout, length, value)
+    if first.ndim == 1 and side == "right" and first.dtype in ROW_DTYPES:
+        return rows_of(torch.cat(pieces), layout, length, value)
     shape = [len(pieces), *first.shape]
     shape[dim + 1] = length
     # Each place is written once: wide rows take as long as their memory.
@@ -192,20 +195,12 @@ def _written(
     return tensor
 
 
-def padded_vectors(vector: Tensor, layout: Layout, padding: Padding) -> Tensor | None:
-    """`pad` for vectors that lie end to end in one, with padding at the right; None for those of odd dtypes, and empty ones.
+def rows_of(vector: Tensor, layout: Layout, length: int, value: float | complex | bool) -> Tensor:
+    """A row for each piece of a vector, padded at the right; copying between memoryviews is faster than numpy's slices.
 
     Raises:
         RuntimeError: the vector has a gradient.
     """
-    dtype = vector.dtype
-    if dtype not in memory.NUMPY_DTYPES or dtype.is_complex or not vector.is_cpu or not layout.total:
-        return None
-    return _rows(vector, layout, padding.extents((layout.max_length,))[0], fill_value(padding.value, dtype))
-
-
-def _rows(vector: Tensor, layout: Layout, length: int, value: float | complex | bool) -> Tensor:
-    """A row for each piece of a vector; copying between memoryviews is faster than numpy's slices."""
     source = vector.numpy().data
     padded, tensor = memory.filled((len(layout.counts), length), vector.dtype, value)
     target = padded.reshape(-1).data

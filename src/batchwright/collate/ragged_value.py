@@ -193,7 +193,7 @@ class Ragged(WithLengths):
         source = self._known[self._held]
         return any(piece.requires_grad for piece in (source if self._held == "list" else (source,)))
 
-    def _local(self) -> Tensor:
+    def local(self) -> Tensor:
         """The packed form before any shift."""
         return self._once("local", self._make_local)
 
@@ -205,17 +205,21 @@ class Ragged(WithLengths):
 
     def _make_packed(self) -> Tensor:
         if not self.shift:
-            return self._local()
+            return self.local()
         if self._held == "list" and "local" not in self._known:
             return self._make_local().add_(self.addend())  # in place: the memory is new, and indices have no gradient
-        return self._local() + self.addend()
+        return self.local() + self.addend()
 
     def addend(self) -> Tensor:
         """What the packed form adds to each index: the number of elements of the other field in earlier samples."""
-        repeated = [self.layout.repeated(target.starts[:-1]) for target in self.shift]
-        addend = repeated[0] if len(repeated) == 1 else torch.stack(repeated)
+        return self.spread([target.starts[:-1] for target in self.shift]).to(self._tensor.dtype)
+
+    def spread(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Numbers of the samples, a row for each field that is pointed into, repeated along the packed form."""
+        repeated = [self.layout.repeated(row) for row in rows]
+        spread = repeated[0] if len(repeated) == 1 else torch.stack(repeated)
         trailing = self._tensor_ndim() - 1 - self.dims[0]
-        return addend.reshape(*addend.shape, *[1] * trailing).to(self._tensor.dtype)
+        return spread.reshape(*spread.shape, *[1] * trailing) if trailing else spread
 
     def _make_list(self) -> tuple[Tensor, ...]:
         counts = [axis.counts for axis in self._axes]
@@ -224,18 +228,17 @@ class Ragged(WithLengths):
                 pieces = unpad(self._known["padded"], counts[0], dim=self.dims[0], side=self.padding.side)
                 return tuple(pieces)
             return unpad_grid(self._known["padded"], counts, dims=self.dims, side=self.padding.side)
-        return unpack(self._local(), self._layout, counts, self.dims)
+        return unpack(self.local(), self._layout, counts, self.dims)
 
     def _make_padded(self) -> Tensor:
         extents = self.padding.extents([axis.max_length for axis in self._axes])
         value, side = self.padding.value, self.padding.side
         if len(self.dims) == 1:
-            pieces = self._known["list"] if self._held == "list" else self.list
-            return pad(pieces, self._layout, dim=self.dims[0], length=extents[0], value=value, side=side)
+            return pad(self.list, self._layout, dim=self.dims[0], length=extents[0], value=value, side=side)
         return pad_grid(self.list, dims=self.dims, extents=extents, value=value, side=side)
 
     def _make_jagged(self) -> Tensor:
-        return nest(self._local(), self.layout, self.dims[0])
+        return nest(self.local(), self.layout, self.dims[0])
 
     @property
     def device(self) -> torch.device:
@@ -321,6 +324,8 @@ class Ragged(WithLengths):
         """
         held = "local" if self.form == "jagged" else self.form
         known = self._known.get(held)
+        if known is None and held == "packed" and self.shift and self._held == "local":
+            known = self._known["local"].add_(self.addend())  # in place: the memory is new
         source = getattr(self, f"_make_{held}")() if known is None else known
         self._held, self._known = held, {held: source}
         return self

@@ -69,7 +69,7 @@ class LossScale:
         self._counts = counts if counts is None or callable(counts) else _amounts(counts, sampler)
 
     def at(self, step: int, *, epoch: int | None = None) -> float:
-        """The factor for this rank's batch number `step` of an epoch, the next one if left out.
+        """The factor for batch number `step` of this rank in an epoch, by default the epoch of the next loop.
 
         Raises:
             Infeasible: the epoch has fewer steps.

@@ -135,10 +135,10 @@ class LogitAdjustment(nn.Module):
             batches: the number of micro-batches in training, of all ranks: if shares change, the prior is the mean over
                 them. None: over the epochs of the plan until shares have settled.
             classes: the class of every sample, array-like of shape (n_samples,), or `Groups`; needed if the groups of
-                the plan are no classes, but sources, tasks or single samples.
+                the plan are not classes but sources, tasks or single samples.
             order: the class of each logit, also of classes that the plan does not have; the names of the groups if left
                 out.
-            class_of: from the name of a group to its class, if groups are no classes.
+            class_of: from the name of a group to its class, if groups are not classes.
             domain_of: from the name of a group to its domain: one row of priors for each, in the order of the groups.
 
         Raises:
@@ -172,7 +172,7 @@ class LogitAdjustment(nn.Module):
         class_of: Part | None = None,
         domain_of: Part | None = None,
     ) -> LogitAdjustment:
-        """The adjustment for a model that was trained with what the samplers of all ranks have yielded so far.
+        """The adjustment for a model that was trained on the batches that all ranks have had so far.
 
         If shares changed by a schedule or by `sampler.retarget`, the prior is the mean over all of it, also from before
         a restart. Arguments as for `from_plan`.

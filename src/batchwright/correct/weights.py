@@ -23,7 +23,7 @@ __all__ = ["ClippedGroup", "ClippingReport", "Weighted", "Weights"]
 
 
 class Weights:
-    """The weight of each sample: natural over sampled inclusion rate, at most `clip`.
+    """The weight of each sample: its natural rate over the rate of the plan, at most `clip`.
 
     The mean of weight x value over the sampled batches estimates the mean of value over all samples; without clipping,
     the estimate has no bias (Horvitz and Thompson 1952). Clipping gives less variance and some bias (Ionides 2008);
@@ -34,7 +34,7 @@ class Weights:
         clip: the largest weight, above 0; None or infinity means no limit.
 
     Raises:
-        Infeasible: `clip` is not above 0, or `plan` is no plan.
+        Infeasible: `clip` is not above 0, or `plan` is not a plan.
 
     Example:
         >>> import batchwright as bw

@@ -100,7 +100,9 @@ class Folder:
         return {"path": self.path, "meta": self.meta}
 
     def _read(self) -> dict[str, Any]:
-        if not (self.path / META).is_file():
+        with reading(str(self.path), "path", "pass the path of the folder that bw.index wrote"):
+            there = (self.path / META).is_file()  # a path that is too long for the system raises
+        if not there:
             raise Infeasible(f"there is no index at {shown(str(self.path))}", "write it with bw.index(..., path=...)")
         try:
             meta = json.loads((self.path / META).read_bytes())

@@ -81,7 +81,7 @@ def is_index(path: Path) -> bool:
     try:
         with (path / META).open("rb") as opened:
             return b'"batchwright_index"' in opened.read(64)
-    except OSError:
+    except (OSError, ValueError):  # a zero byte in the path
         return False
 
 

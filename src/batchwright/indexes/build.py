@@ -156,7 +156,8 @@ def _place(path: Any) -> Path:
     place = Path(os.path.abspath(os.fspath(path)))
     with reading(path, "path", "pass the path of a new folder"):
         place.exists()  # the system refuses names that are too long
-        os.fsencode(place)
+        if b"\0" in os.fsencode(place):
+            raise ValueError("a zero byte in the path")
     if place.exists() and not is_index(place):
         raise Infeasible(f"{shown(str(place))} is there already, and is no index", "pass the path of a new folder")
     if not place.parent.is_dir():

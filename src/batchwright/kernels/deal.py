@@ -54,7 +54,7 @@ from .deal_arguments import (
 )
 from .hashing import PURPOSE, below, child, stream
 from .light import light_before, light_drawn, light_run
-from .passes import draw_run
+from .passes import draw_run, small_pass
 from .permutation import (
     KEYS,
     LEFTS,
@@ -72,6 +72,10 @@ __all__ = ["deal_heavy", "deal_with_light", "drawn"]
 
 # Rows of the runs of a micro-batch, int64 (3, tickets): the group of a run, the number of its first ticket, its tickets.
 _OF, _FIRST, _TICKETS = 0, 1, 2
+
+# Passes of small groups that a call keeps: a micro-batch takes a few draws of a pass, and the next ones take the rest.
+_KEPT = 256
+_OWNER, _PASS_KEPT = 0, 1  # columns of `kept`
 
 _INVERSE = 34  # 55 * 34 = 1 modulo 89: from a place of the row to the number of its hand
 _LEAP = 16  # periods; over a larger distance, counting from the beginning is cheaper than adding up the periods between
@@ -198,7 +202,17 @@ def _heavy_runs(runs, beat, hand, header, table, cells):
 
 
 @inner
-def _find_places(places, runs, count, passes, per_ticket, table, head, repeats, run, points, answers):
+def _keep_pass(tables, kept, slot, g, pass_number, n, wide, parted, key, repeats):
+    """Write the pass of a group of fewer than 64 samples into row `slot` of `tables`; `kept` says whose pass is there."""
+    joined = parted and pass_number > 0
+    if joined and (kept[slot, _OWNER] != g or kept[slot, _PASS_KEPT] != pass_number - 1):
+        fill_table(tables[slot], n, stream(key, pass_number - 1))
+    small_pass(tables[slot], repeats, n, wide, joined, stream(key, pass_number))
+    kept[slot, _OWNER], kept[slot, _PASS_KEPT] = g, pass_number
+
+
+@inner
+def _find_places(places, runs, count, passes, per_ticket, table, head, repeats, run, points, answers, tables, kept):
     """Write the place of every draw of these runs, among all samples, into `places`.
 
     Most draws lie in the middle of a pass. These are collected and permuted together, because the processor works on several
@@ -222,6 +236,18 @@ def _find_places(places, runs, count, passes, per_ticket, table, head, repeats, 
                 answers[waiting] = done + i
                 places[done + i] = begin
                 waiting += 1
+        elif n < TABLE_LIMIT:
+            parted, slot = 3 * wide <= n, g & (_KEPT - 1)
+            pass_number = pass_number if parted else 0
+            known = kept[slot, _OWNER] == g and kept[slot, _PASS_KEPT] == pass_number
+            for i in range(done, done + draws):
+                if place == n:
+                    place, pass_number, known = 0, pass_number + parted, not parted
+                if not known:
+                    _keep_pass(tables, kept, slot, g, pass_number, n, wide, parted and wide > 0, key, repeats)
+                    known = True
+                places[i] = begin + np.int64(tables[slot, place])
+                place += 1
         else:
             draw_run(run, first, draws, n, wide, left, right, key, head, repeats)
             for i in range(draws):
@@ -301,6 +327,7 @@ def _dealer(with_light: bool) -> Any:
         runs = np.empty((3, tickets), np.int64)
         slots, places = np.empty(tickets, np.int64), np.empty(tickets * per_ticket, np.int64)
         run, answers, points = np.empty_like(places), np.empty_like(places), new_points(places.size)
+        tables, kept = np.empty((_KEPT, TABLE_LIMIT), np.uint8), np.full((_KEPT, 2), -1, np.int64)
 
         for row in range(batches.size):
             batch = batches[row]
@@ -331,7 +358,9 @@ def _dealer(with_light: bool) -> Any:
             if alone:
                 _repeat_groups(places, runs, count, per_ticket)
             else:
-                _find_places(places, runs, count, passes, per_ticket, table, head, repeats, run, points, answers)
+                _find_places(
+                    places, runs, count, passes, per_ticket, table, head, repeats, run, points, answers, tables, kept
+                )
             _look_up(places, narrow_index, wide_index)
             _write_samples(found, row, slots, places, per_ticket)
             if asked:

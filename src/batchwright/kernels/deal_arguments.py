@@ -14,6 +14,7 @@ __all__ = [
     "ROUNDS",
     "SAMPLES",
     "SHARES",
+    "SIZE",
     "STRIDE",
     "WIDE",
     "Rounds",

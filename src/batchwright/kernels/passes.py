@@ -18,7 +18,7 @@ from .compile import inner, kernel
 from .hashing import stream
 from .permutation import TABLE_LIMIT, fill_table, permute, radices, split, unpermute
 
-__all__ = ["draw_run", "draws", "part_from_previous"]
+__all__ = ["draw_run", "draws", "part_from_previous", "small_pass"]
 
 _ONE = np.uint64(1)
 
@@ -34,6 +34,20 @@ def part_from_previous(head, repeats, wide):
                 free += 1
             head[i], head[free] = head[free], head[i]
             free += 1
+
+
+@inner
+def small_pass(table, repeats, n, wide, joined, key):
+    """Write a pass over n < 64 samples into `table`; `joined` says that the table holds the pass before it, to part from."""
+    tail = np.uint64(0)
+    if joined:  # the last samples of the pass before, one bit each
+        for i in range(n - wide, n):
+            tail |= _ONE << np.uint64(table[i])
+    fill_table(table, n, key)
+    if joined:
+        for i in range(2 * wide):
+            repeats[i] = (tail >> np.uint64(table[i])) & _ONE
+        part_from_previous(table, repeats, wide)
 
 
 @inner
@@ -59,16 +73,7 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
         if n < TABLE_LIMIT:
             if joined:
                 fill_table(head, n, before)
-                # The last samples of the pass before, one bit each: a table has fewer than 64 entries.
-                tail = np.uint64(0)
-                for i in range(n - wide, n):
-                    tail |= _ONE << np.uint64(head[i])
-                fill_table(head, n, here)
-                for i in range(2 * wide):
-                    repeats[i] = (tail >> np.uint64(head[i])) & _ONE
-                part_from_previous(head, repeats, wide)
-            else:
-                fill_table(head, n, here)
+            small_pass(head, repeats, n, wide, joined, here)
             for i in range(start, stop):
                 run[done] = head[i]
                 done += 1

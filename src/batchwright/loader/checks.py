@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Mapping, Sized
 from typing import Any
 
@@ -143,7 +144,8 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
         f"in the plan; {differing.size} of {compared.size} labels that were compared differ"
     )
     way_out = "make the plan from the labels of this data set, in its order, or pass check_data=False"
-    if np.array_equal(np.sort(theirs), np.sort(ours)):  # as many of each: the same samples in another order
+    counts = Counter(labels.tolist())  # of all samples, not only of those that were compared
+    if counts == dict(zip(groups.names, groups.sizes.tolist(), strict=True)):  # the same samples in another order
         raise Infeasible(fact, way_out)
     warn(f"{fact}; {way_out}.")
 

@@ -168,12 +168,11 @@ class Feed:
             again: items that were read and not delivered.
             remembered: items that others must be able to fetch.
         """
-        ended = self.ended or self._closed
-        if self.by_reference:
+        if self.by_reference:  # what another reader had read and not delivered is among the pieces of this one
             ordinals, kept = ([ordinal for ordinal, _ in items] for items in (again, remembered))
-            return self.reader.left(self.taken, ordinals, kept, ended=ended), []
+            return self.reader.left(self.taken, ordinals, kept, ended=self.ended), []
         return (
-            self.reader.left(self._of_reader(), [], [], ended=ended),
+            self.reader.left(self._of_reader(), [], [], ended=self.ended or self._closed),
             again + self._to_come(),
         )
 

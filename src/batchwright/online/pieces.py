@@ -35,12 +35,15 @@ class Piece(NamedTuple):
     Attributes:
         shard: its number.
         runs: (start, step) of progressions that go on to the end of the shard.
-        single: numbers of single samples, ascending.
+        single: numbers of single samples, ascending. Some may lie beyond the end of the shard: those of runs that were
+            joined do.
+        known: the highest number of a sample of the shard that was read before; a shard without it is not as it was.
     """
 
     shard: int
     runs: list[list[int]]
     single: list[int]
+    known: int = -1
 
     def numbers(self) -> Iterator[int]:
         """The numbers of the samples, ascending; endless if there are runs."""
@@ -52,13 +55,14 @@ class Piece(NamedTuple):
             return self
         if len(self.runs) == 1 and not self.single:
             [[start, step]] = self.runs
-            return Piece(self.shard, [[start + taken * step, step]], [])
+            begin = start + taken * step
+            return Piece(self.shard, [[begin, step]], [], max(self.known, begin - step))
         last = next(islice(self.numbers(), taken - 1, None), None)
         if last is None:
-            return Piece(self.shard, [], [])
+            return Piece(self.shard, [], [], self.known)
         # The first number of each run above the last one that was taken.
         runs = [[start + max(0, (last - start) // step + 1) * step, step] for start, step in self.runs]
-        return Piece(self.shard, runs, [number for number in self.single if number > last])
+        return Piece(self.shard, runs, [number for number in self.single if number > last], max(self.known, last))
 
 
 @runtime_checkable
@@ -79,23 +83,26 @@ class Shelf(Protocol):
     def open(self, shard: int) -> Iterable[Any]:
         """The samples of a shard: a sequence, or something to iterate."""
 
+    def title(self, shard: int) -> str:
+        """What errors call a shard."""
 
-def shorter(name: str, read: int) -> Infeasible:
+
+def shorter(title: str, read: int) -> Infeasible:
     """The error for a state whose position is after the end of the source."""
     return Infeasible(
-        f"the state has read {read:,} samples where source {name!r} has fewer now",
+        f"the state has read {read:,} samples where {title} has fewer now",
         "resume with the source that the stream was stopped with, or begin again",
     )
 
 
-def skip(iterator: Iterator[Any], read: int, *, name: str) -> Iterator[Any]:
+def skip(iterator: Iterator[Any], read: int, *, title: str) -> Iterator[Any]:
     """The same iterator, `read` samples further.
 
     Raises:
         Infeasible: it ends before.
     """
     if read and next(islice(iterator, read - 1, None), _END) is _END:
-        raise shorter(name, read)
+        raise shorter(title, read)
     return iterator
 
 
@@ -121,10 +128,11 @@ class PieceReader:
             self._pieces = [Piece(*piece) for piece in position["pieces"]]
             self._remembered = [(shard, number) for shard, number in position["remembered"]]
         self._starts = [] if position is None else list(position["starts"])
-        if len(self._starts) > len(self._pieces):
+        shards = 0 if position is None else max(len(self._starts), position.get("shards", 0))
+        if shards > len(self._pieces):
             raise Infeasible(
-                f"the state is in shard {len(self._starts)} of this reader's and source {self._shelf.name!r} has "
-                f"{len(self._pieces)} for it",
+                f"the state is of {shards:,} shards of this reader's and source {self._shelf.name!r} has "
+                f"{len(self._pieces):,} for it",
                 "resume with the source that the stream was stopped with, or begin again",
             )
         taken = 0 if position is None else position["taken"]
@@ -146,27 +154,27 @@ class PieceReader:
     def _part(self, piece: Piece, taken: int) -> Iterator[Any]:
         samples = self._call(self._shelf.open, piece.shard)
         if len(piece.runs) != 1 or piece.single:
-            return self._picked(samples, islice(piece.numbers(), taken, None), due=-1)
+            return self._picked(piece.shard, samples, islice(piece.numbers(), taken, None), known=piece.known)
         [[start, step]] = piece.runs
         first = start + taken * step
-        read = first - step + 1 if taken else 0  # samples of the shard up to the last one taken
+        # Samples of the shard that are there for certain: up to the last one taken, and up to the last one known.
+        read = max(first - step + 1 if taken else 0, piece.known + 1)
         if self._is_indexed(samples):
             if read > len(samples):
-                raise shorter(self._shelf.name, read)
+                raise shorter(self._shelf.title(piece.shard), read)
             if isinstance(samples, Rows):
                 return samples.strided(first, step)
             return map(samples.__getitem__, range(first, len(samples), step))
-        iterator = skip(stepped(self._call(iter, samples), self._call), read, name=self._shelf.name)
+        read = min(read, first)
+        title = self._shelf.title(piece.shard)
+        iterator = skip(stepped(self._call(iter, samples), self._call), read, title=title)
         return iterator if step == 1 and first == read else islice(iterator, first - read, None, step)
 
     def _is_indexed(self, samples: Any) -> bool:
         return self._shelf.indexed or isinstance(samples, Sequence)
 
-    def _picked(self, samples: Any, wanted: Iterable[int], *, due: int) -> Iterator[Any]:
-        """Samples by ascending numbers, up to the end of the shard; those up to number `due` must be there.
-
-        Single numbers of a piece may lie beyond the end: those of runs that were joined do.
-        """
+    def _picked(self, shard: int, samples: Any, wanted: Iterable[int], *, known: int) -> Iterator[Any]:
+        """Samples by ascending numbers, up to the end of the shard; those up to number `known` must be there."""
         iterator, at = None, 0
         if not self._is_indexed(samples):
             iterator = stepped(self._call(iter, samples), self._call)
@@ -177,14 +185,15 @@ class PieceReader:
             else:
                 sample = samples[number] if number < len(samples) else _END
             if sample is _END:
-                if number <= due:
-                    raise shorter(self._shelf.name, number + 1)
+                if number <= known:
+                    raise shorter(self._shelf.title(shard), known + 1)
                 return
             yield sample
 
     def position(self, taken: int) -> Any:
         """The position after `taken` samples."""
-        return {"starts": list(self._starts), "taken": taken, **self._dealt}
+        whose = self._dealt or {"shards": len(self._pieces)}
+        return {"starts": list(self._starts), "taken": taken, **whose}
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         """Read the samples with these ordinals again."""
@@ -194,7 +203,7 @@ class PieceReader:
         for shard, wanted in groupby(sorted(set(addresses)), key=itemgetter(0)):
             numbers = [number for _, number in wanted]
             samples = self._call(self._shelf.open, shard)
-            for number, sample in zip(numbers, self._picked(samples, numbers, due=numbers[-1]), strict=True):
+            for number, sample in zip(numbers, self._picked(shard, samples, numbers, known=numbers[-1]), strict=True):
                 found[shard, number] = sample
         return [found[address] for address in addresses]
 
@@ -226,7 +235,7 @@ class PieceReader:
         singles: dict[int, list[int]] = {}
         for shard, number in self.addresses(again):
             singles.setdefault(shard, []).append(number)
-        pieces = [Piece(shard, [], sorted(numbers)) for shard, numbers in singles.items()]
+        pieces = [Piece(shard, [], sorted(numbers), max(numbers)) for shard, numbers in singles.items()]
         return {"pieces": pieces + unread, "remembered": self.addresses(remembered)}
 
 
@@ -235,13 +244,11 @@ def dealt_pieces(left: Sequence[Left], readers: int) -> list[Any]:
 
     Every sample that was left is left to exactly one of them. Those that were remembered are known to all.
     """
-    joined: dict[int, tuple[list[list[int]], list[int]]] = {}
+    of_shards: dict[int, list[Piece]] = {}
     for one in left:
-        for piece in map(Piece._make, one["pieces"]):
-            runs, single = joined.setdefault(piece.shard, ([], []))
-            runs += piece.runs
-            single += piece.single
-    pieces = [_coalesced(Piece(shard, runs, sorted(single))) for shard, (runs, single) in joined.items()]
+        for piece in (Piece(*piece) for piece in one["pieces"]):
+            of_shards.setdefault(piece.shard, []).append(piece)
+    pieces = [_coalesced(_joined(parts)) for parts in of_shards.values()]
     pieces = [piece for piece in pieces if piece.runs or piece.single]
     shares: list[list[Piece]] = [[] for _ in range(readers)]
     for at, piece in enumerate(pieces):
@@ -256,6 +263,16 @@ def dealt_pieces(left: Sequence[Left], readers: int) -> list[Any]:
     ]
 
 
+def _joined(parts: Sequence[Piece]) -> Piece:
+    """The samples of several pieces of a shard."""
+    return Piece(
+        parts[0].shard,
+        [run for part in parts for run in part.runs],
+        sorted(number for part in parts for number in part.single),
+        max(part.known for part in parts),
+    )
+
+
 def _coalesced(piece: Piece) -> Piece:
     """The same samples with one run, if the runs together have every sample from some number on.
 
@@ -267,7 +284,7 @@ def _coalesced(piece: Piece) -> Piece:
     if sum((most - start) // step + 1 for start, step in piece.runs) > _MOST_SINGLE:
         return piece
     single = [number for start, step in piece.runs for number in takewhile(lambda it: it < most, count(start, step))]
-    return Piece(piece.shard, [[most, 1]], sorted(piece.single + single))
+    return Piece(piece.shard, [[most, 1]], sorted(piece.single + single), piece.known)
 
 
 def _divided(piece: Piece, parts: int) -> list[Piece]:
@@ -281,4 +298,4 @@ def _divided(piece: Piece, parts: int) -> list[Piece]:
             sharing = range(at, parts, len(piece.runs))
             for place, part in enumerate(sharing):
                 runs[part].append([start + place * step, step * len(sharing)])
-    return [Piece(piece.shard, runs[part], piece.single[part::parts]) for part in range(parts)]
+    return [Piece(piece.shard, runs[part], piece.single[part::parts], piece.known) for part in range(parts)]

@@ -36,6 +36,7 @@ from .shards import Shards, of_each
 __all__ = ["arrow", "huggingface", "jsonl", "parquet", "tar"]
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+_COMPRESSED = (".gz", ".tgz", ".zst", ".bz2", ".xz", ".lz4", ".zip")
 _RANGE = 8 << 20  # bytes of JSON lines in a shard: many for a large file, few enough for the memory of a worker
 
 
@@ -349,6 +350,13 @@ def _found(files: Files, kind: str, storage_options: Mapping[str, Any] | None, n
         )
     if not parts:
         raise Infeasible(f"source {name!r} has 0 files", "pass at least one path")
+    packed = next((str(part) for part in parts if str(part).lower().endswith(_COMPRESSED)), None)
+    if packed is not None:
+        raise Infeasible(
+            f"{shown(packed)} is compressed, and can be read from its beginning only: readers could not share it",
+            "unpack it, or pass online.Shards(paths, read), where read(path) gives its samples one by one, by gzip.open for "
+            "instance; each reader then unpacks all of a file that it shares",
+        )
     found: list[DataFile] = []
     for part in parts:
         source = source_of(part, storage_options if "://" in str(part) else None)

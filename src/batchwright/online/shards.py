@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, seed_number, shortened
+from ..errors import Infeasible, seed_number, shortened, shown
 from ..readings import taken
 from .group_keys import plain
 from .keyed_random import PURPOSE, root, words
@@ -113,7 +113,21 @@ class Shards:
 
     def open(self, shard: int) -> Iterable[Any]:
         """The samples of a shard, by its number."""
+        if shard >= len(self.shards):
+            raise Infeasible(
+                f"the state is in shard {shard:,} of source {self.name!r}, which has {len(self.shards):,} now",
+                "resume with the source that the stream was stopped with, or begin again",
+            )
         return self.read(self.shards[shard])
+
+    def title(self, shard: int) -> str:
+        """What errors call a shard: its file, if it is of one."""
+        value = self.shards[shard]
+        file, *part = value if isinstance(value, tuple) else (value,)
+        path = getattr(file, "path", None)
+        if path is None:
+            return f"shard {shown(value)} of source {self.name!r}"
+        return f"{shown(path)}{f', part {part},' if part else ''} of source {self.name!r}"
 
     def reader(self, replica: Replica, epoch: int) -> PieceReader:
         """The shards that one replica reads."""

@@ -185,7 +185,11 @@ class PlainReader:
         samples = stepped(iterator, self._call)
         if position is None and _once_only(self._iterable):
             samples = _Rest(samples, self._name, again=self._again)
-        return skip(samples, position["taken"], name=self._name) if position is not None and saved is None else samples
+        return (
+            skip(samples, position["taken"], title=f"source {self._name!r}")
+            if position is not None and saved is None
+            else samples
+        )
 
     def _load(self, stateful: Any, saved: Any) -> None:
         self._call(stateful.load_state_dict, copy.deepcopy(saved))  # a copy, since the iterable may change it
@@ -330,6 +334,10 @@ class Strided(_Turned):
         """All samples: there is one shard."""
         return self.iterable
 
+    def title(self, shard: int) -> str:
+        """What errors call it."""
+        return f"source {self.name!r}"
+
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left to readers to others: a position for each."""
         return dealt_pieces(left, readers)
@@ -388,6 +396,10 @@ class Indexed:
     def open(self, shard: int) -> Any:
         """The samples: there is one shard."""
         return self.samples
+
+    def title(self, shard: int) -> str:
+        """What errors call it."""
+        return f"source {self.name!r}"
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Every `count`-th sample."""

@@ -30,6 +30,7 @@ A quota is a part of a round in units of 2^-32 ticket, divided by the ROUND micr
 quotas and deficits are integers, so that nothing is rounded, however often shares change.
 """
 
+_NOT_ASKED = np.empty((0, 0), np.int64)
 _NEAR = TICKET >> 20  # a quota this near to an integer is taken for it: shares given as floats miss it by less
 # The most that is paid back in a round, a ticket a group. Any number of consecutive micro-batches may be 3 tickets from
 # their quota (G6); dealing uses up to 2.04 of these (measured).
@@ -108,11 +109,11 @@ class ConstantShares:
         self._shares = tuple(Shares(self.tickets, np.uint64(key), start, self.edges, self.base, *self.light))
 
     def deal(self, batches: np.ndarray, samples: tuple[Any, ...], *, draws: bool) -> Dealing:
-        """Deal some of its micro-batches, counted from the span's first; `samples` are those of `kernels.deal.Samples`."""
+        """Deal some of its micro-batches, in ascending order and counted from its first; `samples`: see `kernels.deal`."""
         count = batches.size
         found = np.empty((count, self.tickets * samples[1]), np.int64)
-        groups, numbers = np.empty((2, count if draws else 0, self.tickets), np.int64)
-        self._check(int(batches.max(initial=0)))
+        groups, numbers = np.empty((2, count, self.tickets), np.int64) if draws else (_NOT_ASKED, _NOT_ASKED)
+        self._check(int(batches[-1]) if count else 0)
         scratch = self._borrow()
         deal = deal_with_light if self.light.layout[DRAWS] else deal_heavy
         deal(batches, self._shares, samples, scratch, found, groups, numbers)

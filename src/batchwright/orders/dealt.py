@@ -11,7 +11,10 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import apportion
-from ..kernels.deal_arguments import ROUND, WIDE, Samples, group_table_of
+from ..kernels.deal_arguments import ROUND, SIZE, WIDE, Samples, group_table_of
+from ..kernels.hashing import PURPOSE, child_key, mixed_words
+from ..kernels.passes import draws
+from ..micro_batches import LAST
 from ..plain_engine import Deal
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
 from .protocol import OfBatches, Order, Undersized, undersized_groups
@@ -96,7 +99,9 @@ class Dealt(OfBatches):
         self._walk: Walk | None = None
         if shares.settles_at != 0:
             self._walk = Walk(spans[0], self._line, epoch_batches=epoch_batches, settles_at=shares.settles_at)
+        self._only = None if share_changes or self._walk is not None else spans[0]  # the span of all micro-batches
         self._samples = self._samples_of_groups()
+        self._is_shuffle = self._only is not None and batch_size == len(self._samples[2]) == 1 and distinct_over is None
 
     def _samples_of_groups(self) -> tuple[Any, ...]:
         table = self._group_rows()
@@ -129,8 +134,21 @@ class Dealt(OfBatches):
         """See `Order`."""
         if self.distinct_over is not None:
             return in_sequence(self.dealing(numbers), self.per_ticket).samples
+        count = numbers.size  # they ascend
+        if self._is_shuffle and count and numbers[-1] - numbers[0] + 1 == count and numbers[-1] < LAST:
+            return self._shuffled(int(numbers[0]), count)
+        if self._only is not None:  # the loop below would take a tenth of the time of a small batch
+            return self._only.deal(numbers, self._samples, draws=False).samples
         parts = [span.deal(inside, self._samples, draws=False).samples for span, inside in self._by_span(numbers)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _shuffled(self, first: int, count: int) -> np.ndarray:
+        """These micro-batches of a plain shuffle, one sample each: the draws of its only group, which need no dealing."""
+        table = self._samples[2]
+        places = np.empty(count, np.int64)
+        key = mixed_words(np.array([child_key(self.seed, PURPOSE.PASS)], np.uint64))[0]  # that of group 0
+        draws(places, first, int(table[0, SIZE]), int(table[0, WIDE]), key)
+        return (places if self.groups.index is None else self.groups.index[places].astype(np.int64)).reshape(-1, 1)
 
     def dealing(self, numbers: np.ndarray) -> Dealing:
         """The same micro-batches as dealt, with the group of each ticket and how many tickets the group had before."""

@@ -71,8 +71,8 @@ def balanced(
             / smallest group has come once), or a number of micro-batches.
         distinct: whether to refuse a plan in which a group must repeat a sample within a micro-batch.
         local: the shards that the samples lie in: each rank then reads from few of them at a time. Quotas are exact for
-            groups of which the open shards have a sample; the places of others go to those that are here, which give them
-            back while the shards of the others are open.
+            groups of which the open shards have a sample. A group without one there leaves its places to other groups,
+            and gets them back while its own shards are open.
         seed: int from 0 to 2^64 - 1.
 
     Returns:

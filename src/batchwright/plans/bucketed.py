@@ -50,10 +50,10 @@ def bucketed(
     window: Window = "epoch",
     seed: int = 0,
 ) -> BucketedPlan:
-    """Micro-batches of samples of like shape; all ranks of a step have the same bucket.
+    """Micro-batches of samples of similar shape; the ranks of a step have the same bucket.
 
     Micro-batches have `batch_size` samples, except in the last step of a bucket, which divides the rest of its samples
-    equally. Buckets with fewer samples than a step has micro-batches share steps.
+    equally. If a bucket has fewer samples than a step has micro-batches, it shares a step with other buckets.
 
     Args:
         shapes: height and width of every sample, or any sizes above 0, array-like of shape (n_samples, n_sides).

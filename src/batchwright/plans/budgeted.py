@@ -45,10 +45,9 @@ def budgeted(
     """Micro-batches that never cost more than a budget, with samples of similar length together.
 
     Samples are planned window by window: a window is sorted by length and cut where the budget is reached. Without
-    `order`, samples are sorted by length and a window takes one of every n neighbours, n being the number of windows: so
-    all windows are alike. With
-    `order`, a window is the next range of that order. All micro-batches of a step cost about the same, steps come in
-    random order, and every epoch has the same number of micro-batches.
+    `order`, all samples are sorted by length, and each of n windows takes one of every n neighbours, so all windows are
+    similar. With `order`, a window is the next range of that order. All micro-batches of a step cost about the same,
+    steps come in random order, and every epoch has the same number of micro-batches.
 
     Args:
         lengths: array-like of shape (n_samples,), int or float, 0 or more; `{name: column}` for several budgets.
@@ -59,11 +58,12 @@ def budgeted(
             one pads less and mixes less.
         padded: whether a micro-batch costs its longest sample times its count, or the sum; `{name: bool}` for several.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
-            `lambda n: n + n**2 / 4096`; the budget then is in its unit.
-        balance: array-like of shape (n_samples,), int or float, 0 or more, such as supervised tokens: what the
-            micro-batches of a step are to be equal in. Left out, it is what the budget counts, or the sum of the shares
-            of several budgets.
-        round_length: lengths count as the next multiple of this, or as the next of a list of lengths: few shapes.
+            `lambda n: n + n**2 / 4096`; the budget is then in its unit.
+        balance: array-like of shape (n_samples,), int or float, 0 or more, such as supervised tokens: the amount that
+            should be equal in the micro-batches of a step. If left out, it is what the budget counts, or the sum of the
+            shares of several budgets.
+        round_length: lengths are rounded up to a multiple of this, or to the next of a list of lengths, so that there
+            are few shapes.
         round_count: micro-batches of this many samples or more have a multiple of it, except those split to fit an
             epoch.
         too_long: what to do with a sample that alone is over the budget: "refuse" the plan; "alone": it is a

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, check_number, shown
-from ..micro_batches import AS_IT_WAS, MicroBatches, counted
+from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
 from ..orders import Shards, ShareChange, SharedOrder
 from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, varies
+from ..public import internal
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _CHANGES_KEPT = 8  # workers of a loader are ahead of training, and may need ear
 # Samples computed in one call of a kernel: few at first, so that the first batch comes quickly; later so many that
 # calling the kernel takes no time in proportion.
 _SAMPLES_AT_ONCE = 4096, 32_768
+_NOTHING_AHEAD: tuple[int, int, np.ndarray, int] = -1, 0, np.empty((0, 0), np.int64), 0
 
 
 class FixedPlan(Plan):
@@ -53,19 +56,50 @@ class FixedPlan(Plan):
         self.groups: Groups = order.groups
         self.batch_size = order.batch_size
         self.epoch_batches = epoch_batches
+        # Where the next epoch begins, its stride, micro-batches that were computed together, and how many of them are gone.
+        self._ahead = _NOTHING_AHEAD
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 (batch_size,)."""
         samples: np.ndarray = self.order.batches_at(np.array([counted(batch)]))[0]
         return samples
 
+    @internal
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
         """See `MicroBatches`."""
+        if 0 < count * self.batch_size <= _SAMPLES_AT_ONCE[0]:
+            return iter(self._short_epoch(first, stride, count))
+        return chain.from_iterable(self._in_calls(first, stride, count))
+
+    def _in_calls(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
+        """The same micro-batches, those of one call of a kernel together."""
         at_once, most = (max(1, samples // self.batch_size) for samples in _SAMPLES_AT_ONCE)
         while count > 0:
             asked = min(at_once, count)
-            yield from self.order.batches_at(first + stride * np.arange(asked)).tolist()
-            first, count, at_once = first + asked * stride, count - asked, min(2 * at_once, most)
+            end = first + asked * stride
+            yield self.order.batches_at(np.arange(first, end, stride)).tolist()
+            first, count, at_once = end, count - asked, min(2 * at_once, most)
+
+    def _short_epoch(self, first: int, stride: int, count: int) -> list[list[Any]]:
+        """The same micro-batches, where they are few.
+
+        Calling a kernel takes as long as several of them. So where short epochs follow each other, twice as many are
+        computed together each time.
+        """
+        place, apart, table, done = self._ahead
+        following = place == first and apart == stride
+        if not following or len(table) < done + count:
+            epochs = 1
+            if following and self.order.shares.settles_at == 0:  # a target that moves is not asked for later epochs
+                most = min(_SAMPLES_AT_ONCE[0] // self.batch_size, (LAST + 1 - first) // stride)
+                epochs = max(1, min(2 * len(table), most) // count)
+            table, done = self.order.batches_at(np.arange(first, first + epochs * count * stride, stride)), 0
+        self._ahead = first + count * stride, stride, table, done + count
+        lists: list[list[Any]] = table[done : done + count].tolist()
+        return lists
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_ahead": _NOTHING_AHEAD}
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -111,6 +145,7 @@ class FixedPlan(Plan):
         assert isinstance(batches, FixedPlan)
         return batches
 
+    @internal
     def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
         """See `MicroBatches`: shards are divided among a number of ranks."""
         shards = getattr(self.order, "shards", None)
@@ -123,6 +158,7 @@ class FixedPlan(Plan):
             f"begins, bw.Shards(..., ranks={world_size}) avoids it"
         )
 
+    @internal
     def check_batch(self, batch: int) -> None:
         """See `MicroBatches`: refuses a micro-batch whose shares are no longer known."""
         share_changes = self.share_changes

@@ -15,7 +15,7 @@ from ..errors import Infeasible, check_bool, check_integer, exactly, shown, type
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
-from ..readings import taken
+from ..readings import reading, taken
 from ..targets import explicit, resolve
 from .balanced import MOST_TICKETS, checked, epoch_length
 from .fixed import FixedPlan
@@ -93,9 +93,11 @@ def _counts(levels: Sequence[Any], per: Sequence[int]) -> list[int]:
             "pass a list of columns, and a list of counts: [category, class_], [P, Q, M]",
         )
     counts = [check_integer(count, "per") for count in taken(per, "per")]
-    if not len(levels) or len(counts) != len(levels) + 1:
+    with reading(levels, "levels", "pass a list of columns"):
+        depth = len(levels)
+    if not depth or len(counts) != depth + 1:
         raise Infeasible(
-            f"there are {len(levels)} levels and {len(counts)} counts",
+            f"there are {depth} levels and {len(counts)} counts",
             "pass one count a level, and one for the samples",
         )
     if min(counts) < 1:

@@ -288,21 +288,21 @@ def hybrid(
     """Steps in which long samples are divided among several ranks and short ones run data-parallel.
 
     Use it where sequences are too long for one device and differ in length: every sample gets as many ranks as its length
-    needs, and all ranks have like work. Each step has one sample of every stratum of like lengths, so all steps are alike,
-    and every epoch has each sample once.
+    needs, and all ranks have nearly equal work. Each step has one sample of every stratum of similar lengths, so all steps
+    are similar, and every epoch has each sample once.
 
     Args:
         lengths: tokens of every sample, array-like of shape (n_samples,), int, 1 or more.
         ranks: how many ranks share a step, int; a run may resume with another number.
         tokens_per_rank: the most tokens that a rank runs at once, int. A sample of n tokens is divided among at least
             `n / tokens_per_rank` ranks.
-        widen: a sample may be divided among so many times the ranks that it needs, int, 1 or more, where that makes the
-            work level. A group has one of a few sizes (see `rank_groups`), so it may be wider than that if no smaller
-            size holds the sample.
+        widen: a sample may be divided among up to this many times the ranks that it needs, int, 1 or more, if that makes
+            the work of ranks more equal. A group has one of a few sizes (see `rank_groups`), so it may be wider than that
+            if no smaller size holds the sample.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
             `bw.costs.transformer(...)`; tokens if left out. A rank of a group has an equal part of the cost.
         batch_size: samples in a step; steps differ by one at most. If left out, as many as make ranks run their tokens
-            four times in a step, on average: enough short samples to level the long ones.
+            four times in a step, on average: enough short samples to even out the long ones.
         seed: of the steps' samples, int from 0 to 2^64 - 1.
 
     Returns:

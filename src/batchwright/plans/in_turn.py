@@ -100,6 +100,8 @@ def ordered(
     if not column.size:
         raise Infeasible("there are 0 indices", "pass the number of one sample or more")
     listed = columns.sample_numbers(column, called="indices").astype(np.int64)
+    if listed.ndim != 1:
+        raise Infeasible(f"indices are rows of {listed.shape[1]} numbers", "pass one index for each place")
     if listed.min() < 0:
         place = int(listed.argmin())
         raise Infeasible(f"index {listed[place]} at place {place} is below 0", "pass indices of 0 or more")

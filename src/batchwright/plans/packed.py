@@ -109,8 +109,8 @@ def packed(
 ) -> PackedPlan:
     """Micro-batches of packs: sequences of joined samples, none longer than the capacity.
 
-    Each window is packed, its packs are distributed over micro-batches of similar cost, and the steps come in
-    random order. Every epoch packs again, and has the same number of micro-batches.
+    Each window is packed, its packs are divided among micro-batches of similar cost, and the steps come in random
+    order. Every epoch is packed anew, and has the same number of micro-batches.
 
     Args:
         lengths: array-like of shape (n_samples,), int, 1 or more; `{name: column}`, 0 or more, for several capacities.
@@ -119,17 +119,17 @@ def packed(
         max_per_pack: the most samples in a pack.
         order: the plan whose order is cut, such as `balanced(...)`. If left out, every epoch has each sample once.
         window: micro-batches planned together, or "epoch"; if left out 1,024, and with `cost` or `balance` at least 64
-            steps, since steps can be more alike the more there are. A larger one packs tighter and mixes less.
+            steps, since more steps can be made more equal. A larger one packs tighter and mixes less.
         together: keys, array-like of shape (n_samples,), int or str: samples with the same key stay in one pack
             (preference pairs). An `order` is then over the keys, in sorted order.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
-            `lambda n: n + n**2 / 4096`, that the micro-batches of a step are to be equal in; tokens if left out, and
+            `lambda n: n + n**2 / 4096`; the micro-batches of a step then have nearly equal costs. If left out, tokens, or
             the sum of the shares of several capacities.
         balance: in place of `cost` one number for each sample, array-like of shape (n_samples,), int or float, 0 or
             more, such as supervised tokens.
         solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`. The work of one exact packing is limited to
-            about five seconds. Each window takes that at most, and the layout of an epoch seven times that, once for
-            each world_size * accumulate.
+            about five seconds. Each window takes at most that long, and the layout of an epoch seven times as long, once
+            for each world_size * accumulate.
         too_long: what to do with a sample longer than the capacity: "refuse" the plan; "truncate": it counts as long as
             the capacity, and `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it; "split" it: the plan then
             yields items of `plan.pieces(dataset)`.

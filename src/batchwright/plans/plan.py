@@ -58,7 +58,7 @@ class Plan(BasePlan):
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that two plans share exactly if their arguments are the same."""
+        """16 hexadecimal digits, made of every argument that can change a batch."""
         return fingerprint_of(self.identity)
 
     @abstractmethod
@@ -151,7 +151,7 @@ class Plan(BasePlan):
     ) -> Report:
         """Measure what is in the batches of an epoch, and write it as a page for a browser.
 
-        Use it before a training starts, to see the batches of the plan beside those of a plain shuffle. The page is one
+        Use it before training starts, to see the batches of the plan beside those of a plain shuffle. The page is one
         file, which needs no network. It shows composition, rare groups, repeats, drift, lengths, padding, costs of ranks and
         the guarantees, each with a table.
 

@@ -50,13 +50,13 @@ def raked(
             most 4,096 levels in all.
         margins: for each attribute the wanted shares of its levels, any target: a mapping, "uniform", "natural", ...
         batch_size: samples in every micro-batch.
-        min_repeats: the least mean number of draws of a sample in as many draws as there are samples, from 0 to 1. If
-            left out, 0.1: every sample comes once in 10 epochs on average, and always within 30. If the margins can
+        min_repeats: how often each sample is drawn at least, on average, in as many draws as there are samples; 0 to 1.
+            If left out, 0.1: every sample comes once in 10 epochs on average, and always within 30. If the margins can
             only be met with less, the largest of 0.01, 0.001 and 0 that meets them is used, and the summary says so.
             Samples of a level of share 0 are never drawn.
-        max_repeats: the largest such number, 1 or more; no limit if left out.
-        closest: if the margins cannot be met together, whether to meet them as nearly as possible (least squares of the
-            gaps) and report the gaps in the summary, instead of refusing.
+        max_repeats: how often each sample is drawn at most, on average; 1 or more; no limit if left out.
+        closest: whether margins that cannot be met together are met as nearly as possible (least squares of the gaps),
+            with the gaps in the summary, instead of refused.
         epoch: as for `balanced`.
         distinct: as for `balanced`.
         seed: int from 0 to 2^64 - 1.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence, Sized
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arrays import as_array
 from ..errors import Infeasible, exactly, shown
+from ..readings import taken
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -88,7 +89,10 @@ class Target:
     def exact(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> list[int]:
         """The wanted shares as integers in exact proportion, one for each group."""
         counts = _whole(as_array(counts, called="counts"))
-        names = range(len(counts)) if names is None else list(names)
+        if names is not None:
+            names = list(names) if isinstance(names, Sized) else taken(names, "names")
+        else:
+            names = range(len(counts))
         if len(names) != len(counts):
             raise Infeasible(f"there are {len(names)} names for {len(counts)} counts", "pass a name for each group")
         weights = self.formula(counts, names, epoch, *self.arguments)
@@ -182,9 +186,13 @@ def rounded(value: float) -> float:
 def _whole(counts: np.ndarray) -> list[Any]:
     """Counts as integers, or as fractions where they are."""
     found: list[Any] = counts.ravel().tolist()
-    if counts.dtype.kind in "iu" and counts.size and counts.min() >= 0:
+    masked = isinstance(counts, np.ma.MaskedArray)  # what is masked is None in the list
+    if counts.dtype.kind in "iu" and not masked and counts.size and counts.min() >= 0:
         return found
     for place, count in enumerate(found):
-        if not isinstance(count, (int, float, Fraction)) or not 0 <= count <= _MOST_SAMPLES:  # NaN compares as false
+        # NaN compares as false. Fractions have no limit: they are sizes in units, which may have many digits.
+        if not isinstance(count, (int, float, Fraction)) or not 0 <= count <= (
+            count if isinstance(count, Fraction) else _MOST_SAMPLES
+        ):
             raise Infeasible(f"counts at group {place} is {shown(count)}", "pass the number of samples of each group")
     return [count if isinstance(count, Fraction) else int(count) for count in found]

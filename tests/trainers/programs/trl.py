@@ -132,25 +132,39 @@ def prompts_plan(form: str = "prompts") -> Any:
 
 
 def generations(
-    rank: int, world_size: int, folder: str = "", resume: bool = False, form: Any = "prompts", **more: Any
+    rank: int,
+    world_size: int,
+    folder: str = "",
+    resume: bool = False,
+    form: Any = "prompts",
+    kind: str = "GRPO",
+    **more: Any,
 ) -> dict[str, Any]:
-    """GRPO: the prompts from which each generation was made, row by row, and what the optimizer's steps trained on."""
-    from trl import GRPOConfig, GRPOTrainer
+    """GRPO or RLOO: the prompts of each generation, row by row; what the optimizer's steps trained on; and evaluation.
+
+    Evaluation comes first, and only if its batch size is passed.
+    """
+    import trl
 
     from batchwright.adapters.transformers import PlanTrainer
 
     generated: list[list[int]] = []
     trained: list[list[int]] = []
 
-    class Generating(PlanTrainer, GRPOTrainer):
+    evaluated: list[int] = []
+
+    class Generating(PlanTrainer, getattr(trl, f"{kind}Trainer")):  # type: ignore[misc]
         def compute_loss(self, model: Any, inputs: Any, *others: Any, **named: Any) -> Any:
             if model.training:
                 trained.append([int(row[-1]) - 2 for row in inputs["prompt_ids"]])
             return super().compute_loss(model, inputs, *others, **named)
 
     def reward(prompts: list[str], completion_ids: list[list[int]], **others: Any) -> list[float]:
+        numbers = [int(prompt[1:]) - 2 for prompt in prompts]
         if trainer.model.training:
-            generated.append([int(prompt[1:]) - 2 for prompt in prompts])
+            generated.append(numbers)
+        else:
+            evaluated.extend(numbers)
         return [float(len(ids)) for ids in completion_ids]
 
     given = {
@@ -160,18 +174,23 @@ def generations(
     if folder:
         given["output_dir"] = folder
     trainer = Generating(
-        model(), reward_funcs=reward, args=GRPOConfig(**given), train_dataset=Dataset.from_list(PROMPTS),
+        model(), reward_funcs=reward, args=getattr(trl, f"{kind}Config")(**given), train_dataset=Dataset.from_list(PROMPTS),
         eval_dataset=Dataset.from_list(PROMPTS),
         processing_class=tokenizer(), plan=prompts_plan(form) if isinstance(form, str) else form,
     )  # fmt: skip
+    reward_of_all = trainer.evaluate()["eval_reward"] if "per_device_eval_batch_size" in more else None
+    told = list(evaluated)
     trainer.train(resume_from_checkpoint=resume or None)
-    return {"generated": generated, "trained": trained, "steps": trainer.state.global_step}
+    found = {"generated": generated, "trained": trained, "steps": trainer.state.global_step}
+    return {**found, "evaluated": told, "eval_reward": reward_of_all}
 
 
 def every_generation(rank: int, world_size: int, folder: str) -> dict[str, Any]:
     """GRPO with the plan of prompts, also gone on with elsewhere; on one process in all other ways too."""
     short = {"save_strategy": "steps", "save_steps": 1, "max_steps": 1}
-    found = {"prompts": generations(rank, world_size)}
+    evaluating = {"per_device_eval_batch_size": 2}
+    found = {"prompts": generations(rank, world_size, **evaluating)}
+    found["RLOO"] = generations(rank, world_size, kind="RLOO", **evaluating)
     if world_size == 1:
         found["per_class"] = generations(rank, world_size, form="per_class")
         found["stopped"] = generations(rank, world_size, folder, **short)
