@@ -109,7 +109,8 @@ class Batch(MutableMapping[str, Any]):
         state["_keys"] = keys = {**root.shown, **also}
         state["_entries"], state["_shown"] = {}, {}
         for name in asides:
-            keys.pop(name, None)
+            if name not in also:
+                keys.pop(name, None)
         return made
 
     # ------------------------------------------------------------------ the mapping
