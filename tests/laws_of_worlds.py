@@ -9,7 +9,9 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import pytest
 
+from batchwright import Infeasible
 from batchwright.plans.by_length import LengthPlan
 from batchwright.plans.evaluated import EvaluationPlan
 from batchwright.plans.tasks import TaskPlan
@@ -38,6 +40,7 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
         # of the last world so many that one of the plan's epochs lies behind all that was planned in other steps
         epochs = 3 + longest // plan.epoch_length(world * accumulate) if number == len(worlds) - 1 else 1
         taken = 0
+        given: list[tuple[int, int, list[Any]]] = []
         for _ in range(epochs):
             epoch, begun = samplers[0].epoch, samplers[0].batches_done
             left = len(samplers[0]) - begun
@@ -48,12 +51,14 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
                 assert len({batch is None for batch in step}) == 1
                 if step[0] is None:
                     break
+                given.append((epoch, begun + of_epoch, step))
                 drawn += [batch for batch in step if batch is not None]
                 if isinstance(plan, EvaluationPlan):
                     real = [sampler.real(begun + of_epoch, epoch=epoch) for sampler in samplers]
                     drawn[-world:] = [batch[:count] for batch, count in zip(drawn[-world:], real, strict=True)]
                 of_epoch, taken = of_epoch + 1, taken + 1
             assert of_epoch == left if epochs > 1 else of_epoch <= left
+        says_what_it_gave(samplers[-1], given)
         states = [sampler.state_dict() for sampler in samplers]
         assert all(other == states[0] for other in states)
         json.dumps(states[0])
@@ -61,6 +66,17 @@ def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list
             state = states[0]
     comes_in_order(plan, drawn)
     is_even_again(plan, drawn, worlds[-1] * accumulate, states[0])
+
+
+def says_what_it_gave(sampler: Any, given: list[tuple[int, int, list[Any]]]) -> None:
+    """A sampler says what was in the first and last batches given since it was resumed; not in those before."""
+    for epoch, number, step in given[:3] + given[-3:]:
+        assert [batch.tolist() for batch in sampler.all_ranks(number, epoch=epoch)] == step
+    if given and given[0][:2] > (0, 0):
+        epoch, number, _ = given[0]
+        before = (epoch, number - 1) if number else (epoch - 1, 0)
+        with pytest.raises(Infeasible, match="came before this run was resumed"):
+            sampler.all_ranks(before[1], epoch=before[0])
 
 
 def comes_in_order(plan: Any, drawn: list[list[Any]]) -> None:

@@ -38,6 +38,13 @@ def of_a_world(size: int) -> bw.BatchSampler:
     return PLAN.sampler(rank=0, world_size=size)
 
 
+def resumed() -> bw.BatchSampler:
+    before, after = of_a_world(2), of_a_world(2)
+    next(iter(before))
+    after.load_state_dict(before.state_dict())
+    return after
+
+
 TABLE = {
     "a plan as the sampler of a composition": (
         lambda: bw.Composition(PLAN),
@@ -204,6 +211,18 @@ TABLE = {
         "pass one of 'G1 size', 'G2 quota', 'G3 drift', 'G4 coverage', 'G5 distinct', 'G6 window', 'G6 across'",
         lambda: [PLAN.audit(batches=8)[name] for name in ("G1 size", "G6 across")],
     ),
+    "a batch past the epoch": (
+        lambda: of_a_world(2).all_ranks(7),
+        "batch 7 of an epoch of 3 batches",
+        "pass 0 to 2",
+        lambda: [of_a_world(2).all_ranks(number) for number in (0, 2)],
+    ),
+    "a batch before the run was resumed": (
+        lambda: resumed().all_ranks(0, epoch=0),
+        "batch 0 of epoch 0 came before this run was resumed, at batch 1 of epoch 0, and its state does not say what each",
+        "if the number of ranks never changed, plan.at(step, world_size=..., accumulate=...) says it",
+        lambda: PLAN.at(0, world_size=2),
+    ),
 }
 CASES = cases("refuse fact way_out follow", TABLE)
 
@@ -221,7 +240,7 @@ def test_the_way_out_is_one(name: str) -> None:
     told_and_followed(CASES[name])
 
 
-NAMES = ("accumulation", "composition", "feedback", "geometry", "ranks", "sampler_of", "shared_list")
+NAMES = ("accumulation", "composition", "feedback", "geometry", "known_batches", "ranks", "sampler_of", "shared_list")
 FILES = [*(SOURCE / f"{name}.py" for name in NAMES), *(SOURCE / "audit").glob("*.py")]
 
 

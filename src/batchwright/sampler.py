@@ -17,6 +17,7 @@ from .distributed import Over, ranks
 from .epoch_iterator import EpochIterator, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
+from .known_batches import KnownBatches
 from .micro_batches import AS_IT_WAS
 from .position import Position
 from .public import internal, public
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from .audit import Audit
 
 __all__ = ["BatchSampler", "Fetch"]
+
+# What was warned of, by plan: one process may run the samplers of all ranks, which would all say the same.
+_WARNED: weakref.WeakKeyDictionary[BasePlan, set[str]] = weakref.WeakKeyDictionary()
 
 
 @public
@@ -92,6 +96,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self.of_mesh, self._groups = share.groups is not None, share.groups
         self.run = RunState()
         self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
+        self._known = KnownBatches()
         self._shares_set = False
         self._iterator: weakref.ref[EpochIterator] | None = None  # the iterator that was made last
 
@@ -187,9 +192,24 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return self._state(self._present().after(batches, epoch))
 
     def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
-        """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order."""
-        first = self._present().after(number, epoch)
-        return [first.micro_batches[first.consumed + i] for i in range(self.fetched_by_all)]
+        """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order.
+
+        It is what the run gives, or gave, there, also after a change of the number of ranks. `loader.at` shows it with
+        groups. The epoch is the present one if left out.
+
+        Raises:
+            Infeasible: the epoch has fewer batches, or the batch came before the run was resumed.
+        """
+        first = self.before(number, epoch=epoch)
+        return [first.batches[first.batch + place] for place in range(self.fetched_by_all)]
+
+    @internal
+    def before(self, number: int, *, epoch: int | None = None) -> Position:
+        """The position before batch `number` of an epoch of this run; see `KnownBatches.before`."""
+        here, present = self.position(), self._present()
+        number, epoch = check_integer(number, "number"), here.epoch if epoch is None else epoch
+        start = Position.start_of_epoch(self.plan, 0, present.step_size)
+        return self._known.at(here, self.fetched_by_all).before(number, check_integer(epoch, "epoch", least=0), start)
 
     def real(self, number: int, *, epoch: int | None = None) -> int:
         """How many samples count in batch `number` of this rank in an epoch (the current one if left out).
@@ -257,10 +277,12 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         if not isinstance(ended, bool):
             raise Infeasible(f"the state's ended is {shown(ended)}, neither True nor False", AS_IT_WAS)
         position = position.or_next_epoch()
-        self._present().in_steps(position).check()
+        here = self._present().in_steps(position)
+        here.check()
         # Nothing changes before all of the state has been checked.
         self.plan = self.plan.as_of(position.batches)
         self.run = RunState(position, position.consumed, ended=ended)
+        self._known = KnownBatches(here, self.fetched_by_all)
         self._shares_set = False
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
@@ -290,12 +312,14 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         start = self.run.start
         if start is not None:
             self.run = self.run._replace(start=start._replace(batches=self.plan))
+        if self._known.since is not None:
+            self._known = self._known._replace(since=self._known.since._replace(batches=self.plan))
         self._shares_set = True
         return first
 
     @internal
     def next_start(self) -> Position:
-        """Where the next iterator begins; a `PoorWarning` says what it costs if the plan was made for other steps or ranks.
+        """Where the next iterator begins; a `PoorWarning` says once what other steps or ranks than the plan's cost.
 
         Raises:
             Infeasible: the run cannot go on there; the world size may have changed since a state was loaded.
@@ -304,7 +328,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         start = present.next_start()
         start.check()
         cost = start.batches.warning_of_run(start.batch, start.step_size, present.fetched_by_all // self.fetch)
-        if cost is not None:
+        if cost is not None and cost not in _WARNED.setdefault(self.plan, set()):
+            _WARNED[self.plan].add(cost)
             warn(cost)
         return start
 
@@ -357,6 +382,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """
         if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
             check_same_place(self._present().next_start(), start.epoch, before, self.fetched_by_all)
+        if before == start.consumed:
+            self._known = self._known.at(start, self.fetched_by_all)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
             start = start._replace(batches=self.plan)
         self.run = RunState(start, after, True, None, ended)

@@ -17,6 +17,41 @@ VERSION = 2  # of the state
 _LONGEST_SHOWN = 32  # characters of a wrong fingerprint in a message
 _MOST_NAMED = 40  # arguments in a state: more than any plan has, except mixtures of many sources
 
+# What an identity holds, by the arguments of the builders that made it: of all plans by lengths, and of each kind.
+_OF_LENGTHS = {
+    "steps_seed": "seed",
+    "order.seed": "seed",
+    "bundles": "together",
+    **dict.fromkeys(("skipped", "pieces", "too_long_count", "truncate_to"), "too_long"),
+    **dict.fromkeys(("order.groups", "order.epoch_batches", "epoch_samples"), "lengths"),
+}
+_ARGUMENTS = {
+    "budgeted": {
+        **_OF_LENGTHS,
+        "costs": "cost",
+        "budgets": "max_tokens",
+        "most_samples": "max_samples",
+        "count_multiple": "round_count",
+        "rounded": "round_length",
+    },
+    "packed": {**_OF_LENGTHS, "capacities": "capacity", "costs": "cost or balance"},
+    "grouped": _OF_LENGTHS,
+    "bucketed": {
+        **_OF_LENGTHS,
+        **dict.fromkeys(("bucket_of", "areas"), "shapes or buckets"),
+        **dict.fromkeys(("order.groups", "order.epoch_batches", "epoch_samples"), "shapes"),
+    },
+    "evaluation": {
+        "order": "samples, order or seed",
+        **dict.fromkeys(("sample_count", "costs"), "samples"),
+        **dict.fromkeys(("cut", "limit", "padded", "packs"), "batch_size, max_tokens or capacity"),
+    },
+    "hybrid": {"tokens": "lengths", "costs": "cost", "steps": "ranks or batch_size"},
+}
+# They differ also where another argument does: named only where nothing else differs.
+_FOLLOW = {"costs", "bucket_of", "most_samples", "skipped", "pieces", "too_long_count", "truncate_to"}
+_FOLLOW |= {"order.groups", "order.epoch_batches", "epoch_samples", "steps"}
+
 
 def bounded_identity(plan: BasePlan) -> dict[str, str]:
     """A plan's identity in bounded size, for a state: it says what differs where a state is of another plan."""
@@ -90,13 +125,27 @@ def _difference(theirs: Any, plan: BasePlan) -> str:
     names = [name for name in {**theirs, **ours} if _meant(theirs.get(name)) != _meant(ours.get(name))]
     if not names:
         return ""
+    arguments = _ARGUMENTS.get(_kind(ours), {}) if _kind(theirs) == _kind(ours) else {}
+    if arguments:
+        if "order" in names:  # the other plan had none, so that nothing of it can be compared
+            names = [name for name in names if not name.startswith("order.")]
+        elif ours.get("order") == "given":
+            arguments = {name: called for name, called in arguments.items() if not name.startswith("order.")}
+        names = [name for name in names if name not in _FOLLOW] or names
+        # What follows from others comes after them.
+        names.sort(key=lambda name: (name != "bundles", name not in ("lengths", "tokens")))
     sources = {
         f"source {number}": f"source {shown(name)}" for number, name in enumerate(plan.groups.names[:_MOST_NAMED])
     }
-    called = [sources.get(name, name) for name in names]
-    more = f"; also other: {listed(called[1:])}" if len(names) > 1 else ""
+    called = list(dict.fromkeys(arguments.get(name, sources.get(name, name)) for name in names))
+    more = f"; also other: {listed(called[1:])}" if len(called) > 1 else ""
     was, now = (shown(texts[names[0]]) if names[0] in texts else "not there" for texts in (theirs, ours))
     return f": its {shortened(called[0])} was {was}, now it is {now}{more}"
+
+
+def _kind(identity: Mapping[str, Any]) -> Any:
+    """The kind of a plan that has arguments by other names than its identity; None of any other."""
+    return identity.get("plan", identity.get("cut"))
 
 
 def _meant(value: Any) -> Any:

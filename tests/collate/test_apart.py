@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -90,6 +93,34 @@ def followed(model: Any, also: Any, way_out: str) -> None:
             model.config.use_cache = False
     assert off(model, also) < 1e-4
     bw.attention.check(model, packs(also), DOCUMENTS)
+
+
+@pytest.mark.parametrize("lengths", [(4, 2), (3, 3), (1, 1)])
+@pytest.mark.parametrize("kind", [list, torch.tensor, np.array])
+def test_a_mask_of_each_document_never_reaches_a_model_in_packs(kind, lengths):
+    """As tokenizers make them; of equal lengths, the masks would be joined by themselves."""
+    rows = [{"input_ids": [5] * n, "labels": [5] * n, "attention_mask": kind([1] * n)} for n in lengths]
+    model, also = made("llama", "sdpa", False), ALSO["hugging face"]
+    fields: dict[str, Any] = {"input_ids": bw.ragged(), "labels": bw.ragged(pad=-100)}
+    for declaration in (None, bw.ragged(), bw.opaque(), bw.stack()):
+        own = {} if declaration is None else {"attention_mask": declaration}
+        with pytest.raises(bw.Infeasible, match=r"attention_mask = bw.aside\(\)"):
+            bw.Collate(**fields, **own).packs(also=also)(rows)
+        with pytest.raises(bw.Infeasible, match=r"attention_mask = bw.aside\(\)"):
+            bw.attention.check(model, bw.Collate(**fields, **own).packs(also=also), rows)
+        with pytest.raises(bw.Infeasible, match=r"attention_mask = bw.aside\(\)"):
+            list(
+                bw.packed(lengths, 8).loader(rows, collate=bw.Collate(**fields, **own).packs(also=also), num_workers=0)
+            )
+    declared = bw.Collate(**fields, attention_mask=bw.aside())
+    bw.attention.check(model, declared.packs(also=also), rows)
+    dense = declared.packs(also=ALSO["causal"])
+    bw.attention.check(model, dense, rows)
+    batch = dense(rows)
+    for seen in (batch, batch.to("cpu"), pickle.loads(pickle.dumps(batch)), copy.copy(batch), batch | {"spare": 1}):
+        assert seen["attention_mask"].shape == (1, 1, sum(lengths), sum(lengths))
+        assert [len(sample["attention_mask"]) for sample in seen.unbatch()] == list(lengths)
+        assert len(seen.aside.columns["attention_mask"]) == 2
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "mistral"])

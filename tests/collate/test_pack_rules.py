@@ -17,7 +17,7 @@ import batchwright as bw
         ({"capacity": 10, "align": 4}, "capacity 10 is no multiple of align 4"),
         ({"fill": "full", "capacity": 8}, "fill is 'full'"),
         ({"align": 0}, "align is 0"),
-        ({"seams": ["tag"]}, "asked for"),
+        ({"seams": ["tag"]}, r"seams=\['tag'\]; declare it: tag = bw.ragged"),
         ({"along": ["tag"]}, "ragged along dim 0"),
         ({"along": ["ids"], "seams": ["labels"]}, r"'labels' is masked at the seams and is none of .* \['ids'\]"),
         ({"also": {"labels": "positions"}}, "two keys 'labels'"),

@@ -145,7 +145,7 @@ def test_what_is_known_of_samples_may_be_asked_for_before_packing_or_after():
     [
         (
             lambda: declared().packs(capacity=16),
-            "4 samples of 40 elements fill 4 packs of 16, packs is 1; pass packs=4 or more, or packs=plan",
+            "4 samples of 40 elements fill 4 packs of 16, packs is 1; make the plan from the lengths of these samples",
         ),
         (lambda: declared().packs(capacity=16, packs=3, align=4), "4 samples of 48 elements fill 4 packs of 16"),
         (lambda: declared().packs(capacity=8, packs=4), "pack 0 of 1 samples holds 10 elements, its capacity is 8"),

@@ -149,13 +149,13 @@ TABLE = {
     ),
     "no fields to pack": (
         lambda: bw.Collate().packs(),
-        "declare them as bw.ragged()",
+        "declare one as bw.ragged()",
         lambda: bw.Collate(x=bw.ragged()).packs()(ROWS),
     ),
     "too many packs": (
         lambda: bw.Collate(x=bw.ragged()).packs(capacity=3)(ROWS),
-        "pass packs=2 or more, or packs=plan, the one that bw.packed made; if that plan has as many as here, make it "
-        "from the lengths of these samples: it was made from others",
+        "make the plan from the lengths of these samples, if it was made from others; else pass packs=2 or more, or "
+        "packs=plan, the one that bw.packed made",
         lambda: bw.Collate(x=bw.ragged()).packs(capacity=3, packs=2)(ROWS),
     ),
     "seams without a pad": (

@@ -77,8 +77,8 @@ def llama(**changed: Any) -> nn.Module:
     return LlamaForCausalLM(LlamaConfig(vocab_size=11, **size, **changed))
 
 
-def checked(model: nn.Module, also: Any) -> None:
-    bw.attention.check(model, bw.Collate(input_ids=bw.ragged()).packs(also=also), DOCUMENTS)
+def checked(model: nn.Module, also: Any, **rules: Any) -> None:
+    bw.attention.check(model, bw.Collate(input_ids=bw.ragged()).packs(also=also, **rules), DOCUMENTS)
 
 
 def without_tensordict() -> Any:
@@ -277,6 +277,11 @@ TABLE = {
         lambda: checked(Averaging(), {"position_ids": "positions"}),
         "train on samples that are padded instead of packed: bw.budgeted(...) and bw.Collate",
         padded_epoch,
+    ),
+    "flat packs for a model that takes rows": (
+        lambda: checked(llama(use_cache=False), bw.attention.HUGGING_FACE, shape="flat"),
+        "pass shape='row' or shape='packs' to packs(...)",
+        lambda: [checked(llama(use_cache=False), bw.attention.HUGGING_FACE, shape=shape) for shape in ("row", "packs")],
     ),
 }
 CASES = cases("refuse way_out follow", TABLE)

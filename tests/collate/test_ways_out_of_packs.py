@@ -21,6 +21,11 @@ TOO_LONG = bw.packed([7, 2], 4, too_long="split")
 CUT = bw.packed([7, 2], 4, too_long="truncate")
 LONG = bw.identified([{"x": ONES(7)}, {"x": ONES(2)}])
 BYTES = [{"x": row["x"].to(torch.uint8)} for row in ROWS]
+MASKED = [{**row, "attention_mask": [1] * len(row["x"])} for row in ROWS]
+ASIDE = (
+    "declare it: attention_mask = bw.aside(), or leave it out of the samples; what keeps them apart are keys of "
+    "packs(also=...), such as bw.attention.HUGGING_FACE"
+)
 OFFERS = (
     "positions, segments, seq_idx, cu_seqlens, real_cu_seqlens, offsets, lengths, max_length, mask, thd, causal_mask, "
     "full_mask, causal_blocks, full_blocks"
@@ -125,6 +130,31 @@ TABLE = {
             bw.Collate(x=bw.ragged(), y=bw.stack()).packs(also={"z": "positions"})([{**ROWS[0], "y": ONES(1)}])["z"],
             X.packs(also={"y": "positions"})(ROWS)["y"],
         ),
+    ),
+    "a mask of each sample that is packed too": (
+        lambda: bw.Collate(x=bw.ragged(), attention_mask=bw.ragged()).packs(),
+        ASIDE,
+        lambda: (
+            list(bw.Collate(x=bw.ragged(), attention_mask=bw.aside()).packs()(MASKED)),
+            X.packs(also=bw.attention.HUGGING_FACE)(ROWS),
+        ),
+    ),
+    "a mask of each sample that is not declared": (
+        lambda: X.packs()(MASKED),
+        ASIDE,
+        lambda: bw.Collate(x=bw.ragged(), attention_mask=bw.aside()).packs(also={"attention_mask": "causal_mask"})(
+            MASKED
+        )["attention_mask"],
+    ),
+    "a misspelt name of seams": (
+        lambda: bw.Collate(labels=bw.ragged(pad=-100)).packs(seams="label"),
+        "declare it: label = bw.ragged() (did you mean 'labels'?)",
+        lambda: bw.Collate(labels=bw.ragged(pad=-100)).packs(seams="labels")([{"labels": [1, 2]}]),
+    ),
+    "seams that are no names": (
+        lambda: X.packs(seams=[0]),
+        "pass seams as a list of names of fields",
+        lambda: bw.Collate(x=bw.ragged(pad=0)).packs(seams=["x"])(ROWS),
     ),
     "packs without a capacity": (
         lambda: X.packs(packs=2),

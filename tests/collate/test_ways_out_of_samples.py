@@ -142,13 +142,19 @@ TABLE = {
     ),
     "a field under a further key's name": (
         lambda: DESCRIBED([{"x": [1, 2], "label": 7}]),
-        "rename the key in the `also` that declares it",
-        lambda: bw.Collate(x=bw.ragged(also={"lengths": "lengths"}))([{"x": [1, 2], "label": 7}]),
+        "rename the key in the `also` that declares it, or put the samples' own aside; declare it: label = bw.aside()",
+        lambda: (
+            bw.Collate(x=bw.ragged(also={"lengths": "lengths"}))([{"x": [1, 2], "label": 7}]),
+            bw.Collate(x=bw.ragged(also={"label": "lengths"}), label=bw.aside())([{"x": [1, 2], "label": 7}]),
+        ),
     ),
     "a field under a further key's name of packs": (
         lambda: bw.Collate(x=bw.ragged()).packs(also={"label": "lengths"})([{"x": [1, 2], "label": 7}]),
-        "rename the key in the `also` that declares it",
-        lambda: bw.Collate(x=bw.ragged()).packs(also={"lengths": "lengths"})([{"x": [1, 2], "label": 7}]),
+        "rename the key in the `also` that declares it, or put the samples' own aside; declare it: label = bw.aside()",
+        lambda: (
+            bw.Collate(x=bw.ragged()).packs(also={"lengths": "lengths"})([{"x": [1, 2], "label": 7}]),
+            bw.Collate(x=bw.ragged(), label=bw.aside()).packs(also={"label": "lengths"})([{"x": [1, 2], "label": 7}]),
+        ),
     ),
     "an object": (
         lambda: bw.Collate()([{"x": object()}]),

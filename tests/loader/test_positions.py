@@ -79,11 +79,11 @@ def test_an_epoch_that_is_gone_on_with_has_one_length_in_its_loop(taken):
 
 def test_progress():
     loader = made()
-    assert str(loader.progress()) == "epoch 0: 0 of 26 batches (0 %)"
+    assert str(loader.progress()) == "epoch 0: 0 of 26 batches (0.000 epochs in all)"
     take(loader, 13)
     progress = loader.progress()
     assert (progress.epoch, progress.batches_done, progress.batches, progress.epochs) == (0, 13, 26, 0.5)
-    assert str(progress) == "epoch 0: 13 of 26 batches (50 %)"
+    assert str(progress) == "epoch 0: 13 of 26 batches (0.500 epochs in all)"
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

@@ -76,6 +76,12 @@ def given_one() -> None:
         assert loader.real == 4
 
 
+def told() -> None:
+    loader = made()
+    for batch in loader:
+        assert loader.at().samples.tolist() == batch.tolist()
+
+
 def after_another_loop() -> None:
     loader = made()
     older = iter(loader)
@@ -266,6 +272,12 @@ TABLE = {
         "every sample of a batch raised: OSError: sample ",
         'mend the data set, or pass on_error="replace"',
         lambda: (looped(), _quietly(lambda: looped(Broken(12, 9), on_error="replace"))),
+    ),
+    "what is in the last batch before there is one": (
+        lambda: made().at(),
+        "no batch was given yet",
+        "pass the number of a batch, or ask after one was given",
+        lambda: (made().at(0), told()),
     ),
 }
 CASES = cases("refuse message way_out follow", TABLE)

@@ -92,6 +92,19 @@ def test_what_uneven_steps_cost_until_the_epoch_ends_is_said_in_numbers():
     assert uneven_words(plan, 8, 6, 0) is None  # where an epoch begins the list is that of the new steps
 
 
+def test_it_is_said_once_where_one_process_has_the_samplers_of_all_ranks():
+    plan = bw.grouped(LENGTHS[:3000], 8, window=16)
+    before = plan.sampler(rank=0, world_size=8)
+    next(iter(before))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for rank in range(6):
+            sampler = plan.sampler(rank=rank, world_size=6)
+            sampler.load_state_dict(before.state_dict())
+            next(iter(sampler))
+    assert len(caught) == 1
+
+
 def test_nothing_is_said_where_uneven_steps_cost_nothing():
     assert uneven_words(bw.packed(LENGTHS, 16_384, window=64), 8, 6, 2) is None
     assert uneven_words(bw.shuffled(400, 4), 8, 6, 2) is None

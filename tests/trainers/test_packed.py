@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from typing import Any
 
@@ -72,12 +73,25 @@ def test_packs_that_say_nothing_of_their_documents_are_refused_before_training(t
 
 
 @pytest.mark.parametrize("kind", [list, Dataset.from_list])
+def test_rows_as_tokenizers_make_them_are_refused_before_training_until_their_masks_are_aside(tmp_path, kind):
+    rows = [{**row, "attention_mask": [1] * len(row["input_ids"])} for row in ROWS]
+    with pytest.raises(bw.Infeasible, match=r"attention_mask = bw.aside\(\)"):
+        trainer(tmp_path, packs(), data=kind(rows))
+    run = trainer(tmp_path, packs(attention_mask=bw.aside()), data=kind(rows))
+    run.train()
+    assert "attention_mask" not in run.seen
+
+
+@pytest.mark.parametrize("kind", [list, Dataset.from_list])
 @pytest.mark.parametrize("removing", [True, False])
 def test_columns_that_collate_declares_are_kept_and_others_are_removed(tmp_path, kind, removing):
     run = trainer(tmp_path, packs(spare=bw.aside()), data=kind(ROWS), remove_unused_columns=removing)
     run.train()
     assert "input_ids" in run.seen
     rows = [{**row, "other": "words"} for row in ROWS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", bw.PoorWarning)  # the check leaves out what the trainer leaves out
+        trainer(tmp_path, packs(spare=bw.aside()), data=kind(rows))
     run = trainer(tmp_path, packs(spare=bw.scalar()), data=kind(rows))
     batch = next(iter(run.get_train_dataloader()))
     assert batch["spare"].tolist() != []

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..plans.by_length import LengthPlan
 from ..recipes import read_recipe
 from . import making, planning, printing
 from .shared import (
@@ -143,7 +144,9 @@ def plan(
         run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size or ranks, accumulate)
         recipe = None if save is None else making.relative_to(made.to_recipe(), save.parent)
     with printing.waiting("measuring it"):
-        summary, audit = made.summary(), made.audit()
+        of_run = (run.step_size, run.accumulate) if isinstance(made, LengthPlan) else None
+        summary = made.summary() if of_run is None else made.summary(of_run[0], accumulate=of_run[1])
+        audit = made.audit()
     told: dict[str, Any] = {
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,

@@ -105,7 +105,8 @@ def plan(told: dict[str, Any], summary: Any) -> Group:
         if found["bound"] is not None:
             bound, verdict = f"{found['bound']:.4g}", "kept" if found["kept"] else "BROKEN"
         table.add_row(found["guarantee"], bound, f"{found['worst']:.4g}", verdict, Text(found["where"]))
-    steps = f"{told['epoch_steps']:,} steps an epoch on {told['world_size']} ranks, fingerprint {told['fingerprint']}"
+    ranks = "1 rank" if told["world_size"] == 1 else f"{told['world_size']} ranks"
+    steps = f"{told['epoch_steps']:,} steps an epoch on {ranks}, fingerprint {told['fingerprint']}"
     written = [f"wrote {told[key]}" for key in ("saved", "index", "out", "html") if key in told]
     return Group(Text(str(summary)), "", steps, "", table, *written)
 

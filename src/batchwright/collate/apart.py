@@ -48,7 +48,14 @@ def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
     try:
         trial = _Trial.of(model, packs, samples)
         apart = trial.difference(packs.also)
+    except Infeasible:  # what collating refuses here, it would refuse in training
+        raise
     except Exception as error:
+        if packs.rules.shape == "flat":
+            raise Infeasible(
+                f"{type(model).__name__} does not run on packs of shape='flat', tensors of one dimension ({said(error)})",
+                "pass shape='row' or shape='packs' to packs(...)",
+            ) from error
         warn(
             f"whether {type(model).__name__} keeps packed samples apart could not be tried "
             f"({said(error)}); compare its outputs for a pack with those for each sample "

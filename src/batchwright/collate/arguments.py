@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import Infeasible, check_integer, shown
-from ..readings import taken
+from ..readings import reading, taken
 
-__all__ = ["by_name", "further_keys", "menu_lengths", "names", "whole_numbers"]
+__all__ = ["by_name", "further_keys", "menu_lengths", "names", "names_in", "whole_numbers"]
 
 
 def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
@@ -32,6 +32,18 @@ def names(fields: Any) -> tuple[str, ...]:
     if not isinstance(fields, (list, tuple)) or not all(isinstance(name, str) for name in fields):
         raise Infeasible(f"shift_by is {shown(fields)}", "pass the name of the field that is indexed, or leave it out")
     return tuple(fields)
+
+
+def names_in(fields: Any, called: str) -> tuple[str, ...]:
+    """The names of fields in an argument: from a name, or a list of them."""
+    if isinstance(fields, str):
+        return (fields,)
+    way_out = f"pass {called} as a list of names of fields"
+    with reading(fields, called, way_out):
+        found = tuple(taken(fields, called))
+    if not all(isinstance(name, str) for name in found):
+        raise Infeasible(f"{called} is {shown(fields)}", way_out)
+    return found
 
 
 def menu_lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 from ..errors import Infeasible, typed
-from ..readings import taken
+from .arguments import names_in
 from .batch import Batch
 from .declared import Declared
 from .pack_collate import PackCollate, PlanOfPacks
@@ -86,9 +86,9 @@ class Collate(Declared):
         align: int = 1,
         fill: PackFill = "nothing",
         multiple: int | None = None,
-        seams: Sequence[str] = (),
+        seams: str | Sequence[str] = (),
         shape: Shape = "row",
-        along: Sequence[str] | None = None,
+        along: str | Sequence[str] | None = None,
         also: Mapping[str, str] | None = None,
     ) -> PackCollate:
         """Make a collate function that joins samples to packs.
@@ -109,9 +109,10 @@ class Collate(Declared):
                 `"extend"` (padding, as part of the segment of the last sample).
             multiple: packs are filled up to a multiple of this and not to their capacity, as FP8 and context parallelism
                 need it.
-            seams: fields in which the first element of each sample is replaced by the field's pad value. A label that
-                is predicted from the element before it must not be predicted from another sample.
-            shape: the shape that the model gets: `"row"` (1 x all), `"packs"` (packs x capacity) or `"flat"`.
+            seams: names of fields in which the first element of each sample is replaced by the field's pad value. A label
+                that is predicted from the element before it must not be predicted from another sample.
+            shape: the shape that the model gets: `"row"` (1 x all), `"packs"` (packs x capacity) or `"flat"` (one
+                dimension, which models of Hugging Face do not take).
             along: the fields that are packed; by default all that are declared `bw.ragged()` along dim 0.
             also: further keys of the batch: `"positions"`, `"segments"`, `"seq_idx"` (the same, int32), `"cu_seqlens"`,
                 `"real_cu_seqlens"` (without padding), `"offsets"`, `"lengths"`, `"max_length"`, `"mask"` (True at real
@@ -138,7 +139,7 @@ class Collate(Declared):
             packs=1 if bounds is not None else cast(int, packs),
             align=align,
             fill=fill,
-            seams=tuple(taken(seams, "seams")),
+            seams=names_in(seams, "seams"),
             shape=shape,
             multiple=multiple,
         )

@@ -54,7 +54,7 @@ class Declared:
                         f"field {shown(name)} has no {shown(what)} to show as {shown(key)}",
                         f"ask for one of {', '.join(field.offers)}",
                     )
-                if key in self.also or key in self.fields:
+                if key in self.also or (key in self.fields and not isinstance(self.fields[key], Aside)):
                     raise Infeasible(
                         f"the batch would have two keys {shown(key)}", f"rename it in `also` of {shown(name)}"
                     )

@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import Infeasible, listed, shown
 from .arguments import by_name
 from .column import Column
-from .fields import Context, Field
+from .declaration_text import declaration
+from .fields import Aside, Context, Field
 from .structure import Structure
 from .values import Opaque, Value
 
@@ -71,7 +72,7 @@ class Frames:
         frame = self._made.get((structure, path))
         if frame is None:
             names = structure.names
-            self._refuse_two_of_one_name(structure, path)
+            self._refuse_two_of_one_name(structure, spec, path)
             keyed = zip(structure.keys, names, strict=True)
             parts = tuple(Part.of(key, name, path, spec.get(name)) for key, name in keyed)
             steps = tuple((part.key, part.name, part.field, part) for part in parts)
@@ -81,7 +82,7 @@ class Frames:
             self._made[structure, path] = frame
         return frame
 
-    def _refuse_two_of_one_name(self, structure: Structure, path: tuple[str, ...]) -> None:
+    def _refuse_two_of_one_name(self, structure: Structure, spec: Mapping[str, Any], path: tuple[str, ...]) -> None:
         names = structure.names
         if len(set(names)) < len(names):
             twice = max(names, key=names.count)
@@ -91,12 +92,13 @@ class Frames:
                 "rename one",
             )
         for name in () if path else names:
-            if name in self.also:
+            if name in self.also and not isinstance(spec.get(name), Aside):
                 field, what = self.also[name]
                 raise Infeasible(
                     f"the batch would have two keys {shown(name)}, a field of the samples and {shown(what)} of field "
                     f"{shown(field)}",
-                    "rename the key in the `also` that declares it",
+                    f"rename the key in the `also` that declares it, or put the samples' own aside; "
+                    f"{declaration([name], 'bw.aside()')}",
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -161,10 +161,17 @@ class Run(Gathering):
                 f"{listed(structure.names)}",
                 "let the dataset return a dict",
             )
+        of_any_length = _of_any_length(samples, frame)
+        if of_any_length and other is not None and other.kind is structure.kind:
+            return Infeasible(
+                f"{self.called(number)} has {len(other.keys)} items{frame.place}, {self.called(0)} has "
+                f"{len(structure.keys)}",
+                of_any_length,
+            )
         found = f"is {typed(samples[number])}" if other is None else f"has the fields {listed(other.names)}"
         return Infeasible(
             f"{self.called(number)} {found}{frame.place}, {self.called(0)} has {listed(structure.names)}",
-            _of_any_length(samples, frame) or "give every sample the same fields",
+            of_any_length or "give every sample the same fields",
         )
 
 

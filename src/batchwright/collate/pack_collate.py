@@ -9,23 +9,26 @@ from typing import Any, Protocol, Self, cast
 
 import numpy as np
 
-from ..errors import Infeasible, shown, typed
-from ..readings import taken
-from .arguments import by_name
+from ..errors import Infeasible, meant, shown, typed
+from .arguments import by_name, names_in
 from .batch import Batch
 from .declaration_text import declaration
 from .declared import Declared
-from .fields import Field, RaggedField
-from .identity import Known
+from .fields import Field
+from .identity import Identity, Known
 from .layout import Layout
 from .memory import settle
 from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
 from .plan_columns import PlanOfGroups, plan_columns
+from .ragged_field import RaggedField
 from .ragged_value import Ragged
-from .structure import Tree
+from .structure import Tree, structure_of
 from .values import Scalars, Value
 
 __all__ = ["PackCollate", "PlanOfPacks"]
+
+_MASKS = ("attention_mask", "decoder_attention_mask")
+"""Names by which models take the mask of attention: of packs, it is made by `also`, and never comes with the samples."""
 
 
 class PackBounds(Protocol):
@@ -56,10 +59,11 @@ class PackCollate:
         rules: PackRules,
         *,
         bounds: PackBounds | None,
-        along: Sequence[str] | None,
+        along: str | Sequence[str] | None,
         also: Mapping[str, str] | None,
     ) -> None:
         declared = collate.fields
+        _refuse_masks([name for name in declared if name not in collate.asides])
         self.along = _packable(declared, rules, along)
         self.rules = rules
         also = {} if also is None else also
@@ -90,6 +94,7 @@ class PackCollate:
         if not len(packs):
             raise Infeasible("there are 0 packs in the batch", "leave empty batches out of the batch sampler")
         samples, sizes = _taken_apart(packs)
+        self.check_fields(samples[0])
         root, labels, called = self._collate.gathered(samples)
         ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self.along}
         if sizes is None:
@@ -105,6 +110,12 @@ class PackCollate:
             _point(root, path, targets, packed)
         root = replace(root, children={**root.children, **packed})
         return Batch._of(root, self._collate.also, self._collate.asides, {**labels, "pack": _numbers(sizes)})
+
+    def check_fields(self, sample: Any) -> None:
+        """Refuse a sample that brings a mask of attention of its own, if that is not declared aside."""
+        structure = structure_of(sample.sample if isinstance(sample, Identity) else sample)
+        if structure is not None:
+            _refuse_masks([name for name in _MASKS if name in structure.keys and name not in self._collate.asides])
 
     @property
     def follows_plan(self) -> bool:
@@ -140,7 +151,18 @@ def _refuse_other_numbers_of_packs(collate: Declared) -> None:
         raise Infeasible("'pack' is looked up or declared aside, and is the number of each sample's pack", "rename it")
 
 
-def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str] | None) -> tuple[str, ...]:
+def _refuse_masks(names: Sequence[str]) -> None:
+    """Refuse masks of attention among the names of fields: that of each sample alone lets those of a pack see each other."""
+    for name in _MASKS:
+        if name in names:
+            raise Infeasible(
+                f"{name!r} of the samples is each one's own, and in a pack does not keep them apart",
+                f"{declaration([name], 'bw.aside()')}, or leave it out of the samples; what keeps them apart are keys of "
+                "packs(also=...), such as bw.attention.HUGGING_FACE",
+            )
+
+
+def _packable(declared: Mapping[str, Any], rules: PackRules, along: str | Sequence[str] | None) -> tuple[str, ...]:
     """The names of the fields that are packed: those in `along`, or all that can be packed.
 
     Raises:
@@ -151,14 +173,17 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: Sequence[str
         for name, field in declared.items()
         if isinstance(field, RaggedField) and field.dim == 0 and not field.shift_by
     ]
-    names = tuple(packable if along is None else taken(along, "along"))
-    stray = [name for name in (*names, *rules.seams) if name not in packable]
-    if stray or not names:
-        raise Infeasible(
-            f"packs are made of fields that are ragged along dim 0: {shown(packable) if packable else 'none is declared'}; "
-            f"asked for {shown(stray or list(names))}",
-            "declare them as bw.ragged()",
-        )
+    names = tuple(packable) if along is None else names_in(along, "along")
+    for argument, asked in (("along", names), ("seams", rules.seams)):
+        stray = [name for name in asked if name not in packable]
+        if stray or not names:
+            raise Infeasible(
+                f"packs are made of fields that are ragged along dim 0: "
+                f"{shown(packable) if packable else 'none is declared'}; {argument}={shown(stray or list(names))}",
+                declaration([stray[0]], "bw.ragged()") + meant(stray[0], packable)
+                if stray
+                else "declare one as bw.ragged()",
+            )
     apart = [name for name in rules.seams if name not in names]
     if apart:
         raise Infeasible(
@@ -191,7 +216,7 @@ def _described(lead: str, also: Mapping[str, str], collate: Declared) -> dict[st
             raise Infeasible(
                 f"packs have no {shown(what)} to show as {shown(key)}", f"ask for one of {', '.join(OFFERS)}"
             )
-        if key in collate.fields or key in collate.also:
+        if (key in collate.fields and key not in collate.asides) or key in collate.also:
             raise Infeasible(
                 f"the batch would have two keys {shown(key)}, of a declared field and of collate.packs(also=...)",
                 "rename the one in also, or take the field out of the samples and their declaration",

@@ -113,8 +113,8 @@ class PackRules:
             raise Infeasible(
                 f"{len(lengths)} samples of {sum(map(self.aligned, lengths))} elements fill {len(sizes)} packs of "
                 f"{self.capacity}, packs is {self.packs}",
-                f"pass packs={len(sizes)} or more, or packs=plan, the one that bw.packed made; if that plan has as many "
-                "as here, make it from the lengths of these samples: it was made from others",
+                f"make the plan from the lengths of these samples, if it was made from others; else pass "
+                f"packs={len(sizes)} or more, or packs=plan, the one that bw.packed made",
             )
         return sizes
 

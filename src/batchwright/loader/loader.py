@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
@@ -27,6 +27,9 @@ from .loops import Batches, Epoch
 from .progress import Progress
 from .requests import Requests
 from .samples import Broken, Collated, OnError, Reader, WithBroken
+
+if TYPE_CHECKING:
+    from ..report import Step
 
 __all__ = ["Loader"]
 
@@ -235,6 +238,39 @@ class Loader:
     def seek(self, batches: int, *, epoch: int | None = None) -> None:
         """Let the next loop leave out the first `batches` of this rank's batches of an epoch (the next one if left out)."""
         self.sampler.seek(batches, epoch=epoch)
+
+    def at(self, number: int | None = None, *, epoch: int | None = None, rank: int | None = None) -> Step:
+        """What is in one batch of this run: samples, groups and costs of every rank.
+
+        Use it in a debugger, for instance where the loss jumped. It holds after a change of the number of ranks too; of the
+        batches before a resume, a state does not say what each rank had. Samples that raised stand as the plan has them.
+
+        Args:
+            number: of the batch in the epoch, from 0, as `batches_done` counts; the last that was given if left out.
+            epoch: of the run; the present one if left out.
+            rank: only this rank.
+
+        Returns:
+            The batch, as `Plan.at` shows a step; with `accumulate`, so many batches make an optimizer step.
+
+        Raises:
+            Infeasible: the epoch has fewer batches, none was given yet, or the batch came before the run was resumed.
+
+        Example:
+            >>> import batchwright as bw
+            >>> loader = bw.sequential(8, batch_size=2).loader(range(8), num_workers=0, rank=1, world_size=2)
+            >>> loader.at(1, rank=1).samples.tolist(), [batch.tolist() for batch in loader][1]
+            ([6, 7], [6, 7])
+        """
+        from ..report.step import batch_at  # it is needed only here, and takes time to import
+
+        sampler = self.sampler
+        if number is None:
+            if sampler.run.start is None or not sampler.run.batch_returned:
+                raise Infeasible("no batch was given yet", "pass the number of a batch, or ask after one was given")
+            number, epoch = sampler.run.consumed // sampler.fetched_by_all - 1, sampler.run.start.epoch
+        before = sampler.before(number, epoch=epoch)
+        return batch_at(self.plan, before, number, sampler.world_size, sampler.fetched_by_all, rank)
 
     def retarget(self, shares: Any) -> int:
         """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""

@@ -11,7 +11,8 @@ __all__ = ["Progress"]
 class Progress:
     """How far a loader has come; `print` it.
 
-    After a change of ranks or accumulation, an epoch has another number of batches: `batches - batches_done` are left of it.
+    After a change of ranks or accumulation, an epoch has another number of batches: `batches - batches_done` are left of it,
+    and `batches_done` says no longer what part is done. `epochs` never goes back.
 
     Attributes:
         epoch: the epoch that the loop is in; the next one if the last is finished.
@@ -21,7 +22,7 @@ class Progress:
 
     Example:
         >>> print(Progress(epoch=3, batches_done=120, batches=1000, epochs=3.12))
-        epoch 3: 120 of 1000 batches (12 %)
+        epoch 3: 120 of 1000 batches (3.120 epochs in all)
     """
 
     epoch: int
@@ -30,5 +31,5 @@ class Progress:
     epochs: float
 
     def __str__(self) -> str:
-        part = f" ({100 * self.batches_done // self.batches} %)" if self.batches else ""
-        return f"epoch {self.epoch}: {self.batches_done} of {self.batches} batches{part}"
+        # No percentage: what is left of an epoch is rounded up for other ranks, so that it would jump back.
+        return f"epoch {self.epoch}: {self.batches_done} of {self.batches} batches ({self.epochs:.3f} epochs in all)"

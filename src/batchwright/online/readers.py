@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import Infeasible, check_integer, listed, meant, one_of, said, shown, typed
 from ..indexes.sources import DataFile, source_of
@@ -44,7 +44,7 @@ def tar(
     files: Files,
     *,
     decode: str | Sequence[str | Callable[..., Any]] | None = (),
-    groups: Sequence[Hashable] | str | None = LOOK,
+    groups: Sequence[Hashable] | Literal["look"] | None = LOOK,
     storage_options: Mapping[str, Any] | None = None,
     shuffle: bool = False,
     seed: int = 0,
@@ -207,7 +207,7 @@ class _RowGroups(Shards):
 def jsonl(
     files: Files,
     *,
-    groups: Sequence[Hashable] | str | None = LOOK,
+    groups: Sequence[Hashable] | Literal["look"] | None = LOOK,
     storage_options: Mapping[str, Any] | None = None,
     bytes_per_shard: int = _RANGE,
     shuffle: bool = False,

@@ -87,15 +87,23 @@ class LengthSummary(Printed):
     def head(self) -> list[str]:
         """See `Printed`."""
         lines = [
-            f"{self.epoch_batches} micro-batches an epoch in {self.windows} windows, steps of {self.step_size}",
+            f"{self.epoch_batches} micro-batches an epoch in {self.windows} windows, "
+            + (f"steps of {self.step_size}" if self.step_size > 1 else "without ranks: summary(8) has those of 8"),
             f"{self.measured} windows: {self.batches} micro-batches of {self.batch_sizes[0]} to {self.batch_sizes[1]} "
             f"samples, {self.padding:.3%} padding, {self.gap:.2%} above the bound of {self.at_least}",
-            f"steps: the most expensive micro-batch costs {self.step_balance:.5f} of the mean, {self.worst_step:.5f} at "
-            "worst",
-            f"{self.step_size // self.accumulate} ranks: the most expensive one costs {self.waiting:.5f} of the mean, "
-            f"micro-batch by micro-batch; at least {self.waiting_at_least:.5f}",
-            f"groups: within {self.composition:.1f} samples of their share of the window",
         ]
+        if self.step_size > 1:
+            lines.append(
+                f"steps: the most expensive micro-batch costs {self.step_balance:.5f} of the mean, {self.worst_step:.5f} at "
+                "worst"
+            )
+        if self.step_size > self.accumulate:
+            lines.append(
+                f"{self.step_size // self.accumulate} ranks: the most expensive one costs {self.waiting:.5f} of the mean, "
+                f"micro-batch by micro-batch; at least {self.waiting_at_least:.5f}"
+            )
+        if self.composition:
+            lines.append(f"groups: within {self.composition:.1f} samples of their share of the window")
         if self.too_long_count:
             lines.append(f"too long: {self.too_long_count} samples, policy {self.too_long!r}")
         return [*lines, *(table("units of", _COLUMNS, self.sources) if self.sources else [])]

@@ -210,7 +210,7 @@ class Plan(BasePlan):
         """What is in one step of a run: samples, groups and costs of every rank.
 
         Use it in a debugger, for instance where the loss jumped. It holds for a run that never changed its number of ranks;
-        of one that did, `sampler.all_ranks(step, epoch=...)` tells the samples.
+        of a run that goes on, `loader.at(batch)` holds after a change too.
 
         Args:
             step: 0 or more, counted through all epochs.
@@ -318,7 +318,7 @@ class Plan(BasePlan):
             ...     for batch in epoch:
             ...         pass
             >>> print(loader.progress())
-            epoch 1: 3 of 3 batches (100 %)
+            epoch 1: 3 of 3 batches (2.000 epochs in all)
         """
         from ..loader import Loader  # it imports torch, which a plan does without
 

@@ -12,7 +12,7 @@ from ..exported import Exported, of_one_type
 from ..micro_batches import LAST
 from .reading import checked_step_size
 
-__all__ = ["MicroBatch", "Step", "step_at"]
+__all__ = ["MicroBatch", "Step", "batch_at", "step_at"]
 
 _SAMPLES = 12  # of a micro-batch that are shown
 _GROUPS = 6
@@ -45,14 +45,14 @@ class Step(Exported):
     """What is in one step of a run; `print` it, or export its table: one row a sample.
 
     Attributes:
-        step: its number, through all epochs.
+        step: its number, through all epochs; None of a batch of a loader or a sampler.
         epoch: the epoch that it is in.
-        step_in_epoch: its number in the epoch.
+        step_in_epoch: its number in the epoch; of a batch, the batch's.
         micro_batches: those of the step, or of one rank.
         names: the names of the groups.
     """
 
-    step: int
+    step: int | None
     epoch: int
     step_in_epoch: int
     micro_batches: list[MicroBatch]
@@ -80,7 +80,7 @@ class Step(Exported):
         return self.names[group] if group < len(self.names) else None
 
     def __str__(self) -> str:
-        lines = [f"step {self.step}: step {self.step_in_epoch} of epoch {self.epoch}, {self.samples.size} samples"]
+        lines = [f"{self._called}, {self.samples.size} samples"]
         for batch in self.micro_batches[:_SHOWN]:
             cost = "" if batch.cost is None else f", cost {batch.cost:,.6g}"
             fillers = batch.samples.size - batch.real
@@ -93,6 +93,11 @@ class Step(Exported):
         left = len(self.micro_batches) - _SHOWN
         return "\n".join([*lines, *([f"... {left} more micro-batches"] if left > 0 else [])])
 
+    @property
+    def _called(self) -> str:
+        place = f"{self.step_in_epoch} of epoch {self.epoch}"
+        return f"batch {place}" if self.step is None else f"step {self.step}: step {place}"
+
     def _counts(self, groups: np.ndarray) -> str:
         held, counts = np.unique(groups, return_counts=True)
         order = np.argsort(-counts, kind="stable")
@@ -100,10 +105,10 @@ class Step(Exported):
         return ", ".join(told) + (f" and {held.size - _GROUPS} more groups" if held.size > _GROUPS else "")
 
     def __repr__(self) -> str:
-        return f"<step {self.step}: {len(self.micro_batches)} micro-batches, {self.samples.size} samples>"
+        return f"<{self._called}: {len(self.micro_batches)} micro-batches, {self.samples.size} samples>"
 
     def _repr_html_(self) -> str:
-        return f"<p>step {self.step}: step {self.step_in_epoch} of epoch {self.epoch}</p>{super()._repr_html_()}"
+        return f"<p>{self._called}</p>{super()._repr_html_()}"
 
 
 def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate: int) -> Step:
@@ -116,10 +121,26 @@ def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate:
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=world_size - 1)
     in_steps, length, first = plan.stepped(step_size), plan.epoch_length(step_size), step * step_size
-    batches = []
-    for number in range(first + (rank or 0), first + step_size, 1 if rank is None else world_size):
-        samples = in_steps[number]
-        cost = in_steps.cost(samples) if hasattr(plan, "cutter") else None
-        of = np.asarray(plan.groups.group_of(samples))
-        batches.append(MicroBatch(number, (number - first) % world_size, samples, of, in_steps.real(number), cost))
+    batches = _micro_batches(plan, in_steps, first, step_size, world_size, rank)
     return Step(step, first // length, first % length // step_size, batches, plan.groups.names)
+
+
+def batch_at(plan: Any, before: Any, number: int, world_size: int, fetched_by_all: int, rank: int | None) -> Step:
+    """See `BatchSampler.at`; `before` is the position before the batch."""
+    if rank is not None:
+        rank = check_integer(rank, "rank", least=0, most=world_size - 1)
+    batches = _micro_batches(plan, before.batches, before.batch, fetched_by_all, world_size, rank)
+    return Step(None, before.epoch, number, batches, plan.groups.names)
+
+
+def _micro_batches(
+    plan: Any, sequence: Any, first: int, count: int, world_size: int, rank: int | None
+) -> list[MicroBatch]:
+    """`count` micro-batches of a sequence from `first` on, which the ranks take in turn; or those of one rank."""
+    batches = []
+    for number in range(first + (rank or 0), first + count, 1 if rank is None else world_size):
+        samples = sequence[number]
+        cost = plan.cost(samples) if hasattr(plan, "cutter") else None
+        of = np.asarray(plan.groups.group_of(samples))
+        batches.append(MicroBatch(number, (number - first) % world_size, samples, of, sequence.real(number), cost))
+    return batches

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch.distributed.device_mesh import DeviceMesh
@@ -98,7 +98,15 @@ class PlanTrainer(ExactEvaluation):
                 module.config.use_cache = False  # with a cache, models ignore that positions start again
         dataset = self.train_dataset
         if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
-            attention.check(self.model, self.data_collator, (dataset[index] for index in range(len(dataset))))
+            samples = (self._without_unused(dataset[index]) for index in range(len(dataset)))
+            attention.check(self.model, self.data_collator, samples)
+
+    def _without_unused(self, sample: Any) -> Any:
+        """A sample with the columns that `Trainer` will keep."""
+        if not self.args.remove_unused_columns or not isinstance(sample, Mapping):
+            return sample
+        self._set_signature_columns_if_needed()
+        return {name: value for name, value in sample.items() if name in self._signature_columns}
 
     def _set_signature_columns_if_needed(self) -> None:
         """The columns of samples that `Trainer` keeps: those of the model, and those that `Collate` declares."""
