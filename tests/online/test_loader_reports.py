@@ -117,3 +117,11 @@ def test_a_group_with_fewer_samples_than_a_batch_takes_is_warned_of_once():
         PoorWarning, match="4 of every 8 are of group 'few', and 2 of the .* each given about 50 times so far"
     ):
         list(online.balanced(shards, key=lambda n: "few" if n < 0 else "many", batch_size=8, when_short="repeat"))
+
+
+def test_summaries_and_errors_call_a_source_by_the_same_name():
+    for more, name in (({}, "shards"), ({"name": "train"}, "train")):
+        stream = online.packed(online.Shards([0], lambda shard: [3, 9, 99]), length=int, capacity=10, **more)
+        assert f"from {name!r}" in str(stream.summary())
+        with pytest.raises(Infeasible, match=f"sample 2 of source '{name}'"):
+            list(stream)

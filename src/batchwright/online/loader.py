@@ -182,13 +182,20 @@ class StreamLoader:
         return (None if self._workers else told), loader
 
     def report(self) -> StreamReport:
-        """The counts of the current pass up to the last batch that the loop was given, of all workers of this rank.
+        """The counts of the current pass, as far as its batches have reached the loop.
 
-        Use it to log shares, repeats and drops while training. If there are more groups than samples in a batch, the counts
+        Use it to log shares, repeats and drops while training. All workers of this rank are counted together. If there are more groups than samples in a batch, the counts
         of a worker may be older than its last batch, by as many samples as there are groups at most.
 
         Raises:
             Infeasible: the loop was given no batch yet.
+
+        Example:
+            >>> from batchwright import online
+            >>> loader = online.budgeted(["a", "bb", "cc"], length=len, max_tokens=4).loader()
+            >>> given = list(loader)
+            >>> loader.report().delivered
+            3
         """
         report = self._counts()
         if report is None:
@@ -201,7 +208,7 @@ class StreamLoader:
         return total(list(self._reports.values())) if self._reports else None
 
     def summary(self) -> StreamSummary:
-        """The stream in numbers, as `report` counts them: what it is, what was read, what reached the loop; `print` it."""
+        """The stream in numbers, as `report` counts them; `print` it."""
         return self.stream._summary_of(self._counts(), self._epoch)
 
     def state_dict(self) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             raise Infeasible(
                 f"steps is {steps} batches and the stream gives samples", "pass steps to the stream that reads this one"
             )
-        self.name = "source" if name is None else shortened(name)
+        self.name = shortened(recipe.sources()[0].name if name is None else name)
         self._for_samples = for_samples
         self._recipe = recipe
         self._batches = check_bool(batches, "batches")
