@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible, listed, shown
 from ..readings import reading, taken
-from .entries import check_rows, counts_of, described, entry, equal, places, tree_of
+from .entries import check_rows, chosen, counts_of, described, entry, equal, places, tree_of
 from .graphs import GraphStructure
 from .rebuilt import rebuilt, remember
 from .side_channel import SideChannel
@@ -89,13 +89,7 @@ class Batch(MutableMapping[str, Any]):
         )
         entries = dict(entries or {})
         if keys is not None:
-            found = made._keys | entries
-            try:
-                made._keys = {name: found[name] for name in keys}
-            except KeyError as absent:
-                raise Infeasible(
-                    f"keys names {shown(absent.args[0])}, which is no entry", f"pass keys among {listed(found)}"
-                ) from None
+            made._keys = chosen(made._keys | entries, keys)
         self.__dict__.update(  # past `__setattr__`, which would take as long as the rest
             made.__dict__, _order=order, _loss_scale=loss_scale, _real=real, _entries=entries, _edited=keys is not None
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from .ragged_value import Ragged
 from .structure import Structure, Tree
 from .values import Common, Extension, Opaque, Stacked, Value
 
-__all__ = ["check_rows", "counts_of", "described", "entry", "equal", "places", "same_rows", "tree_of"]
+Kept = TypeVar("Kept")
+
+__all__ = ["check_rows", "chosen", "counts_of", "described", "entry", "equal", "places", "same_rows", "tree_of"]
 
 
 def tree_of(mapping: Mapping[str, Any]) -> Tree:
@@ -146,3 +148,17 @@ def check_rows(outputs: Any, count: int) -> None:
     raise Infeasible(
         f"outputs {found}, and the batch has {count} samples", "pass a tensor whose dimension 0 is this batch's samples"
     )
+
+
+def chosen(entries: Mapping[str, Kept], names: Iterable[str]) -> dict[str, Kept]:
+    """The entries of these names, in this order.
+
+    Raises:
+        Infeasible: there is no entry of a name.
+    """
+    try:
+        return {name: entries[name] for name in names}
+    except KeyError as absent:
+        raise Infeasible(
+            f"keys names {shown(absent.args[0])}, which is no entry", f"pass keys among {listed(entries)}"
+        ) from None

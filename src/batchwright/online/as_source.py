@@ -14,11 +14,12 @@ import torch.utils.data
 from ..errors import Infeasible, listed, shortened, shown
 from ..files.paths import suffix_kind
 from .equal_stop import EqualStop
+from .idle import Idle
 from .made_of import arguments_of, contents_of
 from .own_split import OwnSplit, splits_itself
 from .pieces import Left
 from .replicas import Replica
-from .sources import Idle, Indexed, OneReader, PlainReader, Reader, Source, deal
+from .sources import Indexed, OneReader, PlainReader, Reader, Source, deal
 from .stream import Stream
 
 __all__ = ["Chain", "as_source"]

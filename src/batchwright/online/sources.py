@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-import mmap
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import IterableDataset
 
-from ..errors import Infeasible, PoorWarning, shortened
+from ..errors import Infeasible, shortened
+from .idle import Idle
 from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
 from .worker_info import Call, call_directly, call_of, stepped
 
 __all__ = [
-    "Idle",
     "Indexed",
     "OneReader",
     "PlainReader",
@@ -99,32 +97,6 @@ def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> lis
         )
     positions: list[Any] = dealing(left, others)
     return positions
-
-
-class Idle:
-    """Warns once that some workers of a loader have nothing to read; copies in forked workers know if it has warned."""
-
-    def __init__(self) -> None:
-        # Memory shared with forked workers: every epoch forks new ones, and they would warn again.
-        self._said = mmap.mmap(-1, 1)
-
-    def __getstate__(self) -> None:
-        """Nothing: shared memory of this kind cannot be sent to a spawned worker."""
-
-    def __setstate__(self, state: None) -> None:
-        self._said = mmap.mmap(-1, 1)
-
-    def say(self, name: str, replica: Replica, reading: int, why: str, way_out: str) -> None:
-        """Warn, in the first worker, that only `reading` of the workers have something to read."""
-        if replica.worker or replica.past or replica.workers <= reading or self._said[0]:
-            return
-        self._said[0] = 1
-        warnings.warn(
-            f"{reading} of {replica.workers} workers read{'s' if reading == 1 else ''} source {name!r} and "
-            f"{replica.workers - reading} of them idle, since it {why}; {way_out}",
-            PoorWarning,
-            stacklevel=2,
-        )
 
 
 def _has_state(value: Any) -> bool:
