@@ -144,8 +144,10 @@ def plan(
         run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size or ranks, accumulate)
         recipe = None if save is None else making.relative_to(made.to_recipe(), save.parent)
     with printing.waiting("measuring it"):
-        of_run = (run.step_size, run.accumulate) if isinstance(made, LengthPlan) else None
-        summary = made.summary() if of_run is None else made.summary(of_run[0], accumulate=of_run[1])
+        if isinstance(made, LengthPlan):  # its micro-batches depend on the ranks
+            summary: Any = made.summary(run.step_size, accumulate=run.accumulate)
+        else:
+            summary = made.summary()
         audit = made.audit()
     told: dict[str, Any] = {
         "fingerprint": made.fingerprint,
