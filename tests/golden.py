@@ -315,7 +315,11 @@ def fingerprints():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bw.PoorWarning)
         of_plans = {name: plan.fingerprint for name, plan in [*plans(), *epoch_plans()]}
-        return of_plans | {name: stream.state_dict()["fingerprint"] for name, stream in streams()}
+        return of_plans | {name: _digest(stream.state_dict()["arguments"]) for name, stream in streams()}
+
+
+def _digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def main() -> int:

@@ -116,12 +116,13 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _name_the_words(function: Any) -> None:
     """Let `help` show the words that an argument takes, in place of the name of their type."""
-    space = getattr(inspect.unwrap(function), "__globals__", {})
-    for name, written in getattr(function, "__annotations__", {}).items():
+    inner = inspect.unwrap(function)  # from Python 3.14 on, a wrapper has annotations of its own
+    space = getattr(inner, "__globals__", {})
+    for name, written in getattr(inner, "__annotations__", {}).items():
         aliases = [word for word in re.findall(r"\w+", written) if word in space] if isinstance(written, str) else []
         if any("Literal[" in repr(space[word]) for word in aliases):
             with suppress(NameError, TypeError):  # it also names a type that is imported for type checking alone
-                function.__annotations__[name] = eval(written, space)
+                inner.__annotations__[name] = eval(written, space)
 
 
 def _by_the_user(frame: FrameType) -> bool:

@@ -93,6 +93,10 @@ def check_state_of(plan: BasePlan, state: Mapping[str, Any]) -> None:
             "the state is of a StatefulDataLoader, which holds more than the sampler's",
             "load batchwright.adapters.torchdata.sampler_state(state)",
         )
+    if "replica" in state or "readers" in state:
+        raise Infeasible(
+            "the state is of a stream", "load it into the loader that stream.loader() made, or into the stream"
+        )
     if "version" not in state:
         raise Infeasible(
             f"the state has no version, but {listed(map(shown, state))}: no sampler or loader gave it",

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import batchwright as bw
-from batchwright.collate.fields import Field, RaggedField, ScalarField, StackField
+from batchwright.collate.fields import Field, ScalarField, StackField
+from batchwright.collate.ragged_field import RaggedField
 
 DTYPES = (torch.float32, torch.int64, torch.uint8, torch.bool, torch.bfloat16, torch.float64, torch.complex64)
 
@@ -195,3 +196,12 @@ def test_nested_samples_of_all_kinds(workers: int) -> None:
     whole = torch.utils.data.default_collate(plain)
     (batch,) = DataLoader(plain, 6, collate_fn=bw.Collate(), num_workers=workers)
     assert {name: bits(value) for name, value in batch.items()} == {name: bits(value) for name, value in whole.items()}
+
+
+@pytest.mark.parametrize("count", [4096, 4097, 9000])
+def test_more_numbers_than_are_written_at_once(count: int) -> None:
+    for numbers in ([*range(-5, count - 5)], [n / 7 for n in range(count)], [n % 3 == 0 for n in range(count)]):
+        batch = bw.Collate(x=bw.scalar())([{"x": number} for number in numbers])
+        assert batch["x"].tolist() == numbers
+        batch = bw.Collate(x=bw.ragged())([{"x": numbers}, {"x": numbers[:1]}])
+        assert batch["x"].tolist() == [*numbers, numbers[0]]

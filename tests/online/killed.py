@@ -61,6 +61,7 @@ def killed(gang: processes.Gang, folder: Path, world_size: int, chance: random.R
     """Kill the processes, or one worker, once all ranks have states and some more was read; False if all came to the end."""
     more, until = chance.randint(0, 4), time.monotonic() + MOST_SECONDS
     while True:
+        alive = gang.alive  # before what was written is read: an end that comes between is in it
         written = lines_of(folder, world_size)
         if all(lines and lines[-1].get("ended") for lines in written):
             return False
@@ -68,7 +69,7 @@ def killed(gang: processes.Gang, folder: Path, world_size: int, chance: random.R
             time.sleep(0.01)  # nothing was left for a rank: it has no state, so the others are to come to the end too
         elif all(written) and sum(map(len, written)) >= world_size + more:
             break
-        assert gang.alive or any(lines and lines[-1].get("ended") for lines in written), gang.results()
+        assert alive or any(lines and lines[-1].get("ended") for lines in written), gang.results()
         assert time.monotonic() < until
         time.sleep(0.001)
     workers = [pid for lines in written if not lines[-1].get("ended") for pid in lines[-1]["workers"]]

@@ -15,7 +15,9 @@ from batchwright import Infeasible, PoorWarning, online
 
 from .adversaries import ADVERSARIES, bursts, heavy_tailed, shuffled
 
-costly_waiting = pytest.mark.filterwarnings("ignore:waiting gave|group .* slots due to it:batchwright.PoorWarning")
+costly_waiting = pytest.mark.filterwarnings(
+    "ignore:waiting gave|group .* slots due to it|samples repeat within:batchwright.PoorWarning"
+)
 
 MODES = ["wait", "repeat", "redistribute"]
 label = itemgetter(1)

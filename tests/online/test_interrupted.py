@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
 
-pytestmark = pytest.mark.filterwarnings("ignore:waiting gave|group .* slots due to it:batchwright.PoorWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:waiting gave|group .* slots due to it|samples repeat within:batchwright.PoorWarning"
+)
 
 COUNT = 500
 

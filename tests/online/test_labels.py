@@ -13,7 +13,9 @@ from torch.utils.data import TensorDataset
 
 from batchwright import Infeasible, online
 
-pytestmark = pytest.mark.filterwarnings("ignore:group .* slots due to it|.* gave no batch:batchwright.PoorWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:group .* slots due to it|samples repeat within|.* gave no batch:batchwright.PoorWarning"
+)
 
 MAKERS = {
     "numpy scalar": np.int16,

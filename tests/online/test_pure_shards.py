@@ -38,7 +38,7 @@ def stream(counts, **more):
     st.integers(0, 20),
 )
 @settings(max_examples=40)
-@pytest.mark.filterwarnings("ignore:group .* due to it:batchwright.PoorWarning")
+@pytest.mark.filterwarnings("ignore:group .* due to it|samples repeat within:batchwright.PoorWarning")
 def test_shares_are_exact_in_every_batch(sizes, when_short, batch_size, stop):
     counts = dict(zip(SHARES, sizes, strict=True))
     made = stream(counts, batch_size=batch_size, when_short=when_short)

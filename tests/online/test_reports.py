@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from batchwright import Infeasible, PoorWarning, online
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:waiting gave|group .* slots due to it:batchwright.PoorWarning",
+    "ignore:waiting gave|group .* slots due to it|samples repeat within:batchwright.PoorWarning",
     "ignore:.*gave no batch:batchwright.PoorWarning",
 )
 

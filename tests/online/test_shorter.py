@@ -87,7 +87,7 @@ def test_the_file_is_named(tmp_path, after):
         states.append(stream.state_dict())
     (tmp_path / "1.jsonl").write_text("\n".join(rows[30:35]))
     with pytest.raises(
-        Infeasible, match=r"the state has read \d+ samples where '.*1\.jsonl', part \[0, \d+\], of source"
+        Infeasible, match=r"other data: file '1\.jsonl' has \d+ bytes, it had \d+ \(source 'jsonl'\); resume with"
     ):
         [go_on(pack(online.jsonl(tmp_path), rank, after), states) for rank in range(after)]
 
@@ -101,7 +101,7 @@ def test_a_shard_that_is_gone_is_refused(before):
         states.append(stream.state_dict())
     other = pack(online.Shards(["0.bin"], of_lists([COUNT] * 3).read), 0, 4)
     with pytest.raises(
-        Infeasible, match=r"is of . shards of this reader's and source 'shards' has 1 for it; resume with"
+        Infeasible, match=r"file '1.bin' is missing \(source 'shards'\), file '2.bin' is missing .*; resume with"
     ):
         go_on(other, states)
 

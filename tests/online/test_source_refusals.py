@@ -102,9 +102,8 @@ def test_a_state_is_a_mapping(state):
 
 
 def test_a_state_has_all_its_entries():
-    with pytest.raises(
-        Infeasible, match="the state has no version, fingerprint, epoch, replica, run, next, check; load what"
-    ):
+    entries = "version, arguments, contents, epoch, replica, run, next, check"
+    with pytest.raises(Infeasible, match=f"the state has no {entries}; load what"):
         packed(range(10)).load_state_dict({"x": 1})
     packed(range(10)).load_state_dict({})
 
@@ -132,6 +131,10 @@ def test_a_state_that_a_shorter_source_cannot_be_at_is_refused(source):
         next(iterator)
     state = stream.state_dict()
     shorter = packed(SHORTER[source](20))
-    shorter.load_state_dict(state)
-    with pytest.raises(Infeasible, match="resume with the source that the stream was stopped with"):
-        list(shorter)
+
+    def go_on():
+        shorter.load_state_dict(state)  # refuses what is known without reading
+        return list(shorter)
+
+    with pytest.raises(Infeasible, match=r"resume with the (source|data) that the stream was stopped with"):
+        go_on()

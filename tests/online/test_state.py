@@ -21,7 +21,9 @@ from .adversaries import ADVERSARIES, shuffled
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning"),  # torchdata's own call
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # more workers than cores
-    pytest.mark.filterwarnings("ignore:waiting gave|group .* slots due to it:batchwright.PoorWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:waiting gave|group .* slots due to it|samples repeat within:batchwright.PoorWarning"
+    ),
 ]
 
 MODES = ["wait", "repeat", "redistribute"]

@@ -15,7 +15,7 @@ from batchwright.online.as_source import as_source
 from batchwright.online.replicas import Replica
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
-from .small import NUMBERS, Plain, balance, mix, one, pack, third
+from .small import NUMBERS, Own, Plain, balance, mix, one, pack, third
 from .test_ways_out_of_files import FILES, STATES, folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
@@ -58,8 +58,8 @@ def resume_both(saved, stream):
 
 def dealt_to_one():
     """A stream to which was dealt what was left to two readers."""
-    both = [pack(shards(6), rank=rank, world_size=2) for rank in range(2)]
-    stream = pack(shards(6))
+    both = [pack(Own(shards(6)), rank=rank, world_size=2) for rank in range(2)]
+    stream = pack(Own(shards(6)))
     stream.load_state_dict(list(map(state_of, both)))
     return stream
 
@@ -170,17 +170,21 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
                   lambda: read(pack(shards(1)))),
     "no sources": (lambda: online.Chain([]), "chain 'chain' has 0 sources; pass at least one",
                    lambda: read(pack(online.Chain([NUMBERS])))),
+    "len of entries": (
+        lambda: read(pack([{"ids": [1, 2]}] * 9, length=len)), "length=len gives 1, the number of entries of a sample, wh",
+        lambda: read(pack([{"ids": [1, 2]}] * 9, length=lambda sample: len(sample["ids"])))),
     "beyond the shards": (
-        lambda: resume_both(pack(shards(6)), pack(shards(1))),
+        lambda: resume_both(pack(Own(shards(6))), pack(Own(shards(1)))),
         "of this reader's and source 'shards' has 1 for it; resume with the source that the stream was stopped with",
-        lambda: resume_both(pack(shards(6)), pack(shards(6)))),
+        lambda: resume_both(pack(Own(shards(6))), pack(Own(shards(6))))),
     "a shard that is gone": (
-        lambda: resume_elsewhere(dealt_to_one(), pack(shards(1))),
+        lambda: resume_elsewhere(dealt_to_one(), pack(Own(shards(1)))),
         "of source 'shards', which has 1 now; resume with the source that the stream was stopped with",
-        lambda: resume_elsewhere(dealt_to_one(), pack(shards(6)))),
+        lambda: resume_elsewhere(dealt_to_one(), pack(Own(shards(6))))),
     "shorter": (
-        lambda: resume_both(pack(), pack(NUMBERS[:9])), "the state has read 20 samples where source 'source' has fewer",
-        lambda: resume_both(pack(), pack())),
+        lambda: resume_both(pack(Plain()), pack(Plain(NUMBERS[:9]))),
+        "the state has read 20 samples where source 'source' has fewer",
+        lambda: resume_both(pack(Plain()), pack(Plain()))),
     "target by what is no label": (
         lambda: balance(target={None: 0.5, 1: 0.5}), "target names None, and a missing label names no group; pass target",
         lambda: read(balance(target={0: 0.5, 1: 0.5, 2: 0}))),
@@ -210,12 +214,14 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: (state_of(pack([object()] * 60)), state_of(pack(Plain([{"a": 1}] * 60))))),
     "no state": (lambda: pack().load_state_dict(None), "the state is None; load what state_dict() gave",
                  lambda: resume_both(pack(), pack())),
-    "other version": (lambda: resume(pack(), damaged(version=1)), "the state is of version 1 and states are of version 3",
+    "other version": (lambda: resume(pack(), damaged(version=1)), "the state is of version 1 and states are of version 4",
                       lambda: read(pack())),
-    "no entries": (lambda: resume(pack(), {"version": 3}), "the state has no fingerprint, epoch, replica, run, next, check",
+    "no entries": (lambda: resume(pack(), {"version": 4}), "the state has no arguments, contents, epoch, replica, run, next",
                    lambda: resume_both(pack(), pack())),
-    "other arguments": (lambda: resume_both(pack(), pack(seed=1)), "the state is of a stream with fingerprint '",
+    "other arguments": (lambda: resume_both(pack(), pack(seed=1)), "with other arguments: seed was 0 and is 1; make th",
                         lambda: resume_both(pack(seed=1), pack(seed=1))),
+    "other data": (lambda: resume_both(pack(), pack(NUMBERS[:-9])), "of a pass over other data: source 'source' has 51 sam",
+                   lambda: resume_both(pack(), pack())),
     "other kind of source": (
         lambda: resume_both(pack(), pack(Plain())), "make the stream with the arguments it was stopped with",
         lambda: resume_both(pack(Plain()), pack(Plain()))),

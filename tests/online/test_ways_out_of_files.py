@@ -18,6 +18,7 @@ import pyarrow.parquet
 import pytest
 import webdataset
 
+import batchwright as bw
 from batchwright import Infeasible, online
 
 from ..refusals import cases, told_and_followed
@@ -124,6 +125,11 @@ def load(state, make=pack, **more):
     read(stream)
 
 
+def counted(loader):
+    next(iter(loader))
+    assert loader.report().delivered
+
+
 def own(**more):
     return pack(online.SelfSplit(Plain()), **more)
 
@@ -203,8 +209,10 @@ STATES = cases("refuse message follow", {
                            lambda: load(online.merged(states()))),
     "too many states": (lambda: online.merged(range(2**63)), "states has 9223372036854775807 items; pass states of at most",
                         lambda: load(online.merged(states()))),
-    "no entries": (lambda: load({"version": 3}), "the state has no fingerprint, epoch, replica, run, next, check; load",
+    "no entries": (lambda: load({"version": 4}), "the state has no arguments, contents, epoch, replica, run, next, check",
                    lambda: load(states())),
+    "of a plan": (lambda: load(bw.shuffled(40, 4).sampler().state_dict()), "the state is of a plan; load it into the plan",
+                  lambda: bw.shuffled(40, 4).sampler().load_state_dict(bw.shuffled(40, 4).sampler().state_dict())),
     "some are missing": (
         lambda: load(states()[:1]),
         "the state is of reader 0 of 2 and this is reader 0 of 1; the states of readers 1 are missing; load the states of ",
@@ -221,6 +229,8 @@ STATES = cases("refuse message follow", {
                         lambda: load(states(readers=3))),
     "memory that was changed": (lambda: load(memory_changed()), "of memory in the state are not those that were saved; load",
                                 lambda: load(states())),
+    "counts of no batch": (lambda: pack().loader().report(), "no batch of this loader has reached the loop yet; ask after",
+                           lambda: counted(pack().loader())),
     "an option": (lambda: pack().loader(batch_size=4), "batch_size is an option of a loader of a stream; leave it out",
                   lambda: read(pack().loader())),
     "another option": (lambda: pack().loader(collate_fn=list), "collate_fn is an option of a loader of a stream; pass co",

@@ -288,6 +288,8 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "shares in a state of lengths": (
         lambda: load_changed(lengths(), plan=set_again().state_dict()["plan"]),
         r"the state says \{'share_changes': .* of its plan", lambda: load_as_it_was(lengths())),
+    "of a stream": (lambda: load_changed(replica=[0, 1, 1]), "the state is of a stream; load it into the loader that st",
+                    load_as_it_was),
     "version": (lambda: load_changed(version=99), "the state has version 99, this is version 2", load_as_it_was),
     "a whole checkpoint": (lambda: load({"model": {}, "loader": state_of()}),
                            "the state has no version, but 'model', 'loader'", load_as_it_was),

@@ -8,11 +8,12 @@ from ..public import opened
 from . import attention, registered  # noqa: F401  # batches are known to torch wherever there are any
 from .batch import Batch
 from .collate import Collate
-from .fields import aside, opaque, ragged, scalar, stack
+from .fields import aside, opaque, scalar, stack
 from .identity import identified
 from .layout import Layout
 from .media_field import media
 from .padding import Padding
+from .ragged_field import ragged
 from .ragged_value import Ragged
 from .resized_field import resized
 from .side_channel import SideChannel

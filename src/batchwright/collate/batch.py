@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from ..errors import Infeasible, listed, shown, typed
+from ..errors import Infeasible, listed, shown
 from ..readings import reading, taken
-from .entries import described, entry, equal, places, tree_of
+from .entries import check_rows, chosen, counts_of, described, entry, equal, places, tree_of
 from .graphs import GraphStructure
-from .ragged_value import Ragged
 from .rebuilt import rebuilt, remember
 from .side_channel import SideChannel
 from .structure import Tree
@@ -90,13 +89,7 @@ class Batch(MutableMapping[str, Any]):
         )
         entries = dict(entries or {})
         if keys is not None:
-            found = made._keys | entries
-            try:
-                made._keys = {name: found[name] for name in keys}
-            except KeyError as absent:
-                raise Infeasible(
-                    f"keys names {shown(absent.args[0])}, which is no entry", f"pass keys among {listed(found)}"
-                ) from None
+            made._keys = chosen(made._keys | entries, keys)
         self.__dict__.update(  # past `__setattr__`, which would take as long as the rest
             made.__dict__, _order=order, _loss_scale=loss_scale, _real=real, _entries=entries, _edited=keys is not None
         )
@@ -307,15 +300,7 @@ class Batch(MutableMapping[str, Any]):
 
     def sorted_by(self, name: str, *, descending: bool = True) -> Self:
         """Sort the samples by their length in the ragged field `name`; equal lengths keep their order. See `restore`."""
-        value = self.fields.get(name)
-        if not isinstance(value, Ragged):
-            kind = "no field of this batch" if value is None else f"{type(value).__name__}, which has no lengths"
-            ragged = [other for other, field in self.fields.items() if isinstance(field, Ragged)]
-            raise Infeasible(
-                f"field {shown(name)} is {kind}",
-                f"sort by one of the ragged fields: {listed(ragged)}" if ragged else "declare a field as bw.ragged()",
-            )
-        counts = value.layout.counts
+        counts = counts_of(self.fields, name)
         return self.select(sorted(range(len(counts)), key=lambda n: -counts[n] if descending else counts[n]))
 
     def select(self, numbers: Iterable[int]) -> Self:
@@ -348,12 +333,8 @@ class Batch(MutableMapping[str, Any]):
                 f"samples were left out or repeated: the order is {shown(self.order.tolist())}",
                 "restore the batch first and select then: batch.restore().select(numbers)",
             )
-        if outputs is not None and (not isinstance(outputs, Tensor) or outputs.shape[:1] != (self.sample_count,)):
-            found = f"have shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"are {typed(outputs)}"
-            raise Infeasible(
-                f"outputs {found}, and the batch has {self.sample_count} samples",
-                "pass a tensor whose dimension 0 is this batch's samples",
-            )
+        if outputs is not None:
+            check_rows(outputs, self.sample_count)
         back = torch.argsort(self.order)
         return self.select(back.tolist()) if outputs is None else outputs[back.to(outputs.device)]
 

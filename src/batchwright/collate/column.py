@@ -28,6 +28,7 @@ _WIDTHS: dict[Any, np.dtype[Any]] = {
     kind: np.dtype(str(dtype).removeprefix("torch.")) for kind, dtype in _DTYPES.items()
 }
 _FORMATS: dict[Any, str] = {bool: "?", int: "q", float: "d"}  # of `struct`, the same widths
+_CHUNK = 4096  # numbers that are written in one call: its arguments make a tuple, and a long one leaves the cache
 _MANY = 64  # numbers: with fewer, numpy is faster than `struct`, whose format is parsed first (chosen by trial)
 _PLAIN = frozenset({*NUMPY_DTYPES, torch.bfloat16})
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
@@ -233,7 +234,9 @@ def vector_of(values: list[Any]) -> Tensor | None:
         if len(values) < _MANY or kind is complex:
             return torch.from_numpy(np.fromiter(values, width, len(values)))
         vector = np.empty(len(values), width)
-        struct.pack_into(f"{len(values)}{_FORMATS[kind]}", vector.data, 0, *values)
+        for start in range(0, len(values), _CHUNK):
+            part = values[start : start + _CHUNK]
+            struct.pack_into(f"{len(part)}{_FORMATS[kind]}", vector.data, start * width.itemsize, *part)
     except (OverflowError, struct.error):  # an integer of more than 64 bits
         return None
     return torch.from_numpy(vector)

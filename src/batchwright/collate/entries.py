@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Infeasible, check_integer, shown
+from ..errors import Infeasible, check_integer, listed, shown, typed
 from ..readings import taken
+from .ragged_value import Ragged
 from .structure import Structure, Tree
 from .values import Common, Extension, Opaque, Stacked, Value
 
-__all__ = ["described", "entry", "equal", "places", "same_rows", "tree_of"]
+Kept = TypeVar("Kept")
+
+__all__ = ["check_rows", "chosen", "counts_of", "described", "entry", "equal", "places", "same_rows", "tree_of"]
 
 
 def tree_of(mapping: Mapping[str, Any]) -> Tree:
@@ -118,3 +121,44 @@ def described(value: Any) -> str:
         shape = "x".join(map(str, value.shape)) or "scalar"
         return f"{shape} {str(value.dtype).removeprefix('torch.')}"
     return type(value).__name__
+
+
+def counts_of(fields: Mapping[str, Value], name: str) -> tuple[int, ...]:
+    """The lengths of the samples in a ragged field.
+
+    Raises:
+        Infeasible: there is no ragged field of this name.
+    """
+    value = fields.get(name)
+    if isinstance(value, Ragged):
+        return value.layout.counts
+    kind = "no field of this batch" if value is None else f"{type(value).__name__}, which has no lengths"
+    ragged = [other for other, field in fields.items() if isinstance(field, Ragged)]
+    raise Infeasible(
+        f"field {shown(name)} is {kind}",
+        f"sort by one of the ragged fields: {listed(ragged)}" if ragged else "declare a field as bw.ragged()",
+    )
+
+
+def check_rows(outputs: Any, count: int) -> None:
+    """Refuse what is no tensor with a row for each sample."""
+    if isinstance(outputs, Tensor) and outputs.shape[:1] == (count,):
+        return
+    found = f"have shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"are {typed(outputs)}"
+    raise Infeasible(
+        f"outputs {found}, and the batch has {count} samples", "pass a tensor whose dimension 0 is this batch's samples"
+    )
+
+
+def chosen(entries: Mapping[str, Kept], names: Iterable[str]) -> dict[str, Kept]:
+    """The entries of these names, in this order.
+
+    Raises:
+        Infeasible: there is no entry of a name.
+    """
+    try:
+        return {name: entries[name] for name in names}
+    except KeyError as absent:
+        raise Infeasible(
+            f"keys names {shown(absent.args[0])}, which is no entry", f"pass keys among {listed(entries)}"
+        ) from None

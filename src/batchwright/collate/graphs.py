@@ -15,11 +15,12 @@ from torch import Tensor
 from ..errors import Infeasible, listed, said, shown, typed
 from .arguments import by_name
 from .column import Column
-from .fields import Field, RaggedField, StackField, ragged
+from .fields import Field, StackField
 from .frames import Gathering
 from .indices import ADDED
 from .joined import Described, How, Join, Joined
 from .layout import Layout
+from .ragged_field import RaggedField, ragged
 from .structure import Structure, Tree, structure_of
 from .values import Opaque, Value
 

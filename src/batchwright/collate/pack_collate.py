@@ -14,12 +14,13 @@ from .arguments import by_name, names_in
 from .batch import Batch
 from .declaration_text import declaration
 from .declared import Declared
-from .fields import Field, RaggedField
+from .fields import Field
 from .identity import Identity, Known
 from .layout import Layout
 from .memory import settle
 from .packs import OFFERS, Packed, PackRules, laid_out, pointed_into
 from .plan_columns import PlanOfGroups, plan_columns
+from .ragged_field import RaggedField
 from .ragged_value import Ragged
 from .structure import Tree, structure_of
 from .values import Scalars, Value

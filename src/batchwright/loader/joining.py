@@ -9,8 +9,8 @@ from typing import Any
 from torch.utils.data import default_collate
 
 from ..collate import Collate
-from ..collate.fields import RaggedField
 from ..collate.pack_collate import PackCollate
+from ..collate.ragged_field import RaggedField
 from ..errors import Infeasible
 from ..interface import BasePlan
 

@@ -14,10 +14,12 @@ import torch.utils.data
 from ..errors import Infeasible, listed, shortened, shown
 from ..files.paths import suffix_kind
 from .equal_stop import EqualStop
+from .idle import Idle
+from .made_of import arguments_of, contents_of
 from .own_split import OwnSplit, splits_itself
 from .pieces import Left
 from .replicas import Replica
-from .sources import Idle, Indexed, OneReader, PlainReader, Reader, Source, deal, described
+from .sources import Indexed, OneReader, PlainReader, Reader, Source, deal
 from .stream import Stream
 
 __all__ = ["Chain", "as_source"]
@@ -156,9 +158,9 @@ class _HuggingFace:
         self.name = name
         self._idle = Idle()
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """How it is read."""
-        return "HuggingFace"
+        return {"kind": "HuggingFace"}
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         dataset = self.dataset
@@ -207,9 +209,13 @@ class Chain:
         if not self.sources:
             raise Infeasible(f"chain {self.name!r} has 0 sources", "pass at least one")
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """What the order of the samples depends on."""
-        return f"chain{list(map(described, self.sources))}"
+        return {"kind": "chain", "sources": {str(at): arguments_of(one) for at, one in enumerate(self.sources)}}
+
+    def contents(self) -> dict[str, Any]:
+        """What each source holds."""
+        return {"sources": {f"{one.name}": contents_of(one) for one in self.sources}}
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """One replica's part of each source."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from ..audit import Audit
+from ..audit import Audit, Finding
 from ..audit.guarantee import Guarantee, measured
 from ..errors import shown
-from .batch import Batch, StreamReport
+from .batch import StreamReport
+from .digests import Unlike
 
-__all__ = ["Given", "Limits", "audited", "digest_of"]
+__all__ = ["Given", "Limits", "audited"]
 
 _DRIFT = 4.0  # slots: the promise of `Quotas`
 
@@ -30,14 +30,14 @@ class Given:
         batch: the batch, or a single sample of a stream of samples.
         report: the counts up to and with it.
         shares: the shares in force by group; empty if the stream has no groups with quotas.
-        digest: of its content.
+        digest: of its content, when it was given: a source may use its memory again; or why there is none.
     """
 
     number: int
     batch: Any
     report: StreamReport
     shares: dict[Any, float]
-    digest: str
+    digest: str | Unlike
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +142,25 @@ class _Repeatable(Guarantee[Given]):
     def __init__(self, again: Iterator[Given]) -> None:
         super().__init__("G7 pure")
         self._again = again
+        self._unlike = ""
 
     def see(self, seen: Given) -> None:
         other = next(self._again, None)
-        self.offer(float(other is None or other.digest != seen.digest), f"batch {seen.number}")
+        if isinstance(seen.digest, Unlike):
+            self._unlike = (
+                self._unlike or f"not measured, batch {seen.number} has {seen.digest}, which cannot be compared"
+            )
+        else:
+            self.offer(float(other is None or other.digest != seen.digest), f"batch {seen.number}")
+
+    def finding(self) -> Finding:
+        """The worst value so far, and whether some values could not be compared."""
+        found = super().finding()
+        return (
+            found
+            if found.worst > found.bound or not self._unlike
+            else replace(found, bound=math.inf, where=self._unlike)
+        )
 
 
 def audited(first: Iterator[Given], again: Iterator[Given], batches: int, limits: Limits) -> Audit:
@@ -159,9 +174,3 @@ def audited(first: Iterator[Given], again: Iterator[Given], batches: int, limits
     if limits.shares is not None:
         guarantees.append(_Mixture(limits.shares))
     return measured(0, len(given), guarantees, given)
-
-
-def digest_of(batch: Any) -> str:
-    """A digest of what a batch holds: of its samples as text, and of what it knows of itself."""
-    told: Sequence[Any] = (list(batch), list(batch.groups), list(batch.packs)) if isinstance(batch, Batch) else [batch]
-    return hashlib.blake2b(repr(told).encode(errors="replace"), digest_size=16).hexdigest()

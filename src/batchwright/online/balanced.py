@@ -15,15 +15,17 @@ from .as_source import as_source
 from .audited import Limits
 from .balanced_composer import BalancedComposer
 from .byte_limit import Weigher
-from .feed import Feed, OnError, measure_of
+from .feed import Feed, OnError
 from .keyed_random import root
+from .made_of import argument, arguments_of, contents_of
+from .measures import measure_of
 from .replicas import Replica
 from .rules import Rules, WhenShort
 from .run import Composer
 from .shard_composer import ShardComposer
 from .shards import Shards
 from .shares import StreamShares
-from .sources import Source, described
+from .sources import Source
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -260,19 +262,35 @@ class _Recipe:
         """The source that is read."""
         return [self.source]
 
-    def wanted(self, epoch: int) -> dict[Hashable, float]:
-        """Nothing: shares are of groups."""
-        return {}
+    def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
+        """What the target gives each group, if so many samples of each were read."""
+        shares = StreamShares(self.target, self.natural, epoch)
+        labels = list(dict.fromkeys([*seen, *shares.labels]))
+        if not labels:
+            return {}
+        found = shares.of(labels, np.array([seen.get(label, 0) for label in labels], np.int64))
+        return dict(zip(labels, found.tolist(), strict=True))
 
     def limits(self, epoch: int) -> Limits:
         """Full batches, quotas and bounded deficits."""
         return Limits(batch_size=self.rules.batch_size, max_deficit=self.rules.max_deficit)
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         rules = self.rules
-        bytes_limit = None if rules.weigher is None else rules.weigher.limit
-        numbers = (rules.batch_size, rules.buffer, rules.when_short, rules.patience, rules.max_deficit, bytes_limit)
-        units = " in units" if rules.unit is not None else ""
-        return (
-            f"balanced {numbers} {resolve(self.target)} {self.natural}{units} seed={self.seed}{described(self.source)}"
-        )
+        return {
+            "kind": "balanced",
+            "batch_size": rules.batch_size,
+            "target": argument(resolve(self.target)),
+            "buffer": rules.buffer,
+            "buffer_bytes": None if rules.weigher is None else rules.weigher.limit,
+            "when_short": rules.when_short,
+            "patience": rules.patience,
+            "max_deficit": rules.max_deficit,
+            "natural": argument(self.natural),
+            "unit": "samples" if rules.unit is None else "units",
+            "seed": self.seed,
+            "sources": {self.source.name: arguments_of(self.source)},
+        }
+
+    def contents(self) -> dict[str, Any]:
+        return {"sources": {self.source.name: contents_of(self.source)}}

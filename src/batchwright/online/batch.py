@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ..errors import Infeasible
 
-__all__ = ["Batch", "StreamReport"]
+__all__ = ["Batch", "StreamReport", "total"]
 
 
 class Batch(list[Any]):
@@ -60,6 +60,8 @@ class StreamReport:
         seen: for each group or source, the samples read.
         expected: for each group, the slots planned in the batches returned so far.
         had: for each group or source, the slots it had; fewer than expected if other groups took its slots.
+        repeats: for each group, the repeats among the slots it had.
+        before: for each group that came late, the samples delivered before its first one was read.
         units: for each group or source, what was delivered of it in units, such as tokens, if the stream has a `unit`.
     """
 
@@ -75,6 +77,8 @@ class StreamReport:
     seen: Mapping[Hashable, int] = field(default_factory=dict)
     expected: Mapping[Hashable, int] = field(default_factory=dict)
     had: Mapping[Hashable, int] = field(default_factory=dict)
+    repeats: Mapping[Hashable, int] = field(default_factory=dict)
+    before: Mapping[Hashable, int] = field(default_factory=dict)
     units: Mapping[Hashable, float] = field(default_factory=dict)
 
     @property
@@ -88,3 +92,26 @@ class StreamReport:
         amounts = self.units or self.had
         total = sum(amounts.values())
         return {name: amount / total if total else 0.0 for name, amount in amounts.items()}
+
+
+def total(reports: Sequence[StreamReport]) -> StreamReport:
+    """The sums of the counts of several readers."""
+    found: dict[str, Any] = {}
+    for entry in fields(StreamReport):
+        values = [getattr(report, entry.name) for report in reports]
+        found[entry.name] = _added(values) if isinstance(values[0], Mapping) else sum(values)
+    # A reader that never read a sample of a group delivered everything without it.
+    names = {name for report in reports for name in report.before}
+    found["before"] = {
+        name: sum(report.before.get(name, 0 if name in report.seen else report.delivered) for report in reports)
+        for name in sorted(names, key=list(found["seen"]).index)
+    }
+    return StreamReport(**found)
+
+
+def _added(parts: Sequence[Mapping[Hashable, Any]]) -> dict[Hashable, Any]:
+    sums: dict[Hashable, Any] = {}
+    for part in parts:
+        for name, count in part.items():
+            sums[name] = sums.get(name, 0) + count
+    return sums

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -14,12 +14,14 @@ from .as_source import as_source
 from .audited import Limits
 from .batch import Batch
 from .byte_limit import Weigher
-from .feed import Feed, OnError, measure_of
+from .feed import Feed, OnError
 from .keyed_random import root
 from .length_composer import CutBuffer, LengthComposer, cut_by_budget, pack
+from .made_of import arguments_of, contents_of
+from .measures import measure_of
 from .replicas import Replica
 from .run import Composer
-from .sources import Source, described
+from .sources import Source
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -203,6 +205,9 @@ class _Budget:
     def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return cut_by_budget(lengths, max_tokens=self.max_tokens, max_samples=self.max_samples)
 
+    def arguments(self) -> dict[str, Any]:
+        return {"kind": "budgeted", "max_tokens": self.max_tokens, "max_samples": self.max_samples}
+
     def told(self) -> str:
         limits = {"tokens": self.max_tokens, "samples": self.max_samples}
         return "budgeted to " + " and ".join(f"{most:,} {what}" for what, most in limits.items() if most is not None)
@@ -219,6 +224,9 @@ class _Packs:
 
     def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return pack(lengths, capacity=self.capacity, packs=self.packs, kept_before=kept_before, last=last)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"kind": "packed", "capacity": self.capacity, "packs": self.packs}
 
     def told(self) -> str:
         return f"packed to {self.capacity:,}, {self.packs:,} packs a batch"
@@ -269,7 +277,7 @@ class _Recipe:
         """The source that is read."""
         return [self.source]
 
-    def wanted(self, epoch: int) -> dict[Hashable, float]:
+    def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
         """Nothing: there are no shares."""
         return {}
 
@@ -277,6 +285,14 @@ class _Recipe:
         """No batch above the limit."""
         return Limits(cost=partial(self.rule.cost, self.length), most_cost=self.limit)
 
-    def describe(self) -> str:
-        limit = None if self.weigher is None else self.weigher.limit
-        return f"{self.rule} buffer={self.buffer} buffer_bytes={limit} seed={self.seed}{described(self.source)}"
+    def arguments(self) -> dict[str, Any]:
+        return {
+            **self.rule.arguments(),
+            "buffer": self.buffer,
+            "buffer_bytes": None if self.weigher is None else self.weigher.limit,
+            "seed": self.seed,
+            "sources": {self.source.name: arguments_of(self.source)},
+        }
+
+    def contents(self) -> dict[str, Any]:
+        return {"sources": {self.source.name: contents_of(self.source)}}

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from ..errors import Infeasible, check_integer, said
-from .feed import Feed, Refused, measure_of, number
+from .feed import Feed
+from .measures import Refused, measure_of, number
 
 __all__ = ["Weigher"]
 
@@ -57,6 +58,8 @@ class Weigher:
             size = self.size(item)
         except Refused as refused:
             return str(refused)
+        except Infeasible:
+            raise
         except Exception as error:
             return f"size raised {said(error)}"
         if not 0 <= size <= self.limit:

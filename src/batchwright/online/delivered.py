@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import shown
 
-__all__ = ["Delivery", "poor_shares", "poor_waiting"]
+__all__ = ["Delivery", "poor_repeats", "poor_shares", "poor_waiting"]
 
 _DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
 _OFF = 10  # a share is poor if it is off by more than a tenth of itself
@@ -32,6 +32,8 @@ class Delivery:
         delivered: samples delivered.
         source: the name of the source, and which reader it is.
         when_short: the policy in force.
+        before: the samples delivered before the first of each group was read, int64 (groups,).
+        batch_size: samples in a batch.
     """
 
     labels: Sequence[Hashable]
@@ -43,6 +45,8 @@ class Delivery:
     delivered: int
     source: str
     when_short: str
+    before: NDArray[np.int64]
+    batch_size: int
 
     def rarest(self) -> tuple[int, int]:
         """The group that limits exact shares most, and how many samples these allow for without repeats."""
@@ -79,6 +83,8 @@ def poor_shares(delivery: Delivery) -> str | None:
     worst = off[np.argmax(lacks) if lacks.max() > 0 else np.argmin(lacks)]
     total = int(had.sum())
     more = f"; {len(off):,} groups in all are off by more than a tenth" if len(off) > 1 else ""
+    if delivery.before[worst] and delivery.seen[worst]:
+        more = f"; {delivery.before[worst]:,} samples were given before its first one came, and cannot be of it{more}"
     return (
         f"group {shown(delivery.labels[worst])} has {had[worst]:,} of the {expected[worst]:,} slots due to it, "
         f"{had[worst] / total:.2%} of what was given for {expected[worst] / total:.2%}: {delivery.seen[worst]:,} of the "
@@ -96,4 +102,20 @@ def poor_waiting(delivery: Delivery) -> str | None:
         f"waiting gave {delivery.delivered:,} of the {delivery.read:,} samples read from source {delivery.source}: group "
         f"{shown(delivery.labels[number])} fills {delivery.shares[number]:.2%} of every batch and was "
         f"{delivery.seen[number]:,} of these samples; {delivery.policies()}; {delivery.way_out()}"
+    )
+
+
+def poor_repeats(delivery: Delivery) -> str | None:
+    """What to warn of if a group has fewer samples than a batch takes of it, so that they repeat in it; else None."""
+    quotas = np.floor(delivery.shares * delivery.batch_size + 1e-9).astype(np.int64)
+    few = np.flatnonzero((delivery.seen < quotas) & (delivery.seen > 0) & (delivery.had > delivery.seen))
+    if delivery.when_short != "repeat" or not len(few):
+        return None
+    worst = few[np.argmax(delivery.had[few] / delivery.seen[few])]
+    more = f"; so do those of {len(few) - 1:,} more groups" if len(few) > 1 else ""
+    return (
+        f"samples repeat within a batch: {quotas[worst]:,} of every {delivery.batch_size:,} are of group "
+        f"{shown(delivery.labels[worst])}, and {delivery.seen[worst]:,} of the {delivery.read:,} samples read from source "
+        f"{delivery.source} were of it, each given about {delivery.had[worst] / delivery.seen[worst]:,.3g} times so far"
+        f"{more}; pass a target nearer to the natural shares, or fewer readers"
     )

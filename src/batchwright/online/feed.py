@@ -4,56 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from decimal import Decimal
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
-from numbers import Real
-from operator import itemgetter
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from ..errors import Infeasible, PoorWarning, said, shortened, shown
+from ..errors import Infeasible, PoorWarning, said, shortened
+from .measures import Refused, number
 from .pieces import Left
 from .replicas import Replica
 from .sources import Source
 
-__all__ = ["Feed", "Refused", "measure_of", "number"]
+__all__ = ["Feed"]
 
 OnError = Literal["raise", "skip"]
-
-
-def measure_of(what: Any, *, argument: str) -> Callable[[Any], Any]:
-    """A function of a sample: the one passed, or one that reads the entry with the given name or number."""
-    if callable(what):
-        return cast(Callable[[Any], Any], what)
-    if isinstance(what, (str, int)) and not isinstance(what, bool):
-        return itemgetter(what)
-    raise Infeasible(
-        f"{argument} is {shown(what)}",
-        f"pass {argument} as a function of a sample, or as the name of an entry",
-    )
-
-
-class Refused(Exception):
-    """Raised by a measure or its lookup: says why a sample cannot be used."""
-
-
-def number(measured: str, value: Any) -> Any:
-    """A measured value as a Python number, because sums of narrow numpy types overflow.
-
-    Raises:
-        Refused: it is no number.
-    """
-    if type(value) is int or type(value) is float:
-        return value
-    if hasattr(value, "item"):
-        with suppress(ValueError, RuntimeError):  # arrays and tensors of several values raise these
-            value = value.item()
-    if isinstance(value, Decimal):  # a Decimal cannot be added to a float
-        return float(value)
-    if isinstance(value, Real):
-        return value
-    raise Refused(f"its {measured} is {shown(value)}, not a number")
 
 
 _PLAIN_NUMBERS = frozenset({int, float})
@@ -86,6 +50,7 @@ class Feed:
         self.taken = 0  # samples of this turn
         self.earlier = 0  # samples of the turns before
         self.skipped = 0
+        self._first_refusal = ""
         self.failed = 0  # of those, failures of the source, which took no sample
         self.ended = False
         self.pairs: Iterator[tuple[Any, Any]] = iter(())  # the measures and items of the samples to come
@@ -285,6 +250,13 @@ class Feed:
                 PoorWarning,
                 stacklevel=2,
             )
+        if self.taken and self.skipped - self.failed == self.taken:
+            warnings.warn(
+                f"all {self.taken:,} samples of source {self.name!r}{self.part} were skipped; of the first, "
+                f"{self._first_refusal}",
+                PoorWarning,
+                stacklevel=2,
+            )
         if self._failure is not None:  # a generator that has raised ends at the next call: that is no end of the source
             raise self._failure
 
@@ -304,10 +276,14 @@ class Feed:
     def _reject_measure(self, ordinal: int, error: Exception) -> None:
         if isinstance(error, Infeasible):
             raise error
-        why = str(error) if isinstance(error, Refused) else f"{self._argument} raised {said(error)}"
-        self.reject(why, ordinal, None if isinstance(error, Refused) else error)
+        if isinstance(error, Refused):
+            self.reject(str(error), ordinal, way_out=error.way_out)
+        else:
+            self.reject(f"{self._argument} raised {said(error)}", ordinal, error)
 
-    def reject(self, why: str, ordinal: int | None = None, error: Exception | None = None) -> None:
+    def reject(
+        self, why: str, ordinal: int | None = None, error: Exception | None = None, *, way_out: str | None = None
+    ) -> None:
         """Skip a sample (that read last, if none is named) and count it, or refuse it by its ordinal and source.
 
         Raises:
@@ -316,8 +292,10 @@ class Feed:
         if not self._skips:
             raise Infeasible(
                 f"sample {self.taken - 1 if ordinal is None else ordinal:,} of source {self.name!r}{self.part}: {why}",
-                'mend the sample, or pass on_error="skip" to leave such samples out and count them',
+                f'{way_out or "mend the sample"}, or pass on_error="skip" to leave such samples out and count them',
             ) from error
+        if not self.skipped:
+            self._first_refusal = why
         self.skipped += 1
 
     def unwrap(self, items: list[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import shown
-from .feed import Refused
+from .measures import Refused
 
 __all__ = ["Numbers", "plain"]
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .feed import Refused, number
+from ..errors import Infeasible
+from .measures import Refused, number
 from .shares import StreamShares
 
 __all__ = ["GroupUnits"]
@@ -25,7 +26,7 @@ class GroupUnits:
     def _of(self, sample: Any) -> float:
         try:
             units: float = number("unit", self._unit(sample))
-        except Refused:
+        except (Refused, Infeasible):
             raise
         except Exception as error:
             raise Refused(f"unit raised {type(error).__name__}: {error}") from error

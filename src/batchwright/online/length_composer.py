@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -125,8 +126,10 @@ class LengthComposer:
     def _sound(self) -> Iterator[tuple[float, Any]]:
         limit, weigher = self._limit, self._weigher
         for length, item in self._feed.pairs:
+            way_out = None
             if length > limit:
                 why: str | None = f"its length is {length} and {self._title} is {limit}"
+                way_out = f"pass {self._title}={math.ceil(length)} or more (in the unit of length), cut the sample"
             elif not length >= 1:
                 why = f"its length is {length}, the least is 1"
             else:
@@ -134,7 +137,7 @@ class LengthComposer:
             if why is None:
                 yield length, item
             else:
-                self._feed.reject(why)
+                self._feed.reject(why, way_out=way_out)
 
     def _cut_the_buffer(self) -> None:
         buffer = self._kept

@@ -11,11 +11,13 @@ from ..targets import resolve
 from .as_source import as_source
 from .audited import Limits
 from .batch import Batch, StreamReport
-from .feed import Feed, OnError, measure_of
+from .feed import Feed, OnError
 from .interleave import ByCount, ByUnit, Interleaving
+from .made_of import argument, arguments_of, contents_of
+from .measures import measure_of
 from .replicas import Replica
 from .run import Composer
-from .sources import Source, described
+from .sources import Source
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -161,7 +163,7 @@ class _Recipe:
         """The sources that are read."""
         return list(self.sources_by_name.values())
 
-    def wanted(self, epoch: int) -> dict[Hashable, float]:
+    def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
         """The share of each source."""
         weights = self.weights(epoch)
         return {name: weight / sum(weights) for name, weight in zip(self.sources_by_name, weights, strict=True)}
@@ -169,12 +171,20 @@ class _Recipe:
     def limits(self, epoch: int) -> Limits:
         """Exact shares of samples, as long as all sources last."""
         exact = self.unit is None and self.at_end != "continue"
-        return Limits(shares=self.wanted(epoch) if exact else None)
+        return Limits(shares=self.wanted(epoch, {}) if exact else None)
 
-    def describe(self) -> str:
-        target = resolve(self.target)
-        sources = [f"{name!r}{described(source)}" for name, source in self.sources_by_name.items()]
-        return f"mixed {sources} {target} {self.batch_size} {self.at_end} {self.unit is not None}"
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "kind": "mixed",
+            "target": argument(resolve(self.target)),
+            "batch_size": self.batch_size,
+            "at_end": self.at_end,
+            "unit": "samples" if self.unit is None else "units",
+            "sources": {str(name): arguments_of(source) for name, source in self.sources_by_name.items()},
+        }
+
+    def contents(self) -> dict[str, Any]:
+        return {"sources": {str(name): contents_of(source) for name, source in self.sources_by_name.items()}}
 
 
 class _Mixed:

@@ -10,7 +10,7 @@ import torch.distributed
 
 from ..errors import Infeasible, shortened
 from .replicas import Replica
-from .sources import OneReader, PlainReader, Reader, described
+from .sources import OneReader, PlainReader, Reader
 
 __all__ = ["OwnSplit", "splits_itself"]
 
@@ -35,9 +35,9 @@ class OwnSplit:
         self._library = library
         self._whole = OneReader(dataset, name=name)
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """How it is read."""
-        return f"OwnSplit {described(self._whole)}"
+        return {"kind": "OwnSplit"}
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """The part that the dataset gives in this process."""

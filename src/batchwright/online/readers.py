@@ -11,12 +11,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import Infeasible, check_integer, listed, meant, one_of, said, shown, typed
 from ..indexes.sources import DataFile, source_of
 from ..readings import taken
-from .feed import measure_of
 from .file_shards import (
     ROWS,
     arrow_reader,
@@ -29,6 +28,7 @@ from .file_shards import (
     rows_of,
     shard_of,
 )
+from .measures import measure_of
 from .noticed import LOOK, groups_of, look_at_lines, look_at_tar
 from .rows import Rows
 from .shards import Shards, of_each
@@ -44,7 +44,7 @@ def tar(
     files: Files,
     *,
     decode: str | Sequence[str | Callable[..., Any]] | None = (),
-    groups: Sequence[Hashable] | str | None = LOOK,
+    groups: Sequence[Hashable] | Literal["look"] | None = LOOK,
     storage_options: Mapping[str, Any] | None = None,
     shuffle: bool = False,
     seed: int = 0,
@@ -89,8 +89,11 @@ def tar(
     handlers = None if decode is None else [decode] if isinstance(decode, str) else taken(decode, "decode")
     read = partial(members, handlers)
     if isinstance(groups, str) and one_of(groups, "groups", (LOOK,)):
-        return _LookedAt(found, read, partial(look_at_tar, handlers), shuffle=shuffle, seed=seed, name=name)
-    return Shards(found, read, groups=groups, shuffle=shuffle, seed=seed, name=name)
+        look = partial(look_at_tar, handlers)
+        tars: Shards = _LookedAt(found, read, look, shuffle=shuffle, seed=seed, name=name)
+    else:
+        tars = Shards(found, read, groups=groups, shuffle=shuffle, seed=seed, name=name)
+    return _sized(tars, "bytes", [file.size for file in found])
 
 
 def parquet(
@@ -134,12 +137,13 @@ def parquet(
     module = _library("pyarrow.parquet")
     found = _found(files, "parquet", storage_options, name)
     wanted = None if columns is None else taken(columns, "columns")
-    shards = []
+    shards, rows = [], []
     for file in found:
         with opened(file) as content:
             try:
                 known = module.ParquetFile(content)
                 shards += [(file, number) for number in range(known.num_row_groups)]
+                rows += [known.metadata.row_group(number).num_rows for number in range(known.num_row_groups)]
                 names = known.schema_arrow.names
             except Exception as error:  # pyarrow raises errors of several kinds for a damaged file
                 raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
@@ -149,7 +153,8 @@ def parquet(
                     f"{shown(file.path)} has no column {shown(column)}, it has {listed(names)}",
                     f"pass one of these names{meant(column, names)}",
                 )
-    return _RowGroups(shards, partial(row_group, wanted), shuffle=shuffle, seed=seed, name=name)
+    groups = _RowGroups(shards, partial(row_group, wanted), shuffle=shuffle, seed=seed, name=name)
+    return _sized(groups, "rows", rows)
 
 
 class _LookedAt(Shards):
@@ -202,7 +207,7 @@ class _RowGroups(Shards):
 def jsonl(
     files: Files,
     *,
-    groups: Sequence[Hashable] | str | None = LOOK,
+    groups: Sequence[Hashable] | Literal["look"] | None = LOOK,
     storage_options: Mapping[str, Any] | None = None,
     bytes_per_shard: int = _RANGE,
     shuffle: bool = False,
@@ -242,15 +247,17 @@ def jsonl(
         [(file, start, min(start + size, file.size)) for start in range(0, max(1, file.size), size)] for file in found
     ]
     shards = list(chain.from_iterable(ranges))
+    sizes = [end - start for _, start, end in shards]
     if isinstance(groups, str) and one_of(groups, "groups", (LOOK,)):
-        return _LookedAt(shards, lines, look_at_lines, shuffle=shuffle, seed=seed, name=name)
+        found_lines: Shards = _LookedAt(shards, lines, look_at_lines, shuffle=shuffle, seed=seed, name=name)
+        return _sized(found_lines, "bytes", sizes)
     if groups is not None:
         groups = [
             group
             for group, parts in zip(of_each(groups, len(found), name=name, what="file"), ranges, strict=True)
             for _ in parts
         ]
-    return Shards(shards, lines, groups=groups, shuffle=shuffle, seed=seed, name=name)
+    return _sized(Shards(shards, lines, groups=groups, shuffle=shuffle, seed=seed, name=name), "bytes", sizes)
 
 
 def arrow(
@@ -294,7 +301,8 @@ def arrow(
         with at_hand(file) as path, arrow_reader(path) as reader:
             batches = getattr(reader, "num_record_batches", None)
         shards += [(file, None)] if batches is None else [(file, number) for number in range(batches)]
-    return Shards(shards, record_batch, shuffle=shuffle, seed=seed, name=name)
+    sizes = [0 if number else file.size for file, number in shards]  # a file's bytes count once, with its first batch
+    return _sized(Shards(shards, record_batch, shuffle=shuffle, seed=seed, name=name), "bytes", sizes)
 
 
 def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str = "huggingface") -> Shards:
@@ -325,11 +333,18 @@ def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str
         return Shards(range(dataset.num_shards), partial(shard_of, dataset), shuffle=shuffle, seed=seed, name=name)
     if hasattr(dataset, "features") and hasattr(type(dataset), "__len__"):
         starts = range(0, len(dataset), ROWS)
-        return Shards(starts, partial(rows_of, dataset), shuffle=shuffle, seed=seed, name=name)
+        rows = [min(ROWS, len(dataset) - start) for start in starts]
+        return _sized(Shards(starts, partial(rows_of, dataset), shuffle=shuffle, seed=seed, name=name), "rows", rows)
     raise Infeasible(
         f"the dataset is {typed(dataset)}",
         "pass a datasets.Dataset or datasets.IterableDataset; of a DatasetDict one of its splits",
     )
+
+
+def _sized(shards: Shards, unit: str, amounts: Sequence[int]) -> Shards:
+    """The same shards with their sizes, which a state compares."""
+    shards.unit, shards.amounts = unit, amounts
+    return shards
 
 
 def _library(library: str) -> Any:

@@ -6,7 +6,7 @@ rarely) and the number of batches returned since then; these are composed again 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..errors import Infeasible
@@ -77,8 +77,11 @@ class Recipe(Protocol):
     def composer(self, replica: Replica, epoch: int) -> Composer:
         """A composer that has not started."""
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """Everything that the batches depend on, except the user's own objects and the epoch."""
+
+    def contents(self) -> dict[str, Any]:
+        """What the sources hold."""
 
     def told(self) -> str:
         """The arguments in words."""
@@ -86,8 +89,8 @@ class Recipe(Protocol):
     def sources(self) -> Sequence[Source]:
         """The sources that are read."""
 
-    def wanted(self, epoch: int) -> dict[Hashable, float]:
-        """The shares of the sources of a mixture; empty for other streams."""
+    def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
+        """What the target gives each group or source, if so many samples of each were read; empty for other streams."""
 
     def limits(self, epoch: int) -> Limits:
         """What is promised, for an audit."""

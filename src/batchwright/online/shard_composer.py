@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from ..errors import shown, warn
 from .apart import Apart, Kept
 from .batch import Batch, StreamReport
-from .delivered import Delivery, poor_shares
-from .feed import Feed, Refused
+from .delivered import Delivery, poor_repeats, poor_shares
+from .feed import Feed
 from .group_keys import plain
+from .measures import Refused
 from .quotas import Quotas, round_length
 from .rules import Rules
 
@@ -54,6 +55,7 @@ class ShardComposer:
         self._ended = {number for number, share in enumerate(shares.tolist()) if share == 0}  # read to the end once
         self._planned = np.zeros(len(shares), np.int64)
         self._had = np.zeros(len(shares), np.int64)
+        self._again = np.zeros(len(shares), np.int64)
         self._repeated = self._read_again = self._redistributed = self._left = 0
 
     def start(self) -> None:
@@ -92,6 +94,8 @@ class ShardComposer:
         if redistributed:
             batch.redistributed = redistributed
         self._repeated += len(repeats)
+        for at in repeats:
+            self._again[groups[at]] += 1
         self._redistributed += sum(redistributed.values())
         return batch
 
@@ -164,7 +168,9 @@ class ShardComposer:
 
     def judge(self) -> None:
         """Warn if groups have other shares than they should."""
-        seen = self._apart.seen([feed.read for feed in self.feeds])
+        read = self._apart.seen([feed.read for feed in self.feeds])
+        repeats = self._rules.when_short == "repeat"
+        seen = np.maximum(self._had - self._again, 1) if repeats else read  # shards are read again
         if not self._had.sum():
             return
         delivery = Delivery(
@@ -173,12 +179,14 @@ class ShardComposer:
             expected=self._planned,
             had=self._had,
             seen=seen,
-            read=int(seen.sum()),
+            read=int(read.sum()),
             delivered=int(self._had.sum()),
             source=f"{self.feeds[0].name!r}{self.feeds[0].part}",
             when_short=self._rules.when_short,
+            before=np.zeros(len(seen), np.int64),
+            batch_size=self._rules.batch_size,
         )
-        poor = poor_shares(delivery)
+        poor = poor_shares(delivery) or poor_repeats(delivery)
         if poor is not None:
             warn(poor)
 
@@ -203,6 +211,7 @@ class ShardComposer:
             self._quotas.take_over(other._quotas.deficit, other._quotas.rounds)
             self._planned += other._planned
             self._had += other._had
+            self._again += other._again
             self._repeated += other._repeated
             self._redistributed += other._redistributed
             self._apart.into += other._apart.into
@@ -219,6 +228,7 @@ class ShardComposer:
             "table": self._table[self._dealt :].tolist(),
             "planned": self._planned.tolist(),
             "had": self._had.tolist(),
+            "again": self._again.tolist(),
             "ended": sorted(self._ended),
             "counters": [self._repeated, self._read_again, self._redistributed, self._left],
             "apart": [self._apart.into.tolist(), self._apart.out.tolist(), self._apart.dropped],
@@ -228,7 +238,9 @@ class ShardComposer:
         """Continue from what `memory` returned."""
         self._quotas.load_state_dict(memory["quotas"])
         self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
-        self._planned, self._had = (np.array(memory[name], np.int64) for name in ("planned", "had"))
+        self._planned, self._had, self._again = (
+            np.array(memory[name], np.int64) for name in ("planned", "had", "again")
+        )
         self._ended = set(memory["ended"])
         self._repeated, self._read_again, self._redistributed, self._left = memory["counters"]
         *counts, self._apart.dropped = memory["apart"]
@@ -253,4 +265,5 @@ class ShardComposer:
             seen=dict(zip(self._labels, self._apart.seen([feed.read for feed in self.feeds]).tolist(), strict=True)),
             expected=dict(zip(self._labels, self._planned.tolist(), strict=True)),
             had=dict(zip(self._labels, self._had.tolist(), strict=True)),
+            repeats={label: count for label, count in zip(self._labels, self._again.tolist(), strict=True) if count},
         )

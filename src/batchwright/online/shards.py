@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..errors import Infeasible, seed_number, shortened, shown
 from ..readings import taken
 from .group_keys import plain
 from .keyed_random import PURPOSE, root, words
+from .made_of import argument, of_shards
 from .pieces import Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
 from .worker_info import call_of
@@ -79,7 +81,13 @@ class Shards:
         self.name = shortened(name)
         if not self.shards:
             raise Infeasible(f"source {self.name!r} has 0 shards", "pass at least one; is the file pattern right?")
+        self._contents: dict[str, Any] | None = None
         self.groups = None if groups is None else of_each(groups, len(self.shards), name=self.name, what="shard")
+
+    amounts: Sequence[int] = ()
+    """The size of each shard, if it is known, in `unit`."""
+
+    unit = ""
 
     noticed = False
     """Whether the groups of the shards were noticed, not said by the user; a shard may have samples of others then."""
@@ -90,7 +98,8 @@ class Shards:
 
     def with_groups(self, groups: Sequence[Hashable]) -> Shards:
         """The same, with the groups of the shards as the files say them."""
-        found = Shards(self.shards, self.read, groups=groups, shuffle=self.shuffle, seed=self.seed, name=self.name)
+        found = copy.copy(self)
+        found.groups = of_each(groups, len(self.shards), name=self.name, what="shard")
         found.noticed = True
         return found
 
@@ -104,10 +113,16 @@ class Shards:
             for group, shards in parts.items()
         }
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """What the order of the samples depends on."""
-        groups = "" if self.groups is None else f" groups={self.groups}"
-        return f"shards shuffle={self.shuffle} seed={self.seed}{groups}"
+        groups = None if self.groups is None else argument(self.groups)
+        return {"kind": "shards", "shuffle": self.shuffle, "seed": self.seed, "groups": groups}
+
+    def contents(self) -> dict[str, Any]:
+        """The names and the sizes of the files."""
+        if self._contents is None:
+            self._contents = of_shards(self.shards, self.amounts, self.unit)
+        return self._contents
 
     indexed = False
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ..columns import by_label
 from ..errors import Infeasible, check_mapping, listed, shown
 from ..targets import explicit, resolve
-from .feed import Refused
 from .group_keys import plain
+from .measures import Refused
 
 __all__ = ["StreamShares"]
 

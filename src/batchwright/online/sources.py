@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-import mmap
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import IterableDataset
 
-from ..errors import Infeasible, PoorWarning, shortened
+from ..errors import Infeasible, shortened
+from .idle import Idle
 from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
 from .worker_info import Call, call_directly, call_of, stepped
 
 __all__ = [
-    "Idle",
     "Indexed",
     "OneReader",
     "PlainReader",
@@ -26,7 +24,6 @@ __all__ = [
     "Source",
     "Strided",
     "deal",
-    "described",
     "reads_once",
 ]
 
@@ -74,12 +71,6 @@ class Source(Protocol):
         """The reader of the part of `replica` in an epoch; each sample is in exactly one part."""
 
 
-def described(source: Source) -> str:
-    """What the order of the samples of a source depends on; empty for a user's own class."""
-    describe = getattr(source, "describe", None)
-    return "" if describe is None else f" of ({describe()})"
-
-
 def reads_once(sources: Sequence[Source]) -> str | None:
     """The name of a source that can be read only once, if there is one among these or those that they read."""
     for source in sources:
@@ -106,32 +97,6 @@ def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> lis
         )
     positions: list[Any] = dealing(left, others)
     return positions
-
-
-class Idle:
-    """Warns once that some workers of a loader have nothing to read; copies in forked workers know if it has warned."""
-
-    def __init__(self) -> None:
-        # Memory shared with forked workers: every epoch forks new ones, and they would warn again.
-        self._said = mmap.mmap(-1, 1)
-
-    def __getstate__(self) -> None:
-        """Nothing: shared memory of this kind cannot be sent to a spawned worker."""
-
-    def __setstate__(self, state: None) -> None:
-        self._said = mmap.mmap(-1, 1)
-
-    def say(self, name: str, replica: Replica, reading: int, why: str, way_out: str) -> None:
-        """Warn, in the first worker, that only `reading` of the workers have something to read."""
-        if replica.worker or replica.past or replica.workers <= reading or self._said[0]:
-            return
-        self._said[0] = 1
-        warnings.warn(
-            f"{reading} of {replica.workers} workers read{'s' if reading == 1 else ''} source {name!r} and "
-            f"{replica.workers - reading} of them idle, since it {why}; {way_out}",
-            PoorWarning,
-            stacklevel=2,
-        )
 
 
 def _has_state(value: Any) -> bool:
@@ -251,9 +216,9 @@ class _Turned:
         self.name = shortened(name)
         self._again = False
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """How it is read."""
-        return type(self).__name__
+        return {"kind": type(self).__name__}
 
     def turned(self, epoch: int, call: Call = call_directly) -> PlainReader:
         if hasattr(self.iterable, "set_epoch"):
@@ -389,9 +354,13 @@ class Indexed:
         self.samples = samples
         self.name = shortened(name)
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """How it is read."""
-        return "Indexed"
+        return {"kind": "Indexed"}
+
+    def contents(self) -> dict[str, Any]:
+        """The number of samples."""
+        return {"what": "samples", "count": len(self.samples), "unit": "", "names": None}
 
     def open(self, shard: int) -> Any:
         """The samples: there is one shard."""

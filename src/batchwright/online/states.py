@@ -14,11 +14,12 @@ from typing import Any
 from ..errors import Infeasible, listed, shown, typed
 from ..readings import taken
 from .encoded import Unwritable, decoded, encoded
+from .made_of import differences
 
 __all__ = ["kept", "lacking", "merged", "opened", "opened_all", "remembered", "sealed", "together"]
 
-_VERSION = 3
-_ENTRIES = ("version", "fingerprint", "epoch", "replica", "run", "next", "check")
+_VERSION = 4
+_ENTRIES = ("version", "arguments", "contents", "epoch", "replica", "run", "next", "check")
 _DIGEST = 16  # bytes of a digest; twice as many hexadecimal digits stand in front of the content
 _DEEPEST = 4  # lists around a state
 _ANEW = "load another copy of the state, or begin again"
@@ -86,8 +87,8 @@ def merged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         True
     """
     flat = _flat(states)
-    fingerprint = flat[0].get("fingerprint") if flat and isinstance(flat[0], Mapping) else None
-    found = opened_all(flat, str(fingerprint))
+    first = flat[0] if flat and isinstance(flat[0], Mapping) else {}
+    found = opened_all(flat, str(first.get("arguments")), str(first.get("contents")))
     missing = lacking(found)
     if missing:
         raise Infeasible(
@@ -100,7 +101,7 @@ def merged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Several states as one value, which is not checked before it is loaded."""
-    return {"version": _VERSION, "fingerprint": found[0]["fingerprint"], "readers": list(found)}
+    return {"version": _VERSION, "readers": list(found)}
 
 
 def lacking(found: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -120,13 +121,13 @@ def _flat(states: Any, depth: int = 0) -> list[Any]:
     return [one for state in taken(inner, "states") for one in _flat(state, depth + 1)]
 
 
-def opened_all(states: Any, fingerprint: str) -> list[dict[str, Any]]:
+def opened_all(states: Any, arguments: str, contents: str) -> list[dict[str, Any]]:
     """Check the states of readers of a stream, sorted by reader; `states` may be nested.
 
     Raises:
         Infeasible: one is named twice, or of another stream, epoch or number of readers.
     """
-    found = [opened(state, fingerprint) for state in _flat(states)]
+    found = [opened(state, arguments, contents) for state in _flat(states)]
     if not found:
         raise Infeasible("there are 0 states", "load the state of every reader")
     epochs = sorted({(state["epoch"], state["next"]) for state in found})
@@ -145,14 +146,18 @@ def opened_all(states: Any, fingerprint: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda state: state["replica"][0])
 
 
-def opened(state: Any, fingerprint: str) -> dict[str, Any]:
-    """Check a state that `sealed` made, for a stream with this fingerprint, and copy it.
+def opened(state: Any, arguments: str, contents: str) -> dict[str, Any]:
+    """Check a state that `sealed` made, for a stream of these arguments whose sources hold this, and copy it.
 
     Raises:
         Infeasible: it is of another stream or version, not as it was saved, or no state at all.
     """
     if not isinstance(state, Mapping):
         raise Infeasible(f"the state is {typed(state)}", "load what state_dict() gave")
+    if "consumed" in state and "readers" not in state:
+        raise Infeasible(
+            "the state is of a plan", "load it into the plan's sampler or loader, and a stream's state here"
+        )
     # First the version: states of another one may lack entries, and that is not the fault to name.
     if "version" in state and not _is(state["version"], _VERSION):
         raise Infeasible(
@@ -162,14 +167,22 @@ def opened(state: Any, fingerprint: str) -> dict[str, Any]:
     missing = [entry for entry in _ENTRIES if entry not in state]
     if missing:
         raise Infeasible(f"the state has no {', '.join(missing)}", "load what state_dict() gave")
-    if not _is(state["fingerprint"], fingerprint):
-        raise Infeasible(
-            f"the state is of a stream with fingerprint {shown(state['fingerprint'])} and this one's is {fingerprint!r}",
-            "make the stream with the arguments it was stopped with",
-        )
     if not _is(state["check"], due := _check(state)):
         raise Infeasible(
             f"the state is not as it was saved: its checksum is {shown(state['check'])} and should be {due!r}", _ANEW
+        )
+    if state["arguments"] != arguments:
+        differing = differences(state["arguments"], arguments, of_contents=False)
+        raise Infeasible(
+            f"the state is of a stream with other arguments: {listed(differing)}",
+            "make the stream with the arguments it was stopped with",
+        )
+    # Between two epochs nothing of the sources is left to be read: the next epoch may read others.
+    if state["run"] is not None and state["contents"] != contents:
+        differing = differences(state["contents"], contents, of_contents=True)
+        raise Infeasible(
+            f"the state is of a pass over other data: {listed(differing)}",
+            "resume with the data that the stream was stopped with, or begin again",
         )
     if state["run"] is not None and state["run"]["anchor"] is not None:
         remembered(state["run"]["anchor"])

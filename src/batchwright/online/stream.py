@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -16,10 +15,12 @@ from ..audit import Audit
 from ..distributed import ranks_of_mesh
 from ..errors import Infeasible, check_bool, check_integer, shortened
 from . import states
-from .audited import Given, audited, digest_of
+from .audited import Given, audited
 from .batch import StreamReport
+from .digests import digested
 from .loaded import Begun, Loaded
 from .loader import StreamLoader
+from .made_of import written
 from .pieces import Left
 from .redeal import redealt
 from .replicas import Replica, ranks
@@ -76,6 +77,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._loaded: dict[str, Any] | None = None
         self._states: Loaded | None = None  # until it is known which reader this process is
         self._run: Run | None = None
+        self._arguments: str | None = None  # as text in the states; made once, since a target may have many groups
         if rank is not None or world_size is not None:
             Replica(*self._ranks())
 
@@ -221,9 +223,11 @@ class Stream(torch.utils.data.IterableDataset[Any]):
 
     def _state_of(self, run: dict[str, Any] | None, epoch: int, next_epoch: int, replica: Replica) -> dict[str, Any]:
         """The state of a reader with this state of its pass."""
+        arguments, contents = self._made_of()
         return states.sealed(
             {
-                "fingerprint": self._fingerprint(),
+                "arguments": arguments,
+                "contents": contents,
                 "epoch": epoch,
                 "next": next_epoch,
                 "replica": [replica.index, replica.count, replica.world_size],
@@ -246,7 +250,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """
         if isinstance(state, Mapping) and not state:
             return
-        found = states.opened_all(state, self._fingerprint())
+        found = states.opened_all(state, *self._made_of())
         self._run = None
         self._epoch, self._loaded, self._states = found[0]["next"], None, Loaded(found)
 
@@ -287,12 +291,19 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             )
         return StreamLoader(self, num_workers=num_workers, collate=collate, options=options)
 
-    def describe(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         """Everything that the batches depend on, except the user's own objects and the epoch."""
-        return f"{self._recipe.describe()}, batches={self._batches}, steps={self._steps}"
+        return {**self._recipe.arguments(), "batches": self._batches, "steps": self._steps}
 
-    def _fingerprint(self) -> str:
-        return hashlib.sha256(self.describe().encode()).hexdigest()[:16]
+    def contents(self) -> dict[str, Any]:
+        """What the sources hold, as far as that is known without reading them."""
+        return self._recipe.contents()
+
+    def _made_of(self) -> tuple[str, str]:
+        """The arguments and the contents as a state has them."""
+        if self._arguments is None:
+            self._arguments = written(self.arguments())
+        return self._arguments, written(self.contents())
 
     def report(self) -> StreamReport:
         """The counts of the current pass in this process, or of the one that just ended.
@@ -303,8 +314,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         if self._run is None:
             raise Infeasible(
                 f"nothing of source {self.name!r} was read in this process",
-                "ask after the first batch; where a loader's workers read it, let collate_fn ask there, and return "
-                "torch.utils.data.get_worker_info().dataset.report() beside the batch",
+                "ask after the first batch; of stream.loader() ask the loader, by its report(); in workers of another "
+                "loader, let collate_fn return torch.utils.data.get_worker_info().dataset.report() beside the batch",
             )
         return self._run.composer.report()
 
@@ -323,8 +334,11 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             b                             10    25.00%    25.00%     25.00%          10         0
         """
         run = self._run
-        report = None if run is None else run.composer.report()
-        return summarised(self._told(), report, self._recipe.wanted(0 if run is None else run.epoch))
+        return self._summary_of(None if run is None else run.composer.report(), 0 if run is None else run.epoch)
+
+    def _summary_of(self, report: StreamReport | None, epoch: int) -> StreamSummary:
+        wanted = {} if report is None else self._recipe.wanted(epoch, report.seen)
+        return summarised(self._told(), report, wanted)
 
     def audit(self, *, batches: int = 1000, epoch: int = 0) -> Audit:
         """Measure the guarantees of the stream on its batches; the pass that is under way is not touched.
@@ -354,7 +368,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         run = Run(self._recipe, self._replica(), epoch, None, self._state_bytes)
         while run.steps != self._steps and run.advance():
             composer = run.composer
-            yield Given(run.steps - 1, run.batch, composer.report(), composer.shares(), digest_of(run.batch))
+            yield Given(run.steps - 1, run.batch, composer.report(), composer.shares(), digested(run.batch))
 
     def _told(self) -> str:
         return f"{self._recipe.told()}, from {self.name!r}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import shown
 from ..plans.printed import Column, Printed, columns_of, table
 from .batch import StreamReport
 
@@ -17,8 +18,11 @@ _COLUMNS = (
     Column("wanted", "wanted_share", 10, ".2%"),
     Column("delivered", "share", 11, ".2%"),
     Column("slots", "slots", 12, ","),
+    Column("passes", "passes", 10, ".3f"),
     Column("deficit", "deficit", 10, ","),
 )
+
+_MOST_LATE = 3  # groups that came late, which the notes name
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,10 @@ class StreamLine:
         name: the group or the source.
         read: samples read of it.
         natural_share: its share of all samples read.
-        wanted_share: its share of the slots planned so far; of a mixture, what the target gives it.
+        wanted_share: what the target gives it.
         share: its share of what was delivered, in units if the stream has a `unit`.
         slots: the slots it had.
+        passes: how many times each of its samples that were delivered came, on average; 1 in a mixture.
         deficit: the slots it lacks now.
     """
 
@@ -41,6 +46,7 @@ class StreamLine:
     wanted_share: float
     share: float
     slots: int
+    passes: float
     deficit: int
 
 
@@ -50,7 +56,7 @@ class StreamSummary(Printed):
 
     Attributes:
         stream: the stream in words.
-        report: the counts of the current pass in this process; None before it has begun.
+        report: the counts of the current pass; None before it has begun.
         groups: one line for each group or source, the one with most samples read first.
         notes: what was dropped, repeated, redistributed, skipped and buffered.
     """
@@ -67,24 +73,26 @@ class StreamSummary(Printed):
     def head(self) -> list[str]:
         """See `Printed`."""
         if self.report is None:
-            return [self.stream, "nothing was read in this process yet"]
+            return [self.stream, "nothing was read by this object yet; what a loader of it gave is in loader.summary()"]
         counts = f"{self.report.read:,} samples read, {self.report.delivered:,} delivered"
-        return [self.stream, counts, *(table("group", _COLUMNS, self.groups) if self.groups else ())]
+        columns = _COLUMNS if self.report.expected else [column for column in _COLUMNS if column.title != "passes"]
+        return [self.stream, counts, *(table("group", columns, self.groups) if self.groups else ())]
 
 
-def summarised(stream: str, report: StreamReport | None, wanted: dict[Hashable, float]) -> StreamSummary:
-    """Make a summary; `wanted` has the shares of sources, of which a report does not tell."""
+def summarised(stream: str, report: StreamReport | None, wanted: Mapping[Hashable, float]) -> StreamSummary:
+    """Make a summary; `wanted` has what the target gives each group or source."""
     if report is None:
         return StreamSummary(stream, None, [], [])
-    read, planned, shares = sum(report.seen.values()), sum(report.expected.values()), report.shares
+    read, shares = sum(report.seen.values()), report.shares
     lines = [
         StreamLine(
             name,
             seen,
             seen / read if read else 0.0,
-            wanted[name] if name in wanted else report.expected[name] / planned if planned else 0.0,
+            wanted.get(name, 0.0),
             shares.get(name, 0.0),
             report.had.get(name, 0),
+            _passes(report.had.get(name, 0), report.repeats.get(name, 0)),
             report.deficit.get(name, 0),
         )
         for name, seen in sorted(report.seen.items(), key=lambda line: -line[1])
@@ -97,4 +105,16 @@ def summarised(stream: str, report: StreamReport | None, wanted: dict[Hashable, 
         "skipped": report.skipped,
         "buffered": report.buffered,
     }
-    return StreamSummary(stream, report, lines, [f"{count:,} {what}" for what, count in counts.items() if count])
+    notes = [f"{count:,} {what}" for what, count in counts.items() if count]
+    late = sorted(report.before.items(), key=lambda entry: -entry[1])
+    notes += [
+        f"{count:,} samples were given before the first of group {shown(name)} came"
+        for name, count in late[:_MOST_LATE]
+    ]
+    if len(late) > _MOST_LATE:
+        notes.append(f"{len(late) - _MOST_LATE:,} more groups came late")
+    return StreamSummary(stream, report, lines, notes)
+
+
+def _passes(had: int, repeats: int) -> float:
+    return had / max(1, had - repeats)

@@ -92,26 +92,26 @@ def _even_out(tickets: np.ndarray, most: np.ndarray, totals: np.ndarray) -> None
     then is the least that is possible.
     """
     lacking = totals - tickets.sum(0)
-    while True:
-        chain = _chain(tickets, most - tickets, lacking)
-        if chain is None:
-            return
-        first, last = chain[0][0], chain[-1][2]
-        amount = min(-int(lacking[first]), int(lacking[last]))
-        for giver, block, taker in chain:
-            amount = min(amount, int(tickets[block, giver]), int(most[block, taker] - tickets[block, taker]))
-        for giver, block, taker in chain:
-            tickets[block, giver] -= amount
-            tickets[block, taker] += amount
-        lacking[first] += amount
-        lacking[last] -= amount
+    while chains := _chains(tickets, most - tickets, lacking):
+        for chain in chains:  # each is as long as the others; an earlier one may have used up what it needs
+            first, last = chain[0][0], chain[-1][2]
+            amount = min(-int(lacking[first]), int(lacking[last]))
+            for giver, block, taker in chain:
+                amount = min(amount, int(tickets[block, giver]), int(most[block, taker] - tickets[block, taker]))
+            if amount <= 0:
+                continue
+            for giver, block, taker in chain:
+                tickets[block, giver] -= amount
+                tickets[block, taker] += amount
+            lacking[first] += amount
+            lacking[last] -= amount
 
 
-def _chain(tickets: np.ndarray, room: np.ndarray, lacking: np.ndarray) -> list[tuple[int, int, int]] | None:
-    """The shortest chain from a group with too many to one with too few: (giver, block, taker), each in one block."""
+def _chains(tickets: np.ndarray, room: np.ndarray, lacking: np.ndarray) -> list[list[tuple[int, int, int]]]:
+    """The shortest chains from groups with too many to groups with too few: (giver, block, taker), each in one block."""
     reached = lacking < 0
     if not reached.any() or not (lacking > 0).any():
-        return None
+        return []
     through = np.full(tickets.shape[0], -1)  # by block, the group that gives there
     into = np.full(tickets.shape[1], -1)  # by group, the block in which it takes
     newest = np.flatnonzero(reached)
@@ -120,18 +120,23 @@ def _chain(tickets: np.ndarray, room: np.ndarray, lacking: np.ndarray) -> list[t
         blocks = np.flatnonzero((through < 0) & (gives > 0).any(1))
         through[blocks] = newest[gives[blocks].argmax(1)]
         if not blocks.size:
-            return None
+            return []
         takes = room[blocks][:, ~reached] > 0
         taking = np.flatnonzero(~reached)[takes.any(0)]
         into[taking] = blocks[takes[:, takes.any(0)].argmax(0)]
         reached[taking] = True
         ends = taking[lacking[taking] > 0]
         if ends.size:
-            group, chain = int(ends[lacking[ends].argmax()]), []
-            while into[group] >= 0:
-                block = int(into[group])
-                chain.append((int(through[block]), block, group))
-                group = int(through[block])
-            return chain[::-1]
+            return [_back(int(group), through, into) for group in ends]
         newest = taking
-    return None
+    return []
+
+
+def _back(group: int, through: np.ndarray, into: np.ndarray) -> list[tuple[int, int, int]]:
+    """The chain that ends with this group."""
+    chain: list[tuple[int, int, int]] = []
+    while into[group] >= 0:
+        block = int(into[group])
+        chain.append((int(through[block]), block, group))
+        group = int(through[block])
+    return chain[::-1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 
-from ..errors import Infeasible, check_integer, seed_number, shown, warn
+from ..errors import Infeasible, check_integer, seed_number, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.cut import Cut, Cutter, Integers, steps_shuffled
@@ -24,6 +24,7 @@ from .batch_costs import are_several, costs_of_batches
 from .changed_steps import MOST_IN_A_STEP, Windowed, plan_state_of, resumed, with_step_size_from
 from .delivered import Delivery
 from .fixed import FixedPlan
+from .length_arguments import checked_window
 from .plan import Plan
 from .poor import faults_of_lengths
 
@@ -395,15 +396,3 @@ class LengthPlan(Plan, Windowed):
             f"<plan: {self.epoch_batches} micro-batches an epoch, {self.cutter.kind}, window {self.window}, "
             f"from {self.order_plan!r}>"
         )
-
-
-def checked_window(window: Window) -> Window:
-    """A window as a number of micro-batches, or "epoch"."""
-    if isinstance(window, str) and window == "epoch":
-        return "epoch"
-    try:
-        return check_integer(window, "window", least=1)
-    except Infeasible:
-        raise Infeasible(
-            f"window is {shown(window)} micro-batches", 'pass a whole number of 1 or more, or "epoch"'
-        ) from None

@@ -9,12 +9,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
-from ..errors import Infeasible, check_mapping, exactly, noted, shown, typed
+from ..errors import Infeasible, check_integer, check_mapping, exactly, noted, shown, typed
+from ..lengths.layout import Window
 from ..orders import Order, is_shared
 from .balanced import shuffled
 from .fixed import FixedPlan
 
-__all__ = ["ONLY", "balance_of", "costs_of", "named", "part_called", "refuse_too_long", "source_of", "table_of"]
+__all__ = [
+    "ONLY",
+    "balance_of",
+    "checked_window",
+    "costs_of",
+    "named",
+    "part_called",
+    "refuse_too_long",
+    "source_of",
+    "table_of",
+]
 
 Floats = NDArray[np.float64]
 
@@ -146,3 +157,15 @@ def samples_together(order: Order) -> int:
     if not is_shared(order):
         return 1
     return max(order.per_ticket, *(samples_together(child) for child in order.children.values()), 1)
+
+
+def checked_window(window: Window) -> Window:
+    """A window as a number of micro-batches, or "epoch"."""
+    if isinstance(window, str) and window == "epoch":
+        return "epoch"
+    try:
+        return check_integer(window, "window", least=1)
+    except Infeasible:
+        raise Infeasible(
+            f"window is {shown(window)} micro-batches", 'pass a whole number of 1 or more, or "epoch"'
+        ) from None

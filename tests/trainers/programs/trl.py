@@ -190,7 +190,7 @@ def every_generation(rank: int, world_size: int, folder: str) -> dict[str, Any]:
     short = {"save_strategy": "steps", "save_steps": 1, "max_steps": 1}
     evaluating = {"per_device_eval_batch_size": 2}
     found = {"prompts": generations(rank, world_size, **evaluating)}
-    found["RLOO"] = generations(rank, world_size, kind="RLOO", **evaluating)
+    found["RLOO"] = generations(rank, world_size, kind="RLOO", beta=0.0, **evaluating)  # without a second model
     if world_size == 1:
         found["per_class"] = generations(rank, world_size, form="per_class")
         found["stopped"] = generations(rank, world_size, folder, **short)

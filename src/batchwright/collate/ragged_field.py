@@ -1,0 +1,288 @@
+"""The declaration of a ragged field: its lengths differ along one dimension or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from ..errors import Infeasible, check_integer, one_of, shown
+from . import memory
+from .arguments import further_keys, menu_lengths, names, whole_numbers
+from .axes import normal_dims
+from .column import Column, is_plain, shared
+from .descriptions import DESCRIPTIONS
+from .fields import Context, Field
+from .indices import elements_of, refuse_outside, refuse_overflow, refuse_unfit
+from .layout import Layout, Side
+from .memory import settle
+from .padding import ROW_DTYPES, Padding, fill_value, rows_of
+from .ragged_value import Form, Ragged
+
+__all__ = ["RaggedField", "ragged"]
+
+_SIZE_OF = Tensor.numel
+
+
+@dataclass(frozen=True)
+class RaggedField(Field):
+    """See `ragged`."""
+
+    dim: int | tuple[int, ...]
+    form: Form
+    padding: Padding
+    shift_by: tuple[str, ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
+    pads: bool = True
+    """Whether a pad value was given."""
+    truncate_to: int | None = None
+
+    def __post_init__(self) -> None:
+        one_of(self.form, "form", get_args(Form))
+        if self.shift_by and not isinstance(self.dim, int):
+            raise Infeasible(
+                f"an index field is ragged along one dimension, dim is {shown(self.dim)}", "pass dim=0 or dim=-1"
+            )
+        axes = 1 if isinstance(self.dim, int) else len(self.dim)
+        for entry in self.padding.menu:
+            if (len(entry) if isinstance(entry, tuple) else 1) != axes:
+                raise Infeasible(
+                    f"menu has {entry} and dim is {shown(self.dim)}",
+                    "give each entry of menu one length for each ragged dimension",
+                )
+        if self.truncate_to is None:
+            return
+        if not isinstance(self.dim, int):
+            raise Infeasible(
+                f"truncate_to cuts along one dimension, dim is {shown(self.dim)}",
+                "cut the samples in the dataset instead",
+            )
+        check_integer(self.truncate_to, "truncate_to", least=1)
+
+    @property
+    @override
+    def offers(self) -> tuple[str, ...]:
+        return DESCRIPTIONS
+
+    @property
+    @override
+    def after(self) -> tuple[str, ...]:
+        return self.shift_by
+
+    @override
+    def at_once(self, values: list[Any], context: Context) -> Ragged | None:
+        if self.shift_by or self.truncate_to is not None:
+            return None
+        try:
+            if self.form == "padded":
+                return self._rows(values, context)
+            joined = self._end_to_end(values)
+            return None if joined is None else self._ragged(joined, context, ()).settle()
+        except (Infeasible, RuntimeError, TypeError):  # no menu has the length, no dtype the pad value; not for numpy
+            return None
+
+    def _rows(self, values: list[Any], context: Context) -> Ragged | None:
+        """Vectors that are padded at the right, which most padded fields are; None for all others."""
+        if self.padding.side != "right" or self.dim not in (0, -1) or not is_plain(values):
+            return None
+        first = values[0]
+        if first.ndim != 1 or first.dtype not in ROW_DTYPES:
+            return None
+        vector = torch.cat(values)
+        layout = context.layout(tuple(map(_SIZE_OF, values)))
+        if not layout.total:  # numpy and torch differ in the strides of empty arrays
+            return None
+        (length,) = self.padding.extents((layout.max_length,))
+        rows = rows_of(vector, layout, length, fill_value(self.padding.value, first.dtype))
+        return Ragged("padded", rows, axes=(layout,), dims=(0,), form="padded", padding=self.padding, layout=layout)
+
+    def _end_to_end(self, values: list[Any]) -> tuple[Tensor, list[int], int] | None:
+        """Dense tensors concatenated along the ragged dimension, their lengths, and the dimension.
+
+        None if the model gets another form, or if some tensors are odd. Empty ones are: only shapes tell their length.
+        """
+        if self.form not in ("packed", "jagged") or not isinstance(self.dim, int) or not is_plain(values):
+            return None
+        dim, shape, sizes = self.dim, values[0].shape, list(map(_SIZE_OF, values))
+        if not shape or not all(sizes):
+            return None
+        try:
+            joined = memory.cat(values, dim)
+            row = sizes[0] // shape[dim]
+        except (IndexError, RuntimeError, TypeError):  # other shapes, other devices, subclasses
+            return None
+        return joined, sizes if row == 1 else [size // row for size in sizes], dim % len(shape)
+
+    def _ragged(self, joined: tuple[Tensor, list[int], int], context: Context, shift: tuple[Layout, ...]) -> Ragged:
+        tensor, counts, dim = joined
+        layout = context.layout(tuple(counts))
+        return Ragged(
+            "local",
+            tensor,
+            axes=(layout,),
+            dims=(dim,),
+            form=self.form,
+            padding=self.padding,
+            shift=shift,
+            layout=layout,
+        )
+
+    @override
+    def gather(self, column: Column, context: Context) -> Ragged:
+        if self.truncate_to is not None and isinstance(self.dim, int):
+            column = self._truncated(column, self.dim, self.truncate_to)
+        shift = self._shift(column, context) if self.shift_by else ()
+        return self.shifted(column, context, shift, self.shift_by)
+
+    def shifted(self, column: Column, context: Context, shift: tuple[Layout, ...], within: tuple[str, ...]) -> Ragged:
+        """Collate the field with indices shifted by `shift`; `within` has the names of the fields that they index."""
+        # Lists of numbers become one tensor at once, which takes much less time than a tensor for each.
+        flat = column.flat_numbers() if self.dim in (0, -1) else None
+        joined = self._end_to_end(column.values) if flat is None else (settle(flat[0]), flat[1], 0)
+        if joined is not None:
+            gathered = self._ragged(joined, context, shift)
+        else:
+            pieces, dims, axes = self._pieces(column, context)
+            gathered = Ragged("list", pieces, axes=axes, dims=dims, form=self.form, padding=self.padding, shift=shift)
+        try:
+            if shift:
+                refuse_unfit(column, gathered, shift)
+            if within:
+                refuse_outside(column, gathered, shift, within)
+            elif shift:
+                refuse_overflow(column, gathered, shift)
+            return _settled(column, gathered)
+        except (RuntimeError, TypeError) as error:
+            tensors = column.tensors()
+            column.refuse_unlike(tensors)
+            column.refuse_subclass(tensors, error)
+            raise
+
+    def _shift(self, column: Column, context: Context) -> tuple[Layout, ...]:
+        targets = [(name, context.beside(column.name, name)) for name in self.shift_by]
+        return tuple([elements_of(column, name, target, context.layout) for name, target in targets])
+
+    def _truncated(self, column: Column, dim: int, most: int) -> Column:
+        """Cut every sample to its first `most` elements; samples without this dimension are refused later."""
+        if dim == 0 and all(type(value) is list for value in column.values):
+            if max(map(len, column.values)) <= most:
+                return column
+            return replace(column, values=[value[:most] for value in column.values])
+        cut = [
+            _shortened(tensor, dim, most, alone=self.form == "list")
+            if tensor.layout is torch.strided
+            and not tensor.is_nested
+            and -tensor.ndim <= dim < tensor.ndim
+            and tensor.shape[dim] > most
+            else tensor
+            for tensor in column.tensors()
+        ]
+        return replace(column, values=cut)
+
+    def _pieces(
+        self, column: Column, context: Context
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...], tuple[Layout, ...]]:
+        """The tensors of the samples, their ragged dimensions, and the lengths along each."""
+        tensors = column.tensors()
+        if tensors[0].layout is not torch.strided:
+            column.refuse_unlike(tensors)
+        sizes = column.sizes(tensors)
+        if not sizes:
+            raise Infeasible(
+                f"{column.at(0)} has shape (), with no dimension to be ragged along",
+                column.declared("bw.scalar()"),
+            )
+        try:
+            dims = normal_dims(self.dim, len(sizes))
+        except Infeasible as error:
+            raise column.of(0, error) from None
+        for dim, lengths in enumerate(sizes):
+            if dim not in dims and shared(lengths) is None:
+                ragged = tuple(d for d, lengths in enumerate(sizes) if d in dims or shared(lengths) is None)
+                raise column.mismatch(
+                    tensors,
+                    next(number for number, length in enumerate(lengths) if length != lengths[0]),
+                    f"equal sizes except along dim {dims[0] if len(dims) == 1 else dims}",
+                    column.declared(f"bw.ragged(dim={ragged})"),
+                )
+        return tuple(tensors), dims, tuple([context.layout(sizes[dim]) for dim in dims])
+
+
+def _shortened(tensor: Tensor, dim: int, most: int, *, alone: bool) -> Tensor:
+    """The first `most` elements; with `alone` as a copy, so that the rest of the memory is not sent with it."""
+    short = tensor.narrow(dim, 0, most)
+    return short.clone() if alone else short
+
+
+def _settled(column: Column, gathered: Ragged) -> Ragged:
+    """The field in the form that the model gets; errors of padding name the longest sample."""
+    try:
+        return gathered.settle()
+    except Infeasible as error:
+        raise column.of(gathered.layout.counts.index(gathered.max_length), error) from None
+
+
+def ragged(
+    dim: int | Sequence[int] = 0,
+    *,
+    pad: float | complex | bool | None = None,
+    form: Form | None = None,
+    side: Side = "right",
+    multiple: int = 1,
+    menu: Sequence[int] | Sequence[Sequence[int]] = (),
+    shift_by: str | Sequence[str] = (),
+    truncate_to: int | None = None,
+    also: Mapping[str, str] | None = None,
+) -> RaggedField:
+    """Declare a field whose samples differ in length along one dimension or several.
+
+    Args:
+        dim: the ragged dimension or dimensions of a sample.
+        pad: the value of padding, a number that the dtype of the field has (for a floating dtype, about). If given, the
+            model gets the padded form, unless `form` is given too.
+        form: the form that the batch, as a mapping, has: `"packed"` (the default without `pad`), `"padded"`, `"jagged"`
+            or `"list"`. Every other form is available as `batch.fields[name].packed` and so on.
+        side: the side that is padded, `"right"` or `"left"`.
+        multiple: padded lengths are rounded up to a multiple of this; those of a menu must be multiples of it.
+        menu: the padded lengths that may occur (for several dimensions: tuples); the smallest that fits is used.
+        shift_by: the field that the values of this one index. In the packed form, the number of elements in earlier
+            samples is added to the indices of each sample; `unbatch` subtracts it. Several names: one for each row of
+            dim 0.
+        truncate_to: samples with more elements along `dim` are cut to their first ones; `unbatch` returns them as cut.
+            None means no limit; pass `plan.truncate_to` for a plan by lengths.
+        also: further keys of the batch, with what each shows: `"mask"`, `"lengths"`, `"first"`, `"offsets"`,
+            `"cu_seqlens"`, `"max_length"`, `"segments"` or `"positions"`.
+
+    Raises:
+        Infeasible: the arguments contradict each other; when collating, samples differ in other dimensions than `dim`,
+            or an index points outside its own sample.
+
+    Example:
+        >>> import torch, batchwright as bw
+        >>> collate = bw.Collate(ids=bw.ragged(pad=0, also={"attention_mask": "mask"}))
+        >>> batch = collate([{"ids": torch.tensor([7, 8, 9])}, {"ids": torch.tensor([5])}])
+        >>> batch["ids"]
+        tensor([[7, 8, 9],
+                [5, 0, 0]])
+        >>> batch["attention_mask"]
+        tensor([[ True,  True,  True],
+                [ True, False, False]])
+    """
+    return RaggedField(
+        dim=whole_numbers(dim, "dim"),
+        form=("packed" if pad is None else "padded") if form is None else form,
+        padding=Padding(
+            value=0 if pad is None else pad,
+            side=side,
+            multiple=multiple,
+            menu=menu_lengths(menu),
+        ),
+        shift_by=names(shift_by),
+        also=further_keys(also),
+        pads=pad is not None,
+        truncate_to=truncate_to,
+    )
