@@ -184,8 +184,9 @@ class StreamLoader:
     def report(self) -> StreamReport:
         """The counts of the current pass, as far as its batches have reached the loop.
 
-        Use it to log shares, repeats and drops while training. All workers of this rank are counted together. If there are more groups than samples in a batch, the counts
-        of a worker may be older than its last batch, by as many samples as there are groups at most.
+        Use it to log shares, repeats and drops while training. All workers of this rank are counted together. If there are
+        more groups than samples in a batch, the counts of a worker may be older than its last batch, by as many samples as
+        there are groups at most.
 
         Raises:
             Infeasible: the loop was given no batch yet.
