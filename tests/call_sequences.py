@@ -153,6 +153,9 @@ def run(choose: Callable[[int], int], calls: int) -> list[str]:
                     if begun[1] == model.length:
                         break
         assert (sampler.epoch, sampler.batches_done) == model.next, said
+        if model.drawn:
+            given = sampler.all_ranks(model.step - 1, epoch=model.epoch)[rank::world]
+            assert [i for batch in given for i in batch.tolist()] == expected(model.epoch, model.step - 1), said
         state = sampler.state_dict()
         assert (state["epoch"], state["consumed"]) == (model.here[0], model.here[1] * world * together), said
     return said

@@ -132,7 +132,6 @@ def main(cells: list[str], tests: list[str]) -> int:
             continue
         kept[cell] = run(home, tests or SUITE)
         good.append(kept[cell]["good"])
-        shutil.rmtree(home)
         if "KEEP" not in os.environ:
             shutil.rmtree(home)
         KEPT.parent.mkdir(exist_ok=True)

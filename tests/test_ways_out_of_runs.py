@@ -219,7 +219,7 @@ TABLE = {
     ),
     "a batch before the run was resumed": (
         lambda: resumed().all_ranks(0, epoch=0),
-        "batch 0 of epoch 0 came before this run was resumed, at batch 1 of epoch 0, and its state does not say what each",
+        "batch 0 of epoch 0 came before this run was resumed, at batch 1 of epoch 0, and its state does not say .* before",
         "if the number of ranks never changed, plan.at(step, world_size=..., accumulate=...) says it",
         lambda: PLAN.at(0, world_size=2),
     ),

@@ -382,8 +382,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """
         if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
             check_same_place(self._present().next_start(), start.epoch, before, self.fetched_by_all)
-        if before == start.consumed:
-            self._known = self._known.at(start, self.fetched_by_all)
+        if start is not self.run.start:  # a loop begins, or an older one goes on
+            self._known = self._known.at(start.after(before), self.fetched_by_all)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
             start = start._replace(batches=self.plan)
         self.run = RunState(start, after, True, None, ended)

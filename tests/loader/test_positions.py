@@ -153,3 +153,28 @@ def test_shares_that_are_set_while_workers_are_ahead():
         assert batches(other) == taken[5:]
         runs.append(first)
     assert runs[0] == runs[1]  # both within one round
+
+
+@pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loader_says_what_is_in_the_batches_of_all_ranks_after_a_change_of_ranks_too(workers):
+    plan = bw.budgeted([number * 37 % 50 + 1 for number in range(300)], 120)
+    before = plan.loader(range(300), rank=0, world_size=4, num_workers=0)
+    for number, batch in zip(range(3), before, strict=False):
+        assert before.at(rank=0).samples.tolist() == before.at(number, rank=0).samples.tolist() == batch.tolist()
+    ranks = [plan.loader(range(300), rank=rank, world_size=3, num_workers=workers * (rank == 1)) for rank in range(3)]
+    for loader in ranks:
+        loader.load_state_dict(before.state_dict())
+    begun = ranks[0].batches_done
+    assert begun > 0
+    foreseen = ranks[2].at(begun).micro_batches  # before the loop
+    loops = [loader.epochs(2) for loader in ranks]
+    drawn = [[batch.tolist() for batch in next(loop)] for loop in loops]
+    assert [batch.samples.tolist() for batch in foreseen] == [batches[0] for batches in drawn]
+    for number, step in enumerate(zip(*drawn, strict=True), begun):
+        told = ranks[1].at(number, epoch=0)
+        assert [batch.samples.tolist() for batch in told.micro_batches] == list(step)
+        assert (told.step, told.epoch, told.step_in_epoch) == (None, 0, number)
+        assert f"batch {number} of epoch 0" in str(told)
+    with pytest.raises(bw.Infeasible, match="came before this run was resumed"):
+        ranks[1].at(begun - 1, epoch=0)

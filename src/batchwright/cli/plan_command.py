@@ -144,7 +144,7 @@ def plan(
         run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size or ranks, accumulate)
         recipe = None if save is None else making.relative_to(made.to_recipe(), save.parent)
     with printing.waiting("measuring it"):
-        if isinstance(made, LengthPlan):
+        if isinstance(made, LengthPlan):  # its micro-batches depend on the ranks
             summary: Any = made.summary(run.step_size, accumulate=run.accumulate)
         else:
             summary = made.summary()
