@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import sys
+import tarfile
 import tempfile
 import typing
 from pathlib import Path
@@ -28,6 +29,10 @@ GIVEN_OUT = PLAN.sampler(rank=0, world_size=1)
 list(GIVEN_OUT)
 INDEXED = Path(tempfile.mkdtemp()) / "animals.csv"
 INDEXED.write_text("kind\ncat\ndog\n")
+LINES, TAR = INDEXED.with_suffix(".jsonl"), INDEXED.with_suffix(".tar")
+LINES.write_text('{"kind": "cat"}\n')
+with tarfile.open(TAR, "w") as made:
+    made.add(LINES, "0.json")
 
 
 class Undecided:
@@ -100,6 +105,8 @@ BUILDERS = {
     "targets.schedule": taking(targets.schedule, "natural", "uniform", epochs=2),
     "online.balanced": taking(online.balanced, range(9), key=bool, batch_size=2),
     "online.budgeted": taking(online.budgeted, ["a"], length=len, max_tokens=9),
+    "online.jsonl": taking(online.jsonl, LINES),
+    "online.tar": taking(online.tar, TAR),
     "online.mixed": taking(online.mixed, {"s": range(9)}, batch_size=2),
     "online.packed": taking(online.packed, ["a"], length=len, capacity=9),
     "correct.LogitAdjustment": lambda argument: (
@@ -123,10 +130,12 @@ BUILDERS = {
 MEANT = {
     "ragged.form": {"None"},
     "index.engine": {"None"},
+    "online.jsonl.groups": {"None"},
+    "online.tar.groups": {"None"},
     "packed.window": {"None"},
     "targets.schedule.shape": {"type"},
 }
-"""What is hostile elsewhere and means something there: no form or window of one's own, any engine, and any function."""
+"""What is hostile elsewhere and means something there: no form, window or groups of one's own, any engine, any function."""
 
 BY_THE_LIBRARY = {"Ragged.form"}
 """Arguments of what only the library itself makes."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, seed_number, shortened, shown
+from ..errors import Infeasible, seed_number, shortened, shown, typed
 from ..readings import taken
 from .group_keys import plain
 from .keyed_random import PURPOSE, root, words
@@ -27,12 +27,12 @@ def of_each(groups: Iterable[Hashable], count: int, *, name: str, what: str) -> 
     """The group of each shard, or file.
 
     Raises:
-        Infeasible: there are more groups or fewer.
+        Infeasible: there are more groups or fewer, or they have no order.
     """
-    found = taken(groups, "groups")
-    if len(found) != count:
+    found, unordered = taken(groups, "groups"), isinstance(groups, (Mapping, Set))
+    if unordered or len(found) != count:
         raise Infeasible(
-            f"source {name!r} has {count:,} {what}s and {len(found):,} groups",
+            f"source {name!r} has {count:,} {what}s and {f'groups {typed(groups)}' if unordered else f'{len(found):,} groups'}",
             f"pass the group of each {what}, in the order of the {what}s",
         )
     return found
