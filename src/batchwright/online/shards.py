@@ -19,7 +19,6 @@ from .worker_info import call_of
 
 __all__ = ["Shards", "of_each"]
 
-
 _MOST_SHARDS = 1 << 23  # each is a Python object: a list of so many takes some hundred MB
 
 
@@ -31,8 +30,9 @@ def of_each(groups: Iterable[Hashable], count: int, *, name: str, what: str) -> 
     """
     found, unordered = taken(groups, "groups"), isinstance(groups, (Mapping, Set))
     if unordered or len(found) != count:
+        given = f"groups {typed(groups)}" if unordered else f"{len(found):,} groups"
         raise Infeasible(
-            f"source {name!r} has {count:,} {what}s and {f'groups {typed(groups)}' if unordered else f'{len(found):,} groups'}",
+            f"source {name!r} has {count:,} {what}s and {given}",
             f"pass the group of each {what}, in the order of the {what}s",
         )
     return found
