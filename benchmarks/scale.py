@@ -1,7 +1,7 @@
 """What plans of many samples cost: an index of Parquet files and the plans made of it, beside what others cost.
 
-The others are torch, torchdata, grain and mosaicml-streaming. Arguments: numbers of samples, such as 1e6 1e7 1e8; of a
-number followed by "l", only labels are indexed and balanced; "local" reads batches of ten million rows from their row
+The others are torch, torchdata, grain and mosaicml-streaming. Arguments: numbers of samples, such as 1e6 1e7 1e8 1e9 (15 GB
+of disk, 27 GB while the index is made); "local" reads batches of ten million rows from their row
 groups, in a full shuffle and with few row groups open; "dataset" indexes samples that must be read. Memory is anonymous
 memory (Linux): arrays that are mapped from the disk are shared by all processes and can be dropped.
 """
@@ -33,10 +33,12 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import batchwright as bw
 
-CLASSES, FILES, AT_ONCE = 1000, 10, 1 << 20
+CLASSES, FILES, ROWS_OF_FILE, AT_ONCE, DIFFERENT = 1000, 10, 10_000_000, 1 << 20, 16
 RANDOM, PROCESSES = 200, 8
 REPLAYED = 10_000_000  # samples that a peer is let run through to resume
-MOST_BY_SAMPLE = 200_000_000  # samples of plans that keep something of each
+MOST_BY_WEIGHT = 400_000_000  # samples of plans by weights, which take 21 bytes of each while they are made
+MOST_BY_LENGTH = 100_000_000  # samples of plans by lengths, which take 76 bytes of each while they are made
+MOST_OF_TORCH = 100_000_000  # a list of Python integers takes 40 bytes a sample
 MOST_OF_MOSAIC = 100_000_000  # its order of an epoch takes some 60 bytes a sample
 LOCAL_ROWS, ROW_GROUPS, LOCAL_BATCH, OPEN = 10_000_000, 100, 256, 4
 
@@ -68,24 +70,29 @@ class Peak:
         self.most = max(self.most, anonymous()) - self.before
 
 
-def write(folder: Path, count: int, labels_only: bool) -> None:
-    """Parquet files of a label of a thousand (the first 50 times as frequent as the last), a length and a weight."""
+def write(folder: Path, count: int) -> None:
+    """Parquet files of a label of a thousand (the first 50 times as frequent as the last) and a length.
+
+    Beyond sixteen million rows, the same row groups come again in another order.
+    """
     rng = np.random.default_rng(0)
     names = pyarrow.array([f"class {number:03d}" for number in range(CLASSES)])
     folder.mkdir()
-    for file in range(FILES):
-        writer = None
-        left = count // FILES
+    files = max(FILES, count // ROWS_OF_FILE)
+    made: list[pyarrow.Table] = []
+    written = 0
+    for file in range(files):
+        writer, left = None, count // files
         while left:
-            rows = min(left, AT_ONCE)
-            left -= rows
-            codes = (CLASSES * rng.random(rows) ** 2).astype(np.int32)
-            columns = {"label": pyarrow.DictionaryArray.from_arrays(codes, names).cast(pyarrow.string())}
-            if not labels_only:
-                columns["n"] = pyarrow.array(np.minimum(rng.geometric(1 / 400, rows), 4000).astype(np.int32))
-                columns["w"] = pyarrow.array((rng.integers(50, 200, rows) / 100).astype(np.float32))
-            table = pyarrow.table(columns)
-            writer = writer or pyarrow.parquet.ParquetWriter(folder / f"{file}.parquet", table.schema)
+            if len(made) < DIFFERENT and len(made) * AT_ONCE < count:
+                codes = (CLASSES * rng.random(AT_ONCE) ** 2).astype(np.int32)
+                lengths = np.minimum(rng.geometric(1 / 400, AT_ONCE), 4000).astype(np.int32)
+                label = pyarrow.DictionaryArray.from_arrays(codes, names).cast(pyarrow.string())
+                made.append(pyarrow.table({"label": label, "n": pyarrow.array(lengths)}))
+            table = made[(7 * written + 3 * (written // DIFFERENT)) % len(made)].slice(0, left)
+            written += 1
+            left -= table.num_rows
+            writer = writer or pyarrow.parquet.ParquetWriter(folder / f"{file:03d}.parquet", table.schema)
             writer.write_table(table)
         writer.close()
 
@@ -130,10 +137,11 @@ def peers(count: int) -> Iterator[tuple[str, dict[str, float]]]:
         return told
 
     data = range(count)
-    yield (
-        "torch RandomSampler",
-        of(lambda: torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(data), 64, True), None),
-    )
+    if count <= MOST_OF_TORCH:
+        yield (
+            "torch RandomSampler",
+            of(lambda: torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(data), 64, True), None),
+        )
     if count < 1 << 24:  # torch.multinomial takes no more
         weights = torch.rand(count)
         yield (
@@ -322,28 +330,27 @@ def one_of_many(path: str, told: Any) -> None:
     told.put(anonymous() - before)
 
 
-def measured(count: int, labels_only: bool) -> Iterator[tuple[str, dict[str, float]]]:
+def measured(count: int) -> Iterator[tuple[str, dict[str, float]]]:
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
     try:
-        write(folder / "data", count, labels_only)
+        write(folder / "data", count)
         data = sum(file.stat().st_size for file in (folder / "data").iterdir())
-        columns = {"label": "label"} if labels_only else {"label": "label", "length": "n", "weight": "w"}
         with Peak() as peak:
-            bw.index(folder / "data", path=folder / "made", **columns)
+            bw.index(folder / "data", path=folder / "made", label="label", length="n")
         size = sum(file.stat().st_size for file in (folder / "made").iterdir())
         row = {"build": peak.seconds, "MB": peak.most, "rows a second of CPU": count / peak.cpu}
         opened, index = timed(lambda: bw.Index.open(folder / "made"))
         yield "index", row | {"open": opened, "data MB": data / 1e6, "index MB": size / 1e6}
-        plans: dict[str, Callable[[], Any]] = {"balanced": lambda: bw.balanced(index, 64)}
-        if not labels_only:
-            plans |= {
-                "weighted": lambda: bw.weighted(index.weights, 64),
-                "budgeted": lambda: bw.budgeted(index.lengths, 32_768),
-                "packed": lambda: bw.packed(index.lengths, 8192, packs=4),
-            }
+        plans: dict[str, Callable[[], Any]] = {
+            "balanced": lambda: bw.balanced(index, 64),
+            "balanced, local": lambda: bw.balanced(index, 64, local=bw.Shards(index, open=4)),
+        }
+        if count <= MOST_BY_WEIGHT:
+            plans["weighted"] = lambda: bw.weighted(index.lengths, 64)
+        if count <= MOST_BY_LENGTH:
+            plans["budgeted"] = lambda: bw.budgeted(index.lengths, 32_768)
+            plans["packed"] = lambda: bw.packed(index.lengths, 8192, packs=4)
         for name, make in plans.items():
-            if name in ("weighted", "budgeted", "packed") and count > MOST_BY_SAMPLE:
-                continue
             yield name, ours(make, count)
         context = multiprocessing.get_context("spawn")
         told = context.Queue()
@@ -353,8 +360,7 @@ def measured(count: int, labels_only: bool) -> Iterator[tuple[str, dict[str, flo
         yield "8 processes", {"MB": sum(told.get() for _ in several)}
         for process in several:
             process.join()
-        if not labels_only:
-            yield from peers(count)
+        yield from peers(count)
     finally:
         shutil.rmtree(folder)
 
@@ -371,9 +377,9 @@ def main() -> None:
             print("\n40,000 samples read from JSON")
             rows = dataset().items()
         else:
-            count = int(float(given.removesuffix("l")))
+            count = int(float(given))
             print(f"\n{count:,} samples")
-            rows = measured(count, given.endswith("l"))
+            rows = measured(count)
         held = {}
         for name, row in rows:
             held[name] = row

@@ -15,11 +15,11 @@ def mean(values: Sequence[float], scale: float = 100) -> str:
     return f"{scale * np.mean(values):.1f}"
 
 
-def difference(values: Sequence[float], others: Sequence[float], scale: float = 100) -> str:
+def difference(values: Sequence[float], others: Sequence[float], scale: float = 100, digits: int = 1) -> str:
     """The mean of the paired differences and its 95 % interval (Student's t); bold where the interval does not contain 0."""
     paired = scale * (np.asarray(values) - np.asarray(others))
     half = float(student.ppf(0.975, len(paired) - 1) * paired.std(ddof=1) / np.sqrt(len(paired)))
-    text = f"{paired.mean():+.1f} ± {half:.1f}"
+    text = f"{paired.mean():+.{digits}f} ± {half:.{digits}f}"
     return f"**{text}**" if abs(paired.mean()) > half else text
 
 

@@ -120,7 +120,7 @@ def test_the_page_of_messages_has_those_of_the_source():
 def test_the_page_of_guarantees_has_every_name_that_an_audit_prints():
     source = "".join(path.read_text() for path in sorted(ROOT.glob("src/batchwright/audit/*.py")))
     page = (ROOT / "docs/concepts/guarantees.md").read_text()
-    rows = {row.split()[1]: row for row in page.partition("An audit names")[2].splitlines() if row.startswith("| G")}
+    rows = {row.split()[1]: row for row in page.partition("Each line of an audit")[2].splitlines() if row.startswith("| G")}
     names = set(re.findall(r'"(G\d) ([a-z ]+)"', source))
     assert len(names) > 15
     assert [name for name in names if f"`{name[1]}`" not in rows[name[0]]] == []

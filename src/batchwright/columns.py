@@ -94,7 +94,7 @@ def complete(array: np.ndarray, *, called: str, otherwise: str = "give every sam
     return array
 
 
-def numbers(values: Any, *, called: str) -> np.ndarray:
+def numbers(values: Any, *, called: str, each: str = "sample") -> np.ndarray:
     """Read a column of finite real numbers.
 
     Raises:
@@ -104,7 +104,7 @@ def numbers(values: Any, *, called: str) -> np.ndarray:
         >>> numbers([1, 2.5], called="weights").tolist()
         [1.0, 2.5]
     """
-    array = as_numbers(column(values, called=called), called=called, each="sample")
+    array = as_numbers(column(values, called=called), called=called, each=each)
     if array.dtype.kind == "f":
         # One sum is faster than a test of every number. It may overflow without an infinite number; then each is
         # tested.
@@ -114,7 +114,7 @@ def numbers(values: Any, *, called: str) -> np.ndarray:
             bad = np.flatnonzero(~np.isfinite(array))
             if bad.size:
                 raise Infeasible(
-                    f"{called} at sample {bad[0]} is {array[bad[0]]}", f"pass {called} that are finite numbers"
+                    f"{called} at {each} {bad[0]} is {array[bad[0]]}", f"pass {called} that are finite numbers"
                 )
     return array
 
@@ -137,7 +137,7 @@ def numbers_of_plan(values: Any, sample_count: int, *, called: str) -> np.ndarra
     return found
 
 
-def whole_numbers(values: Any, *, called: str, least: int) -> np.ndarray:
+def whole_numbers(values: Any, *, called: str, least: int, each: str = "sample") -> np.ndarray:
     """Read a column of integers, int64; floats without a fraction are accepted.
 
     Raises:
@@ -147,11 +147,11 @@ def whole_numbers(values: Any, *, called: str, least: int) -> np.ndarray:
         >>> whole_numbers([3.0, 1.0], called="lengths", least=1).tolist()
         [3, 1]
     """
-    array = numbers(values, called=called)
+    array = numbers(values, called=called, each=each)
     bad = np.flatnonzero((array < least) | (array > EXACT_AS_FLOAT) | (array != np.floor(array)))
     if bad.size:
         raise Infeasible(
-            f"{called} at sample {bad[0]} is {exactly(array[bad[0]])}",
+            f"{called} at {each} {bad[0]} is {exactly(array[bad[0]])}",
             f"pass whole {called} from {least} to {EXACT_AS_FLOAT}",
         )
     return array.astype(np.int64)

@@ -182,20 +182,50 @@ def test_a_local_source_of_a_mixture_keeps_its_shards():
     assert max(np.unique(batch // 100).size for batch in web) <= 5
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda order, lengths: bw.budgeted(lengths, 900, order=order, window=8),
-        lambda order, lengths: bw.packed(lengths, 300, order=order, window=8),
-    ],
-    ids=["budgeted", "packed"],
-)
-def test_plans_by_lengths_cut_a_local_order(build):
-    lengths = 20 + np.arange(4000) * 37 % 61
-    plan = build(bw.shuffled(4000, 10, local=bw.Shards([100] * 40, open=4), seed=1), lengths)
+CUT = {
+    "budgeted": lambda order, lengths, window: bw.budgeted(lengths, 900, order=order, window=window),
+    "packed": lambda order, lengths, window: bw.packed(lengths, 300, order=order, window=window),
+    "grouped": lambda order, lengths, window: bw.grouped(lengths, 10, order=order, window=window),
+    "bucketed": lambda order, lengths, window: bw.bucketed(
+        np.stack([lengths, 100 - lengths], 1), 10, order=order, buckets=2, window=window
+    ),
+}
+
+
+@pytest.mark.parametrize("build", CUT)
+@pytest.mark.parametrize("kind", ["shuffled", "balanced", "weighted"])
+def test_plans_by_lengths_cut_a_local_order(build, kind):
+    lengths, local = 20 + np.arange(4000) * 37 % 61, bw.Shards([100] * 40, open=4)
+    order = {
+        "shuffled": lambda: bw.shuffled(4000, 10, local=local, seed=1),
+        "balanced": lambda: bw.balanced(np.arange(4000) * 7 % 5, 10, local=local, seed=1),
+        "weighted": lambda: bw.weighted(1 + np.arange(4000) * 7 % 5, 10, local=local, seed=1),
+    }[kind]()
+    plan = CUT[build](order, lengths, 20 if build == "bucketed" else 8)
     read = [np.unique(plan[t] // 100).size for t in range(100)]
     assert max(read) <= 8  # those of a window, in which one set of shards may follow another
     assert plan.audit().kept
+    assert plan.rates(np.arange(4000), epoch=1).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("build", ["grouped", "bucketed"])
+def test_a_window_of_many_shards_is_told_so_and_a_smaller_one_is_not(build):
+    order = bw.shuffled(4000, 10, local=bw.Shards([100] * 40, open=4))
+    lengths = 20 + np.arange(4000) * 37 % 61
+    with pytest.warns(bw.PoorWarning, match=r"a window of \d+ samples is of 40 shards, .* window=40 avoids it"):
+        CUT[build](order, lengths, "epoch")
+    plan = CUT[build](order, lengths, 40)
+    read = [
+        np.unique(np.concatenate([plan[t] for t in range(first, first + 40)]) // 100).size
+        for first in range(0, 400, 40)
+    ]
+    assert max(read) <= 8
+
+
+@pytest.mark.parametrize(("sizes", "told"), [([3, -1], "shard 1 is -1"), ([3, 1.5], "shard 1 is 1.5")])
+def test_sizes_of_shards_are_told_by_shard(sizes, told):
+    with pytest.raises(bw.Infeasible, match=f"sizes at {told}; pass whole sizes from 0"):
+        bw.Shards(sizes)
 
 
 def uneven(count, seed=0):

@@ -46,9 +46,9 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     Plans that go through their order as it is (`sequential`, `ordered`) have G1 size, and as G4 order the number of samples
     of a micro-batch that are not those of its places. Plans with `local=` have G1, and as G8 open the shards
     above `open` that a rank reads at a time. A shuffle of shards has G5 too, and as G4 coverage the samples of a pass that
-    come twice or not at all. Groups in shards have G2, G4 and G5 as measured with the samples in the open shards; see
-    `audit.shards`. Independent draws (`draw="random"`) have only G1. Hierarchical plans have other guarantees; see
-    `audit.levels`.
+    come twice or not at all. Groups in shards have G2, G4 and G5 as measured with the samples in the open shards, and G2
+    owed, what a group lacks at a time because the open shards did not have it; see `audit.shards`. Independent draws
+    (`draw="random"`) have only G1. Hierarchical plans have other guarantees; see `audit.levels`.
 
     Args:
         plan: a plan with a fixed batch size.

@@ -37,6 +37,7 @@ FRACTION_BITS = 32
 PERIOD = 256
 MOST_ROUNDS = 1 << 32  # `spread` takes the four lowest bytes of a round's number
 
+_CHUNK = 1 << 20  # edges at a time, to save memory
 _FACTOR = 157  # of the odd numbers below 256 the one whose multiples are most even, like golden-ratio steps
 _MASK = (1 << FRACTION_BITS) - 1
 
@@ -51,25 +52,29 @@ def _wrap_counts() -> np.ndarray:
 _WRAPS = _wrap_counts()
 
 
-def line(weights: Sequence[int] | np.ndarray, tickets: int) -> np.ndarray:
+def line(weights: Sequence[int] | np.ndarray, tickets: int, edges: np.ndarray | None = None) -> np.ndarray:
     """The edges of groups with these relative integer weights on a line of `tickets` tickets: int64 (groups + 1).
 
     Edge g is floor(2^32 * tickets * (w_0 + ... + w_{g-1}) / sum of w), computed in exact integers, so an integer quota
     stays an integer. Python integers may be of any size. An int64 array is divided as a whole, without a Python loop;
-    it must sum to less than 2^62 / tickets.
+    it must sum to less than 2^62 / tickets. `edges`, int64 (groups + 1), is what is written to; `weights` may be its
+    entries from the second on, and is then overwritten.
     """
     if not isinstance(weights, np.ndarray):
         total = sum(weights)
         running = itertools.accumulate(weights, initial=0)
         return np.array([(before * tickets << FRACTION_BITS) // total for before in running], np.int64)
-    edges = np.empty(weights.size + 1, np.int64)
-    edges[0] = 0
-    np.cumsum(weights, out=edges[1:])
-    total = int(edges[-1])
+    if edges is None:
+        edges = np.empty(weights.size + 1, np.int64)
+    edges[0], total = 0, 0
+    for first in range(0, weights.size, _CHUNK):
+        part = np.cumsum(weights[first : first + _CHUNK])
+        edges[first + 1 : first + 1 + part.size] = total + part
+        total += int(part[-1])
     spare = 62 - total.bit_length()
-    # Long division, since edge * 2^32 would exceed 64 bits: a digit of `spare` bits at a time, and a million edges at a
-    # time, to save memory. The parts are views: `edges` itself is rewritten.
-    for part in np.array_split(edges, max(1, edges.size >> 20)):
+    # Long division, since edge * 2^32 would exceed 64 bits: a digit of `spare` bits at a time. The parts are views: `edges`
+    # itself is rewritten.
+    for part in np.array_split(edges, max(1, edges.size // _CHUNK)):
         part *= tickets
         quotient, rest = np.divmod(part, total)
         bits = FRACTION_BITS

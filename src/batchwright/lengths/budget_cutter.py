@@ -98,10 +98,28 @@ class BudgetCutter(Unsearched):
     def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """See `Cutter`."""
         if not self.count_ignores_order:  # equal samples are shuffled, and how depends on how many samples there are
-            return lambda count: self._first_cut(self.costs[samples[mixed_places(self.length_keys[samples[:count]])]])
-        places = sorted_places(self.length_keys[samples])
-        column = self.costs[samples[places], 0]
-        return lambda count: self._first_cut(column[places < count][:, None])
+            return lambda count: self._first_cut(self._falling(samples[:count])[1])
+        places, costs = self._falling(samples)
+        return lambda count: self._first_cut(costs[places < count])
+
+    def _falling(self, samples: Integers) -> tuple[Integers, Floats]:
+        """Places of these samples, longest first, and their costs in this order: float64 (samples, budgets)."""
+        keys = self.length_keys[samples]
+        places = (sorted_places if self.count_ignores_order else mixed_places)(keys)
+        table = self._cost_of_key
+        return places, self.costs[samples[places]] if table is None else table[keys[places]][:, None]
+
+    @cached_property
+    def _cost_of_key(self) -> Floats | None:
+        """The cost of the samples of each sort key, float64 (keys,); None if samples of one key may differ in it.
+
+        There are few keys, so a look-up here stays in the cache of the processor, and one in `costs` does not.
+        """
+        if not self.count_ignores_order:
+            return None
+        table = np.empty(int(self.length_keys.max(initial=-1)) + 1)
+        table[self.length_keys] = self.costs[:, 0]
+        return table if np.array_equal(table[self.length_keys], self.costs[:, 0]) else None
 
     def _first_cut(self, costs: Floats) -> int:
         """Micro-batches of samples in this order at the whole budgets."""
@@ -114,8 +132,7 @@ class BudgetCutter(Unsearched):
 
     def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
         """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
-        places = (sorted_places if self.count_ignores_order else mixed_places)(self.length_keys[samples])
-        costs = self.costs[samples[places]]
+        places, costs = self._falling(samples)
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
         if offsets.size - 1 < batches:
@@ -123,7 +140,7 @@ class BudgetCutter(Unsearched):
             start = int(offsets[whole])
             evened = start + cut_evenly(batches - whole, lambda first, fraction: cut_at(start + first, fraction))
             offsets = np.concatenate([offsets[:whole], evened])
-        cut = Cut(places, offsets, self.costs_of(samples[places], offsets, costs))
+        cut = Cut(places, offsets, self.costs_of(samples if self.balance is None else samples[places], offsets, costs))
         return split_to(cut, batches, samples, self)
 
     def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:

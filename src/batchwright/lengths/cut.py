@@ -34,6 +34,8 @@ __all__ = [
 
 Integers = NDArray[np.int64]
 
+_CHUNK = 1 << 20  # samples at a time, to save memory
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -324,8 +326,12 @@ def most_expensive_of_strata(table: np.ndarray, falling: Integers, windows: int)
 
 def falling_keys(values: np.ndarray) -> Integers:
     """Sort keys: how many distinct values are larger than each value, int64; 0 for the largest."""
-    distinct, numbers = np.unique(values, return_inverse=True)
-    return distinct.size - 1 - numbers.astype(np.int64)
+    distinct, found = np.unique(values), np.empty(values.size, np.int64)
+    # In parts, and without the inverse of `unique`: these arrays may be the largest of a plan.
+    for first in range(0, values.size, _CHUNK):
+        part = values[first : first + _CHUNK]
+        found[first : first + _CHUNK] = distinct.size - 1 - np.searchsorted(distinct, part)
+    return found
 
 
 def similarity_keys_of(table: np.ndarray) -> Integers:

@@ -40,8 +40,10 @@ class LengthStrata:
         # Shuffled first: otherwise items of one length would always stand in the same strata, with the same neighbours.
         mixed = items[keyed_shuffle(items.size, np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA)))]
         falling = mixed[sorted_places(keys[mixed])]
-        starts = np.flatnonzero(np.diff(keys[falling], prepend=-1, append=np.iinfo(np.int64).max))
-        return cls(falling, starts, seed)
+        del mixed  # there may be hundreds of millions
+        sorted_keys = keys[falling]
+        starts = 1 + np.flatnonzero(sorted_keys[1:] != sorted_keys[:-1])
+        return cls(falling, np.concatenate([[0], starts, [items.size]]), seed)
 
     def size(self, window: int, windows: int) -> int:
         """How many items a window has, of `windows` windows."""

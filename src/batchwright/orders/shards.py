@@ -42,7 +42,7 @@ class Shards:
 
     def __init__(self, sizes: Any, open: int = 8, *, ranks: int = 1) -> None:
         held = getattr(sizes, "sizes", sizes) if hasattr(sizes, "files") else sizes
-        counted = whole_numbers(held, called="sizes", least=0)
+        counted = whole_numbers(held, called="sizes", least=0, each="shard")
         self.sizes: np.ndarray = counted.astype(np.int64)
         self.open = check_integer(open, "open", least=1)
         self.ranks = check_integer(ranks, "ranks", least=1, most=_MOST_RANKS)

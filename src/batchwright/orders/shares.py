@@ -156,7 +156,10 @@ class WeightShares:
             raise Infeasible(f"all {weights.size} weights are 0", "give one sample a weight above 0")
         self.notes = notes
         self._tickets = tickets
-        self._edges = apportion.line(_as_integers(weights, (1 << 61) // tickets), tickets)
+        # Written over the integers: with hundreds of millions of weights, both would not fit in memory.
+        edges = np.empty(weights.size + 1, np.int64)
+        _write_integers(edges[1:], weights, (1 << 61) // tickets)
+        self._edges = apportion.line(edges[1:], tickets, edges)
         self.vanished = 0
         for first in range(0, weights.size, _CHUNK):
             gone = np.diff(self._edges[first : first + _CHUNK + 1]) == 0
@@ -204,15 +207,15 @@ def _text(weights: list[int]) -> str:
     return repr(weights) if max(weights).bit_length() < _DECIMAL_BITS else " ".join(map(hex, weights))
 
 
-def _as_integers(weights: np.ndarray, limit: int) -> np.ndarray:
-    """Weights as int64 in proportion, with a sum below `limit`: unchanged if they are such, else scaled by a power of two.
+def _write_integers(whole: np.ndarray, weights: np.ndarray, limit: int) -> None:
+    """Write weights as int64 in proportion, with a sum below `limit`: unchanged if they are such, else scaled.
 
+    The scale is a power of two.
     Every operation is exact or correctly rounded, on one number at a time, so that all platforms agree.
     """
-    whole = np.empty(weights.size, np.int64)
     if weights.dtype.kind in "biu" and float(weights.max()) * weights.size < limit:
         whole[:] = weights
-        return whole
+        return
     top = weights.max()
     total, bits = 0, _TRIAL_BITS
     # A first scaling finds the sum, a second uses all of the bits that the limit leaves.
@@ -222,7 +225,6 @@ def _as_integers(weights: np.ndarray, limit: int) -> np.ndarray:
             whole[first : first + part.size] = np.rint(np.ldexp(part, bits))
             total += int(whole[first : first + part.size].sum()) if attempt == 0 else 0
         bits += limit.bit_length() - 2 - total.bit_length()
-    return whole
 
 
 def group_rates(groups: Groups, shares: Shares, samples: np.ndarray, epoch: int) -> np.ndarray:

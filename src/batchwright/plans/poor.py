@@ -15,6 +15,7 @@ from ..lengths.layout import LAYOUT_WORK
 from ..orders import Dealt, Independent, InTurn, Mixed, ShardDealt, ShardWeights, SharedOrder
 from ..orders.inclusion import InclusionRates, inclusion_rates_of, mean_shares
 from ..orders.shares import Shares
+from .poor_shards import in_open_shards, window_in_shards
 
 if TYPE_CHECKING:
     from ..kinds import LengthKind, TaskKind
@@ -87,7 +88,7 @@ def faults(order: SharedOrder) -> list[str]:
     if rows.group.size:
         found.append(repeats_text(rows, order.groups, order.batch_size, moves=order.shares.settles_at != 0))
     if isinstance(order, ShardDealt | ShardWeights):
-        found += _in_open_shards(order, rows)
+        found += in_open_shards(order, {order.groups.names[group] for group in rows.group.tolist()})
     if isinstance(order, Mixed):
         found += _torn(order)
         found += ["; ".join(undersized(order, source)) for source in _undersized_sources(order)]
@@ -117,51 +118,6 @@ def notes(order: SharedOrder) -> list[str]:
     if unknown and order.groups.starts.size and not isinstance(order, Independent):
         found += _later_repeats(order)
     return found
-
-
-def _in_open_shards(order: ShardDealt | ShardWeights, rows: Repeated) -> list[str]:
-    """The problems of an order that reads few shards at a time, beside those that it has anyway."""
-    found, known = [], {order.groups.names[group] for group in rows.group.tolist()}
-    few = [row for row in order.undersized() if row.name not in known]
-    if few:
-        row = max(few, key=lambda row: row.most / max(row.size, 1))
-        found.append(
-            f"samples repeat within a batch: the open shards have about {row.size} of {row.name!r}, a batch takes {row.most}"
-            + (f"; and {len(few) - 1} more groups" if len(few) > 1 else "")
-            + "; more open shards avoid it"
-        )
-    if isinstance(order, ShardDealt):
-        found += _lacking(order)
-    return found
-
-
-def _lacking(order: ShardDealt) -> list[str]:
-    """A text that says which groups the open shards lack, and what they are owed for that."""
-    absence, names, first = order.absence, order.groups.names, order.turns.of(0)
-    lost = order.shares.of(0) * absence
-    stretch = order.stretch(first)
-    if not lost.any() and stretch is None:
-        return []
-    found = ""
-    if lost.any():
-        worst = int(lost.argmax())
-        found = (
-            f"the open shards have no sample of {names[worst]!r} for {absence[worst]:.2%} of the micro-batches on average; "
-            f"{np.count_nonzero(lost)} groups are not in enough shards, and {lost.sum():.2%} of all draws go to other "
-            "groups for that, which give them back later; "
-        )
-    if stretch is not None:
-        most, unpaid, total = int(stretch.owed.argmax()), stretch.unpaid, int(stretch.wanted.sum())
-        owed = stretch.owed[most] * order.per_ticket
-        found += f"up to {owed} draws are owed to a group at a time, here {names[most]!r}; "
-        if unpaid.any():
-            least, over = int(unpaid.argmax()), np.maximum(unpaid, 0).sum() / total
-            gets, asked = (float(table[:, least].sum()) / total for table in (stretch.tickets, stretch.wanted))
-            found += (
-                f"{over:.2%} of the draws cannot be given back, {names[least]!r} gets {gets:.2%} of them in place of "
-                f"{asked:.2%}; "
-            )
-    return [f"{found}more than {order.shards.open} open shards, or samples shuffled over the shards, avoid it"]
 
 
 def _in_turn(order: Dealt) -> bool:
@@ -317,22 +273,25 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     """
     if plan.same_samples:  # an epoch holds every sample once
         return []
-    items = plan.windows.planned(0)[0][:_MEASURED]
+    window, of_window = plan.windows.planned(0)
+    found = window_in_shards(plan, window, len(of_window))
+    items = window[:_MEASURED]
     if np.unique(items).size == items.size:
-        return []
+        return found
     cut = plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
     batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
     held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
     if counts.max() < 2:
-        return []
+        return found
     worst = int(counts.argmax())
     hit = np.unique(held[counts > 1, 0]).size
     if hit < least * len(cut):
-        return []
+        return found
     return [
+        *found,
         f"samples repeat within a micro-batch: of the first {len(cut)}, {hit} hold a sample twice or more, item "
         f"{held[worst, 1]} {counts[worst]} times; what a window draws of a sample is cut together, so a smaller window or "
-        "an order that draws it less often avoids it"
+        "an order that draws it less often avoids it",
     ]
 
 

@@ -1,0 +1,87 @@
+"""Problems of plans that read few shards at a time: what open shards lack, and windows that need more of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..orders import ShardDealt, ShardShuffle, ShardWeights
+
+if TYPE_CHECKING:
+    from ..kinds import LengthKind
+
+__all__ = ["in_open_shards", "window_in_shards"]
+
+
+def in_open_shards(order: ShardDealt | ShardWeights, known: set[Hashable]) -> list[str]:
+    """The problems of an order that reads few shards at a time, one text each.
+
+    Args:
+        order: the order.
+        known: the names of groups that are too small in any case.
+    """
+    found = []
+    few = [row for row in order.undersized() if row.name not in known]
+    if few:
+        row = max(few, key=lambda row: row.most / max(row.size, 1))
+        found.append(
+            f"samples repeat within a batch: the open shards have about {row.size} of {row.name!r}, a batch takes {row.most}"
+            + (f"; and {len(few) - 1} more groups" if len(few) > 1 else "")
+            + "; more open shards avoid it"
+        )
+    if isinstance(order, ShardDealt):
+        found += _lacking(order)
+    return found
+
+
+def _lacking(order: ShardDealt) -> list[str]:
+    """A text that says which groups the open shards lack, and what they are owed for that."""
+    absence, names, first = order.absence, order.groups.names, order.turns.of(0)
+    lost = order.shares.of(0) * absence
+    stretch = order.stretch(first)
+    if not lost.any() and stretch is None:
+        return []
+    found = ""
+    if lost.any():
+        worst = int(lost.argmax())
+        found = (
+            f"the open shards have no sample of {names[worst]!r} for {absence[worst]:.2%} of the micro-batches on average; "
+            f"{np.count_nonzero(lost)} groups are not in enough shards, and {lost.sum():.2%} of all draws go to other "
+            "groups for that, which give them back later; "
+        )
+    if stretch is not None:
+        most, unpaid, total = int(stretch.owed.argmax()), stretch.unpaid, int(stretch.wanted.sum())
+        owed = stretch.owed[most] * order.per_ticket
+        found += f"up to {owed} draws are owed to a group at a time, here {names[most]!r}; "
+        if unpaid.any():
+            least, over = int(unpaid.argmax()), np.maximum(unpaid, 0).sum() / total
+            gets, asked = (float(table[:, least].sum()) / total for table in (stretch.tickets, stretch.wanted))
+            found += (
+                f"{over:.2%} of the draws cannot be given back, {names[least]!r} gets {gets:.2%} of them in place of "
+                f"{asked:.2%}; "
+            )
+    return [f"{found}more than {order.shards.open} open shards, or samples shuffled over the shards, avoid it"]
+
+
+def window_in_shards(plan: LengthKind, items: np.ndarray, batches: int) -> list[str]:
+    """A text that says that a window of a plan by lengths takes samples of many more shards than are open.
+
+    Args:
+        plan: the plan.
+        items: the items of a window.
+        batches: how many micro-batches they make.
+    """
+    order, admission = plan.order_plan.order, plan.admission
+    if not isinstance(order, ShardShuffle | ShardDealt | ShardWeights) or admission.bundles is not None:
+        return []
+    shards, samples = order.shards, admission.origins(plan.order_plan.groups.sample_count)[items]
+    read, at_once = np.unique(shards.of(samples)).size, shards.open * shards.ranks
+    if read <= 2 * at_once:  # where a window begins in some shards and ends in the next
+        return []
+    held = int(at_once * shards.sizes.sum() // np.count_nonzero(shards.sizes))  # samples of the open shards
+    return [
+        f"a window of {samples.size} samples is of {read} shards, its micro-batches come in any order, and {at_once} shards "
+        f"are open at a time: most will be read again and again; window={max(1, held * batches // samples.size)} avoids it"
+    ]
