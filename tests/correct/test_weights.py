@@ -88,7 +88,7 @@ def test_a_moving_target_has_weights_by_epoch() -> None:
     for epoch in range(3):
         expected = np.minimum(plan.natural_prior / plan.shares(epoch), 1.6)
         assert weights([0, 16, 24], epoch=epoch).tolist() == pytest.approx(expected.tolist())
-    with pytest.raises(bw.Infeasible, match="target moves"):
+    with pytest.raises(bw.Infeasible, match="shares move"):
         Weighted([0] * 28, weights)
     told = weights.report(batches=20).groups
     assert [group.sampled for group in told] == pytest.approx(plan.prior_between(0, 20).tolist())

@@ -103,6 +103,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "bw.Layout.packed_to_padded": made_as("packed_to_padded", layout, length=3),
     "bw.Layout.padded_to_packed": made_as("padded_to_packed", layout, length=3),
     "bw.Loader.__init__": lambda: call(bw.Loader, sampler=sampler(), dataset=range(10), num_workers=0),
+    "bw.Loader.at": made_as("at", loader, number=0, epoch=0, rank=0),
     "bw.Loader.epochs": made_as("epochs", loader, until=1),
     "bw.Loader.set_epoch": made_as("set_epoch", loader, epoch=0),
     "bw.Loader.seek": made_as("seek", loader, batches=1, epoch=0),
@@ -337,7 +338,8 @@ BY_THE_LIBRARY = {
         "bw.online.Stream.deal",
         "bw.online.Shards.open",
     ),
-    *("bw.online.Strided.open", "bw.Shards.check_samples"),
+    *("bw.online.Strided.open", "bw.Shards.check_samples", "bw.Ragged.spread", "bw.BatchSampler.before"),
+    *("bw.online.Shards.title", "bw.online.Strided.title", "bw.online.Shards.with_groups"),
     *("bw.online.Stream.reader", "bw.targets.Target.__init__"),
 }
 """What only this library itself calls: the constructors of what it gives, and what its modules ask of each other."""

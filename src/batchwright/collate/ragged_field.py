@@ -107,13 +107,15 @@ class RaggedField(Field):
         """
         if self.form not in ("packed", "jagged") or not isinstance(self.dim, int) or not is_plain(values):
             return None
-        dim, shape, sizes = self.dim, values[0].shape, list(map(_SIZE_OF, values))
-        if not shape or not all(sizes):
-            return None
+        dim = self.dim
         try:
+            shape = values[0].shape
+            sizes = list(map(_SIZE_OF, values))
+            if not shape or not all(sizes):
+                return None
             joined = memory.cat(values, dim)
             row = sizes[0] // shape[dim]
-        except (IndexError, RuntimeError, TypeError):  # other shapes, other devices, subclasses
+        except (IndexError, RuntimeError, TypeError):  # nested tensors, other shapes, other devices, subclasses
             return None
         return joined, sizes if row == 1 else [size // row for size in sizes], dim % len(shape)
 
