@@ -30,7 +30,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/batchwright demo $(NAME)
 
 test: $(VENV)/.test
-	@echo "the whole suite, about 5,500 tests: a quarter of an hour on two cores"
+	@echo "the whole suite, about 8,000 tests: a quarter of an hour on two cores"
 	$(BIN)/python -m pytest -q -n 2 --ignore tests/trainers --ignore tests/engines --ignore tests/browser tests
 
 test-long: $(VENV)/.test
