@@ -2,9 +2,9 @@
 
     python benchmarks/collate.py [--only "small samples"]
 
-Each case gives the processor times of both, in turns, and the median ratio of their turns beside its limit: not slower
-than the peer, but for the cases whose limits say why, and at least 3 times as fast where the peer loops in Python over
-samples.
+Each case gives the processor times of both, in turns, and the median ratio of their turns beside its limit. Batchwright
+may not be slower than the peer; a case with a larger limit says why. Where the peer loops in Python over samples,
+batchwright must be at least 3 times as fast.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def shuffled(pairs, seed):
     return pairs
 
 
-# What makes a value from a number, each time anew: values of the same number are the same, others differ.
+# Each function makes a new value from a number. Values of the same number are equal, those of other numbers differ.
 MAKE = {
     "image": image,
     "image with a palette": lambda n: image(n, "P"),

@@ -179,7 +179,7 @@ FILES = cases("refuse message follow", {
     "units of shards of one group": (
         lambda: side_by_side(unit=one), "says the groups of its shards, and unit is given: where shards are of one group ",
         lambda: (read(side_by_side()), read(side_by_side(groups=None, unit=one)))),
-    "a group that nobody saw": (lambda: read(unseen()), "its key is 'c', and no sample that was looked at is of this group",
+    "a group not found": (lambda: read(unseen()), "its key is 'c', and no sample that was looked at is of this group",
                                 lambda: read(unseen(groups=None))),
     "compressed": (lambda: online.jsonl(folder() / "*.jsonl.gz"), "is compressed, and can be read from its beginning only",
                    lambda: read(pack(online.Shards([packed_lines()], unpacked)))),

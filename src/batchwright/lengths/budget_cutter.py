@@ -151,8 +151,8 @@ class BudgetCutter(Unsearched):
         a step are distributed over its micro-batches a second time, so that these are equal in every budget. With
         one budget and `balance`, that may not be possible, as one sample may have more of `balance` than a micro-batch
         has on average. Then micro-batches with similar `balance` make a step, and the samples of two of them at a time are
-        divided anew. Micro-batches of rounded shapes are only sorted into steps; so are padded ones with `balance`, and
-        those of several budgets of which one is padded.
+        divided again. In three cases micro-batches are only sorted into steps: if their shapes are rounded, if they are
+        padded and `balance` is given, and if one of several budgets is padded.
         """
         if self.rounded:
             return by_steps(cut)

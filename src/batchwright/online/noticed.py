@@ -1,7 +1,7 @@
 """Notices shards of one group each, by a look at a few samples of each shard.
 
-A look is no proof: a sample of another group may be where nobody looked. `ShardComposer` keeps such a sample until a slot of
-its group is due.
+The look can be wrong, since a shard may have a sample of another group in a part that was not read. `ShardComposer` keeps
+such a sample until a slot of its group is due.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def packed(
     """Micro-batches of packs: sequences of joined samples, none longer than the capacity.
 
     Each window is packed, its packs are divided among micro-batches of similar cost, and the steps come in random
-    order. Every epoch is packed anew, and has the same number of micro-batches.
+    order. Each epoch has packs of its own, and the same number of micro-batches.
 
     Args:
         lengths: array-like of shape (n_samples,), int, 1 or more; `{name: column}`, 0 or more, for several capacities.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import types
@@ -9,20 +10,22 @@ import warnings
 from itertools import islice
 from typing import Any
 
-import transformers.feature_extraction_utils  # noqa: F401  before a torchvision seems to be there
 from torch.utils.data import DataLoader
 
 from batchwright import online
 
 COUNT = 240
 
+# Imported now: while the stand-ins below are there, it would believe that torchvision is installed, and ask it for more.
+importlib.import_module("transformers.feature_extraction_utils")
+
 
 def _streaming() -> Any:
     """The package. On import it takes two names from torchvision for data sets of images, which are not used here."""
     names = ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional")
     stand_ins = {name: types.ModuleType(name) for name in names}
-    stand_ins["torchvision.datasets"].VisionDataset = object  # type: ignore[attr-defined]
-    stand_ins["torchvision.transforms.functional"].to_tensor = None  # type: ignore[attr-defined]
+    vars(stand_ins["torchvision.datasets"])["VisionDataset"] = object
+    vars(stand_ins["torchvision.transforms.functional"])["to_tensor"] = None
     sys.modules.update(stand_ins)
     try:
         import streaming

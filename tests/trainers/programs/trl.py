@@ -153,7 +153,7 @@ def generations(
 
     evaluated: list[int] = []
 
-    class Generating(PlanTrainer, getattr(trl, f"{kind}Trainer")):  # type: ignore[misc]
+    class Generating(PlanTrainer, getattr(trl, f"{kind}Trainer")):  # type: ignore[misc]  # chosen when it runs
         def compute_loss(self, model: Any, inputs: Any, *others: Any, **named: Any) -> Any:
             if model.training:
                 trained.append([int(row[-1]) - 2 for row in inputs["prompt_ids"]])
