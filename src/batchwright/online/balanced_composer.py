@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import Infeasible, shown, warn
 from ..kernels import stream_buffer
+from .appearances import Appearances
 from .batch import Batch, StreamReport
 from .buffer import Buffer
 from .buffer_take_over import take_over
@@ -80,9 +81,7 @@ class BalancedComposer:
         self._gauge_from = 0  # check how full the buffer is
         self._batches_per_slot = 0  # samples to read for each batch that is returned, if no slot waits
         self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
-        self._again = np.zeros(0, np.int64)  # the repeats of each group
-        self._before = np.zeros(0, np.int64)  # the samples delivered before the first of each group was read
-        self._unseen = np.zeros(0, np.int64)  # groups that were named and of which nothing was read yet
+        self._appearances = Appearances()
         self._is_to_fill = False  # half of the buffer is to be read before the next batch
         self._leftover: list[Any] = []  # samples of the last batch, which was not full
         self._unread = self._delivered = self._repeated = self._redistributed = self._written_off = 0
@@ -96,9 +95,9 @@ class BalancedComposer:
             self._buffer.numbers[label]
         self._feed.start()
         self._read(self._buffer.for_queues // 2)
-        self._grow(len(self._buffer.labels))
-        self._unseen = np.arange(len(self._targets.labels))
-        self._look_for_the_unseen()
+        self._appearances.start(len(self._targets.labels))
+        self._appearances.grow(len(self._buffer.labels), 0)
+        self._appearances.look(self._buffer.column(stream_buffer.SEEN), 0)
 
     def compose(self) -> Batch | None:
         """The next batch.
@@ -146,30 +145,17 @@ class BalancedComposer:
                 self._undo(len(items))
                 return None
             self._repeated += len(batch.repeats)
-            self._grow(len(self._buffer.labels))
-            np.add.at(self._again, self._buffer.owner_numbers()[list(batch.repeats)], 1)
+            self._appearances.grow(len(self._buffer.labels), self._delivered)
+            np.add.at(self._appearances.repeats, self._buffer.owner_numbers()[list(batch.repeats)], 1)
         if counters[stream_buffer.AWAY]:
             batch.redistributed = self._buffer.redistributed()
             self._redistributed += int(counters[stream_buffer.AWAY])
             self._written_off = int(counters[stream_buffer.WRITTEN_OFF])
-        if len(self._unseen):
-            self._look_for_the_unseen()
+        self._appearances.look(self._buffer.column(stream_buffer.SEEN), self._delivered)
         self._delivered += len(items)
         if self._units is not None:
             self._units.deliver(self._buffer.owner_numbers().tolist(), batch)
         return batch
-
-    def _grow(self, groups: int) -> None:
-        """Make room for the counts of new groups, which come after what was delivered so far."""
-        new = groups - len(self._again)
-        if new > 0:
-            self._again = np.concatenate([self._again, np.zeros(new, np.int64)])
-            self._before = np.concatenate([self._before, np.full(new, self._delivered)])
-
-    def _look_for_the_unseen(self) -> None:
-        seen = self._buffer.column(stream_buffer.SEEN)[self._unseen] > 0
-        self._before[self._unseen[seen]] = self._delivered
-        self._unseen = self._unseen[~seen]
 
     def _undo(self, served: int) -> None:
         """Take back the quotas dealt last: they made no batch, although some slots were filled."""
@@ -223,7 +209,7 @@ class BalancedComposer:
             if self._dealt < len(self._table):
                 self._quotas.take_back(self._table[self._dealt :], self._shares)
                 self._planned = self._slots()[0]
-            self._grow(count)
+            self._appearances.grow(count, self._delivered)
             seen = buffer.column(stream_buffer.SEEN)
             of = self._targets.of if self._units is None else partial(self._units.slots, self._targets)
             self._shares = of(buffer.labels, seen)
@@ -316,10 +302,7 @@ class BalancedComposer:
 
     def _late(self) -> NDArray[np.int64]:
         """The samples delivered before the first of each group was read."""
-        self._grow(len(self._buffer.labels))
-        late = self._before.copy()
-        late[self._unseen] = self._delivered
-        return late
+        return self._appearances.before(len(self._buffer.labels), self._delivered)
 
     def held(self) -> list[list[Any]]:
         """The samples in the queues, those remembered, those of a batch that was not full."""
@@ -339,16 +322,16 @@ class BalancedComposer:
         numbers = [np.array([own[label] for label in other._buffer.labels], np.int64) for other in others]
         take_over(self._buffer, [other._buffer for other in others], numbers, index, readers, pools)
         count = len(self._buffer.labels)
-        self._planned, self._again, self._before = (np.zeros(count, np.int64) for _ in range(3))
+        self._planned, self._appearances = np.zeros(count, np.int64), Appearances()
+        self._appearances.grow(count, 0)
         for other, found in list(zip(others, numbers, strict=True))[index::readers]:
             deficit, planned = np.zeros(count), other._slots()[0]
             if other._dealt < len(other._table):
                 other._quotas.take_back(other._table[other._dealt :], other._shares)
             deficit[found[: len(other._quotas.deficit)]] = other._quotas.deficit
             self._planned[found[: len(planned)]] += planned
-            late = other._late()
-            self._again[found] += other._again
-            self._before[found] += late
+            late = other._late()  # makes room in `repeats` too
+            self._appearances.take_over(found, other._appearances.repeats, late)
             self._quotas.take_over(deficit, other._quotas.rounds)
             for name in _TOTALS:
                 setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -368,9 +351,7 @@ class BalancedComposer:
             "table": self._table[self._dealt :].tolist(),
             "shares": self._shares.tolist(),
             "planned": self._planned.tolist(),
-            "again": self._again.tolist(),
-            "before": self._before.tolist(),
-            "unseen": self._unseen.tolist(),
+            **self._appearances.state_dict(),
             "units": None if self._units is None else self._units.state_dict(),
             "counters": [getattr(self, name) for name in _COUNTERS],
             "fill": self._is_to_fill,
@@ -385,9 +366,8 @@ class BalancedComposer:
         self._quotas.load_state_dict(memory["quotas"])
         self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
         self._shares = np.array(memory["shares"])
-        self._planned, self._again, self._before, self._unseen = (
-            np.array(memory[name], np.int64) for name in ("planned", "again", "before", "unseen")
-        )
+        self._planned = np.array(memory["planned"], np.int64)
+        self._appearances.load_state_dict(memory)
         if self._units is not None:
             self._units.load_state_dict(memory["units"])
         for name, value in zip(_COUNTERS, memory["counters"], strict=True):
@@ -401,7 +381,7 @@ class BalancedComposer:
         balances = buffer.column(stream_buffer.BALANCE).tolist()
         expected, had = self._slots()
         late = zip(buffer.labels, self._late().tolist(), strict=True)
-        again = zip(buffer.labels, self._again.tolist(), strict=True)
+        again = zip(buffer.labels, self._appearances.repeats.tolist(), strict=True)
         return StreamReport(
             read=self._feed.tried,
             delivered=self._delivered,
@@ -422,12 +402,4 @@ class BalancedComposer:
 
 
 _TOTALS = ("_delivered", "_repeated", "_redistributed", "_written_off")
-_COUNTERS = (
-    "_batches_per_slot",
-    "_news_from",
-    "_estimate_from",
-    "_gauge_from",
-    "_judge_from",
-    "_unread",
-    *_TOTALS,
-)
+_COUNTERS = "_batches_per_slot", "_news_from", "_estimate_from", "_gauge_from", "_judge_from", "_unread", *_TOTALS
