@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import kernel
+from .compile import inner, kernel
 from .hashing import GOLDEN, mix
 
-__all__ = ["cut_longest", "cut_several", "keyed_shuffle"]
+__all__ = ["count_within", "cut_longest", "cut_several", "keyed_shuffle", "of_first", "rows_shuffled"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -89,9 +89,47 @@ def cut_several(
     return offsets[: cuts + 1].copy()
 
 
+@kernel("int64(float64[:], int64[:], float64)")
+def count_within(sizes: Floats, samples: Integers, most: float) -> int:
+    """How many of the first samples have a sum of `sizes` of at most `most`."""
+    total = 0.0
+    for place in range(samples.size):
+        total += sizes[samples[place]]
+        if total > most:
+            return place
+    return samples.size
+
+
+@kernel("Tuple((int64[:], float64[:]))(int64[:], float64[:], int64)")
+def of_first(places: Integers, costs: Floats, count: int) -> tuple[Integers, Floats]:
+    """The places below `count` and their costs, in the order given."""
+    found, found_costs = np.empty(places.size, np.int64), np.empty(places.size)
+    held = 0
+    for at in range(places.size):
+        # Written in any case: which places are kept looks random, and a processor guesses such a branch wrong.
+        found[held] = places[at]
+        found_costs[held] = costs[at]
+        held += places[at] < count
+    return found[:held], found_costs[:held]
+
+
 @kernel("int64[:](int64, uint64)")
 def keyed_shuffle(count: int, key: np.uint64) -> Integers:
     """The numbers 0..count-1 shuffled by `key` (Fisher and Yates, random bits of splitmix64)."""
+    return _shuffled(count, key)
+
+
+@kernel("int64[:, :](int64, int64, uint64)")
+def rows_shuffled(rows: int, count: int, key: np.uint64) -> Integers:
+    """The numbers 0..count-1 in each row, shuffled by a key of its own: `key` + 1 for the first row."""
+    shuffled = np.empty((rows, count), np.int64)
+    for row in range(rows):
+        shuffled[row] = _shuffled(count, key + np.uint64(1 + row))
+    return shuffled
+
+
+@inner
+def _shuffled(count: int, key: np.uint64) -> Integers:
     order = np.arange(count)
     word = key
     for last in range(count - 1, 0, -1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heapify, heappop, heappush
@@ -57,9 +56,9 @@ class BucketCutter(Unsearched):
         """See `Cutter`: every sample takes one place."""
         return np.ones(self.bucket_of.size)
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return lambda count: len(self.cut(samples[:count], 0, step_size))
+        return len(self.cut(samples, 0, step_size))
 
     def over_strata(self, falling: Integers, windows: int) -> None:
         """See `Cutter`: none, since a stratum on the border of two buckets has samples of both."""

@@ -10,20 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.cuts import cut_longest, cut_several
+from ..kernels.cuts import cut_longest, cut_several, of_first
 from ..kernels.step_balance import fill_up_to_most_expensive
-from .cut import (
-    Cut,
-    Unsearched,
-    by_steps,
-    cut_evenly,
-    falling_keys,
-    mixed_places,
-    most_expensive_of_strata,
-    similarity_keys_of,
-    sorted_places,
-    split_to,
-)
+from .cut import Cut, Prefixes, Unsearched, by_steps, cut_evenly, split_to
+from .sort_keys import falling_keys, mixed_places, most_expensive_of_strata, similarity_keys_of, sorted_places
 from .step_balance import (
     EQUAL_ENOUGH,
     NewStep,
@@ -35,7 +25,7 @@ from .step_balance import (
     step_costs,
 )
 
-__all__ = ["BudgetCutter"]
+__all__ = ["BudgetCutter", "SortedPrefixes"]
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -95,14 +85,18 @@ class BudgetCutter(Unsearched):
         sizes: Floats = (self.costs / self.budgets).max(axis=1)
         return sizes
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
+        """See `Cutter`."""
+        return self.batches_of(self.falling(samples)[1])
+
+    def prefixes(self, samples: Integers, step_size: int) -> Prefixes:
         """See `Cutter`."""
         if not self.count_ignores_order:  # equal samples are shuffled, and how depends on how many samples there are
-            return lambda count: self._first_cut(self._falling(samples[:count])[1])
-        places, costs = self._falling(samples)
-        return lambda count: self._first_cut(costs[places < count])
+            return Prefixes(self, samples, step_size)
+        places, costs = self.falling(samples)
+        return SortedPrefixes(self, samples, step_size, places, costs[:, 0])
 
-    def _falling(self, samples: Integers) -> tuple[Integers, Floats]:
+    def falling(self, samples: Integers) -> tuple[Integers, Floats]:
         """Places of these samples, longest first, and their costs in this order: float64 (samples, budgets)."""
         keys = self.length_keys[samples]
         places = (sorted_places if self.count_ignores_order else mixed_places)(keys)
@@ -121,7 +115,7 @@ class BudgetCutter(Unsearched):
         table[self.length_keys] = self.costs[:, 0]
         return table if np.array_equal(table[self.length_keys], self.costs[:, 0]) else None
 
-    def _first_cut(self, costs: Floats) -> int:
+    def batches_of(self, costs: Floats) -> int:
         """Micro-batches of samples in this order at the whole budgets."""
         return self._cutting(costs)(0, 1.0).size - 1
 
@@ -132,7 +126,10 @@ class BudgetCutter(Unsearched):
 
     def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
         """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
-        places, costs = self._falling(samples)
+        return self.cut_falling(samples, *self.falling(samples), batches)
+
+    def cut_falling(self, samples: Integers, places: Integers, costs: Floats, batches: int) -> Cut:
+        """The same, given what `falling` returns."""
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
         if offsets.size - 1 < batches:
@@ -178,15 +175,15 @@ class BudgetCutter(Unsearched):
             return by_steps(cut)
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
         # their own.
-        stuck = np.diff(cut.offsets) * self.costs[samples, 0].max() < EQUAL_ENOUGH * cut.costs.max()
+        costs = self.costs[:, 0][samples]
+        stuck = np.diff(cut.offsets) * costs.max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         members = steps.members.copy()
         falling = sorted_places(self.length_keys[samples[members]])
-        column = self.costs[samples[members], 0]
-        costs = fill_up_to_most_expensive(
-            column, members, steps.offsets, falling, step_size, float(self.budgets[0]), EQUAL_ENOUGH
+        filled_up = fill_up_to_most_expensive(
+            costs[members], members, steps.offsets, falling, step_size, float(self.budgets[0]), EQUAL_ENOUGH
         )
-        return Cut(members, steps.offsets, costs, in_steps=True)
+        return Cut(members, steps.offsets, filled_up, in_steps=True)
 
     def _kinds(self, samples: Integers) -> Floats:
         """What the micro-batches of a step are to be equal in, float64 (samples, kinds): budgets and balance."""
@@ -284,3 +281,21 @@ class BudgetCutter(Unsearched):
                 used = np.add.reduceat(column, offsets[:-1])
             total += used if self.count_ignores_order else used / budget
         return total
+
+
+@dataclass(frozen=True)
+class SortedPrefixes(Prefixes):
+    """The first samples of a sequence that is sorted once: `places`, longest first, and the `costs` in this order."""
+
+    cutter: BudgetCutter
+    places: Integers
+    costs: Floats
+
+    def batches_needed(self, count: int) -> int:
+        """See `Prefixes`."""
+        return self.cutter.batches_of(of_first(self.places, self.costs, count)[1][:, None])
+
+    def cut(self, count: int, batches: int) -> Cut:
+        """See `Prefixes`."""
+        places, costs = of_first(self.places, self.costs, count)
+        return self.cutter.cut_falling(self.samples[:count], places, costs[:, None], batches)

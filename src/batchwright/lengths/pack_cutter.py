@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,20 +15,12 @@ from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors, nex
 from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least, rows_cost_at_least
-from .cut import (
-    Cut,
-    Integers,
-    WithIdentity,
-    falling_keys,
-    mixed_places,
-    most_expensive_of_strata,
-    similarity_keys_of,
-    split_to,
-)
+from .cut import Cut, Integers, WithIdentity, split_to
 from .equal_packs import EqualPacks
 from .exact import Allowance
 from .kinds import Kinds
 from .packing import Packing, Solver, filled, search
+from .sort_keys import falling_keys, mixed_places, most_expensive_of_strata, similarity_keys_of
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
@@ -88,12 +79,13 @@ class PackCutter(WithIdentity):
         """See `Cutter`: of several capacities, the largest shares may be of different ones."""
         return self.packs if self.count_ignores_order else math.inf
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
         """See `Cutter`; by the fast solver, as it is asked for many times."""
         if self.capacities.size > 1:
-            return lambda count: -(-len(self._packed(samples[:count], 0)) // self.packs)
-        column, capacity = self.lengths[samples, 0], int(self.capacities[0])
-        return lambda count: -(-_packs_of(self._stacks(Kinds.of(column[:count]), capacity)) // self.packs)
+            packs = len(self._packed(samples, 0))
+        else:
+            packs = _packs_of(self._stacks(Kinds.of(self.lengths[:, 0][samples]), int(self.capacities[0])))
+        return -(-packs // self.packs)
 
     def over_strata(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
