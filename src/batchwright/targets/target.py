@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence, Sized
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..readings import taken
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "integer_weights", "require", "rounded"]
+__all__ = ["MOST_EPOCHS", "Number", "Target", "fraction", "integer_weights", "require", "rounded"]
 
 MOST_EPOCHS = 1 << 17
 """The last epoch of a target that changes. Computing up to it takes 0.1 ms for each epoch and 1 us for each group in it.
@@ -33,15 +33,6 @@ _MOST_BITS = 4096
 
 Number = int | float | Fraction
 Formula = Callable[..., Sequence[Number]]
-
-
-@runtime_checkable
-class Bindable(Protocol):
-    """An argument of a target that depends on the groups, such as a column with one value for each sample."""
-
-    def bound_to(self, groups: Groups) -> Any:
-        """Its value for these groups."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -116,9 +107,12 @@ class Target:
         return integer_weights(weights)
 
     def bound_to(self, groups: Groups) -> Target:
-        """A copy in which all that depends on the groups is computed."""
+        """A copy in which all that depends on the groups is computed.
+
+        An argument that depends on them, such as a column with one value for each sample, has a method of this name too.
+        """
         bound = tuple(
-            argument.bound_to(groups) if isinstance(argument, Bindable) else argument for argument in self.arguments
+            argument.bound_to(groups) if hasattr(argument, "bound_to") else argument for argument in self.arguments
         )
         return replace(self, arguments=bound)
 
