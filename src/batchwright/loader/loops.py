@@ -10,8 +10,8 @@ from ..collate import Batch
 from ..distributed import joined
 from ..errors import Infeasible
 from ..position import Position
-from ..run_state import RunState
 from ..sampler import BatchSampler
+from .looks import Looks
 from .samples import Broken, WithBroken
 from .trainers import Told, trainer_of_this_loop
 
@@ -24,7 +24,7 @@ class Looped(Protocol):
     sampler: BatchSampler
     watch: Callable[[int, int, bool], None] | None
     _latest: weakref.ref[Batches] | None
-    _look: tuple[RunState, RunState] | None
+    _looks: Looks
     _uncompared: bool
 
     @property
@@ -98,7 +98,7 @@ class Batches(Iterator[Any]):
             )
         if self._returned == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
             loader._compare()
-        loader._look = None  # the loop came back: what it was given was used
+        loader._looks.used()  # the loop came back
         told = next(self._trainer, None)
         if told is not None:
             loader.compare_accumulation(*told)
@@ -125,6 +125,6 @@ class Batches(Iterator[Any]):
         if after >= start.length:
             self._inner = iter(())  # lets workers end: some trainers never ask for more than the last batch
         if self._returned == 1:
-            loader._look = run, loader.sampler.run
+            loader._looks.begun(run)
         if loader.watch is not None:
             loader.watch(start.epoch, after // self._at_once, self._returned == 1)
