@@ -14,7 +14,7 @@ from .kernels.apportion import MOST_ROUNDS
 from .kernels.deal_arguments import ROUND
 from .public import internal
 
-__all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Slice", "counted"]
+__all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Slice", "counted", "whole_steps"]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
 # The last micro-batch of an endless sequence: 89 * 2**32 - 1, since `kernels.apportion` counts 2**32 rounds of 89.
@@ -39,6 +39,11 @@ def counted(batch: int) -> int:
     if number > LAST:
         raise Infeasible(f"micro-batch {number} is past the last, {LAST}", f"ask for 0 to {LAST}")
     return number
+
+
+def whole_steps(batches: int, step_size: int) -> int:
+    """A number of micro-batches, rounded up to whole steps."""
+    return -(-batches // step_size) * step_size
 
 
 class MicroBatches(ABC):

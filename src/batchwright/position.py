@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .errors import Infeasible, check_integer, shown
-from .interface import BasePlan, rounded
-from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Slice
+from .interface import BasePlan
+from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Slice, whole_steps
 
 __all__ = ["Numbers", "Position", "number_of"]
 
@@ -92,7 +92,7 @@ class Position(NamedTuple):
     def start_of_epoch(cls, plan: MicroBatches, epoch: int, step_size: int) -> Position:
         """The start of an epoch in a run whose step size never changed."""
         batches = plan.stepped(step_size)
-        return cls(batches, epoch, 0, step_size, epoch * rounded(batches.epoch_batches, step_size))
+        return cls(batches, epoch, 0, step_size, epoch * whole_steps(batches.epoch_batches, step_size))
 
     @classmethod
     def from_state(cls, plan: BasePlan, state: Mapping[str, Any]) -> Position:
@@ -118,7 +118,7 @@ class Position(NamedTuple):
     @property
     def length(self) -> int:
         """Micro-batches in every epoch of the run."""
-        return rounded(self.batches.epoch_batches, self.step_size)
+        return whole_steps(self.batches.epoch_batches, self.step_size)
 
     @property
     def batch(self) -> int:
@@ -166,7 +166,7 @@ class Position(NamedTuple):
             return here
         # What is left may be longer than a new epoch: then only one epoch's length counts, the next epoch takes the
         # rest.
-        consumed = here.length - min(rounded(left, step_size), here.length)
+        consumed = here.length - min(whole_steps(left, step_size), here.length)
         return here._replace(consumed=consumed, origin=batch - consumed)
 
     def check(self) -> None:

@@ -10,6 +10,7 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
+from ..micro_batches import whole_steps
 from .cut import Cut, Integers, Unsearched, by_steps, split_to
 from .same_size_cutter import even_offsets
 
@@ -117,7 +118,7 @@ class BucketCutter(Unsearched):
         parts = [places[at : at + self.batch_size] for places in small for at in range(0, places.size, self.batch_size)]
         offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
         costs = np.array([self.cost(samples[part]) for part in parts])
-        wanted = max(batches, -(-len(parts) // step_size) * step_size)
+        wanted = max(batches, whole_steps(len(parts), step_size))
         return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
 
     def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
@@ -163,4 +164,4 @@ def _own_and_shared(pieces: list[Integers], batch_size: int, step_size: int) -> 
 def _short(small: list[Integers], batch_size: int, step_size: int) -> int:
     """How many samples these buckets lack to have one in every micro-batch of the steps that they share."""
     parts = sum(-(-places.size // batch_size) for places in small)
-    return -(-parts // step_size) * step_size - sum(places.size for places in small)
+    return whole_steps(parts, step_size) - sum(places.size for places in small)

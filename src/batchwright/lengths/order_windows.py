@@ -14,7 +14,7 @@ from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Order
 from .admission import Admission
 from .cut import Cut, Cutter, Integers, Prefixes
-from .layout import LAYOUT_WORK, Window, whole_steps
+from .layout import LAYOUT_WORK, Window, least_length
 from .windows import Ready, Windows, fitting, most_that_fit
 
 __all__ = ["OfOrder", "WindowStart"]
@@ -95,7 +95,7 @@ class OfOrder(Windows):
             self.window_batches = self.epoch_batches = max(step_size, (needed - 1) // step_size * step_size)
             self._places_per_window *= self.window_batches / max(needed, 1)
             return
-        self.window_batches = max(whole_steps(window, step_size), cutter.least_steps * step_size)
+        self.window_batches = max(least_length(window, step_size), cutter.least_steps * step_size)
         self._places_per_window = float(min(epoch_samples, self.window_batches))
         self._places_per_window, self._mean_size = self._measured(0)
         epochs, probed = max(1, moves_over), 0
@@ -123,7 +123,7 @@ class OfOrder(Windows):
         """Take over what windows in steps of 1 measured, so that a plan measures it once for all step sizes."""
         step_size = self._step_size
         self.epoch_batches = max(step_size, measured.epoch_batches // step_size * step_size)
-        asked = self.epoch_batches if window == "epoch" else whole_steps(window, step_size)
+        asked = self.epoch_batches if window == "epoch" else least_length(window, step_size)
         self.window_batches = min(max(asked, self._cutter.least_steps * step_size), self.epoch_batches)
         part = self.window_batches / measured.window_batches
         self._places_per_window, self._mean_size, self._slack = (

@@ -17,7 +17,7 @@ from ..readings import taken
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["MOST_EPOCHS", "Number", "Target", "fraction", "integer_weights", "require", "rounded"]
+__all__ = ["MOST_EPOCHS", "Number", "Target", "fraction", "integer_weights", "require", "to_twelve_digits"]
 
 MOST_EPOCHS = 1 << 17
 """The last epoch of a target that changes. Computing up to it takes 0.1 ms for each epoch and 1 us for each group in it.
@@ -172,7 +172,7 @@ def _whole_of_decimals(texts: Sequence[str]) -> list[int]:
     ]
 
 
-def rounded(value: float) -> float:
+def to_twelve_digits(value: float) -> float:
     """Round to twelve significant digits: roots and powers may differ in the last digits between platforms."""
     return float(f"{value:.12g}")
 
