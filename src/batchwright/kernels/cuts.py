@@ -53,31 +53,31 @@ def cut_several(
     If `padded[k]`, the cost of a micro-batch is its most expensive sample times its number of samples, else the sum.
     Greedy: a micro-batch takes samples as long as they fit. A sample over a budget gets a micro-batch of its own.
     """
-    samples, kinds = costs.shape
+    samples, measures = costs.shape
     offsets = np.empty(samples + 1, np.int64)
     offsets[0] = 0
     cuts = 0
     at = 0
-    used = np.zeros(kinds)
+    used = np.zeros(measures)
     while at < samples:
         used[:] = 0.0
         end = at
         while end < samples and end - at < most_samples:
             count = end - at + 1
             fits = True
-            for kind in range(kinds):
-                if padded[kind]:
-                    fits = fits and max(used[kind], costs[end, kind]) * count <= budgets[kind]
+            for measure in range(measures):
+                if padded[measure]:
+                    fits = fits and max(used[measure], costs[end, measure]) * count <= budgets[measure]
                 else:
-                    fits = fits and used[kind] + costs[end, kind] <= budgets[kind]
+                    fits = fits and used[measure] + costs[end, measure] <= budgets[measure]
             # The first sample is taken also if it does not fit, and is then alone.
             if not fits and end > at:
                 break
-            for kind in range(kinds):
-                if padded[kind]:
-                    used[kind] = max(used[kind], costs[end, kind])
+            for measure in range(measures):
+                if padded[measure]:
+                    used[measure] = max(used[measure], costs[end, measure])
                 else:
-                    used[kind] += costs[end, kind]
+                    used[measure] += costs[end, measure]
             end += 1
             if not fits:
                 break

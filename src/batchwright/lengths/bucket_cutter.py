@@ -31,7 +31,7 @@ class BucketCutter(Unsearched):
     areas: np.ndarray
     batch_size: int
 
-    kind = "bucketed"
+    builder = "bucketed"
     count_ignores_order = True
     room = math.inf
 

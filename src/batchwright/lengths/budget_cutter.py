@@ -65,7 +65,7 @@ class BudgetCutter(Unsearched):
     def __post_init__(self) -> None:
         object.__setattr__(self, "length_keys", falling_keys(self.sizes))
 
-    kind = "budgeted"
+    builder = "budgeted"
     least_steps = 1
     room = math.inf
 
@@ -158,7 +158,7 @@ class BudgetCutter(Unsearched):
             distributed = redistributed(
                 distributed_over_steps(cut, step_size) if several else cut,
                 step_size,
-                lambda steps: np.add.reduceat(self._kinds(samples[steps.members]), steps.offsets[:-1]),
+                lambda steps: np.add.reduceat(self._measures(samples[steps.members]), steps.offsets[:-1]),
                 lambda members, _: self._redistributed(samples[members], step_size),
             )
             if not (self.count_ignores_order and self.balance is not None):
@@ -185,15 +185,15 @@ class BudgetCutter(Unsearched):
         )
         return Cut(members, steps.offsets, filled_up, in_steps=True)
 
-    def _kinds(self, samples: Integers) -> Floats:
-        """What the micro-batches of a step are to be equal in, float64 (samples, kinds): budgets and balance."""
+    def _measures(self, samples: Integers) -> Floats:
+        """What the micro-batches of a step are to be equal in, float64 (samples, measures): budgets and balance."""
         return self.costs[samples] if self.balance is None else np.column_stack([self.costs, self.balance])[samples]
 
     def _redistributed(self, samples: Integers, step_size: int) -> NewStep | None:
         """One step whose sums count, distributed again; None if that would exceed a limit."""
-        kinds = self._kinds(samples)
-        parts = equal_parts(kinds, step_size, self.most_samples)
-        loads = np.array([kinds[part].sum(axis=0) for part in parts])
+        measures = self._measures(samples)
+        parts = equal_parts(measures, step_size, self.most_samples)
+        loads = np.array([measures[part].sum(axis=0) for part in parts])
         sizes = [part.size for part in parts]
         if np.any(loads[:, : self.budgets.size] > self.budgets) or min(sizes) == 0 or max(sizes) > self.most_samples:
             return None
@@ -231,8 +231,8 @@ class BudgetCutter(Unsearched):
         sums = np.ceil(costs.sum(axis=0) / self.budgets - 1e-9).max(initial=0)
         # For a padded budget, cutting longest first is optimal: no other way needs fewer micro-batches.
         alone = [
-            cut_longest(-np.sort(-costs[:, kind]), self.budgets[kind], self.most_samples, 1).size - 1
-            for kind in np.flatnonzero(self.padded)
+            cut_longest(-np.sort(-costs[:, measure]), self.budgets[measure], self.most_samples, 1).size - 1
+            for measure in np.flatnonzero(self.padded)
         ]
         return max(by_count, int(sums), *alone, 0)
 
@@ -273,9 +273,9 @@ class BudgetCutter(Unsearched):
             return np.add.reduceat(self.balance[samples], offsets[:-1])
         costs = self.costs[samples] if costs is None else costs
         total = np.zeros(offsets.size - 1)
-        for kind, budget in enumerate(self.budgets):
-            column = costs[:, kind]
-            if self.padded[kind]:
+        for measure, budget in enumerate(self.budgets):
+            column = costs[:, measure]
+            if self.padded[measure]:
                 used = np.maximum.reduceat(column, offsets[:-1]) * np.diff(offsets)
             else:
                 used = np.add.reduceat(column, offsets[:-1])

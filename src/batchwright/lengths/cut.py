@@ -78,7 +78,7 @@ class Cutter(Protocol):
     """
 
     @property
-    def kind(self) -> str:
+    def builder(self) -> str:
         """The name of the function that makes such plans."""
         ...
 

@@ -71,7 +71,7 @@ class GroupCutter(Unsearched):
     def __post_init__(self) -> None:
         object.__setattr__(self, "length_keys", falling_keys(self.lengths))
 
-    kind = "grouped"
+    builder = "grouped"
     count_ignores_order = True
     least_steps = 1
     room = math.inf

@@ -1,4 +1,4 @@
-"""Sort keys of samples: by length, or so that neighbours are alike in costs of several kinds."""
+"""Sort keys of samples: by length, or so that neighbours are alike in several measures."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def falling_keys(values: np.ndarray) -> Integers:
 
 
 def similarity_keys_of(table: np.ndarray) -> Integers:
-    """Sort keys of the rows of `table` (samples, kinds): sorted by them, neighbours are alike in all kinds.
+    """Sort keys of the rows of `table` (samples, measures): sorted by them, neighbours are alike in all measures.
 
-    Rows are grouped into strata by the first kind, within these by the next, and so on, and sorted by the last kind:
+    Rows are grouped into strata by the first measure, within these by the next, and so on, and sorted by the last:
     falling in one stratum, rising in the next (as a snake), so that neighbours are alike across the border of two
     strata too. Equal rows share a key.
     """
-    count, kinds = table.shape
-    if kinds == 1:
+    count, measures = table.shape
+    if measures == 1:
         return falling_keys(table[:, 0])
-    # Were the last kind divided into as many strata, each cell would have about 16 rows. The 16 was chosen by trial;
+    # Were the last measure divided into as many strata, each cell would have about 16 rows. The 16 was chosen by trial;
     # only how full micro-batches are depends on it.
-    strata = max(1, round((count / 16) ** (1 / kinds)))
+    strata = max(1, round((count / 16) ** (1 / measures)))
     cells = []
-    for kind in range(kinds - 1):
-        keys = falling_keys(table[:, kind])
+    for measure in range(measures - 1):
+        keys = falling_keys(table[:, measure])
         cells.append((np.bincount(keys).cumsum()[keys] - 1) * strata // count)
     rising = sum(cells) % 2 == 1
     last = np.where(rising, table[:, -1], -table[:, -1])
@@ -62,8 +62,8 @@ def similarity_keys_of(table: np.ndarray) -> Integers:
 def mixed_places(keys: Integers) -> Integers:
     """Places sorted by key, those of equal keys shuffled; the shuffle depends only on how many there are.
 
-    With costs of several kinds, samples that are expensive in one kind are then mixed with samples that are expensive
-    in another, and together they fill all limits. A stable sort could put all of one kind first.
+    With costs in several measures, samples that are expensive in one are then mixed with samples that are expensive in
+    another, and together they fill all limits. A stable sort could put all that are expensive in one first.
     """
     mixed = keyed_shuffle(keys.size, np.uint64(keys.size))
     return mixed[sorted_places(keys[mixed])]

@@ -315,7 +315,7 @@ class LengthPlan(Plan, Windowed):
         return {
             **{f"order.{name}": value for name, value in self.order_plan.identity.items()},
             "order": "none" if self.same_samples else "given",
-            "cut": self.cutter.kind,
+            "cut": self.cutter.builder,
             **self.cutter.identity,
             **fields_as_text(self.admission),
             "window": str(self.window) + (f" or {self.least_steps} steps" if self.least_steps > 1 else ""),
@@ -393,6 +393,6 @@ class LengthPlan(Plan, Windowed):
 
     def __repr__(self) -> str:
         return (
-            f"<plan: {self.epoch_batches} micro-batches an epoch, {self.cutter.kind}, window {self.window}, "
+            f"<plan: {self.epoch_batches} micro-batches an epoch, {self.cutter.builder}, window {self.window}, "
             f"from {self.order_plan!r}>"
         )
