@@ -50,8 +50,8 @@ class Allowance:
         """The steps of one packing, or this fraction of them: one in `divisor`."""
         return cls(STEPS // divisor)
 
-    def take(self, steps: int, *, keep: int = 0) -> bool:
-        """Take this many steps if they are left beside `keep` others; returns whether it did."""
+    def spend(self, steps: int, *, keep: int = 0) -> bool:
+        """Spend this many steps if they are left beside `keep` others; returns whether it did."""
         enough = steps <= self.left - keep
         self.left -= steps if enough else 0
         return enough
@@ -192,7 +192,7 @@ class _Programme:
         """
         bound, shares = 0, np.empty(0)
         for _ in range(_ROUNDS):
-            if not self._allowance.take(_STEPS_OF_PROGRAMME + 2 * self.lengths.size * len(self.columns)):
+            if not self._allowance.spend(_STEPS_OF_PROGRAMME + 2 * self.lengths.size * len(self.columns)):
                 break
             shares, values, packs = self._optimum(wanted)
             priced = self._priced(values, wanted)
@@ -210,7 +210,7 @@ class _Programme:
         from ..kernels.packing import most_valuable_pack
 
         each = (self.capacity + 1 - self.lengths) * np.minimum(wanted, self.capacity // self.lengths)
-        if not self._allowance.take(int(each[values > 0].sum()) * (self.max_per_pack + 1), keep=self._kept):
+        if not self._allowance.spend(int(each[values > 0].sum()) * (self.max_per_pack + 1), keep=self._kept):
             return None
         worth, pack = most_valuable_pack(self.lengths, values, wanted, self.capacity, self.max_per_pack)
         return worth, pack

@@ -205,7 +205,7 @@ class OfOrder(Windows):
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
         start = self.start(window)
-        ready = self._ready.take(window)
+        ready = self._ready.pop(window)
         if ready is not None:
             return ready
         samples = self._order.take(start.place, start.place + self._looked_at)
@@ -226,7 +226,7 @@ class OfOrder(Windows):
                 "to find out; a state of the sampler knows the place: load it to go on at once"
             )
         for earlier in range(nearest, window):
-            self._ready.take(earlier)  # if it is kept, where it ends is not
+            self._ready.pop(earlier)  # if it is kept, where it ends is not
             self._ready.put(earlier, *self.planned(earlier))
         return self._starts[window]
 

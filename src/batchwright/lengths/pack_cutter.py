@@ -285,7 +285,7 @@ class PackBounds:
                 f"samples from {samples.min()} to {samples.max()} are to be found in a plan over {most}",
                 "pass micro-batches of this plan, of the dataset that it was made for",
             )
-        items, first = self.admission.taken(samples)
+        items, first = self.admission.items_in(samples)
         if not np.array_equal(self.admission.emitted(items), samples):
             raise Infeasible(
                 f"a micro-batch of {samples.size} samples holds parts of what `together` keeps in one pack",

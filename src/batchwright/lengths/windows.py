@@ -134,21 +134,21 @@ class Windows(ABC):
 
 
 class Ready:
-    """Keeps windows that were planned on the way to a later one. Each is taken once; the oldest are dropped."""
+    """Keeps windows that were planned on the way to a later one. Each is returned once; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._windows: dict[int, tuple[Integers, Cut]] = {}
         self._items = 0
 
     def put(self, window: int, items: Integers, cut: Cut) -> None:
-        """Keep a window until it is taken."""
-        self.take(window)
+        """Keep a window until it is returned."""
+        self.pop(window)
         self._windows[window] = items, cut
         self._items += items.size
         while self._items > _ITEMS_READY:
-            self.take(next(iter(self._windows)))
+            self.pop(next(iter(self._windows)))
 
-    def take(self, window: int) -> tuple[Integers, Cut] | None:
+    def pop(self, window: int) -> tuple[Integers, Cut] | None:
         """Return a window and keep it no longer; None if it is not kept."""
         found = self._windows.pop(window, None)
         self._items -= 0 if found is None else found[0].size
@@ -256,7 +256,7 @@ class OfShuffle(OfEpochs):
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
-        ready = self._ready.take(window)
+        ready = self._ready.pop(window)
         if ready is not None:
             return ready
         epoch, number = self.address(window)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import as_array
 from ..errors import Infeasible, exactly, shown
-from ..readings import taken
+from ..readings import as_list
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -81,7 +81,7 @@ class Target:
         """The wanted shares as integers in exact proportion, one for each group."""
         counts = _whole(as_array(counts, called="counts"))
         if names is not None:
-            names = list(names) if isinstance(names, Sized) else taken(names, "names")
+            names = list(names) if isinstance(names, Sized) else as_list(names, "names")
         else:
             names = range(len(counts))
         if len(names) != len(counts):
