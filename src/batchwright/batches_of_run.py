@@ -65,7 +65,7 @@ class BatchesOfRun(ABC):
             Infeasible: the epoch has fewer batches, or the batch came before the run was resumed.
         """
         first = self.before(number, epoch=epoch)
-        return [first.batches[first.batch + place] for place in range(self.fetched_by_all)]
+        return [first.sequence[first.micro_batch + place] for place in range(self.fetched_by_all)]
 
     @internal
     def before(self, number: int, *, epoch: int | None = None) -> Position:

@@ -140,22 +140,22 @@ class Slice(Sequence[np.ndarray]):
     """Consecutive micro-batches of an endless sequence, for example an epoch, as a sequence.
 
     Args:
-        batches: the endless sequence.
+        sequence: the endless sequence.
         origin: the first micro-batch. It may be below 0 after a change of the world size: those micro-batches count for
             the epoch's length only.
         length: how many micro-batches.
     """
 
-    def __init__(self, batches: MicroBatches, origin: int, length: int) -> None:
-        self._batches, self._origin, self._length = batches, origin, length
+    def __init__(self, sequence: MicroBatches, origin: int, length: int) -> None:
+        self._sequence, self._origin, self._length = sequence, origin, length
 
     def lists(self, first: int, stride: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""
-        return self._batches.lists(self._origin + first, stride, max(0, -(-(self._length - first) // stride)))
+        return self._sequence.lists(self._origin + first, stride, max(0, -(-(self._length - first) // stride)))
 
     def real(self, number: int) -> int:
         """How many samples of a micro-batch of these count; see `MicroBatches`."""
-        return self._batches.real(self._origin + number)
+        return self._sequence.real(self._origin + number)
 
     def __len__(self) -> int:
         return self._length
@@ -174,7 +174,7 @@ class Slice(Sequence[np.ndarray]):
         place = operator.index(number)
         if not -self._length <= place < self._length:
             raise IndexError(f"micro-batch {place} of an epoch of {self._length}")
-        return self._batches[self._origin + place % self._length]
+        return self._sequence[self._origin + place % self._length]
 
     def __repr__(self) -> str:
-        return f"<{self._length} micro-batches of {self._batches!r}, from {self._origin} on>"
+        return f"<{self._length} micro-batches of {self._sequence!r}, from {self._origin} on>"

@@ -146,7 +146,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
     def epochs_done(self) -> float:
         """The epochs of the plan (with `order=`, of the order) that all ranks together have received, with a fraction."""
         here = self.position()
-        return here.batches.epochs_before(here.batch)
+        return here.sequence.epochs_before(here.micro_batch)
 
     def __len__(self) -> int:
         """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -224,7 +224,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         here = self._present().in_steps(position)
         here.check()
         # Nothing changes before all of the state has been checked.
-        self.plan = self.plan.as_of(position.batches)
+        self.plan = self.plan.as_of(position.sequence)
         self.run = RunState(position, position.consumed, ended=ended)
         self._known = KnownBatches(here, self.fetched_by_all)
         self._shares_set = False
@@ -252,12 +252,12 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.
         """
         # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
-        self.plan, first = self.plan.retargeted(max(self.position().batch, self._read), shares)
+        self.plan, first = self.plan.retargeted(max(self.position().micro_batch, self._read), shares)
         start = self.run.start
         if start is not None:
-            self.run = self.run._replace(start=start._replace(batches=self.plan))
+            self.run = self.run._replace(start=start._replace(sequence=self.plan))
         if self._known.since is not None:
-            self._known = self._known._replace(since=self._known.since._replace(batches=self.plan))
+            self._known = self._known._replace(since=self._known.since._replace(sequence=self.plan))
         self._shares_set = True
         return first
 
@@ -271,7 +271,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         present = self._present()
         start = present.next_start()
         start.check()
-        cost = start.batches.warning_of_run(start.batch, start.step_size, present.fetched_by_all // self.fetch)
+        cost = start.sequence.warning_of_run(start.micro_batch, start.step_size, present.fetched_by_all // self.fetch)
         if cost is not None and cost not in _WARNED.setdefault(self.plan, set()):
             _WARNED[self.plan].add(cost)
             warn(cost)
@@ -289,11 +289,11 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         plan, (rank, world_size) = self.plan, self._ranks()
         consumed, length, at_once, more = start.consumed, start.length, world_size * self.fetch, self.fetch - 1
         run = None
-        self._read = start.batch
+        self._read = start.micro_batch
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
-                plan, start = self.plan, start._replace(batches=self.plan)
+                plan, start = self.plan, start._replace(sequence=self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
             first = next(micro_batches, None)
             if first is None:
@@ -329,7 +329,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         if start is not self.run.start:  # a loop begins, or an older one goes on
             self._known = self._known.at(start.after(before), self.fetched_by_all)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
-            start = start._replace(batches=self.plan)
+            start = start._replace(sequence=self.plan)
         self.run = RunState(start, after, True, None, ended)
 
     def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:

@@ -325,7 +325,7 @@ class Loader:
     def _read_from(self, start: Position) -> Iterator[Any]:
         self._requests.start = start
         if self._generator is not None:  # workers' seeds, which would else be drawn from torch's global generator
-            self._generator.manual_seed(child_key(self._key, start.batch))
+            self._generator.manual_seed(child_key(self._key, start.micro_batch))
         return iter(self._loader)
 
     def compare_accumulation(self, batches: int, setting: str) -> None:

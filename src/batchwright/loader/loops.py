@@ -87,7 +87,7 @@ class Batches(Iterator[Any]):
             self._inner = loader._read_from(start)
             self._start, self._consumed, self._at_once = start, start.consumed, loader.sampler.fetched_by_all
             loader._latest = weakref.ref(self)
-            if not start.batches.whole_epochs:  # an evaluation accumulates nothing
+            if not start.sequence.whole_epochs:  # an evaluation accumulates nothing
                 self._trainer = trainer_of_this_loop()
         elif loader._latest is None or loader._latest() is not self:
             if self._consumed >= start.length:  # trainers ask once more after the last batch, perhaps only then
@@ -112,7 +112,7 @@ class Batches(Iterator[Any]):
             loader._received(batch.broken)
             batch = batch.batch
         batch = loader._moved(batch)
-        if isinstance(batch, Batch) and start.batches.whole_epochs:
+        if isinstance(batch, Batch) and start.sequence.whole_epochs:
             return batch.scaled(1.0, real=loader.real)
         return batch
 
