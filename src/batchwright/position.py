@@ -7,7 +7,6 @@ world size the run continues with the next micro-batch of the sequence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Slice, whole_steps
 __all__ = ["Numbers", "Position", "number_of"]
 
 _LARGEST = (1 << 63) - 1  # a larger number in a state cannot come from a run, and would overflow in kernels
-_HEX = re.compile("0x[0-9a-f]+")
 
 
 def number_of(value: Any, called: str) -> int:
