@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..groups import Groups
-from ..lengths.cut import Integers
+from ..kernels.array_types import Integers
 from ..orders import Dealt, Independent, Mixed, Order, SharedOrder, is_shared
 from ..orders.inclusion import inclusion_rates_of
 from ..orders.shares import Shares, TargetShares
