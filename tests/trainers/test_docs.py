@@ -19,9 +19,11 @@ PAGES = [
     PAGE,
     *(
         DOCS / "how-to" / f"{name}.md"
-        for name in ("lightning", "hugging-face", "trl", "sentence-transformers", "other-loaders")
+        for name in ("lightning", "hugging-face", "ignite", "trl", "sentence-transformers", "other-loaders")
     ),
 ]
+COMPLETE = {"hugging-face", "trl", "other-loaders"}
+"""Pages with several scripts, each complete in one block."""
 
 
 @pytest.mark.filterwarnings("ignore")  # of the trainers' own
@@ -32,7 +34,7 @@ def test_the_page_runs(page, tmp_path, monkeypatch):
     assert examples
     for example in examples:
         example.evaluate()
-        if page.stem == "trl":  # whose scripts are complete, each in one block
+        if page.stem in COMPLETE:
             example.namespace.clear()
 
 
