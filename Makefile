@@ -59,7 +59,7 @@ $(VENV)/.trainers: $(VENV)/.test
 	    --requirement tests/trainers/apart.txt
 	@touch $@
 
-# whole trainers, in real processes that are killed; LONG=--long for three hundred kills more
+# whole trainers, in real processes that are killed; LONG=--long for five hundred kills more
 test-trainers: $(VENV)/.trainers .venv-apart/.trainers
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) --ignore tests/trainers/test_torchtitan.py \
 	    --ignore tests/trainers/test_torchtitan_runs.py --ignore tests/trainers/test_self_splitting.py \

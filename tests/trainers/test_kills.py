@@ -13,8 +13,8 @@ from .. import processes
 from . import programs, recorder
 from .recorder import Life
 
-TRAINERS = ["loader", "stateful", "accelerate", "transformers", "lightning", "ignite"]
-KILLS = 8  # for each trainer and world size, 96 in all
+TRAINERS = ["loader", "plain", "stateful", "accelerate", "transformers", "lightning", "ignite"]
+KILLS = 10  # for each trainer and world size, 140 in all
 MOST_STEPS = 15
 FOR_EVER = 10**6  # epochs
 
