@@ -70,6 +70,14 @@ class BasePlan(MicroBatches):
         """Whether samples come more or less often from epoch to epoch though no share changes: few shards are open."""
         return False
 
+    @property
+    def told_lengths(self) -> np.ndarray | None:
+        """The lengths that the plan was made from, by the numbers that it yields; None of other plans.
+
+        Of several lengths of a sample, these are the first.
+        """
+        return None
+
     @abstractmethod
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """The inclusion rates of all samples from epoch `start` to epoch `stop`, which may be fractions."""

@@ -26,7 +26,7 @@ from .looks import Looks
 from .loops import Batches, Epoch
 from .progress import Progress
 from .requests import Requests
-from .samples import Broken, Collated, OnError, Reader, WithBroken
+from .samples import Broken, Collated, OnError, Reader, WithRemarks
 
 if TYPE_CHECKING:
     from ..report import Step
@@ -78,7 +78,7 @@ class Loader:
             check_dataset(sampler.plan, dataset)
         # Nothing below refers back to the loader: workers that stay are ended when the last reference goes, not by the
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
-        self._requests = Requests(sampler)
+        self._requests = Requests(sampler, sampler.plan.told_lengths if check_data else None)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
         self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
         self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared
@@ -314,7 +314,7 @@ class Loader:
     def _first_batch(self) -> Any:
         request = next(self._requests.of(self.sampler.next_start()))
         given = self._collated(self._reader.__getitems__(request))
-        return self._moved(given.batch if isinstance(given, WithBroken) else given)
+        return self._moved(given.batch if isinstance(given, WithRemarks) else given)
 
     def _begin(self, number: int | None) -> Position:
         self._looks.undo(number)
@@ -351,7 +351,13 @@ class Loader:
         self._uncompared = False
         check_ranks(self.sampler)
 
-    def _received(self, broken: list[Broken]) -> None:
+    def _received(self, remarks: WithRemarks) -> None:
+        if remarks.misfit is not None and self._requests.lengths is not None:  # batches read ahead have remarks too
+            self._requests.lengths = None
+            warn(remarks.misfit)
+        broken = remarks.broken
+        if not broken:
+            return
         if not self.broken:
             warn(
                 f"sample {broken[0].sample} raised {broken[0].error}; with on_error={self._on_error!r} training goes on, "

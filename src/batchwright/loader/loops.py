@@ -12,7 +12,7 @@ from ..errors import Infeasible
 from ..position import Position
 from ..sampler import BatchSampler
 from .looks import Looks
-from .samples import Broken, WithBroken
+from .samples import WithRemarks
 from .trainers import Told, trainer_of_this_loop
 
 __all__ = ["Batches", "Epoch"]
@@ -35,7 +35,7 @@ class Looped(Protocol):
     def _begin(self, number: int | None) -> Position: ...
     def _read_from(self, start: Position) -> Iterator[Any]: ...
     def _compare(self) -> None: ...
-    def _received(self, broken: list[Broken]) -> None: ...
+    def _received(self, remarks: WithRemarks) -> None: ...
     def _moved(self, batch: Any) -> Any: ...
 
 
@@ -108,8 +108,8 @@ class Batches(Iterator[Any]):
             self._inner, self.ended = iter(()), True
             raise
         self._advance(start)
-        if isinstance(batch, WithBroken):
-            loader._received(batch.broken)
+        if isinstance(batch, WithRemarks):
+            loader._received(batch)
             batch = batch.batch
         batch = loader._moved(batch)
         if isinstance(batch, Batch) and start.sequence.whole_epochs:

@@ -309,6 +309,14 @@ class LengthPlan(Plan, Windowed):
         """The length that longer samples must be cut to, as `bw.ragged(truncate_to=...)` does; None if nothing is cut."""
         return self.admission.truncate_to
 
+    @property
+    def told_lengths(self) -> np.ndarray | None:
+        """See `BasePlan`; those of truncated samples are as they are left, and buckets have shapes in place of lengths."""
+        lengths: np.ndarray | None = getattr(self.cutter, "lengths", None)
+        if lengths is None or self.admission.bundles is not None:  # the length of a bundle is that of several samples
+            return None
+        return lengths if lengths.ndim == 1 else lengths[:, 0]
+
     @cached_property
     def identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""

@@ -305,7 +305,8 @@ class Plan(BasePlan):
             max_errors: samples that may raise in this process before the loader refuses to go on.
             compare_ranks: compare the plan and its arguments between the processes once, with one small gather: now if there
                 is a process group, else in the first loop. Not done where `rank` is given.
-            check_data: compare the data set's length, and its labels if it holds them, with the plan's.
+            check_data: compare the data set's length, its labels if it holds them, and the lengths of its samples with the
+                plan's.
             options: other arguments of `torch.utils.data.DataLoader`.
 
         Raises:
