@@ -83,7 +83,7 @@ def killed(gang: processes.Gang, folder: Path, world_size: int, chance: random.R
 
 
 def wander_through_kills(kind: str, source: str, seed: int, changes: int, folder: Path) -> int:
-    """A run through random numbers of ranks and workers, each other than the one before and killed; the last reads to the end.
+    """A run through random ranks and workers, each time others than before and killed; the last reads to the end.
 
     Returns:
         How many were killed, which is how often ranks or workers changed.

@@ -83,7 +83,7 @@ class Declared:
             )
 
     def gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], Callable[[int], str]]:
-        """Collate the fields, and the labels of `bw.identified` or of a stream; also returns sample i's name for messages."""
+        """Collate the fields, and labels of `bw.identified` or of a stream; also returns sample i's name for messages."""
         if not isinstance(samples, (list, tuple)):
             raise Infeasible(
                 f"a list of samples is needed, this is {typed(samples)}",
