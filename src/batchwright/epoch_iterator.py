@@ -17,7 +17,11 @@ __all__ = ["EpochIterator", "for_a_node", "refuse_to_be_divided"]
 
 _DRAWS = "_BaseDataLoaderIter._next_index"  # the function of torch that draws from a sampler
 _DEEPEST = 8  # frames between that function and the sampler; accelerate puts up to four there
-_DIVIDE = {"BatchSamplerShard._iter_with_no_split", "BatchSamplerShard._iter_with_split", "DataLoaderDispatcher._fetch_batches"}
+_DIVIDE = {
+    "BatchSamplerShard._iter_with_no_split",
+    "BatchSamplerShard._iter_with_split",
+    "DataLoaderDispatcher._fetch_batches",
+}
 """Functions of accelerate that draw batches and divide them among processes; they are made for several processes only."""
 _BATCHES_AGAIN = ("torch.utils.data.sampler", "BatchSampler.__iter__")
 _NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
