@@ -149,7 +149,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
                  lambda: read(pack(capacity=1))),
     "at_end": (lambda: mix(at_end="go on"), "at_end is 'go on'; pass 'stop', 'continue', 'restart' or 'all_seen'",
                lambda: read(mix(at_end="continue"))),
-    "sizes": (lambda: mix(target="natural"), "target is 'natural' and the sizes of streams are not known; pass a share",
+    "sizes": (lambda: mix(target="natural"), "target is 'natural', whose shares depend on the sizes of the sources, and the sizes of streams are not known; pass",
               lambda: read(mix(target={"a": 0.5, "b": 0.5}))),
     "nothing to restart": (
         lambda: read(mix({"a": NUMBERS, "b": []}, at_end="restart")),

@@ -157,7 +157,9 @@ class Steps:
             samples = samples[: self._micro_batches.real(number)]
         if self._counts is None:
             return len(samples)
-        return float(np.sum(self._counts(samples) if callable(self._counts) else self._counts[samples]))
+        counts = self._counts(samples) if callable(self._counts) else self._counts[samples]
+        # Of a function too, narrow types are summed as float64: a sum of float16 is infinite above 65,504.
+        return float(columns.as_numbers(counts, called="what counts gives").sum(dtype=np.float64))
 
 
 def loss_scale(
@@ -201,12 +203,7 @@ def _factor(world_size: int, total: float) -> float:
 
 
 def _amounts(counts: Any, sampler: BatchSampler) -> np.ndarray:
-    amounts = columns.numbers(counts, called="counts")
-    if amounts.size != sampler.plan.groups.sample_count:
-        raise Infeasible(
-            f"counts has {amounts.size} amounts, the plan yields {sampler.plan.groups.sample_count} numbers",
-            "pass one amount for each",
-        )
+    amounts = columns.numbers_of_plan(counts, sampler.plan.groups.sample_count, called="counts")
     if amounts.size and amounts.min() < 0:
         worst = int(amounts.argmin())
         raise Infeasible(f"counts at sample {worst} is {exactly(amounts[worst])}", "pass amounts of 0 or more")
