@@ -11,14 +11,13 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, TensorDataset
 
 from ..accumulation import check_accumulation
-from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
 from ..position import Position
 from ..public import public
-from ..ranks import check_ranks
+from ..ranks import compare_loaders
 from ..run_state import RunState
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
@@ -64,7 +63,7 @@ class Loader:
         seeded: bool = True,
         on_error: OnError = "refuse",
         max_errors: int = 100,
-        compare_ranks: bool = True,
+        compare_ranks: bool | None = None,
         check_data: bool = True,
         **options: Any,
     ) -> None:
@@ -86,9 +85,8 @@ class Loader:
         self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared
         self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
         self._looks = 0
-        self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
-        if self._uncompared and joined():
-            self._compare()
+        self._compared = None if compare_ranks is None else check_bool(compare_ranks, "compare_ranks")
+        compare_loaders(sampler, self._compared)
 
     def _made(self, options: dict[str, Any], collate: Any, workers: int, seeded: bool) -> DataLoader[Any]:
         if "collate_fn" in options:
@@ -371,9 +369,8 @@ class Loader:
             self._told = batches, setting
             check_accumulation(self.sampler, batches, setting, maker="plan.loader")
 
-    def _compare(self) -> None:
-        self._uncompared = False
-        check_ranks(self.sampler)
+    def _compare(self, start: Position) -> None:
+        compare_loaders(self.sampler, self._compared, start)
 
     def _received(self, broken: list[Broken]) -> None:
         if not self.broken:
