@@ -11,14 +11,13 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, TensorDataset
 
 from ..accumulation import check_accumulation
-from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
 from ..position import Position
 from ..public import public
-from ..ranks import check_ranks
+from ..ranks import compare_loaders
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring
@@ -62,7 +61,7 @@ class Loader:
         seeded: bool = True,
         on_error: OnError = "refuse",
         max_errors: int = 100,
-        compare_ranks: bool = True,
+        compare_ranks: bool | None = None,
         check_data: bool = True,
         **options: Any,
     ) -> None:
@@ -83,9 +82,8 @@ class Loader:
         self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
         self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared
         self._looks = Looks(sampler)
-        self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
-        if self._uncompared and joined():
-            self._compare()
+        self._compared = None if compare_ranks is None else check_bool(compare_ranks, "compare_ranks")
+        compare_loaders(sampler, self._compared)
 
     def _made(self, options: dict[str, Any], collate: Any, workers: int, seeded: bool) -> DataLoader[Any]:
         if "collate_fn" in options:
@@ -347,9 +345,8 @@ class Loader:
             self._told = batches, setting
             check_accumulation(self.sampler, batches, setting, maker="plan.loader")
 
-    def _compare(self) -> None:
-        self._uncompared = False
-        check_ranks(self.sampler)
+    def _compare(self, start: Position) -> None:
+        compare_loaders(self.sampler, self._compared, start)
 
     def _received(self, remarks: WithRemarks) -> None:
         if remarks.misfit is not None and self._requests.lengths is not None:  # batches read ahead have remarks too
