@@ -89,7 +89,16 @@ def test_a_source_without_a_share_is_not_read(unit, at_end):
 @pytest.mark.parametrize(
     "target",
     [
-        *("natural", "sqrt", 0, 0.5, targets.power(0.5), targets.temperature(2), targets.capped(1), lambda n: n / n.sum()),
+        *(
+            "natural",
+            "sqrt",
+            0,
+            0.5,
+            targets.power(0.5),
+            targets.temperature(2),
+            targets.capped(1),
+            lambda n: n / n.sum(),
+        ),
         targets.schedule("uniform", "natural", epochs=3),
     ],
 )
@@ -100,7 +109,13 @@ def test_targets_that_depend_on_the_sizes_of_streams_are_refused(target):
 
 def test_targets_that_do_not_depend_on_them_are_followed():
     uneven = {"a": 0.75, "b": 0.25}
-    for target in (1, targets.power(0), [0.5, 0.5], lambda n: n * 0 + 0.5, targets.schedule("uniform", uneven, epochs=3)):
+    for target in (
+        1,
+        targets.power(0),
+        [0.5, 0.5],
+        lambda n: n * 0 + 0.5,
+        targets.schedule("uniform", uneven, epochs=3),
+    ):
         (batch,) = islice(online.mixed({"a": Counting("a"), "b": Counting("b")}, target=target, batch_size=8), 1)
         assert Counter(name for name, _ in batch) == {"a": 4, "b": 4}
 

@@ -104,7 +104,9 @@ def test_the_numbers_are_those_of_the_micro_batches_that_come(epoch):
         for sampler in samplers:
             sampler.load_state_dict(state)
         comes = [batch for step in zip(*map(iter, samplers), strict=True) for batch in step]
-    size, now, even = re.search(r"has steps of (\d): .* costs ([\d.]+) of .* ([\d.]+) in", str(caught[0].message)).groups()
+    size, now, even = re.search(
+        r"has steps of (\d): .* costs ([\d.]+) of .* ([\d.]+) in", str(caught[0].message)
+    ).groups()
     stands = state["origin"] + state["consumed"]
     shift = state["plan"].get("shift", 0)
     assert (int(size), shift > 0) == ((8, False), (6, True))[epoch]

@@ -229,7 +229,20 @@ def test_compare_audit_and_check(data, recipe):
     for command in (["compare", data, "--label", "label"], ["audit", recipe], ["recipe", "check", recipe]):
         assert run(*command).stdout.strip()
     for options in (["--kind", "evaluation"], ["--accumulate", 2]):
-        found = told("plan", data, "--length", "n", "--max-tokens", 500, *options, "--world-size", 3, "--save", recipe, form="plan")
+        found = told(
+            "plan",
+            data,
+            "--length",
+            "n",
+            "--max-tokens",
+            500,
+            *options,
+            "--world-size",
+            3,
+            "--save",
+            recipe,
+            form="plan",
+        )
         expected = printing.findings(audit_of_run(bw.from_recipe(recipe), 3 * found["accumulate"]))
         assert expected == found["guarantees"] == told("audit", recipe, form="audit")["guarantees"]
         assert expected != printing.findings(bw.from_recipe(recipe).audit())

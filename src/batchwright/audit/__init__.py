@@ -10,4 +10,13 @@ from .of_run import audit_of_run
 from .rank import audit_rank
 from .report import Audit, Finding
 
-__all__ = ["Audit", "Finding", "audit", "audit_evaluation", "audit_hybrid", "audit_lengths", "audit_of_run", "audit_rank"]
+__all__ = [
+    "Audit",
+    "Finding",
+    "audit",
+    "audit_evaluation",
+    "audit_hybrid",
+    "audit_lengths",
+    "audit_of_run",
+    "audit_rank",
+]

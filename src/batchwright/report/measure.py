@@ -58,9 +58,7 @@ def gathered(
     walk.go()
     if audit is None:
         try:
-            audit = audit_of_run(
-                plan, step_size, epoch=epoch, first=epoch * length, batches=min(_AUDITED, batches)
-            )
+            audit = audit_of_run(plan, step_size, epoch=epoch, first=epoch * length, batches=min(_AUDITED, batches))
         except Infeasible as error:  # of more samples than can be counted
             notes.append(f"the guarantees were not measured: {error.fact}")
     return Report(

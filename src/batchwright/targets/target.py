@@ -17,7 +17,7 @@ from ..readings import taken
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "integer_weights", "require", "rounded"]
+__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "integer_weights", "rounded"]
 
 MOST_EPOCHS = 1 << 17
 """The last epoch of a target that changes. Computing up to it takes 0.1 ms for each epoch and 1 us for each group in it.
@@ -134,12 +134,6 @@ class Target:
 
     def __repr__(self) -> str:
         return self.shown
-
-
-def require(holds: bool, fact: str, way_out: str) -> None:
-    """Raise `Infeasible` with this fact and way out, unless `holds`."""
-    if not holds:
-        raise Infeasible(fact, way_out)
 
 
 def fraction(value: Number) -> Fraction:
