@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from .dealt import Dealt
 from .protocol import Order, Undersized
@@ -12,7 +12,6 @@ from .shares import Shares
 __all__ = ["SharedOrder", "is_shared"]
 
 
-@runtime_checkable
 class SharedOrder(Order, Protocol):
     """An order whose micro-batches have groups in wanted shares; plans of a fixed batch size are made of it.
 
