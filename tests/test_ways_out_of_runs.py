@@ -18,6 +18,7 @@ from .refusals import SOURCE, cases, check_that_all_are_reached, told_and_follow
 LABELS = [0] * 30 + [1] * 10
 PLAN = bw.balanced(LABELS, batch_size=8)
 MOVING = bw.balanced(LABELS, 8, target=bw.targets.moving("uniform"))
+THREE = bw.balanced([0, 1, 2], 3, target=bw.targets.moving("uniform"))
 
 
 def observed(rule: Any = None, **seen: Any) -> Any:
@@ -111,6 +112,16 @@ TABLE = {
         "a sampler or a loader of a plan is needed, this is None",
         "pass plan.loader(...) or plan.sampler(...)",
         lambda: Feedback(MOVING.sampler(), by_signal()),
+    ),
+    "a state of other groups": (
+        lambda: Feedback(MOVING.sampler(), by_signal()).load_state_dict(
+            Feedback(THREE.sampler(), by_signal()).state_dict()
+        ),
+        r"the state's signal is of shape \(3,\), of 2 groups it is \(2,\)",
+        "load a state of feedback on the same groups",
+        lambda: Feedback(THREE.sampler(), by_signal()).load_state_dict(
+            Feedback(THREE.sampler(), by_signal()).state_dict()
+        ),
     ),
     "a rule that is not made": (
         lambda: Feedback(MOVING.sampler(), bandit),
