@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,6 +226,12 @@ def test_of_every_plan_also_gone_on_with_in_another_world(
     assert_factors_are_of_whole_steps(ranks, other_accumulate, amount)
 
 
+@pytest.mark.parametrize("read", [lambda counts: counts, lambda counts: lambda batch: torch.as_tensor(counts[batch])])
+def test_counts_of_a_narrow_type_do_not_overflow(read: Any) -> None:
+    sampler = bw.shuffled(SAMPLES, 3, seed=3).sampler(rank=0, world_size=1)
+    assert LossScale(sampler, read(np.full(SAMPLES, 60_000, np.float16))).at(0) == pytest.approx(1 / (3 * 60_000), 1e-3)
+
+
 @pytest.mark.parametrize("fetch", [1, 2, 4, "step"])
 def test_lists_of_several_micro_batches(fetch: int | str) -> None:
     plan = ragged_plan()
@@ -257,7 +264,7 @@ def test_refusals() -> None:
     schedule = bw.balanced([0] * 30 + [1] * 30, 4, target=bw.targets.schedule("natural", {0: 0.7, 1: 0.3}, epochs=2))
     with pytest.raises(bw.Infeasible, match="another weight in another epoch"):
         LossScale(schedule.sampler(), Weights(schedule))
-    with pytest.raises(bw.Infeasible, match="counts has 2 amounts, the plan yields 60 numbers"):
+    with pytest.raises(bw.Infeasible, match="there are 2 counts, the plan yields 60 numbers"):
         LossScale(schedule.sampler(), [1, 2])
     sampler = ragged_plan().sampler(rank=0, world_size=2)
     for loader in (DataLoader(range(60), batch_size=3), DataLoader(range(60), batch_sampler=ragged_plan().sampler())):

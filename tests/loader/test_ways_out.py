@@ -308,6 +308,11 @@ def test_the_labels_of_another_split_are_warned_of():
     other = [0] * 6 + [1] * 6
     with pytest.warns(bw.PoorWarning, match="sample 6 is labelled 1 in the data set and 0 in the plan; 2 of 12"):
         made(Labelled(other), plan=BALANCED)
+    names = np.array(["cat", "dog"])
+    with pytest.warns(
+        bw.PoorWarning, match="sample 6 is labelled 'dog' in the data set and 'cat' in the plan; 2 of 12"
+    ):
+        made(Labelled(names[other].tolist()), plan=bw.balanced(names[LABELS], 4))
 
 
 @pytest.mark.parametrize(

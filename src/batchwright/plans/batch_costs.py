@@ -38,7 +38,7 @@ def costs_of_batches(batches: Sequence[Any], count: int, admission: Admission, c
             f"a micro-batch has samples {samples.min()} to {samples.max()}, the plan has {count}",
             f"pass numbers from 0 to {count - 1}",
         )
-    items, starts = admission.taken(samples)
+    items, starts = admission.items_in(samples)
     offsets = np.searchsorted(starts, np.cumsum([0, *map(len, numbers)]))
     full = np.flatnonzero(np.diff(offsets))
     costs = np.zeros(len(batches))
