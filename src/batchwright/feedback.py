@@ -227,6 +227,17 @@ class Feedback:
             # The state has the sum over all ranks: each takes a part.
             seen = np.array(state["seen"], np.float64) / ranks(self.sampler.over)[1]
             updates = int(state["updates"])
+        count = self.groups.group_count
+        for name, found, shape in (
+            ("signal", signal, (count,)),
+            ("shares", shares, (count,)),
+            ("seen", seen, (2, count)),
+        ):
+            if found.shape != shape:
+                raise Infeasible(
+                    f"the state's {name} is of shape {shown(found.shape)}, of {count} groups it is {shape}",
+                    "load a state of feedback on the same groups",
+                )
         self._signal, self.shares, self._seen, self._updates = signal, shares, seen, updates
 
     def _limited(self, wanted: np.ndarray) -> np.ndarray:

@@ -70,6 +70,22 @@ class BasePlan(MicroBatches):
         """Whether samples come more or less often from epoch to epoch though no share changes: few shards are open."""
         return False
 
+    @property
+    def told_lengths(self) -> np.ndarray | None:
+        """The lengths that the plan was made from, by the numbers that it yields; None of other plans.
+
+        Of several lengths of a sample, these are the first.
+        """
+        return None
+
+    @property
+    def padded_budget(self) -> tuple[np.ndarray, float] | None:
+        """The lengths to which the plan counts each sample to be padded, and the most that a micro-batch may have of them.
+
+        None of plans without such a budget.
+        """
+        return None
+
     @abstractmethod
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """The inclusion rates of all samples from epoch `start` to epoch `stop`, which may be fractions."""

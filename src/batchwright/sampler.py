@@ -14,6 +14,7 @@ import torch.utils.data
 
 from .batches_of_run import BatchesOfRun
 from .distributed import Over, ranks
+from .divided import refuse_to_be_divided
 from .epoch_iterator import EpochIterator, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
@@ -334,6 +335,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
 
     def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:
         """The batches of the next epoch, or of the rest of one; called at the first `next` of an iterator."""
+        refuse_to_be_divided(self.world_size)
         return self.batches_from(self.next_start(), iterator)
 
     @property

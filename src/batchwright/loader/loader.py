@@ -11,22 +11,23 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, TensorDataset
 
 from ..accumulation import check_accumulation
-from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
 from ..position import Position
 from ..public import public
-from ..ranks import check_ranks
+from ..ranks import compare_loaders
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring
 from .looks import Looks
 from .loops import Batches, Epoch
+from .padded import check_padding
+from .parts import check_parts
 from .progress import Progress
 from .requests import Requests
-from .samples import Broken, Collated, OnError, Reader, WithBroken
+from .samples import Broken, Collated, OnError, Reader, WithRemarks
 
 if TYPE_CHECKING:
     from ..report import Step
@@ -62,7 +63,7 @@ class Loader:
         seeded: bool = True,
         on_error: OnError = "refuse",
         max_errors: int = 100,
-        compare_ranks: bool = True,
+        compare_ranks: bool | None = None,
         check_data: bool = True,
         **options: Any,
     ) -> None:
@@ -76,16 +77,17 @@ class Loader:
         check_named(sampler.plan, self._on_error)
         if check_bool(check_data, "check_data"):
             check_dataset(sampler.plan, dataset)
+            check_parts(sampler.plan, dataset)
+            check_padding(sampler.plan, options.get("collate_fn", collate))
         # Nothing below refers back to the loader: workers that stay are ended when the last reference goes, not by the
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
-        self._requests = Requests(sampler)
+        self._requests = Requests(sampler, sampler.plan.told_lengths if check_data else None)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
         self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
         self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared
         self._looks = Looks(sampler)
-        self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
-        if self._uncompared and joined():
-            self._compare()
+        self._compared = None if compare_ranks is None else check_bool(compare_ranks, "compare_ranks")
+        compare_loaders(sampler, self._compared)
 
     def _made(self, options: dict[str, Any], collate: Any, workers: int, seeded: bool) -> DataLoader[Any]:
         if "collate_fn" in options:
@@ -314,7 +316,7 @@ class Loader:
     def _first_batch(self) -> Any:
         request = next(self._requests.of(self.sampler.next_start()))
         given = self._collated(self._reader.__getitems__(request))
-        return self._moved(given.batch if isinstance(given, WithBroken) else given)
+        return self._moved(given.batch if isinstance(given, WithRemarks) else given)
 
     def _begin(self, number: int | None) -> Position:
         self._looks.undo(number)
@@ -347,11 +349,16 @@ class Loader:
             self._told = batches, setting
             check_accumulation(self.sampler, batches, setting, maker="plan.loader")
 
-    def _compare(self) -> None:
-        self._uncompared = False
-        check_ranks(self.sampler)
+    def _compare(self, start: Position) -> None:
+        compare_loaders(self.sampler, self._compared, start)
 
-    def _received(self, broken: list[Broken]) -> None:
+    def _received(self, remarks: WithRemarks) -> None:
+        if remarks.misfit is not None and self._requests.lengths is not None:  # batches read ahead have remarks too
+            self._requests.lengths = None
+            warn(remarks.misfit)
+        broken = remarks.broken
+        if not broken:
+            return
         if not self.broken:
             warn(
                 f"sample {broken[0].sample} raised {broken[0].error}; with on_error={self._on_error!r} training goes on, "

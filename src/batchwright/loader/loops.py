@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..collate import Batch
-from ..distributed import joined
 from ..errors import Infeasible
 from ..position import Position
 from ..sampler import BatchSampler
 from .looks import Looks
-from .samples import Broken, WithBroken
+from .samples import WithRemarks
 from .trainers import Told, trainer_of_this_loop
 
 __all__ = ["Batches", "Epoch"]
@@ -25,7 +24,6 @@ class Looped(Protocol):
     watch: Callable[[int, int, bool], None] | None
     _latest: weakref.ref[Batches] | None
     _looks: Looks
-    _uncompared: bool
 
     @property
     def real(self) -> int: ...
@@ -34,8 +32,8 @@ class Looped(Protocol):
     def compare_accumulation(self, batches: int, setting: str) -> None: ...
     def _begin(self, number: int | None) -> Position: ...
     def _read_from(self, start: Position) -> Iterator[Any]: ...
-    def _compare(self) -> None: ...
-    def _received(self, broken: list[Broken]) -> None: ...
+    def _compare(self, start: Position) -> None: ...
+    def _received(self, remarks: WithRemarks) -> None: ...
     def _moved(self, batch: Any) -> Any: ...
 
 
@@ -96,8 +94,8 @@ class Batches(Iterator[Any]):
                 "another loop over this loader has begun since, and its position is that loop's",
                 "make a second loader for the other loop: plan.loader(dataset), or bw.evaluation(...).loader(dataset)",
             )
-        if self._returned == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
-            loader._compare()
+        if self._returned == 1:  # not at the first: a look may be of one rank alone
+            loader._compare(start)
         loader._looks.used()  # the loop came back
         told = next(self._trainer, None)
         if told is not None:
@@ -108,8 +106,8 @@ class Batches(Iterator[Any]):
             self._inner, self.ended = iter(()), True
             raise
         self._advance(start)
-        if isinstance(batch, WithBroken):
-            loader._received(batch.broken)
+        if isinstance(batch, WithRemarks):
+            loader._received(batch)
             batch = batch.batch
         batch = loader._moved(batch)
         if isinstance(batch, Batch) and start.sequence.whole_epochs:

@@ -17,7 +17,7 @@ from ..readings import as_list
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["MOST_EPOCHS", "Number", "Target", "fraction", "integer_weights", "require", "to_twelve_digits"]
+__all__ = ["MOST_EPOCHS", "Number", "Target", "fraction", "integer_weights", "to_twelve_digits"]
 
 MOST_EPOCHS = 1 << 17
 """The last epoch of a target that changes. Computing up to it takes 0.1 ms for each epoch and 1 us for each group in it.
@@ -128,12 +128,6 @@ class Target:
 
     def __repr__(self) -> str:
         return self.shown
-
-
-def require(holds: bool, fact: str, way_out: str) -> None:
-    """Raise `Infeasible` with this fact and way out, unless `holds`."""
-    if not holds:
-        raise Infeasible(fact, way_out)
 
 
 def fraction(value: Number) -> Fraction:
