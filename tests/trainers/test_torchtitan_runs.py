@@ -27,7 +27,7 @@ def lived(folder, *lives, **shared):
 
 
 def times_trained(folder):
-    """Hold each life against a sampler that resumes where the lives before it had come to; gives how often each document came."""
+    """Hold each life against a sampler that resumes where those before it had come; gives how often each document came."""
     ranks = [recorder.lives(folder, rank) for rank in range(4)]
     begun = [header["from"] for header, _ in ranks[0].values()]
     state, times = {}, Counter()

@@ -47,6 +47,7 @@ from batchwright.adapters.torchtitan import PlanDataLoader
 from ..packs import LENGTHS, ROWS, SEQ_LEN, plan
 from ..recorder import Life, Recorder
 
+
 class NoTokenizer(BaseTokenizer):
     """Documents are token numbers already."""
 
@@ -109,7 +110,13 @@ def found(tokens: torch.Tensor) -> torch.Tensor:
 def train(rank: int, world_size: int, life: Life, parts: int = 1) -> None:
     """A life of torchtitan's trainer, with a model of so many parts; on one process it makes its process group itself."""
     if world_size == 1:
-        os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+        os.environ |= {
+            "RANK": "0",
+            "LOCAL_RANK": "0",
+            "WORLD_SIZE": "1",
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": "0",
+        }
     step = world_size // parts * life.accumulate
     spec = model_registry("debugmodel")
     spec.model.layers = spec.model.layers[:1]
