@@ -47,6 +47,8 @@ def samplers(
         raise Infeasible(f"plan is {typed(plan)}", "pass the plan itself, such as bw.shuffled(rows, 32)")
     check_integer(accumulate, "accumulate", least=1)
     count = plan.groups.sample_count
+    if isinstance(evaluation, Mapping):  # of several, by name
+        evaluation = list(evaluation.values())
     lengths = {len(each) for each in evaluation} if isinstance(evaluation, (list, tuple)) else {len(evaluation)}
     if count in lengths:
         raise Infeasible(
