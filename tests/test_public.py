@@ -27,7 +27,8 @@ def functions():
         for name in names:
             value = getattr(owner, name)
             if inspect.isclass(value):
-                yield from methods(value, f"{home}.{name}")
+                for base in reversed(inspect.getmro(value)):
+                    yield from methods(base, f"{home}.{name}")
             elif inspect.isfunction(value):
                 yield f"{home}.{name}", value
     for plan in every(Plan):

@@ -183,6 +183,19 @@ TABLE = {
         "build the plan and its sampler from the same arguments on every rank",
         lambda: ranks._refuse_differences([{"plan": "a"}] * 3),
     ),
+    "ranks at different places": (
+        lambda: ranks._refuse_differences([{"batches_done": "4"}, {"batches_done": "0"}]),
+        "batches_done is 4 on process 0 and 0 on process 1",
+        "load the same state, and call set_epoch and seek alike, on every rank",
+        lambda: ranks._refuse_differences([{"batches_done": "4"}] * 2),
+    ),
+    "a process that compares alone": (
+        lambda: ranks._refuse_absence(1, 2, "loop over"),
+        "1 of 2 processes loop over this loader, and the others did not come to compare theirs",
+        "do it on every process; if one process is to have all batches, pass rank=0, world_size=1, and if it simulates "
+        "others, compare_ranks=False",
+        lambda: ranks._refuse_absence(2, 2, "loop over"),  # loader/test_compared.py follows it
+    ),
     "parts of a model": (
         lambda: ranks._refuse_parts_of_a_model_apart({0: 0, 1: 1}, [[("tp", [0, 1])]] * 2),
         "processes 0, 1 hold parts of one model, by their group 'tp', and take the micro-batches of ranks 0, 1",

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .columns import as_numbers
 from .errors import Infeasible, check_bool, check_integer, check_number, shown, typed
 from .public import opened
-from .readings import taken
+from .readings import as_list
 
 __all__ = ["Cost", "linear", "quadratic", "transformer"]
 
@@ -51,7 +51,7 @@ class Cost:
 
     def __post_init__(self) -> None:
         """Check the factors, once for all calls."""
-        pairs = taken(self.per_pair, "per_pair")
+        pairs = as_list(self.per_pair, "per_pair")
         for pair in pairs:
             if not (isinstance(pair, tuple) and len(pair) == 2):
                 raise Infeasible(

@@ -19,7 +19,7 @@ from .columns import as_numbers
 from .distributed import Over, ranks, summed
 from .errors import Infeasible, check_number, exactly, shown
 from .public import opened
-from .readings import reading, taken
+from .readings import as_list, reading
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
 
@@ -162,7 +162,7 @@ class Feedback:
             codes = np.atleast_1d(self.groups.group_of(samples))
         else:
             with reading(labels, "labels", "pass the label of each sample, as a list"):
-                known = list(labels.tolist()) if hasattr(labels, "tolist") else taken(labels, "labels")
+                known = list(labels.tolist()) if hasattr(labels, "tolist") else as_list(labels, "labels")
             codes = self.groups.numbers_of(known)
         if codes.size != signal.size:
             raise Infeasible(f"there are {signal.size} values for {codes.size} samples", "pass one a sample")

@@ -13,7 +13,7 @@ import ray.train
 import ray.train.torch
 
 from ..composition import Composition, Log
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from ..loader import Loader
 from ..ranks import check_ranks
 from ..sampler import BatchSampler

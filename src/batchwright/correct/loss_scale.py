@@ -123,7 +123,7 @@ class Steps:
         self._sampler = sampler
         self._position = position
         self._plan = sampler.plan
-        self._batches = position.micro_batches
+        self._micro_batches = position.micro_batches
         self._world_size, self._accumulate, self._fetch = sampler.world_size, sampler.accumulate, sampler.fetch
         self._counts = counts
         self._counted: tuple[int | None, float] = None, 0.0  # the optimizer step counted last, and its factor
@@ -132,7 +132,7 @@ class Steps:
         """The factor for batch number `step` of a rank in the epoch; 0 if all of the optimizer step is empty."""
         if self._plan is not self._sampler.plan:  # shares were set: from here on the plan is another one
             self._plan = self._sampler.plan
-            self._batches = self._position._replace(batches=self._plan).micro_batches
+            self._micro_batches = self._position._replace(sequence=self._plan).micro_batches
         number = step * self._fetch // self._accumulate
         if self._counted[0] != number:
             step_size = self._world_size * self._accumulate
@@ -145,19 +145,19 @@ class Steps:
         if not self._plan.whole_epochs:
             return None
         first = step * self._world_size * self._fetch + self._sampler.rank
-        return sum(self._batches.real(first + number * self._world_size) for number in range(self._fetch))
+        return sum(self._micro_batches.real(first + number * self._world_size) for number in range(self._fetch))
 
     def _total(self, number: int) -> float:
         if self._counts is None and hasattr(self._plan, "batch_size"):  # all micro-batches have one size
             return float(self._plan.batch_size)
         # After a change of the world size, numbers of an epoch may begin below 0; a sequence would count these from its
         # end.
-        batch = self._batches[number] if number >= 0 else np.array(next(self._batches.lists(number, 1)))
+        samples = self._micro_batches[number] if number >= 0 else np.array(next(self._micro_batches.lists(number, 1)))
         if self._plan.whole_epochs:
-            batch = batch[: self._batches.real(number)]
+            samples = samples[: self._micro_batches.real(number)]
         if self._counts is None:
-            return len(batch)
-        counts = self._counts(batch) if callable(self._counts) else self._counts[batch]
+            return len(samples)
+        counts = self._counts(samples) if callable(self._counts) else self._counts[samples]
         # Of a function too, narrow types are summed as float64: a sum of float16 is infinite above 65,504.
         return float(columns.as_numbers(counts, called="what counts gives").sum(dtype=np.float64))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
-from ..readings import taken
+from ..readings import as_list
 from ..sampler_of import needed_sampler
 from .class_priors import ClassPriors, Part, class_priors
 
@@ -91,7 +91,7 @@ class LogitAdjustment(nn.Module):
             raise Infeasible(
                 f"trained has shape {before.shape}, deploy {after.shape}", "pass one share a class in both"
             )
-        classes: list[Hashable] = list(range(before.shape[-1])) if names is None else taken(names, "names")
+        classes: list[Hashable] = list(range(before.shape[-1])) if names is None else as_list(names, "names")
         if len(classes) != before.shape[-1]:
             raise Infeasible(
                 f"names has {len(classes)} entries for {before.shape[-1]} classes", "pass one name a class"

@@ -24,6 +24,7 @@ __all__ = [
     "Source",
     "Strided",
     "deal",
+    "has_state",
     "reads_once",
 ]
 
@@ -99,7 +100,8 @@ def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> lis
     return positions
 
 
-def _has_state(value: Any) -> bool:
+def has_state(value: Any) -> bool:
+    """Whether a value has a position of its own, which it gives and takes."""
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
@@ -122,7 +124,7 @@ class PlainReader:
         again: bool = False,
         stateful: bool = True,
     ) -> None:
-        self._has_state = _has_state if stateful else lambda value: False
+        self._has_state = has_state if stateful else lambda value: False
         self._iterable = iterable
         self._name = name
         self._call = call

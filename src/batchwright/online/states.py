@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import Infeasible, listed, shown, typed
-from ..readings import taken
+from ..readings import as_list
 from .encoded import Unwritable, decoded, encoded
 from .made_of import differences
 
@@ -118,7 +118,7 @@ def _flat(states: Any, depth: int = 0) -> list[Any]:
         return [inner]
     if depth == _DEEPEST:
         raise Infeasible(f"the states are in lists that are nested more than {_DEEPEST} times", "pass a list of states")
-    return [one for state in taken(inner, "states") for one in _flat(state, depth + 1)]
+    return [one for state in as_list(inner, "states") for one in _flat(state, depth + 1)]
 
 
 def opened_all(states: Any, arguments: str, contents: str) -> list[dict[str, Any]]:

@@ -53,5 +53,8 @@ class SharedOrder(Order, Protocol):
 
 
 def is_shared(order: Order) -> TypeGuard[SharedOrder]:
-    """Whether an order is a `SharedOrder`. Before Python 3.12, `isinstance` would compute all of its properties."""
+    """Whether an order is a `SharedOrder`.
+
+    Not by `isinstance`, which before Python 3.12 computes all of its properties, among them a digest of its groups.
+    """
     return hasattr(order, "shares") and hasattr(order, "distinct_within")

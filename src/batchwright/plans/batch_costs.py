@@ -44,7 +44,7 @@ def numbers_of_batch(batch: Any, count: int) -> NDArray[np.int64]:
 def costs_of_batches(batches: Sequence[Any], count: int, admission: Admission, cutter: Cutter) -> NDArray[np.float64]:
     """The cost of each of these micro-batches, float64; their samples are numbered 0 to `count` - 1."""
     numbers = [numbers_of_batch(batch, count) for batch in batches]
-    items, starts = admission.taken(np.concatenate([np.empty(0, np.int64), *numbers]))
+    items, starts = admission.items_in(np.concatenate([np.empty(0, np.int64), *numbers]))
     offsets = np.searchsorted(starts, np.cumsum([0, *map(len, numbers)]))
     full = np.flatnonzero(np.diff(offsets))
     costs = np.zeros(len(batches))

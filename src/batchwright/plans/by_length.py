@@ -309,13 +309,21 @@ class LengthPlan(Plan, Windowed):
         """The length that longer samples must be cut to, as `bw.ragged(truncate_to=...)` does; None if nothing is cut."""
         return self.admission.truncate_to
 
+    @property
+    def told_lengths(self) -> np.ndarray | None:
+        """See `BasePlan`; those of truncated samples are as they are left, and buckets have shapes in place of lengths."""
+        lengths: np.ndarray | None = getattr(self.cutter, "lengths", None)
+        if lengths is None or self.admission.bundles is not None:  # the length of a bundle is that of several samples
+            return None
+        return lengths if lengths.ndim == 1 else lengths[:, 0]
+
     @cached_property
     def identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {
             **{f"order.{name}": value for name, value in self.order_plan.identity.items()},
             "order": "none" if self.same_samples else "given",
-            "cut": self.cutter.kind,
+            "cut": self.cutter.builder,
             **self.cutter.identity,
             **fields_as_text(self.admission),
             "window": str(self.window) + (f" or {self.least_steps} steps" if self.least_steps > 1 else ""),
@@ -393,6 +401,6 @@ class LengthPlan(Plan, Windowed):
 
     def __repr__(self) -> str:
         return (
-            f"<plan: {self.epoch_batches} micro-batches an epoch, {self.cutter.kind}, window {self.window}, "
+            f"<plan: {self.epoch_batches} micro-batches an epoch, {self.cutter.builder}, window {self.window}, "
             f"from {self.order_plan!r}>"
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly
-from .target import Number, Target, fraction, rounded
+from .target import Number, Target, fraction, to_twelve_digits
 
 __all__ = ["blend", "capped", "effective_number", "natural", "power", "repeat_factor", "temperature", "uniform"]
 
@@ -144,7 +144,7 @@ def capped(max_passes: Number, *, budget: float | None = None) -> Target:
 def _power(counts: Sequence[int], names: Any, epoch: int, q: Number) -> Sequence[Number]:
     if q in (0, 1):
         return [count if q else int(count > 0) for count in counts]
-    return [rounded(count ** float(q)) if count else 0 for count in counts]
+    return [to_twelve_digits(count ** float(q)) if count else 0 for count in counts]
 
 
 def _blend(counts: Sequence[int], names: Any, epoch: int, alpha: Fraction) -> Sequence[Number]:
@@ -158,12 +158,12 @@ def _effective_number(counts: Sequence[int], names: Any, epoch: int, beta: float
     if beta == 0:
         return counts
     # 1 - beta ** n, without the loss of digits when beta is near 1.
-    return [rounded(n * (1 - beta) / -math.expm1(n * math.log(beta))) if n else 0 for n in counts]
+    return [to_twelve_digits(n * (1 - beta) / -math.expm1(n * math.log(beta))) if n else 0 for n in counts]
 
 
 def _repeat_factor(counts: Sequence[int], names: Any, epoch: int, threshold: float) -> Sequence[Number]:
     total = sum(counts)
-    return [rounded(n * max(1.0, math.sqrt(threshold * total / n))) if n else 0 for n in counts]
+    return [to_twelve_digits(n * max(1.0, math.sqrt(threshold * total / n))) if n else 0 for n in counts]
 
 
 def _capped(

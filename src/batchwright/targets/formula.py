@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import Infeasible, check_number, exactly, shown, typed
-from ..readings import taken
+from ..readings import as_list
 from ..values import no_label
 from .explicit import explicit
 from .target import Number, Target, fraction
@@ -152,7 +152,7 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
         raise Infeasible(f"the size is {exactly(total_size)}", "pass a size above 0")
     if not isinstance(lines, Iterable) or isinstance(lines, (str, bytes, Mapping)):
         raise Infeasible(f"lines is {typed(lines)}", "pass a list of Fixed, Active, Compensating or Filler lines")
-    lines = taken(lines, "lines")
+    lines = as_list(lines, "lines")
     found: dict[Hashable, Fraction] = {}
     surplus = Fraction(0)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, noted, one_of
 from .resolve import resolve
-from .target import MOST_EPOCHS, Number, Target, fraction, rounded
+from .target import MOST_EPOCHS, Number, Target, fraction, to_twelve_digits
 
 __all__ = ["schedule"]
 
@@ -79,11 +79,11 @@ def _schedule(
 ) -> Sequence[Number]:
     way = Fraction(min(epoch, epochs), epochs)
     if shape == "cosine":
-        way = fraction(rounded(0.5 - 0.5 * math.cos(math.pi * way)))
+        way = fraction(to_twelve_digits(0.5 - 0.5 * math.cos(math.pi * way)))
     elif callable(shape):
         with noted(f"while the shape of a schedule was asked for epoch {epoch}"):
             given = shape(float(way))
-        way = fraction(rounded(check_number(given, f"the shape at epoch {epoch}")))
+        way = fraction(to_twelve_digits(check_number(given, f"the shape at epoch {epoch}")))
         if not 0 <= way <= 1:
             raise Infeasible(f"the shape gives {float(way)} at epoch {epoch}", "give values from 0 to 1")
     first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
