@@ -80,7 +80,9 @@ def save_position(
         Infeasible: an epoch without a step of it.
     """
     if step is None and epoch is not None:
-        raise Infeasible(f"epoch is {shown(epoch)} and step is None", "pass step= of that epoch too, or leave epoch out")
+        raise Infeasible(
+            f"epoch is {shown(epoch)} and step is None", "pass step= of that epoch too, or leave epoch out"
+        )
     state = loader.state_dict() if step is None else loader.state_at(step, epoch=epoch)
     Path(folder, _FILE).write_text(json.dumps(state))
 

@@ -29,7 +29,8 @@ def samplers(
     Args:
         plan: the plan of the training batches.
         accumulate: `gradient_accumulation_steps` of the arguments.
-        evaluation: the data set that is evaluated, or several, also by name; they come in order, `per_device_eval_batch_size` at a time.
+        evaluation: the data set that is evaluated, or several, also by name; they come in order,
+            `per_device_eval_batch_size` at a time.
 
     Returns:
         `batch_sampler` and `multi_dataset_batch_sampler`, by name.

@@ -1,4 +1,4 @@
-"""Reads the samples of tar shards by webdataset's rules: members whose names are alike up to the first dot are one sample."""
+"""Reads the samples of tar shards by webdataset's rules: members whose names are alike up to the first dot make one."""
 
 from __future__ import annotations
 
