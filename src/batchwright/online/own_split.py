@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import torch.distributed
-
+from .. import distributed
 from ..errors import Infeasible, shortened
 from .replicas import Replica
 from .sources import OneReader, PlainReader, Reader
@@ -57,6 +56,6 @@ class OwnSplit:
 
 def _known_ranks() -> tuple[int, int]:
     """The rank and world size as these libraries find them."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    if distributed.joined():
+        return distributed.ranks()
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
