@@ -78,6 +78,14 @@ class BasePlan(MicroBatches):
         """
         return None
 
+    @property
+    def padded_budget(self) -> tuple[np.ndarray, float] | None:
+        """The lengths to which the plan counts each sample to be padded, and the most that a micro-batch may have of them.
+
+        None of plans without such a budget.
+        """
+        return None
+
     @abstractmethod
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """The inclusion rates of all samples from epoch `start` to epoch `stop`, which may be fractions."""

@@ -14,7 +14,8 @@ import torch.utils.data
 
 from .batches_of_run import BatchesOfRun
 from .distributed import Over, ranks
-from .epoch_iterator import EpochIterator, for_a_node, refuse_to_be_divided
+from .divided import refuse_to_be_divided
+from .epoch_iterator import EpochIterator, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .known_batches import KnownBatches

@@ -268,9 +268,10 @@ def test_a_webdataset_splits_itself(folder, collected):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         urls = [str(folder / "tar" / f"{number}.tar") for number in range(4)]
-        whole, undivided = (
+        whole, undivided, fewer = (
             webdataset.WebDataset(urls, shardshuffle=False),
             webdataset.WebDataset(urls, shardshuffle=False, workersplitter=None),
+            webdataset.WebDataset(urls[:3], shardshuffle=False),
         )
     for source in (whole, undivided):
         stream = online.packed(source, length=one, capacity=7, buffer=50)
@@ -282,6 +283,9 @@ def test_a_webdataset_splits_itself(folder, collected):
         again.load_state_dict(stream.state_dict())
         keys = [[sample["__key__"] for sample in batch] for batch in [*head, *again]]
         assert keys == [[sample["__key__"] for sample in batch] for batch in stream_of(source)]
+    next(iter(stream))
+    with pytest.raises(Infeasible, match=r"other data: file '3.tar' is missing \(source 'source'\)"):
+        stream_of(fewer).load_state_dict(stream.state_dict())
     with pytest.raises(
         Infeasible, match="splits itself and finds rank 0 of 1, and the stream has rank 1 of 2; start the"
     ):

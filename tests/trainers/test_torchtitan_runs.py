@@ -67,3 +67,13 @@ def test_goes_on_over_epochs_and_in_other_worlds(tmp_path):
 def test_survives_ten_kills(world, tmp_path):
     survive("torchtitan", world, 10, tmp_path, plan())
     assert len(recorder.check(tmp_path, plan().stepped(world))) == 11
+
+
+@pytest.mark.long
+def test_processes_that_hold_parts_of_one_model_get_the_same_documents(tmp_path):
+    """Four processes are two ranks: the first two of them hold one model."""
+    live("torchtitan_parts", 4, Life(str(tmp_path), epochs=1))
+    seen = [recorder.lives(tmp_path, process)[0][1] for process in range(4)]
+    whole = plan().stepped(2)
+    ranks = [[[whole[step * 2 + rank].tolist()] for step in range(8)] for rank in range(2)]
+    assert seen == [ranks[0], ranks[0], ranks[1], ranks[1]]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import columns
 from ..distributed import over, ranks, summed
-from ..errors import Infeasible, check_integer, exactly
+from ..errors import Infeasible, exactly
 from ..position import Position
 from ..readings import check_count, reading
 from ..sampler_of import needed_sampler
@@ -68,20 +68,20 @@ class LossScale:
             counts = counts.lasting()
         self._counts = counts if counts is None or callable(counts) else _amounts(counts, sampler)
 
-    def at(self, step: int, *, epoch: int | None = None) -> float:
-        """The factor for batch number `step` of this rank in an epoch, by default the epoch of the next loop.
+    def at(self, number: int, *, epoch: int | None = None) -> float:
+        """The factor for one batch of this rank, in the present epoch or in another one.
+
+        Args:
+            number: of the batch in the epoch, from 0; in a loop over a plan's loader `loader.batches_done - 1`, which
+                `enumerate` counts too unless the run resumed within the epoch.
+            epoch: of the run; the present one if left out: that of the batch that was given last, or the one that
+                `set_epoch`, `seek` or `load_state_dict` asked for since.
 
         Raises:
-            Infeasible: the epoch has fewer steps.
+            Infeasible: the epoch has fewer batches, or the batch came before the run was resumed.
         """
-        sampler = self.sampler
-        step, epoch = (
-            check_integer(step, "step"),
-            sampler.epoch if epoch is None else check_integer(epoch, "epoch", least=0),
-        )
-        if not 0 <= step < len(sampler):
-            raise Infeasible(f"batch {step} of an epoch of {len(sampler)} batches", f"pass 0 to {len(sampler) - 1}")
-        return self._steps(sampler.state_at(0, epoch=epoch)).factor(step)
+        before = self.sampler.before(number, epoch=epoch)
+        return Steps(self.sampler, before, self._counts).factor(before.consumed // self.sampler.fetched_by_all)
 
     def over(self, loader: Iterable[Any]) -> Iterator[tuple[Any, float]]:
         """Iterate once over a loader that draws from the sampler: every batch with its factor, also after a resume.
@@ -105,15 +105,12 @@ class LossScale:
             else self.sampler
         )
         state = self.sampler.state_at(place.batches_done, epoch=place.epoch)
-        steps = self._steps(state)
+        steps = Steps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
         first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):
             factor = steps.factor(step)
             # Not `isinstance(batch, Batch)`: this module is below `collate` and must not import it.
             yield batch.scaled(factor, real=steps.real(step)) if hasattr(batch, "scaled") else batch, factor
-
-    def _steps(self, state: dict[str, Any]) -> Steps:
-        return Steps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
 
 
 class Steps:

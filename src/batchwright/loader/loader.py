@@ -23,6 +23,8 @@ from .checks import check_dataset, check_named, check_options, fitting_workers, 
 from .joining import Default, check_collate, declaring
 from .looks import Looks
 from .loops import Batches, Epoch
+from .padded import check_padding
+from .parts import check_parts
 from .progress import Progress
 from .requests import Requests
 from .samples import Broken, Collated, OnError, Reader, WithRemarks
@@ -75,6 +77,8 @@ class Loader:
         check_named(sampler.plan, self._on_error)
         if check_bool(check_data, "check_data"):
             check_dataset(sampler.plan, dataset)
+            check_parts(sampler.plan, dataset)
+            check_padding(sampler.plan, options.get("collate_fn", collate))
         # Nothing below refers back to the loader: workers that stay are ended when the last reference goes, not by the
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
         self._requests = Requests(sampler, sampler.plan.told_lengths if check_data else None)

@@ -147,7 +147,8 @@ class BalancedComposer:
             batch.redistributed = self._buffer.redistributed()
             self._redistributed += int(counters[stream_buffer.AWAY])
             self._written_off = int(counters[stream_buffer.WRITTEN_OFF])
-        self._appearances.look(self._buffer.column(stream_buffer.SEEN), self._delivered)
+        if self._appearances.expecting:
+            self._appearances.look(self._buffer.column(stream_buffer.SEEN), self._delivered)
         self._delivered += len(items)
         if self._units is not None:
             self._units.deliver(self._buffer.owner_numbers().tolist(), batch)

@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import Infeasible, listed, shown, typed
+from ..errors import Infeasible, listed, shown, typed, warn
 from ..readings import as_list
 from .encoded import Unwritable, decoded, encoded
-from .made_of import differences
+from .made_of import by_own_account, differences
 
 __all__ = ["kept", "lacking", "merged", "opened", "opened_all", "remembered", "sealed", "together"]
 
@@ -180,10 +180,18 @@ def opened(state: Any, arguments: str, contents: str) -> dict[str, Any]:
     # Between two epochs nothing of the sources is left to be read: the next epoch may read others.
     if state["run"] is not None and state["contents"] != contents:
         differing = differences(state["contents"], contents, of_contents=True)
-        raise Infeasible(
-            f"the state is of a pass over other data: {listed(differing)}",
-            "resume with the data that the stream was stopped with, or begin again",
-        )
+        if differing:
+            raise Infeasible(
+                f"the state is of a pass over other data: {listed(differing)}",
+                "resume with the data that the stream was stopped with, or begin again",
+            )
+        said = by_own_account(state["contents"], contents)
+        if said:
+            warn(
+                f"the state may be of a pass over other data: {listed(said)}; what was read is left out by its number, so "
+                "if samples were added or moved before that place, some come twice and others never; resume with the data "
+                "that the stream was stopped with, or begin again"
+            )
     if state["run"] is not None and state["run"]["anchor"] is not None:
         remembered(state["run"]["anchor"])
     return copy.deepcopy(dict(state))

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, seed_number, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
+from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.cut import Cut, Cutter, Integers, steps_shuffled
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import LAYOUT_WORK, Layout, Window, layout_of_one_window, layout_of_shuffle, layout_of_strata
@@ -60,9 +61,12 @@ class LengthPlan(Plan, Windowed):
         delivery: how the targets of the given order were adjusted, since samples are truncated or skipped; None
             without `order=`, or if nothing can be truncated or skipped.
         strata: the strata of lengths that windows are made of; None with `order=` and for buckets.
+        counts_padded_lengths: whether a budget counts the longest sample times the number of samples, in units of length.
         windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfStrata` if an epoch has at
             least two windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
     """
+
+    counts_padded_lengths = False
 
     def __init__(
         self,
@@ -316,6 +320,13 @@ class LengthPlan(Plan, Windowed):
         if lengths is None or self.admission.bundles is not None:  # the length of a bundle is that of several samples
             return None
         return lengths if lengths.ndim == 1 else lengths[:, 0]
+
+    @property
+    def padded_budget(self) -> tuple[np.ndarray, float] | None:
+        """See `BasePlan`."""
+        if not (self.counts_padded_lengths and isinstance(self.cutter, BudgetCutter)):
+            return None
+        return self.cutter.costs[:, 0], float(self.cutter.budgets[0])
 
     @cached_property
     def identity(self) -> dict[str, str]:
