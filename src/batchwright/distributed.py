@@ -1,4 +1,7 @@
-"""Rank, world size and communication: the only module that uses `torch.distributed`."""
+"""Rank, world size and communication: the only module that asks `torch.distributed` who this process is.
+
+Two modules besides communicate, each with one all-reduce: of batch statistics, and of whether a stream goes on.
+"""
 
 from __future__ import annotations
 

@@ -160,6 +160,9 @@ def test_nothing_to_measure_is_refused() -> None:
     adjustment = LogitAdjustment([0.5, 0.5], [0.5, 0.5])
     with pytest.raises(Infeasible, match="0 batches"):
         evaluate(nn.Identity(), [], adjustment=adjustment)
+    for error in (calibration_error, classwise_calibration_error):
+        with pytest.raises(Infeasible, match="bins is 0, the least is 1"):
+            error(torch.ones(1, 1), torch.tensor([0]), bins=0)
     with pytest.raises(Infeasible, match="both None"):
         evaluate(nn.Identity(), [(torch.zeros(1, 2), torch.tensor([0]))])
     with pytest.raises(Infeasible, match="0 samples"):

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 import batchwright as bw
 from batchwright.correct import LossScale, Weighted, Weights, evaluate, loss_scale
+from batchwright.correct.calibration import calibration_error
 
 from ..refusals import cases, told_and_followed
 from .small import IMAGES, LABELS, PLAN, loader
@@ -145,6 +146,12 @@ TABLE = {
         "counts at sample 39 is -1234567.5",
         "pass amounts of 0 or more",
         lambda: LossScale(PLAN.sampler(), counts=[1] * 39 + [0]).at(0),
+    ),
+    "no probabilities": (
+        lambda: calibration_error(torch.ones(0, 2), torch.ones(0)),
+        "there are 0 samples",
+        "pass the probabilities of one sample at least",
+        lambda: calibration_error(torch.ones(1, 2), torch.ones(1)),
     ),
     "means of some": (
         lambda: Weights(PLAN).report().bias({0: 1.0}),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -35,7 +35,13 @@ class Span(NamedTuple):
 
 
 class Spans(Protocol):
-    """A way to cut an order."""
+    """A way to cut an order.
+
+    Attributes:
+        kind: its name in the identity of a plan: states hold it, so it stays.
+    """
+
+    kind: ClassVar[str]
 
     @property
     def filler(self) -> int:
@@ -61,6 +67,7 @@ class Even:
 
     sample_count: int
     batch_size: int
+    kind: ClassVar[str] = "even"
 
     @property
     def filler(self) -> int:
@@ -93,6 +100,7 @@ class Limited:
         packs: where packs begin in the order, and the end, int64 (packs + 1,); None where the order has no packs.
     """
 
+    kind: ClassVar[str] = "limited"
     costs: Floats
     limit: float
     padded: bool

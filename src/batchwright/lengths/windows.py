@@ -267,6 +267,7 @@ class OfShuffle(OfEpochs):
                 epoch * self._epoch_samples + self.layout.end(number, self._epoch_samples),
             )
             wanted = self.layout.batches_in(number)
+            # Only buckets have such windows, and of buckets every sample is an item: `start + held` is a place of the order.
             items = self._order.take(start, max(end, start + wanted))
             held, cut = fitting(self._cutter.prefixes(items, self.layout.step_size), items.size, wanted)
             self._starts[window + 1] = start + held

@@ -46,7 +46,8 @@ def evaluation(
 
     Args:
         samples: how many samples there are, or a dataset that has a length. With `max_tokens`, `capacity` or
-            `order="length"`: array-like of shape (n_samples,), the lengths of the samples, 0 or more.
+            `order="length"`: array-like of shape (n_samples,), the lengths of the samples, 0 or more; with both `capacity`
+            and `order="length"`, which packs them, whole numbers of 1 or more.
         batch_size: samples in every batch. The batches of the last step are smaller, and equal in size.
         max_tokens: instead of `batch_size`: the most tokens of a padded batch: longest sample times number of samples.
         capacity: instead of `batch_size`: the largest sum of lengths in a list, for packs and for ragged batches.
