@@ -23,7 +23,6 @@ def filled() -> bw.loader.Loader:
     return bw.evaluation(ROWS, 2).loader(ROWS, accumulate=2)
 
 
-
 TABLE = {
     "moving weights": (
         lambda: Weights(MOVING).lasting(),

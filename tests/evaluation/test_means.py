@@ -96,7 +96,9 @@ def lacking_a_step(rank, world_size):
 def test_means_of_a_part_are_refused_on_every_rank_and_the_next_evaluation_is_whole():
     first, second = processes.run(lacking_a_step, 2)
     for rank, (fact, part, whole) in enumerate((first, second)):
-        assert fact.startswith(f"the means would be of 99 of {N} samples; this rank, {rank} of 2, added {13 - rank} of its 13 ")
+        assert fact.startswith(
+            f"the means would be of 99 of {N} samples; this rank, {rank} of 2, added {13 - rank} of its 13 "
+        )
         assert part == first[1] != whole == {"number": (N - 1) / 2}
 
 

@@ -60,7 +60,9 @@ def test_ranks_that_differ_are_refused_on_all_of_them(said, case, fact):
 
 def test_ranks_of_a_larger_world_than_there_are_processes_are_told(said):
     for rank, told in enumerate(said["two ranks of four"]):
-        assert told.startswith(f"5 batches the loader was made for rank {rank} of 4, and there are 2 processes: 2 of 4 ")
+        assert told.startswith(
+            f"5 batches the loader was made for rank {rank} of 4, and there are 2 processes: 2 of 4 "
+        )
 
 
 def test_a_process_that_compares_alone_is_refused_and_does_not_wait_for_ever(outcomes):
