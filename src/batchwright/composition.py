@@ -101,8 +101,8 @@ class Composition:
         """Call this after each of this rank's batches; it calls `log` after every `every` batches.
 
         Args:
-            step: how many batches of the epoch this rank has had, also before a resume: `loader.batches_done`, not a count that
-                begins at 1 in every process.
+            step: how many batches of the epoch this rank has had, also before a resume: `loader.batches_done`, not a count
+                that begins at 1 in every process.
             log: receives the numbers.
             epoch: the epoch of these batches.
             at: the step to log at; if left out, the number of batches over all epochs.

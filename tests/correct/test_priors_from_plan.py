@@ -108,10 +108,12 @@ def test_log_odds_of_named_classes_say_whose_they_are() -> None:
     named = {
         first: LogitAdjustment.from_plan(plan, binary=True, order=[first, *({*ILL} - {first})]) for first in set(ILL)
     }
-    assert taken.positive == named["ill"].positive == "well" and named["well"].positive == "ill"
+    assert taken.positive == named["ill"].positive == "well"
+    assert named["well"].positive == "ill"
     assert taken.offset == named["ill"].offset == -named["well"].offset
     assert named["well"].offset.item() == pytest.approx(math.log(0.07 / 0.93), rel=1e-6)
-    assert "log-odds of 'well' +2.59" in repr(taken) and "log-odds of 'ill' -2.59" in repr(named["well"])
+    assert "log-odds of 'well' +2.59" in repr(taken)
+    assert "log-odds of 'ill' -2.59" in repr(named["well"])
     assert "2 classes: 'ill' -1.97, 'well' +0.621" in repr(LogitAdjustment.from_plan(plan))
 
 
@@ -143,7 +145,8 @@ def test_numbers_as_text_are_warned_of_where_their_order_is_that_of_text() -> No
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             found = LogitAdjustment.from_plan(plan).classes
-        assert found == sorted(map(str, range(count))) and bool(told) == (count > 10)
+        assert found == sorted(map(str, range(count)))
+        assert bool(told) == (count > 10)
         assert all("the logits are taken to be of '0', '1', '10', '11', '2'" in str(one.message) for one in told)
 
 

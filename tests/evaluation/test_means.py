@@ -90,6 +90,15 @@ def lacking_a_step(rank, world_size):
     part = means.result(whole=False)
     for step, samples in enumerate(sampler):
         means.add(step, number=samples)
+    if rank == 0:  # alone
+        add_all(own := Means(PLANS["by number"]().sampler(rank=0, world_size=1)), own.sampler)
+        assert own.result()["loss"] == pytest.approx(VALUES[:N].mean(), rel=1e-12)
+    one_rank_twice = Means(bw.evaluation(N, 4).sampler(rank=0, world_size=2))
+    add_all(one_rank_twice, one_rank_twice.sampler)
+    with pytest.raises(
+        bw.Infeasible, match=f"of 102 samples, and there are {N}; this rank, 0 of 2, added 13 of its 13 steps"
+    ):
+        one_rank_twice.result()
     return refusal.value.fact, part, means.result()
 
 
@@ -97,7 +106,7 @@ def test_means_of_a_part_are_refused_on_every_rank_and_the_next_evaluation_is_wh
     first, second = processes.run(lacking_a_step, 2)
     for rank, (fact, part, whole) in enumerate((first, second)):
         assert fact.startswith(
-            f"the means would be of 99 of {N} samples; this rank, {rank} of 2, added {13 - rank} of its 13 "
+            f"the means would be of 99 samples, and there are {N}; this rank, {rank} of 2, added {13 - rank} of its 13 "
         )
         assert part == first[1] != whole == {"number": (N - 1) / 2}
 
@@ -115,7 +124,7 @@ def test_means_are_of_the_steps_since_the_last_result(epochs):
         if len(steps) == 26:
             assert means.result() == {"number": (N - 1) / 2}
         else:
-            with pytest.raises(bw.Infeasible, match=f"of {samples.size} of {N} samples"):
+            with pytest.raises(bw.Infeasible, match=f"of {samples.size} samples, and there are {N}"):
                 means.result()
             assert means.result(whole=False) == pytest.approx({"number": samples.mean()})
 
@@ -125,7 +134,9 @@ def test_one_rank_of_several_without_the_others_is_a_part():
     means = Means(sampler)
     for step, samples in enumerate(sampler):
         means.add(step, number=samples)
-    with pytest.raises(bw.Infeasible, match="of 4 of 32 samples; this rank, 2 of 8, added 1 of its 1 steps"):
+    with pytest.raises(
+        bw.Infeasible, match="of 4 samples, and there are 32; this rank, 2 of 8, added 1 of its 1 steps"
+    ):
         means.result()
 
 

@@ -124,7 +124,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         "step 0 is of epoch 1, the steps before it were of epoch 0; call means.result() after each evaluation, or make new",
         lambda: two_epochs()),
     "steps that are lacking": (lambda: added([3]).result(),
-        "the means would be of 2 of 20 samples; this rank, 0 of 1, added 1 of its 10 steps; add every step on every rank, or",
+        "the means would be of 2 samples, and there are 20; this rank, 0 of 1, added 1 of its 10 steps; add every step on",
         lambda: (added(range(10)).result(), added([3]).result(whole=False))),
     # orders that are given
     "sequential of too many": (lambda: bw.sequential(HUGE, 4), f"samples is {HUGE}, the most is {HUGE - 1}",

@@ -84,7 +84,8 @@ def test_an_empty_state_is_warned_of_and_changes_nothing():
         bw.PoorWarning, match=r"the state is \{\}, so nothing was loaded: the next loop begins at batch 0 of epoch 1"
     ):
         loader.load_state_dict({})
-    assert loader.state_dict()["consumed"] == 10 and loader.epoch == 1
+    assert loader.state_dict()["consumed"] == 10
+    assert loader.epoch == 1
 
 
 def test_progress():

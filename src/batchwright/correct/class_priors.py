@@ -102,8 +102,8 @@ def _warn_of_numbers_as_text(found: list[Any]) -> None:
     """Say that numbers written as text are sorted as text, where that is another order: "10" comes before "2"."""
     if all(isinstance(name, str) and name.isdecimal() for name in found) and found != sorted(found, key=int):
         warn(
-            f"the classes are numbers written as text, so the logits are taken to be of {listed(map(shown, found))}, in this "
-            "order; pass order=, the class of every logit, or make the plan from numbers."
+            f"the classes are numbers written as text, so the logits are taken to be of {listed(map(shown, found))}, in "
+            "this order; pass order=, the class of every logit, or make the plan from numbers."
         )
 
 

@@ -170,8 +170,8 @@ def _check_sampler(sampler: BatchSampler) -> None:
     """Refuse the batches of a training plan, and those of one rank where the others are not there to be asked."""
     if not sampler.plan.whole_epochs:
         raise Infeasible(
-            f"the loader gives the batches of {shown(sampler.plan)}, a plan for training, whose epochs have other shares than "
-            "the data or repeat samples",
+            f"the loader gives the batches of {shown(sampler.plan)}, a plan for training, whose epochs have other shares "
+            "than the data or repeat samples",
             "pass bw.evaluation(dataset, batch_size).loader(dataset)",
         )
     rank, world_size = sampler.rank, sampler.world_size
@@ -236,7 +236,8 @@ def _that_count(sampler: BatchSampler, number: int, epoch: int, rows: int) -> in
             return rows
         if rows != samples:
             raise Infeasible(
-                f"the model gives {rows} rows of logits for batch {number}, which has {samples} samples, {real} of which count",
+                f"the model gives {rows} rows of logits for batch {number}, which has {samples} samples, {real} of which "
+                "count",
                 "give a row for each sample: forward=lambda model, batch: ...",
             )
     return real

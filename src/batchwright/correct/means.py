@@ -103,9 +103,11 @@ class Means:
     def result(self, *, whole: bool = True, process_group: dist.ProcessGroup | None = None) -> dict[str, float]:
         """The means over all ranks of the group: one all-reduce, the same numbers on every rank.
 
+        Of a sampler with `world_size=1`, which has all samples, nothing is communicated.
+
         Args:
-            whole: refuse means of only some of the samples. Pass False for an evaluation that stops early on purpose, or that
-                was resumed: values that were added before a restart are lost.
+            whole: refuse means of only some of the samples. Pass False for an evaluation that stops early on purpose, or
+                that was resumed: values that were added before a restart are lost.
             process_group: the ranks that took part in the evaluation; default: all, each once where several processes
                 have the same batches (see `mesh` of `plan.loader`).
 
@@ -114,7 +116,8 @@ class Means:
             is 0.
 
         Raises:
-            Infeasible: no values were added; or, on every rank, all ranks together added fewer samples than there are.
+            Infeasible: no values were added; or, on every rank, all ranks together added fewer or more samples than there
+                are.
         """
         check_bool(whole, "whole")
         if not self._sums:
@@ -122,14 +125,18 @@ class Means:
         # Integers above 2^53 would be rounded here; counts of samples and tokens in an evaluation are far smaller.
         parts = [torch.tensor(self._samples), *(part for pair in self._sums.values() for part in pair)]
         table = torch.stack([part.double() for part in parts])
-        samples, *totals = summed(table, self.sampler.over if process_group is None else process_group)
+        alone = process_group is None and self.sampler.world_size == 1  # it has all samples, and others may not come
+        samples, *totals = (
+            table if alone else summed(table, self.sampler.over if process_group is None else process_group)
+        )
         self._ended = True
         count = self.sampler.plan.groups.sample_count
-        if whole and samples < count:
+        if whole and samples != count:
             raise Infeasible(
-                f"the means would be of {int(samples)} of {count} samples; this rank, {self.sampler.rank} of "
+                f"the means would be of {int(samples)} samples, and there are {count}; this rank, {self.sampler.rank} of "
                 f"{self.sampler.world_size}, added {sum(self._added)} of its {len(self._added)} steps",
-                "add every step on every rank, or pass whole=False for an evaluation that stops early",
+                "add every step on every rank, each with a share of its own, or pass whole=False for an evaluation that stops "
+                "early",
             )
         means = [(over / under).item() for over, under in zip(totals[::2], totals[1::2], strict=True)]
         return dict(zip(self._sums, means, strict=True))

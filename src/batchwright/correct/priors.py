@@ -268,7 +268,8 @@ class LogitAdjustment(nn.Module):
             and logits.shape[1] == logits.shape[-1] == len(self.classes)
         ):
             raise Infeasible(
-                f"logits of shape {tuple(logits.shape)} may have their {len(self.classes)} classes in dimension 1 or in the last",
+                f"logits of shape {tuple(logits.shape)} may have their {len(self.classes)} classes in dimension 1 or in the "
+                "last",
                 "pass dim=1, or dim=-1",
             )
         return self._adjusted(logits, domains)

@@ -301,8 +301,8 @@ class Loader:
         if isinstance(state, Mapping) and not state:
             epoch, batches = self.next_start()
             warn(
-                f"the state is {{}}, so nothing was loaded: the next loop begins at batch {batches} of epoch {epoch}; look for "
-                "the state under another name in the checkpoint, or load one only if there is one."
+                f"the state is {{}}, so nothing was loaded: the next loop begins at batch {batches} of epoch {epoch}; look "
+                "for the state under another name in the checkpoint, or load one only if there is one."
             )
             return
         broken = state.get("broken", []) if isinstance(state, Mapping) else []
