@@ -101,14 +101,23 @@ class Composition:
         """Call this after each of this rank's batches; it calls `log` after every `every` batches.
 
         Args:
-            step: how many batches of the epoch this rank has had.
+            step: how many batches of the epoch this rank has had, also before a resume: `loader.batches_done`, not a count
+                that begins at 1 in every process.
             log: receives the numbers.
             epoch: the epoch of these batches.
             at: the step to log at; if left out, the number of batches over all epochs.
+
+        Raises:
+            Infeasible: the step came before the run was resumed.
         """
-        if check_integer(step, "step", least=1) % self.every == 0:
-            # Lists before a resume were those of another run, perhaps with another world size.
-            resumed_at = self.sampler.started_at(epoch)
+        # Lists before a resume were those of another run, perhaps with another world size.
+        resumed_at = self.sampler.started_at(epoch)
+        if check_integer(step, "step", least=1) <= resumed_at:
+            raise Infeasible(
+                f"step {step} of epoch {epoch} came before the run was resumed, after {resumed_at} batches of it",
+                f"count on from there: pass loader.batches_done, or enumerate(loader, {resumed_at + 1})",
+            )
+        if step % self.every == 0:
             log(
                 self.measured(max(step - self.every, resumed_at), step, epoch=epoch),
                 epoch * len(self.sampler) + step if at is None else at,
