@@ -66,6 +66,53 @@ def test_expected_units_are_exactly_the_inner_target_of_unit_totals(data, sizes)
     assert units / units.sum() == pytest.approx(inner.shares(totals), abs=1e-12)
 
 
+EVEN = dict.fromkeys(SOURCES, 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("shares", "options", "of_tokens"),
+    [
+        (WANTED, {}, WANTED),
+        (np.array(list(WANTED.values())), {}, WANTED),
+        ("uniform", {}, EVEN),
+        (targets.blend(0.0), {}, None),  # natural: as many tokens as each has
+        (targets.in_units("uniform", TOKENS), {}, EVEN),
+        (WANTED, {"in_samples": True}, None),
+    ],
+)
+def test_shares_that_are_set_are_in_the_unit_of_the_plan(shares, options, of_tokens):
+    sampler = bw.mixed(SOURCES, 64, target=targets.moving(targets.in_units(EVEN, TOKENS)), epoch=500).sampler()
+    first = sampler.retarget(WANTED)  # nor does it matter what was set before
+    sampler.seek(100)
+    first = sampler.retarget(shares, **options)
+    assert first == 178
+    drawn = np.concatenate([sampler.plan[batch] for batch in range(first, first + 20 * 89)])
+    source = sampler.plan.groups.group_of(drawn)
+    found = np.bincount(source, weights=TOKENS[drawn])
+    if of_tokens is None:
+        found = np.bincount(source)
+        of_tokens = WANTED if options else SOURCES
+    wanted = np.array(list(of_tokens.values()), float)
+    assert np.abs(found / found.sum() - wanted / wanted.sum()).max() < 0.01
+    other = bw.mixed(SOURCES, 64, target=targets.moving("uniform"), epoch=500).sampler()
+    if not isinstance(shares, targets.Target):  # of a plan in samples they are shares of samples
+        other.retarget(shares)
+        assert other.plan.shares() == pytest.approx(list((EVEN if isinstance(shares, str) else WANTED).values()))
+
+
+def test_feedback_sets_shares_of_samples_of_a_plan_in_tokens_too():
+    sampler = bw.mixed(SOURCES, 64, target=targets.moving(targets.in_units(EVEN, TOKENS)), epoch=500).sampler()
+    feedback = bw.feedback.Feedback(sampler, bw.feedback.by_signal(), most_change=0.1)
+    feedback.observe(np.arange(1.0, 4.0), labels=list(SOURCES))
+    assert feedback.update() == pytest.approx(sampler.plan.shares())
+
+
+def test_limits_are_of_samples():
+    plan = bw.mixed(SOURCES, 64, target=targets.moving(targets.in_units(EVEN, TOKENS), floor=0.05, ceiling=0.7))
+    with pytest.raises(bw.Infeasible, match=r"group 'short' is given the share of samples 0\.9\d*, the plan is laid out"):
+        plan.sampler().retarget({"short": 0.8, "middle": 0.1, "long": 0.1})
+
+
 def test_natural_in_units_is_natural_in_samples():
     plan = bw.mixed(SOURCES, 64, target=targets.in_units("natural", TOKENS))
     assert plan.shares() == pytest.approx(plan.natural_prior)

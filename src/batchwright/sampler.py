@@ -236,7 +236,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
 
         return audit_rank(self, epochs=epochs, first=first)
 
-    def retarget(self, shares: Any) -> int:
+    def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
         """Set the shares of groups from the next round of micro-batches on. Call it on every rank, at the same step.
 
         The next round is the one after the batches that the loop was given. What workers of a plan's loader have read of it
@@ -246,7 +246,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
 
         Args:
             shares: by label, by the name of a target ("uniform", ...), or in the order of `plan.groups.names`; summing
-                to 1.
+                to 1. If the plan was built with `moving(in_units(...))`, they are shares of that unit, such as tokens.
+            in_samples: whether they are shares of samples also then.
 
         Returns:
             The first micro-batch, counted over all epochs and ranks, that has them.
@@ -261,7 +262,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             "the new shares begin after them, which may be another round on a rank with other workers; make the loader with "
             "plan.loader(dataset)"
         )
-        self.plan, first = self.plan.retargeted(self.position().micro_batch, shares)
+        self.plan, first = self.plan.retargeted(self.position().micro_batch, shares, in_samples=in_samples)
         start = self.run.start
         if start is not None:
             self.run = self.run._replace(start=start._replace(sequence=self.plan))
