@@ -18,6 +18,7 @@ from ..orders import Dealt, Independent, Mixed, ShareChange, SharedOrder
 from ..orders.constant_shares import TICKET
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import Target, resolve
+from ..targets.counts import counting_draws
 from ..targets.units import in_measure, measured
 from .poor import repeated, repeats_text
 
@@ -86,7 +87,7 @@ def _one_a_group(shares: Any, groups: Groups, sums: Sequence[Fraction] | None) -
         if sums is None:
             shares = TargetShares(target, groups).of(0)
         else:
-            weights = target.exact(sums, 0, names=names)
+            weights = counting_draws(target).bound_to(groups).exact(sums, 0, names=names)
             shares = [float(weight / sum(weights)) for weight in weights]
     if isinstance(shares, Mapping):
         shares = _by_group(shares, names)
