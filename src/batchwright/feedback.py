@@ -228,7 +228,7 @@ class Feedback:
                 f"the rule gives {exactly(wanted[wrong[0]])} for group {name}", "give finite numbers of 0 or more"
             )
         self.shares = self._limited(wanted)
-        self.sampler.retarget(self.shares)
+        self.sampler.retarget(self.shares, in_samples=True)
         return self.shares
 
     def state_dict(self) -> dict[str, Any]:

@@ -147,25 +147,6 @@ def test_a_loader_travels():
     assert batches(pickle.loads(pickle.dumps(loader))) == EXPECTED[1]
 
 
-def test_shares_that_are_set_while_workers_are_ahead():
-    labels = [0] * 300 + [1] * 100
-    plan = bw.balanced(labels, 8, target=bw.targets.moving("natural", floor=0.05), seed=2)
-    runs = []
-    for workers in (0, 3):
-        loader = made(plan, num_workers=workers, prefetch_factor=None if not workers else 8)
-        taken, state = [], None
-        for step, batch in enumerate(loader):
-            taken.append(batch.tolist())
-            if step == 4:
-                first = loader.retarget({0: 0.5, 1: 0.5})
-                state = loader.state_dict()
-        other = made(plan)
-        other.load_state_dict(state)
-        assert batches(other) == taken[5:]
-        runs.append(first)
-    assert runs[0] == runs[1]  # both within one round
-
-
 @pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_loader_says_what_is_in_the_batches_of_all_ranks_after_a_change_of_ranks_too(workers):

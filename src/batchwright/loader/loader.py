@@ -274,9 +274,9 @@ class Loader:
             raise Infeasible("no batch was given yet", way_out)
         return run.consumed // self.sampler.fetched_by_all - 1, run.start.epoch
 
-    def retarget(self, shares: Any) -> int:
+    def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
         """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""
-        return self.sampler.retarget(shares)
+        return self.sampler.retarget(shares, in_samples=in_samples)
 
     def state_dict(self) -> dict[str, Any]:
         """The state after the last batch that the loop was given: a fresh dict of JSON types, the same on all ranks.
