@@ -138,8 +138,14 @@ class Composition:
         if weights is not None:
             found["tokens"] = float(weights.sum())
         for name, groups in {"": plan.groups, **{f"/{name}": groups for name, groups in self.by.items()}}.items():
-            target = sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
-            found |= _shares(groups, samples, np.asarray(target), weights, name)
+            if groups is plan.groups and hasattr(plan, "share_changes"):  # shares may be set within an epoch
+                begun = self.sampler.before(places[0][1], epoch=epoch + places[0][0]).micro_batch
+                target = plan.prior_between(begun, begun + len(batches))
+            else:
+                target = np.asarray(
+                    sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
+                )
+            found |= _shares(groups, samples, target, weights, name)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))
         padded = self._padding(batches)
         if padded is not None:
@@ -152,8 +158,6 @@ class Composition:
 
     def _target(self, groups: Groups, epoch: int) -> np.ndarray:
         plan = self.sampler.plan
-        if groups is plan.groups and hasattr(plan, "share_changes"):
-            return plan.shares(epoch)  # shares set during the run count, and these are the present ones
         length = plan.epoch_length()
         return plan.prior_between(epoch * length, (epoch + 1) * length, groups)
 

@@ -253,12 +253,14 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.
         """
         # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
-        self.plan, first = self.plan.retargeted(max(self.position().micro_batch, self._read), shares)
+        here = self.position()
+        sequence, first = here.sequence.retargeted(max(here.micro_batch, self._read), shares)
+        self.plan = self.plan.as_of(sequence)
         start = self.run.start
         if start is not None:
-            self.run = self.run._replace(start=start._replace(sequence=self.plan))
+            self.run = self.run._replace(start=start.with_shares_of(self.plan))
         if self._known.since is not None:
-            self._known = self._known._replace(since=self._known.since._replace(sequence=self.plan))
+            self._known = self._known._replace(since=self._known.since.with_shares_of(self.plan))
         self._shares_set = True
         return first
 
@@ -294,7 +296,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
-                plan, start = self.plan, start._replace(sequence=self.plan)
+                plan, start = self.plan, start.with_shares_of(self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
             first = next(micro_batches, None)
             if first is None:
@@ -330,7 +332,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         if start is not self.run.start:  # a loop begins, or an older one goes on
             self._known = self._known.at(start.after(before), self.fetched_by_all)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
-            start = start._replace(sequence=self.plan)
+            start = start.with_shares_of(self.plan)
         self.run = RunState(start, after, True, None, ended)
 
     def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:

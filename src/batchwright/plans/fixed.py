@@ -135,10 +135,15 @@ class FixedPlan(Plan):
         return self if share_changes == self.share_changes else self.with_share_changes(share_changes)
 
     def retargeted(self, batch: int, shares: Any) -> tuple[FixedPlan, int]:
-        """See `BasePlan`; only the last few changes are kept."""
+        """See `MicroBatches`; only the last few changes are kept."""
         change = self.share_change_after(batch, shares)
         kept = [earlier for earlier in self.share_changes if earlier.first < change.first]
         return self.with_share_changes([*kept, change][-_CHANGES_KEPT:]), change.first
+
+    def with_shares_of(self, plan: Any) -> FixedPlan:
+        """See `MicroBatches`."""
+        found: FixedPlan = plan
+        return found
 
     def as_of(self, batches: MicroBatches) -> FixedPlan:
         """See `BasePlan`: the run's micro-batches are such a plan."""
