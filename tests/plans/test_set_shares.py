@@ -70,7 +70,8 @@ def test_a_run_whose_shares_are_set_loses_and_repeats_nothing_in_any_world(kind,
         state = states[0]
     position = ranks[0].position()
     sequence, number = position.sequence.without_past(position.micro_batch)
-    lengthwise = getattr(getattr(sequence, "_before", sequence), "plan", sequence)
+    sequence = getattr(sequence, "_before", sequence)
+    lengthwise = getattr(sequence, "plan", sequence)
     windows, window = lengthwise.windows, lengthwise.windows.of(number)[0]
     order = ranks[0].plan.order_plan.order
     emitted = lengthwise.admission.items
