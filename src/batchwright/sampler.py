@@ -50,7 +50,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
         follows_group: whether rank and world size come from the process group or a mesh.
         of_mesh: whether they come from a mesh.
-        shares_from: the first micro-batch that may be another since `retarget` set shares; None if it set none.
+        shares_from: the first micro-batch that may be another since `retarget` set shares; None if it set none in this
+            process.
 
     Args:
         plan: the plan whose micro-batches are taken.
