@@ -1,6 +1,6 @@
 """torchtitan's loader of packs: built as its trainer builds it, and read as it reads.
 
-In an environment of its own (`make test-trainers`), since its packages clash with others; `test_torchtitan_runs` runs the trainer.
+In an environment of its own (`make test-trainers`), since its packages clash. `test_torchtitan_runs` runs its trainer.
 """
 
 from __future__ import annotations

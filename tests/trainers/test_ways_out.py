@@ -43,7 +43,7 @@ with warnings.catch_warnings():  # Ray's own, when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
 APART = SOURCE / "adapters" / "torchtitan.py"  # whose tests are in an environment of their own
-FILES = sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART}) + [SOURCE / "divided.py"]
+FILES = [SOURCE / "divided.py", *sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART})]
 
 ALL = epochs((0, 0, LENGTH))
 OF_TWO = {"rank": 0, "world_size": 2}

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..kernels.consecutive import equal_steps
 from ..kernels.cuts import cut_several
 
@@ -101,11 +101,11 @@ class Limited:
     """
 
     kind: ClassVar[str] = "limited"
-    costs: NDArray[np.float64]
+    costs: Floats
     limit: float
     padded: bool
-    packs: NDArray[np.int64] | None = None
-    _offsets: OrderedDict[tuple[int, int], NDArray[np.int64]] = field(
+    packs: Integers | None = None
+    _offsets: OrderedDict[tuple[int, int], Integers] = field(
         default_factory=OrderedDict, init=False, repr=False, compare=False
     )
 
@@ -123,7 +123,7 @@ class Limited:
         first, last = self.offsets(start, step_size)[number : number + 2].tolist()
         return Span(first, last, max(1, last - first))
 
-    def offsets(self, start: int, step_size: int) -> NDArray[np.int64]:
+    def offsets(self, start: int, step_size: int) -> Integers:
         """Micro-batch i holds places offsets[i]..offsets[i + 1] - 1 of the order, int64 (micro-batches + 1,)."""
         found = self._offsets.get((start, step_size))
         if found is None:
@@ -138,7 +138,7 @@ class Limited:
         costs = self.costs[first:last]
         return float(costs.max(initial=0) * costs.size if self.padded else costs.sum())
 
-    def _runs(self, start: int) -> NDArray[np.int64]:
+    def _runs(self, start: int) -> Integers:
         """Offsets of as few micro-batches within the limit as consecutive places allow, from `start` on."""
         if self.packs is not None:
             return np.concatenate([[start], self.packs[self.packs > start]])

@@ -23,10 +23,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ..errors import Infeasible
+from ..kernels.array_types import Integers
 from ..micro_batches import AS_IT_WAS
 from ..orders import Order
 from .admission import Admission
-from .cut import Cut, Cutter, Integers, Prefixes, split_to
+from .cut import Cut, Cutter, Prefixes, split_to
 from .layout import Layout
 from .length_strata import LengthStrata
 

@@ -6,11 +6,11 @@ from collections.abc import Sized
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of, seed_number
+from ..kernels.array_types import Floats, Integers
 from ..lengths.packing import pack
 from ..lengths.spans import Even, Limited
 from ..orders.finite import Finite, InFileOrder, Listed, Shuffled
@@ -22,7 +22,6 @@ __all__ = ["evaluation"]
 
 Order = Literal["file", "shuffled", "length"]
 TooLong = Literal["refuse", "alone"]
-Floats = NDArray[np.float64]
 
 
 @recorded
@@ -133,7 +132,7 @@ def _lengths(samples: Any) -> Floats:
     return lengths
 
 
-def _longest_first(lengths: Floats) -> NDArray[np.int64]:
+def _longest_first(lengths: Floats) -> Integers:
     return np.argsort(-lengths, kind="stable")
 
 
