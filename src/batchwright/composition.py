@@ -131,9 +131,15 @@ class Composition:
         places = [divmod(step, len(self.sampler)) for step in range(first, last)]
         epochs = Counter(epoch + later for later, _ in places)
         starts = [self.sampler.before(step, epoch=epoch + later) for later, step in places]
-        numbers = [(start.sequence, start.micro_batch + place) for start in starts for place in range(self.sampler.fetched_by_all)]
+        numbers = [
+            (start.sequence, start.micro_batch + place)
+            for start in starts
+            for place in range(self.sampler.fetched_by_all)
+        ]
         batches = [of[number] for of, number in numbers]
-        steps = [batches[at : at + self.sampler.fetched_by_all] for at in range(0, len(batches), self.sampler.fetched_by_all)]
+        steps = [
+            batches[at : at + self.sampler.fetched_by_all] for at in range(0, len(batches), self.sampler.fetched_by_all)
+        ]
         samples, plan = np.concatenate(batches), self.sampler.plan
         found = {"samples": float(samples.size)}
         weights = None if self.lengths is None else self.lengths[samples]

@@ -32,19 +32,24 @@ def test_indices_are_never_into_padding() -> None:
     edges = {"edge_index": bw.ragged(dim=-1, shift_by="x")}
     for nested in (False, True):
         fields = {"x": bw.ragged(pad=0), **edges}
-        with pytest.raises(bw.Infeasible, match="count the elements of 'x' end to end, and the batch has that field padded"):
+        with pytest.raises(
+            bw.Infeasible, match="count the elements of 'x' end to end, and the batch has that field padded"
+        ):
             bw.Collate({"graph": fields} if nested else fields)
     assert ends(bw.Collate(x=bw.ragged(), **edges)(GRAPHS)) == WANTED
     local = bw.Collate(x=bw.ragged(pad=0), edge_index=bw.ragged(dim=-1, shift_by="x", form="list"))(GRAPHS)
     found = [local["x"][number][pair[0]].tolist() for number, pair in enumerate(local["edge_index"])]
-    assert sum(found, []) == WANTED
+    assert [node for nodes in found for node in nodes] == WANTED
 
 
 def test_the_declaration_that_is_advised_shifts_too() -> None:
     with pytest.raises(bw.Infeasible, match=re.escape("declare it: edge_index = bw.ragged(dim=1, shift_by='x')")):
         bw.Collate(x=bw.ragged(), edge_index=bw.ragged(shift_by="x"))(GRAPHS)
     assert ends(bw.Collate(x=bw.ragged(), edge_index=bw.ragged(dim=1, shift_by="x"))(GRAPHS)) == WANTED
-    wide = [{"x": graph["x"], "edge_index": torch.zeros(n, n, dtype=torch.int64)} for n, graph in zip(SIZES, GRAPHS, strict=True)]
+    wide = [
+        {"x": graph["x"], "edge_index": torch.zeros(n, n, dtype=torch.int64)}
+        for n, graph in zip(SIZES, GRAPHS, strict=True)
+    ]
     with pytest.raises(bw.Infeasible, match="so that one dimension differs: an index field is ragged along one"):
         bw.Collate(x=bw.ragged(), edge_index=bw.ragged(shift_by="x"))(wide)
 

@@ -60,10 +60,10 @@ def expected(world: int, accumulate: int, fetch: int, moves: dict[int, int]) -> 
     accumulate=st.integers(1, 2),
 )
 def test_without_workers_a_loader_is_as_its_sampler(moves: dict[int, int], world: int, accumulate: int) -> None:
-    for rank, (given, _, begun) in enumerate(expected(world, accumulate, 1, moves)):
+    for rank, (wanted, _, begun) in enumerate(expected(world, accumulate, 1, moves)):
         loader = made(plan(), rank=rank, world_size=world, accumulate=accumulate)
         found = run(loader, moves)
-        assert (found[0], found[2]) == (given, begun)
+        assert (found[0], found[2]) == (wanted, begun)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_without_workers_a_loader_is_as_its_sampler(moves: dict[int, int], world
 def test_ranks_with_different_workers_take_the_same_batches(
     world: int, fetch: int, moves: dict[int, int], options: dict[str, Any]
 ) -> None:
-    for rank, (given, states, begun) in enumerate(expected(world, fetch, fetch, moves)):
+    for rank, (wanted, states, begun) in enumerate(expected(world, fetch, fetch, moves)):
         workers = {} if rank == 2 else {"num_workers": 3 - rank, "prefetch_factor": 8, **options}
         loader = made(plan(), rank=rank, world_size=world, accumulate=fetch, fetch=fetch, **workers)
         found = run(loader, moves)
-        assert (found[0], found[2]) == (given, begun)
+        assert (found[0], found[2]) == (wanted, begun)
         assert [without_end(state) for state in found[1]] == [without_end(state) for state in states]
 
 
