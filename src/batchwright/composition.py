@@ -101,14 +101,23 @@ class Composition:
         """Call this after each of this rank's batches; it calls `log` after every `every` batches.
 
         Args:
-            step: how many batches of the epoch this rank has had.
+            step: how many batches of the epoch this rank has had, also before a resume: `loader.batches_done`, not a count
+                that begins at 1 in every process.
             log: receives the numbers.
             epoch: the epoch of these batches.
             at: the step to log at; if left out, the number of batches over all epochs.
+
+        Raises:
+            Infeasible: the step came before the run was resumed.
         """
-        if check_integer(step, "step", least=1) % self.every == 0:
-            # Lists before a resume were those of another run, perhaps with another world size.
-            resumed_at = self.sampler.started_at(epoch)
+        # Lists before a resume were those of another run, perhaps with another world size.
+        resumed_at = self.sampler.started_at(epoch)
+        if check_integer(step, "step", least=1) <= resumed_at:
+            raise Infeasible(
+                f"step {step} of epoch {epoch} came before the run was resumed, after {resumed_at} batches of it",
+                f"count on from there: pass loader.batches_done, or enumerate(loader, {resumed_at + 1})",
+            )
+        if step % self.every == 0:
             log(
                 self.measured(max(step - self.every, resumed_at), step, epoch=epoch),
                 epoch * len(self.sampler) + step if at is None else at,
@@ -146,8 +155,14 @@ class Composition:
         if weights is not None:
             found["tokens"] = float(weights.sum())
         for name, groups in {"": plan.groups, **{f"/{name}": groups for name, groups in self.by.items()}}.items():
-            target = sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
-            found |= _shares(groups, samples, np.asarray(target), weights, name)
+            if groups is plan.groups and hasattr(plan, "share_changes"):  # shares may be set within an epoch
+                begun = self.sampler.before(places[0][1], epoch=epoch + places[0][0]).micro_batch
+                target = plan.prior_between(begun, begun + len(batches))
+            else:
+                target = np.asarray(
+                    sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
+                )
+            found |= _shares(groups, samples, target, weights, name)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))
         padded = _padding([self._tokens(*numbered, batch) for numbered, batch in zip(numbers, batches, strict=True)])
         if padded is not None:
@@ -160,8 +175,6 @@ class Composition:
 
     def _target(self, groups: Groups, epoch: int) -> np.ndarray:
         plan = self.sampler.plan
-        if groups is plan.groups and hasattr(plan, "share_changes"):
-            return plan.shares(epoch)  # shares set during the run count, and these are the present ones
         length = plan.epoch_length()
         return plan.prior_between(epoch * length, (epoch + 1) * length, groups)
 

@@ -6,23 +6,16 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from types import FrameType
 from typing import Any
 
 import torch.utils.data
 
 from .errors import Infeasible, warn
 
-__all__ = ["EpochIterator", "for_a_node", "refuse_to_be_divided"]
+__all__ = ["EpochIterator", "for_a_node"]
 
 _DRAWS = "_BaseDataLoaderIter._next_index"  # the function of torch that draws from a sampler
 _DEEPEST = 8  # frames between that function and the sampler; accelerate puts up to four there
-_DIVIDE = {
-    "BatchSamplerShard._iter_with_no_split",
-    "BatchSamplerShard._iter_with_split",
-    "DataLoaderDispatcher._fetch_batches",
-}
-"""Functions of accelerate that draw batches and divide them among processes; they are made for several processes only."""
 _BATCHES_AGAIN = ("torch.utils.data.sampler", "BatchSampler.__iter__")
 _NODE = ("torchdata.nodes.adapters", "SamplerWrapper.reset")
 
@@ -103,25 +96,6 @@ def for_a_node() -> bool:
     """
     caller = sys._getframe(2)
     return (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _NODE
-
-
-def refuse_to_be_divided(world_size: int) -> None:
-    """Refuse to give batches of one rank to what would divide them among the processes again.
-
-    Raises:
-        Infeasible: accelerate's wrapper of a `DataLoader` is the caller, and the sampler is of several ranks.
-    """
-    frame: FrameType | None = sys._getframe(2) if world_size > 1 and "accelerate" in sys.modules else None
-    for _ in range(_DEEPEST):
-        if frame is None:
-            return
-        if frame.f_code.co_qualname in _DIVIDE and frame.f_globals.get("__name__") == "accelerate.data_loader":
-            raise Infeasible(
-                f"the sampler takes 1 of {world_size} micro-batches, and accelerate gives this process a part of those: "
-                f"{frame.f_code.co_qualname.partition('.')[0]} divides what a DataLoader yields",
-                "pass plan.loader(dataset), which accelerate leaves as it is",
-            )
-        frame = frame.f_back
 
 
 def _reader_with_workers() -> weakref.ref[Any] | None:

@@ -77,6 +77,17 @@ def test_an_epoch_that_is_gone_on_with_has_one_length_in_its_loop(taken):
         assert [len(epoch) for _ in epoch] == [length] * length
 
 
+def test_an_empty_state_is_warned_of_and_changes_nothing():
+    loader = made()
+    take(loader, 10)
+    with pytest.warns(
+        bw.PoorWarning, match=r"the state is \{\}, so nothing was loaded: the next loop begins at batch 0 of epoch 1"
+    ):
+        loader.load_state_dict({})
+    assert loader.state_dict()["consumed"] == 10
+    assert loader.epoch == 1
+
+
 def test_progress():
     loader = made()
     assert str(loader.progress()) == "epoch 0: 0 of 26 batches (0.000 epochs in all)"

@@ -152,7 +152,17 @@ class TaskPlan(Plan):
             for name, child in zip(self.names, self.children, strict=True)
             for text in child.shortcomings
         )
-        return [*of_tasks, *faults_of_tasks(self)]
+        return [*of_tasks, *self._uneven_steps(), *faults_of_tasks(self)]
+
+    def _uneven_steps(self) -> list[str]:
+        """The tasks by lengths whose own plans have other steps than this plan."""
+        return [
+            f"task {name!r}: its plan was cut for steps of {child.step_size} micro-batches, these have {self.step_size}, so "
+            f"the ranks of a step get unequal work; pass its plan.stepped({self.step_size})"
+            for name, child in zip(self.names, self.children, strict=True)
+            if self.unit == "step" and self.step_size > 1 and hasattr(child, "cutter")
+            if child.step_size != self.step_size
+        ]
 
     def stepped(self, step_size: int) -> TaskPlan:
         """The plan with steps of `step_size` micro-batches; with `unit="step"` each step has one task. See `Plan`."""

@@ -107,8 +107,8 @@ def found(tokens: torch.Tensor) -> torch.Tensor:
     return tokens[tokens > 0].unique_consecutive() - 1
 
 
-def train(rank: int, world_size: int, life: Life) -> None:
-    """A life of torchtitan's trainer; on one process it makes its process group itself."""
+def train(rank: int, world_size: int, life: Life, parts: int = 1) -> None:
+    """A life of torchtitan's trainer, with a model of so many parts; on one process it makes its process group itself."""
     if world_size == 1:
         os.environ |= {
             "RANK": "0",
@@ -117,7 +117,9 @@ def train(rank: int, world_size: int, life: Life) -> None:
             "MASTER_ADDR": "localhost",
             "MASTER_PORT": "0",
         }
-    step = world_size * life.accumulate
+    step = world_size // parts * life.accumulate
+    ends = life.epochs > 1 and not life.dies_after
+    steps = -(-life.epochs * plan().epoch_length() // step) if ends else 10**6
     spec = model_registry("debugmodel")
     spec.model.layers = spec.model.layers[:1]
     spec.model.layers[0].attention.inner_attention = ScaledDotProductAttention.Config()  # Flex and Varlen ask for a GPU
@@ -129,9 +131,9 @@ def train(rank: int, world_size: int, life: Life) -> None:
         dataloader=loader(life),
         training=TrainingConfig(
             local_batch_size=ROWS, global_batch_size=ROWS * step, seq_len=SEQ_LEN, mixed_precision_param="float32",
-            steps=-(-life.epochs * plan().epoch_length() // step) if life.epochs > 1 else 10**6,
+            steps=steps,
         ),
-        parallelism=ParallelismConfig(spmd_backend="partial_dtensor"),
+        parallelism=ParallelismConfig(spmd_backend="partial_dtensor", tensor_parallel_degree=parts),
         loss=CrossEntropyLoss.Config(global_vocab_size=2048),
         optimizer=default_adamw(lr=1e-9),
         checkpoint=CheckpointManager.Config(enable=True, interval=life.checkpoint_every, last_save_model_only=False),
