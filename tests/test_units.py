@@ -102,7 +102,7 @@ def test_a_cap_holds_in_an_epoch_that_is_mixed_in_tokens():
         sampler = bw.mixed(sizes, 64, target=targets.moving(targets.in_units("natural", tokens))).sampler()
         sampler.retarget(capped)
         assert sampler.plan.shares() == pytest.approx(plan.shares(), abs=1e-9)
-    with pytest.raises(bw.Infeasible, match="0.5 passes through 9150 samples give 4575, the budget is 9150"):
+    with pytest.raises(bw.Infeasible, match=r"0\.5 passes through 9150 samples give 4575, the budget is 9150"):
         bw.mixed(sizes, 64, target=targets.in_units(targets.capped(0.5), tokens))
 
 

@@ -259,6 +259,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "LengthPlan.summary": lambda: call(by_length().summary),
     "LengthPlan.audit": lambda: call(by_length().audit),
     "PackedPlan.packs": lambda: call(packs().packs, batch=packs()[0]),
+    "PackedPlan.rows": lambda: call(packs().rows, items=[0]),
     "PackedPlan.pieces": lambda: call(packs().pieces, dataset=[{"x": [1] * 3}, {"x": [1] * 5}], cut=["x"]),
     "TaskPlan.task_of": lambda: call(tasks().task_of, batch=0),
     "TaskPlan.shares": lambda: call(tasks().shares, epoch=0),
