@@ -14,11 +14,11 @@ import torch.distributed
 import torch.utils.data
 
 from .distributed import Over, ranks
-from .epoch_iterator import EpochIterator, for_a_node
+from .epoch_iterator import EpochIterator, for_a_node, warn_if_read_ahead
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .known_batches import KnownBatches
-from .micro_batches import AS_IT_WAS
+from .micro_batches import AS_IT_WAS, LAST
 from .position import Position
 from .public import internal, public
 from .run_state import PresentRun, RunState
@@ -98,7 +98,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
         self._known = KnownBatches()
         self._shares_set = False
-        self._iterator: weakref.ref[EpochIterator] | None = None  # the iterator that was made last
+        self._reader: weakref.ref[Any] | None = None  # see `EpochIterator`
 
     @property
     def rank(self) -> int:
@@ -158,9 +158,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
         `set_epoch` and `load_state_dict` between `iter` and `next`.
         """
-        iterator = EpochIterator(self._begin, ended=self.run.ended and for_a_node())
-        self._iterator = weakref.ref(iterator)
-        return iterator
+        return EpochIterator(self, ended=self.run.ended and for_a_node())
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iterator start at this epoch; if it is the next one anyway, its `batches_done` does not change.
@@ -255,9 +253,8 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         Warns:
             PoorWarning: workers of a `DataLoader` have read batches that did not reach the training loop yet.
         """
-        iterator = None if self._iterator is None or self.run.requested is not None else self._iterator()
-        if iterator is not None:
-            iterator.warn_if_read_ahead()
+        if self._reader is not None and self.run.requested is None:
+            warn_if_read_ahead(self._reader())
         state = self._state(self.position())
         return {**state, "ended": True} if self.run.ended else state
 
@@ -334,37 +331,45 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return start
 
     @internal
-    def batches_from(self, start: Position, iterator: EpochIterator | None = None) -> Iterator[list[list[int]]]:
-        """This rank's batches from a position to the end of its epoch, each as its micro-batches.
+    def begin(self, reader: weakref.ref[Any] | None) -> tuple[Position, int, int]:
+        """Where an iterator begins that is asked for its first batch, perhaps by workers; this rank, and the world size."""
+        rank, world_size = self._ranks()
+        start = self._following(world_size) or self.next_start()
+        self._read, self._reader = start.origin + start.consumed, reader
+        return start, rank, world_size
+
+    def _following(self, world_size: int) -> Position | None:
+        """The start of the next epoch, if the last one ended and nothing changed since; else None.
+
+        It is what `next_start` finds then, with a third of the functions: between steps of training, what counts is how many
+        functions are called that the processor has no longer at hand.
+        """
+        last, _, returned, requested, ended = self.run
+        if last is None or not (ended and returned) or requested is not None:
+            return None
+        if last.step_size != world_size * math.lcm(self.accumulate, self.fetch) or last.batch + 2 * last.length > LAST:
+            return None
+        return last.in_epoch(last.epoch + 1)
+
+    @internal
+    def batches_from(self, start: Position) -> Iterator[list[list[int]]]:
+        """This rank's batches from a position to the end of its epoch, each as its micro-batches; the run does not move.
 
         Args:
             start: what `next_start` returned.
-            iterator: the iterator that returns them to the loop: the run moves past each before it is returned. If left out,
-                the run does not move.
         """
         plan, (rank, world_size) = self.plan, self._ranks()
-        consumed, length, at_once, more = start.consumed, start.length, world_size * self.fetch, self.fetch - 1
-        run = None
-        self._read = start.batch
-        micro_batches = start.micro_batches.lists(consumed + rank, world_size)
+        consumed, self._read = start.consumed, start.batch
+        micro_batches = start.lists(rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
                 plan, start = self.plan, start._replace(batches=self.plan)
-                micro_batches = start.micro_batches.lists(consumed + rank, world_size)
-            first = next(micro_batches, None)
-            if first is None:
+                micro_batches = start.after(consumed).lists(rank, world_size)
+            fetched = list(islice(micro_batches, self.fetch))
+            if not fetched:
                 return
-            fetched = [first, *islice(micro_batches, more)] if more else [first]
-            before, consumed = consumed, consumed + at_once
-            if iterator is None:
-                self._read = start.origin + consumed
-            elif self.run is run:  # what `advance` does then, in a quarter of its time
-                iterator.ended = ended = consumed >= length
-                self.run = run = tuple.__new__(RunState, (start, consumed, True, None, ended))
-            else:
-                iterator.ended = consumed >= length
-                self.advance(start, before, consumed, ended=iterator.ended)
-                run = self.run
+            consumed += world_size * self.fetch
+            self._read = start.origin + consumed
             yield fetched
 
     @internal
@@ -382,21 +387,18 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """
         if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
             check_same_place(self._present().next_start(), start.epoch, before, self.fetched_by_all)
-        if start is not self.run.start:  # a loop begins, or an older one goes on
-            self._known = self._known.at(start.after(before), self.fetched_by_all)
+        known, at_once = self._known, after - before
+        if start is not self.run.start and known != (None, at_once):  # a loop begins, or an older one goes on
+            self._known = known.at(start.after(before), at_once)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
             start = start._replace(batches=self.plan)
         self.run = RunState(start, after, True, None, ended)
-
-    def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:
-        """The batches of the next epoch, or of the rest of one; called at the first `next` of an iterator."""
-        return self.batches_from(self.next_start(), iterator)
 
     @property
     @internal
     def fetched_by_all(self) -> int:
         """Micro-batches that all ranks together take for one batch each."""
-        return self.world_size * self.fetch
+        return self._ranks()[1] * self.fetch
 
     def position(self) -> Position:
         """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
@@ -422,7 +424,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         return ranks()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_iterator": None, "_groups": None}  # iterators and process groups stay in their process
+        return {**vars(self), "_reader": None, "_groups": None}  # iterators and process groups stay in their process
 
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
