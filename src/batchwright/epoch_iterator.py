@@ -86,10 +86,17 @@ class EpochIterator(Iterator[list[int]]):
         if sampler.run is self._run:  # what `advance` does then, in a quarter of its time
             sampler.run = self._run = tuple.__new__(RunState, (self._start, consumed, True, None, ended))
         else:
-            assert self._start is not None
-            sampler.advance(self._start, before, consumed, ended=ended)
-            self._run = sampler.run
+            self._advance(before, consumed)
         return micro_batch
+
+    def _advance(self, before: int, after: int) -> None:
+        assert self._start is not None
+        try:
+            self._sampler.advance(self._start, before, after, ended=self.ended)
+        except BaseException:  # it is over, as a generator would be
+            self._consumed, self._micro_batches = self._length, iter(())
+            raise
+        self._run = self._sampler.run
 
     def _turn_to(self, plan: BasePlan) -> None:
         """Read from the plan that the sampler has now: at the first `next`, or after shares were set."""
