@@ -30,6 +30,7 @@ _CHANGES_KEPT = 8  # workers of a loader are ahead of training, and may need ear
 # Samples computed in one call of a kernel: few at first, so that the first batch comes quickly; later so many that
 # calling the kernel takes no time in proportion.
 _SAMPLES_AT_ONCE = 4096, 32_768
+_SAMPLES_AHEAD = 16_384  # of short epochs, which is a millisecond of work
 _NOTHING_AHEAD: tuple[int, int, np.ndarray, int] = -1, 0, np.empty((0, 0), np.int64), 0
 
 
@@ -91,7 +92,7 @@ class FixedPlan(Plan):
         if not following or len(table) < done + count:
             epochs = 1
             if following and self.order.shares.settles_at == 0:  # a target that moves is not asked for later epochs
-                most = min(_SAMPLES_AT_ONCE[0] // self.batch_size, (LAST + 1 - first) // stride)
+                most = min(_SAMPLES_AHEAD // self.batch_size, (LAST + 1 - first) // stride)
                 epochs = max(1, min(2 * len(table), most) // count)
             table, done = self.order.batches_at(np.arange(first, first + epochs * count * stride, stride)), 0
         self._ahead = first + count * stride, stride, table, done + count
