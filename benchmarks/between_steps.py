@@ -1,8 +1,8 @@
 """What a batch of a small set costs the sampler between two steps of training, beside torch's sampler.
 
-A loop that only asks for batches finds all of a sampler in the caches of the processor. In training, a step has used them
-since, and what counts is how many functions and objects a batch touches. Here a small network takes a step between batches, and
-only the sampler is measured: `iter`, every `next`, and the end of an epoch of ten batches.
+A loop that only asks for batches finds all of a sampler in the caches of the processor. In training, a step has used
+them since, and what counts is how many functions and objects a batch touches. Here a small network takes a step between
+batches, and only the sampler is measured: `iter`, every `next`, and the end of an epoch of ten batches.
 
     python benchmarks/between_steps.py [--rounds 40]
 """
@@ -21,7 +21,7 @@ from torch import nn
 
 from batchwright.demo.balance import long_tailed_digits, network, ways
 
-EPOCHS = 4  # of each in a round, in turns
+EPOCHS = 4  # of each in a round
 PEER, OURS = "torch weighted", "uniform"
 
 
@@ -60,6 +60,7 @@ class Step:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=2e-3)
 
     def __call__(self, batch: list[int]) -> None:
+        """Train on these samples."""
         images = torch.stack([self.images[sample] for sample in batch])  # as a data set gives them, one by one
         labels = torch.stack([self.labels[sample] for sample in batch])
         self.optimizer.zero_grad()

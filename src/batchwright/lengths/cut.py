@@ -12,29 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Infeasible
-from ..kernels.cuts import keyed_shuffle
-from ..kernels.packing import group_by_length
+from ..kernels.cuts import keyed_shuffle, rows_shuffled
 from .identity import fields_as_text
 
 __all__ = [
     "Cut",
     "Cutter",
+    "Prefixes",
     "Unsearched",
     "WithIdentity",
     "by_steps",
     "cut_evenly",
-    "falling_keys",
-    "mixed_places",
-    "most_expensive_of_strata",
-    "similarity_keys_of",
-    "sorted_places",
     "split_to",
     "steps_shuffled",
 ]
 
 Integers = NDArray[np.int64]
-
-_CHUNK = 1 << 20  # samples at a time, to save memory
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ class Cutter(Protocol):
     """
 
     @property
-    def kind(self) -> str:
+    def builder(self) -> str:
         """The name of the function that makes such plans."""
         ...
 
@@ -136,11 +129,12 @@ class Cutter(Protocol):
         """The largest sum of `sizes` in a micro-batch; infinite if none is proven."""
         ...
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
-        """A function from n to the least number of micro-batches that `cut` makes of the first n of these samples.
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
+        """The least number of micro-batches that `cut` makes of these samples; it does not cut them, if possible."""
+        ...
 
-        It does not cut them, if possible.
-        """
+    def prefixes(self, samples: Integers, step_size: int) -> Prefixes:
+        """The first samples of these, of which any number can be cut."""
         ...
 
     def for_window(self, divisor: int = 1) -> Cutter:
@@ -197,6 +191,27 @@ class Cutter(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Prefixes:
+    """The first samples of a sequence, to find how many of them fit: what is the same for any number is done once."""
+
+    cutter: Cutter
+    samples: Integers
+    step_size: int
+
+    def batches_needed(self, count: int) -> int:
+        """See `Cutter.batches_needed`, of the first `count` samples."""
+        return self.cutter.batches_needed(self.samples[:count], self.step_size)
+
+    def cut(self, count: int, batches: int) -> Cut:
+        """See `Cutter.cut`, of the first `count` samples."""
+        return self.cutter.cut(self.samples[:count], batches, self.step_size)
+
+    def for_window(self, divisor: int = 1) -> Self:
+        """The same samples for a cutter with a limit of work; see `Cutter.for_window`."""
+        return replace(self, cutter=self.cutter.for_window(divisor))
+
+
 class WithIdentity(ABC):
     """A cutter whose fields decide its cuts."""
 
@@ -204,6 +219,10 @@ class WithIdentity(ABC):
     def identity(self) -> dict[str, str]:
         """See `Cutter`."""
         return fields_as_text(self)
+
+    def prefixes(self: Cutter, samples: Integers, step_size: int) -> Prefixes:
+        """See `Cutter`."""
+        return Prefixes(self, samples, step_size)
 
     @abstractmethod
     def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
@@ -298,15 +317,14 @@ def steps_shuffled(cut: Cut, step_size: int, key: int) -> Cut:
     word = np.uint64(key)
     if step_size == 1:  # nothing to shuffle within
         return cut.chosen(keyed_shuffle(len(cut), word))
-    steps = np.arange(len(cut) // step_size * step_size).reshape(-1, step_size)
+    steps = len(cut) // step_size
     if cut.sorted_in_steps:
-        turned = [keyed_shuffle(2, word + np.uint64(1 + place))[0] for place in range(len(steps))]
-        within = np.where(np.array(turned)[:, None] == 1, steps[:, ::-1], steps)
+        turned = rows_shuffled(steps, 2, word)[:, :1] == 1
+        within = np.where(turned, np.arange(step_size)[::-1], np.arange(step_size))
     else:
-        within = np.stack(
-            [one[keyed_shuffle(step_size, word + np.uint64(1 + place))] for place, one in enumerate(steps)]
-        )
-    return cut.chosen(within[keyed_shuffle(len(steps), word)].reshape(-1))
+        within = rows_shuffled(steps, step_size, word)
+    batches = np.arange(0, steps * step_size, step_size)[:, None] + within
+    return cut.chosen(batches[keyed_shuffle(steps, word)].reshape(-1))
 
 
 def by_steps(cut: Cut) -> Cut:
@@ -314,63 +332,3 @@ def by_steps(cut: Cut) -> Cut:
     if cut.in_steps:
         return cut
     return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), in_steps=True)
-
-
-def most_expensive_of_strata(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
-    """The largest value of every `windows` neighbours of `falling`, column by column: float64 (strata, columns)."""
-    if table.shape[1] == 1:
-        return table[falling[::windows]]  # sorted by this column: the first of each stratum is the largest
-    largest: np.ndarray = np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0)
-    return largest
-
-
-def falling_keys(values: np.ndarray) -> Integers:
-    """Sort keys: how many distinct values are larger than each value, int64; 0 for the largest."""
-    distinct, found = np.unique(values), np.empty(values.size, np.int64)
-    # In parts, and without the inverse of `unique`: these arrays may be the largest of a plan.
-    for first in range(0, values.size, _CHUNK):
-        part = values[first : first + _CHUNK]
-        found[first : first + _CHUNK] = distinct.size - 1 - np.searchsorted(distinct, part)
-    return found
-
-
-def similarity_keys_of(table: np.ndarray) -> Integers:
-    """Sort keys of the rows of `table` (samples, kinds): sorted by them, neighbours are alike in all kinds.
-
-    Rows are grouped into strata by the first kind, within these by the next, and so on, and sorted by the last kind:
-    falling in one stratum, rising in the next (as a snake), so that neighbours are alike across the border of two
-    strata too. Equal rows share a key.
-    """
-    count, kinds = table.shape
-    if kinds == 1:
-        return falling_keys(table[:, 0])
-    # Were the last kind divided into as many strata, each cell would have about 16 rows. The 16 was chosen by trial;
-    # only how full micro-batches are depends on it.
-    strata = max(1, round((count / 16) ** (1 / kinds)))
-    cells = []
-    for kind in range(kinds - 1):
-        keys = falling_keys(table[:, kind])
-        cells.append((np.bincount(keys).cumsum()[keys] - 1) * strata // count)
-    rising = sum(cells) % 2 == 1
-    last = np.where(rising, table[:, -1], -table[:, -1])
-    order = np.lexsort((*table.T, last, *reversed(cells)))
-    changed = np.any(np.diff(table[order], axis=0, prepend=table[order[:1]]) != 0, axis=1)
-    places = np.empty(count, np.int64)
-    places[order] = changed.cumsum()
-    return places
-
-
-def mixed_places(keys: Integers) -> Integers:
-    """Places sorted by key, those of equal keys shuffled; the shuffle depends only on how many there are.
-
-    With costs of several kinds, samples that are expensive in one kind are then mixed with samples that are expensive
-    in another, and together they fill all limits. A stable sort could put all of one kind first.
-    """
-    mixed = keyed_shuffle(keys.size, np.uint64(keys.size))
-    return mixed[sorted_places(keys[mixed])]
-
-
-def sorted_places(keys: Integers) -> Integers:
-    """Places sorted by key, stable; by counting, which takes linear time, if there are fewer keys than places."""
-    largest = int(keys.max(initial=0))
-    return group_by_length(keys, largest)[0] if largest < keys.size else np.argsort(keys, kind="stable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import Infeasible
 from ..kernels.cuts import cut_longest
-from .cut import Cut, Integers, Unsearched, by_steps, cut_evenly, falling_keys, sorted_places
+from .cut import Cut, Integers, Unsearched, by_steps, cut_evenly
+from .sort_keys import falling_keys, sorted_places
 
 __all__ = ["GroupCutter", "even_offsets"]
 
@@ -71,7 +71,7 @@ class GroupCutter(Unsearched):
     def __post_init__(self) -> None:
         object.__setattr__(self, "length_keys", falling_keys(self.lengths))
 
-    kind = "grouped"
+    builder = "grouped"
     count_ignores_order = True
     least_steps = 1
     room = math.inf
@@ -86,9 +86,9 @@ class GroupCutter(Unsearched):
         """See `Cutter`: 1 for each sample, because only their number counts."""
         return np.ones(self.lengths.size)
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return lambda count: self.at_least(samples[:count])
+        return self.at_least(samples)
 
     def over_strata(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""

@@ -43,10 +43,10 @@ class Requests(torch.utils.data.Sampler[Any]):
 
     def of(self, start: Position) -> Iterator[Request]:
         """This rank's batches from a position to the end of its epoch, with the addresses of their random numbers."""
-        number, world_size = start.batch + self._sampler.rank, self._sampler.world_size
+        number, world_size = start.micro_batch + self._sampler.rank, self._sampler.world_size
         read = 0
         for micro_batches in self._sampler.batches_from(start):
-            draw_numbers = [start.batches.draw_number(number + i * world_size) for i in range(len(micro_batches))]
+            draw_numbers = [start.sequence.draw_number(number + i * world_size) for i in range(len(micro_batches))]
             lengths, told, read = self.lengths, None, read + 1
             if lengths is not None and (read <= _ALL or read % _ONE_IN == 0):
                 told = lengths.take(list(chain.from_iterable(micro_batches))).tolist()

@@ -191,9 +191,10 @@ class Reader:
         if groups.group_count == groups.sample_count:  # a plan without groups: any sample may stand for another
             members: Sequence[int] | np.ndarray = range(groups.sample_count)
             place = sample
-        else:
-            members = groups.samples(groups.names[group])
-            place = int(np.searchsorted(members, sample))
+        else:  # without a copy of the group, which may have a billion samples
+            start, stop = groups.starts[group : group + 2].tolist()
+            members = range(start, stop) if groups.index is None else groups.index[start:stop]
+            place = sample - start if groups.index is None else int(np.searchsorted(members, sample))
         for step in range(1, min(len(members), _TRIED + 1)):
             yield int(members[(place + step) % len(members)])
 

@@ -72,6 +72,13 @@ class EvaluationPlan(EachOnce):
         lengths[self.sequence.samples(0, self.sequence.count)] = self.spans.costs
         return lengths
 
+    @property
+    def padded_budget(self) -> tuple[np.ndarray, float] | None:
+        """See `BasePlan`."""
+        if not isinstance(self.spans, Limited) or not self.spans.padded or self.told_lengths is None:
+            return None
+        return self.told_lengths, self.spans.limit
+
     def real(self, batch: int) -> int:
         """How many samples of a micro-batch count; the others come last and are fillers.
 

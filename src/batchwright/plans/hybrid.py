@@ -16,10 +16,10 @@ from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, seed_number, shown
 from ..groups import Groups
-from ..lengths.cut import falling_keys
 from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
 from ..lengths.rank_groups import Division, Part, Schedule, group_sizes
+from ..lengths.sort_keys import falling_keys
 from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
 from ..position import number_of
 from .changed_steps import MOST_IN_A_STEP
