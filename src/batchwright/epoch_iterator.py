@@ -140,20 +140,17 @@ class EpochIterator(Iterator[list[int]]):
         self._start = self._plan = None
 
 
-def warn_if_read_ahead(reader: Any) -> None:
+def warn_if_read_ahead(reader: Any, so: str) -> None:
     """Give a `PoorWarning` if the workers of a plain `DataLoader` have read batches that its loop has not seen.
 
     Args:
         reader: its iterator; None if that is gone.
+        so: what follows from it, and a way out.
     """
     # None: the loop is over
     ahead = 0 if reader is None else int(reader._send_idx - reader._rcvd_idx)
     if ahead:
-        warn(
-            f"the loader's workers have read {ahead} batches that the loop has not seen, and this state counts them as "
-            "done; make the loader with plan.loader(dataset), or save sampler.state_at(batches), the number of "
-            "batches of this epoch that were trained."
-        )
+        warn(f"the loader's workers have read {ahead} batches that the loop has not seen, and {so}.")
 
 
 def for_a_node() -> bool:

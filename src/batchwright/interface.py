@@ -125,7 +125,7 @@ class BasePlan(MicroBatches):
             Infeasible: a state of this plan cannot hold this.
         """
 
-    def retargeted(self, batch: int, shares: Any) -> tuple[BasePlan, int]:
+    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[BasePlan, int]:
         """The plan with other shares, from the next round that begins at `batch` or later; see `BatchSampler.retarget`.
 
         Returns:

@@ -50,6 +50,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
         follows_group: whether rank and world size come from the process group or a mesh.
         of_mesh: whether they come from a mesh.
+        shares_from: the first micro-batch of the shares that `retarget` set last; None if it set none in this process.
 
     Args:
         plan: the plan whose micro-batches are taken.
@@ -96,9 +97,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.copies, self.follows_group, self._fixed_ranks = share.copies, share.follows_group, share.fixed_ranks
         self.of_mesh, self._groups = share.groups is not None, share.groups
         self.run = RunState()
-        self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
         self._known = KnownBatches()
-        self._shares_set = False
+        self.shares_from: int | None = None
         self._reader: weakref.ref[Any] | None = None  # see `EpochIterator`
 
     @property
@@ -198,8 +198,10 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         Warns:
             PoorWarning: workers of a `DataLoader` have read batches that did not reach the training loop yet.
         """
-        if self._reader is not None and self.run.requested is None:
-            warn_if_read_ahead(self._reader())
+        self._warn_if_read_ahead(
+            "this state counts them as done; make the loader with plan.loader(dataset), or save sampler.state_at(batches), "
+            "the number of batches of this epoch that were trained"
+        )
         state = self._state(self.position())
         return {**state, "ended": True} if self.run.ended else state
 
@@ -225,7 +227,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.plan = self.plan.as_of(position.sequence)
         self.run = RunState(position, position.consumed, ended=ended)
         self._known = KnownBatches(here, self.fetched_by_all)
-        self._shares_set = False
+        self.shares_from = None
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
@@ -233,31 +235,44 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
 
         return audit_rank(self, epochs=epochs, first=first)
 
-    def retarget(self, shares: Any) -> int:
+    def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
         """Set the shares of groups from the next round of micro-batches on. Call it on every rank, at the same step.
 
-        No sample is skipped or repeated. The state holds the new shares, so a resumed run uses them too. If shares are
-        set again before the round begins, the later ones are used.
+        The next round is the one after the batches that the loop was given. What workers of a plan's loader have read of it
+        is read again, so neither the batches nor the returned number depend on how many workers each rank has. No sample is
+        skipped or repeated. The state holds the new shares, so a resumed run uses them too. If shares are set again before
+        the round begins, the later ones are used.
 
         Args:
             shares: by label, by the name of a target ("uniform", ...), or in the order of `plan.groups.names`; summing
-                to 1.
+                to 1. If the plan was built with `moving(in_units(...))`, they are shares of that unit, such as tokens.
+            in_samples: whether they are shares of samples also then.
 
         Returns:
             The first micro-batch, counted over all epochs and ranks, that has them.
 
         Raises:
             Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.
+
+        Warns:
+            PoorWarning: workers of a plain `DataLoader` have read batches that did not reach the training loop yet.
         """
-        # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
-        self.plan, first = self.plan.retargeted(max(self.position().micro_batch, self._read), shares)
+        self._warn_if_read_ahead(
+            "the new shares begin after them, which may be another round on a rank with other workers; make the loader with "
+            "plan.loader(dataset)"
+        )
+        self.plan, first = self.plan.retargeted(self.position().micro_batch, shares, in_samples=in_samples)
         start = self.run.start
         if start is not None:
             self.run = self.run._replace(start=start._replace(sequence=self.plan))
         if self._known.since is not None:
             self._known = self._known._replace(since=self._known.since._replace(sequence=self.plan))
-        self._shares_set = True
+        self.shares_from = first
         return first
+
+    def _warn_if_read_ahead(self, so: str) -> None:
+        if self._reader is not None and self.run.requested is None:
+            warn_if_read_ahead(self._reader(), so)
 
     @internal
     def next_start(self) -> Position:
@@ -281,7 +296,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         rank, world_size = self._ranks()
         refuse_to_be_divided(world_size)
         start = self._following(world_size) or self.next_start()
-        self._read, self._reader = start.origin + start.consumed, reader
+        self._reader = reader
         return start, rank, world_size
 
     def _following(self, world_size: int) -> Position | None:
@@ -305,8 +320,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             start: what `next_start` returned.
         """
         plan, (rank, world_size) = self.plan, self._ranks()
-        consumed, self._read = start.consumed, start.micro_batch
-        micro_batches = start.lists(rank, world_size)
+        consumed, micro_batches = start.consumed, start.lists(rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
                 plan, start = self.plan, start._replace(sequence=self.plan)
@@ -315,7 +329,6 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             if not fetched:
                 return
             consumed += world_size * self.fetch
-            self._read = start.origin + consumed
             yield fetched
 
     @internal
@@ -336,7 +349,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         known, at_once = self._known, after - before
         if start is not self.run.start and known != (None, at_once):  # a loop begins, or an older one goes on
             self._known = known.at(start.after(before), at_once)
-        if self._shares_set:  # perhaps after the iterator began: a state must hold them
+        if self.shares_from is not None:  # perhaps after the iterator began: a state must hold them
             start = start._replace(sequence=self.plan)
         self.run = RunState(start, after, True, None, ended)
 

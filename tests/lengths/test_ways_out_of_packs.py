@@ -64,7 +64,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: packs(L, 9).cost([[[0, 1]]]), "the sample numbers of a micro-batch are of shape (1, 2); pass a list",
         lambda: packs(L, 9).cost([[0, 1]])),
     "the cost of samples of another plan": (
-        lambda: packs(L, 9).cost([[0, 1], [len(L)]]), f"a micro-batch has samples {len(L)} to {len(L)}, the plan has {len(L)}",
+        lambda: packs(L, 9).cost([[0, 1], [len(L)]]), f"a micro-batch has samples {len(L)} to {len(L)}, the plan has 4",
         lambda: packs(L, 9).cost([[0, 1], [len(L) - 1]])),
     "the bucket of no sample": (
         lambda: bw.bucketed([[1, 1], [2, 2]], 2, buckets=1).bucket([]), "0 samples; pass a micro-batch of the plan",

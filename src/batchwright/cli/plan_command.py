@@ -169,7 +169,7 @@ def plan(
         if index:
             told["index"] = str(making.write_index_of(made, save, recipe["arguments"]))
     if out is not None:
-        table = made.table(epochs=epochs, ranks=run.world_size, accumulate=run.accumulate)
+        table = made.table(epochs=epochs, world_size=run.world_size, accumulate=run.accumulate)
         told["out"] = str(out)
         told["rows"] = table.to_parquet(out, watch=lambda steps, count: printing.progress(steps, "writing", count))
     if html is not None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .array_types import Integers
 from .compile import kernel
 from .hashing import child, stream
 
 __all__ = ["one_of_each_stratum"]
-
-Integers = NDArray[np.int64]
 
 
 @kernel("int64[:](int64[:], int64[:], int64, int64, uint64)")

@@ -8,10 +8,10 @@ from functools import cached_property
 from heapq import heapify, heappop, heappush
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..micro_batches import whole_steps
-from .cut import Cut, Integers, Unsearched, by_steps, split_to
+from .cut import Cut, Unsearched, by_steps, split_to
 from .same_size_cutter import even_offsets
 
 __all__ = ["BucketCutter"]
@@ -121,7 +121,7 @@ class BucketCutter(Unsearched):
         wanted = max(batches, whole_steps(len(parts), step_size))
         return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
         """See `Cutter`: for each sample the area of its bucket."""
         return np.add.reduceat(self.areas[self.bucket_of[samples]], offsets[:-1])
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Infeasible
+from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import keyed_shuffle, rows_shuffled
 from .identity import fields_as_text
 
@@ -26,8 +26,6 @@ __all__ = [
     "split_to",
     "steps_shuffled",
 ]
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Cut:
 
     members: Integers
     offsets: Integers
-    costs: NDArray[np.float64]
+    costs: Floats
     in_steps: bool = False
     sorted_in_steps: bool = False
 
@@ -120,7 +118,7 @@ class Cutter(Protocol):
         ...
 
     @property
-    def sizes(self) -> NDArray[np.float64]:
+    def sizes(self) -> Floats:
         """What each sample adds to a micro-batch, float64 (samples,), in any unit: to guess how many samples fit."""
         ...
 
@@ -159,7 +157,7 @@ class Cutter(Protocol):
         """
         ...
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
         """What each of several micro-batches costs: micro-batch b has `samples[offsets[b]:offsets[b + 1]]`, one or more."""
         ...
 
@@ -225,7 +223,7 @@ class WithIdentity(ABC):
         return Prefixes(self, samples, step_size)
 
     @abstractmethod
-    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
         """See `Cutter`."""
 
     def cost(self, samples: Integers) -> float:

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import Infeasible, warn
+from ..kernels.array_types import Integers
 from ..kernels.cuts import count_within
 from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Order
 from .admission import Admission
-from .cut import Cut, Cutter, Integers, Prefixes
+from .cut import Cut, Cutter, Prefixes
 from .layout import LAYOUT_WORK, Window, least_length
 from .windows import Ready, Windows, fitting, most_that_fit
 

@@ -8,11 +8,11 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Infeasible
+from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import cut_longest
-from .cut import Cut, Integers, Unsearched, by_steps, cut_evenly
+from .cut import Cut, Unsearched, by_steps, cut_evenly
 from .sort_keys import falling_keys, sorted_places
 
 __all__ = ["GroupCutter", "even_offsets"]
@@ -131,7 +131,7 @@ class GroupCutter(Unsearched):
             offsets = np.insert(offsets, most_expensive + 1, middle)
         return offsets
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
         """See `Cutter`: the length of the longest sample x the number of samples."""
         return np.maximum.reduceat(self.lengths[samples], offsets[:-1]) * np.diff(offsets).astype(np.float64)
 

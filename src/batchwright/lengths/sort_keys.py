@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Integers
 from ..kernels.cuts import keyed_shuffle
 from ..kernels.packing import group_by_length
 
 __all__ = ["falling_keys", "mixed_places", "most_expensive_of_strata", "similarity_keys_of", "sorted_places"]
 
-Integers = NDArray[np.int64]
 
 _CHUNK = 1 << 20  # samples at a time, to save memory
 

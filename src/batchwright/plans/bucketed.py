@@ -10,9 +10,9 @@ import numpy as np
 from ..calls import recorded
 from ..columns import as_numbers
 from ..errors import Infeasible, check_integer, exactly
+from ..kernels.array_types import Integers
 from ..lengths.admission import Admission
 from ..lengths.bucket_cutter import BucketCutter
-from ..lengths.cut import Integers
 from ..lengths.layout import Window
 from .batch_costs import numbers_of_batch
 from .by_length import LengthPlan

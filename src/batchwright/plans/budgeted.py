@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of
+from ..kernels.array_types import Floats, Integers
 from ..lengths.admission import Admission, TooLong
-from ..lengths.budget_cutter import BudgetCutter, Floats, Integers
+from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.layout import Window
 from ..readings import check_count
 from .by_length import LengthPlan

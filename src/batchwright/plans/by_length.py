@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 
 from ..errors import Infeasible, check_integer, seed_number, warn
+from ..kernels.array_types import Integers
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.budget_cutter import BudgetCutter
-from ..lengths.cut import Cut, Cutter, Integers, steps_shuffled
+from ..lengths.cut import Cut, Cutter, steps_shuffled
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import LAYOUT_WORK, Layout, Window, layout_of_one_window, layout_of_shuffle, layout_of_strata
 from ..lengths.length_strata import LengthStrata

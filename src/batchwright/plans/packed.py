@@ -14,8 +14,8 @@ from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of
 from ..groups import Groups
+from ..kernels.array_types import Integers
 from ..lengths.admission import Admission, TooLong
-from ..lengths.cut import Integers
 from ..lengths.layout import Window
 from ..lengths.pack_cutter import PackBounds, PackCutter
 from ..lengths.packing import MOST_CAPACITY, Solver

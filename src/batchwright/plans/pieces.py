@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Infeasible, check_integer, shown
-from ..lengths.cut import Integers
+from ..kernels.array_types import Integers
 from ..readings import as_list
 
 __all__ = ["CutBy", "Pieces"]

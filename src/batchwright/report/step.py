@@ -126,7 +126,7 @@ def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate:
 
 
 def batch_at(plan: Any, before: Any, number: int, world_size: int, fetched_by_all: int, rank: int | None) -> Step:
-    """See `BatchSampler.at`; `before` is the position before the batch."""
+    """See `Loader.at`; `before` is the position before the batch."""
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=world_size - 1)
     batches = _micro_batches(plan, before.sequence, before.micro_batch, fetched_by_all, world_size, rank)
