@@ -101,7 +101,7 @@ class EpochIterator(Iterator[list[int]]):
     def _turn_to(self, plan: BasePlan) -> None:
         """Read from the plan that the sampler has now: at the first `next`, or after shares were set."""
         if self._start is not None:
-            self._start = self._start._replace(sequence=plan)
+            self._start = self._start.with_shares_of(plan)
             self._micro_batches = self._start.after(self._consumed).lists(*self._ranks)
         elif self.ended:
             self._micro_batches = iter(())

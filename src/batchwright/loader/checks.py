@@ -27,6 +27,10 @@ _OWN = (
     "accumulate", "check_data", "collate", "compare_ranks", "device", "dims", "fetch", "max_errors", "mesh", "on_error",
     "rank", "seeded", "world_size",
 )  # fmt: skip
+_OTHER_LENGTH = "make the plan from this data set, or pass the part of the data set that it was made from"
+_NO_PIECES = (
+    "pass plan.pieces(dataset, cut=[...]), with the data set that the plan was made from, and the names of what is cut"
+)
 _DECIDED = {
     "batch_size": "the plan decides what is in a batch",
     "shuffle": "the plan decides the order",
@@ -97,10 +101,10 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
     with reading(dataset, "the data set", "pass an object with __getitem__ and __len__"):
         length = len(dataset)
     if length != count:
-        raise Infeasible(
-            f"the data set has {length} samples, the plan was made for {count}",
-            "make the plan from this data set, or pass the part of the data set that it was made from",
-        )
+        fact, way_out = f"the data set has {length} samples, the plan was made for {count}", _OTHER_LENGTH
+        if getattr(plan, "splits", False):
+            fact, way_out = f"the data set has {length} samples, the plan yields {count} pieces of samples", _NO_PIECES
+        raise Infeasible(fact, way_out)
     _check_labels(plan, dataset)
 
 
@@ -127,7 +131,7 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
     groups = plan.groups
     number_of = groups.number_of
     compared = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), _COMPARED)).astype(np.int64))
-    found = labels[compared].tolist()
+    found = held = labels[compared].tolist()
     if not set(found) <= set(number_of):  # one may be by the names of classes, the other by their numbers
         names = {label: name for name, label in class_names(dataset).items()} or groups.aliases
         found = [names.get(label, label) for label in found]
@@ -139,7 +143,7 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
         return
     sample = int(compared[differing[0]])
     fact = (
-        f"sample {sample} is labelled {shown(found[differing[0]])} in the data set and "
+        f"sample {sample} is labelled {shown(held[differing[0]])} in the data set and "
         f"{shown(groups.names[int(ours[differing[0]])]) if ours[differing[0]] < groups.group_count else 'in no group'} "
         f"in the plan; {differing.size} of {compared.size} labels that were compared differ"
     )

@@ -239,7 +239,9 @@ def _capped_in_units(
     left = float(_draws(sizes, max_passes, budget))
     weights: list[Number] = [0] * len(sizes)
     # The least amount first, as in `_capped`. `rates` are samples for one of the unit, of the groups that are left.
-    filled = sorted((amount, size, group) for group, (amount, size) in enumerate(zip(amounts, sizes, strict=True)) if size)
+    filled = sorted(
+        (amount, size, group) for group, (amount, size) in enumerate(zip(amounts, sizes, strict=True)) if size
+    )
     rates = [size / float(amount) for amount, size, _ in filled]
     rest = list(accumulate(reversed(rates)))[::-1]
     for (amount, _, group), rate, of_rest in zip(filled, rates, rest, strict=True):
