@@ -15,15 +15,16 @@ from ..errors import Infeasible
 from ..kernels.cuts import keyed_shuffle
 from ..kernels.packing import group_by_length
 from .identity import fields_as_text
+from .numbers import Keys, Rows
 
 __all__ = [
     "Cut",
     "Cutter",
+    "SortKeys",
     "Unsearched",
     "WithIdentity",
     "by_steps",
     "cut_evenly",
-    "falling_keys",
     "mixed_places",
     "most_expensive_of_strata",
     "similarity_keys_of",
@@ -33,8 +34,7 @@ __all__ = [
 ]
 
 Integers = NDArray[np.int64]
-
-_CHUNK = 1 << 20  # samples at a time, to save memory
+SortKeys = Keys | Integers
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class Cutter(Protocol):
         ...
 
     @property
-    def length_keys(self) -> Integers:
-        """Sort keys by length, int64 (samples,): 0 for the longest; equal lengths share one."""
+    def length_keys(self) -> SortKeys:
+        """Sort keys by length, int64 (samples,) when they are read: 0 for the longest; equal lengths share one."""
         ...
 
     @property
@@ -110,8 +110,11 @@ class Cutter(Protocol):
         ...
 
     @property
-    def similarity_keys(self) -> Integers:
-        """Sort keys by similarity, int64 (samples,): sorted by them, neighbours are alike; equal samples share one."""
+    def similarity_keys(self) -> SortKeys:
+        """Sort keys by similarity, int64 (samples,) when they are read: sorted by them, neighbours are alike.
+
+        Equal samples share one.
+        """
         ...
 
     @property
@@ -126,20 +129,27 @@ class Cutter(Protocol):
         """
         ...
 
-    @property
-    def sizes(self) -> NDArray[np.float64]:
-        """What each sample adds to a micro-batch, float64 (samples,), in any unit: to guess how many samples fit."""
+    def sizes_of(self, samples: Integers) -> NDArray[np.float64]:
+        """What each of these samples adds to a micro-batch, float64, in any unit: to guess how many samples fit."""
         ...
 
     @property
     def room(self) -> float:
-        """The largest sum of `sizes` in a micro-batch; infinite if none is proven."""
+        """The largest sum of `sizes_of` in a micro-batch; infinite if none is proven."""
         ...
 
     def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
         """A function from n to the least number of micro-batches that `cut` makes of the first n of these samples.
 
         It does not cut them, if possible.
+        """
+        ...
+
+    def batches_of_kinds(self, samples: Integers, counts: Integers) -> int | None:
+        """The least number of micro-batches of many samples, that `cut` makes of them, in little memory.
+
+        There are `counts[kind]` samples that cost as much as `samples[kind]`, longest first. None if the number depends on
+        more than that.
         """
         ...
 
@@ -316,25 +326,14 @@ def by_steps(cut: Cut) -> Cut:
     return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), in_steps=True)
 
 
-def most_expensive_of_strata(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
+def most_expensive_of_strata(table: Rows, falling: Integers, windows: int) -> Rows:
     """The largest value of every `windows` neighbours of `falling`, column by column: float64 (strata, columns)."""
     if table.shape[1] == 1:
-        return table[falling[::windows]]  # sorted by this column: the first of each stratum is the largest
-    largest: np.ndarray = np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0)
-    return largest
+        return Rows.of(table[falling[::windows]])  # sorted by this column: the first of each stratum is the largest
+    return Rows.of(np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0))
 
 
-def falling_keys(values: np.ndarray) -> Integers:
-    """Sort keys: how many distinct values are larger than each value, int64; 0 for the largest."""
-    distinct, found = np.unique(values), np.empty(values.size, np.int64)
-    # In parts, and without the inverse of `unique`: these arrays may be the largest of a plan.
-    for first in range(0, values.size, _CHUNK):
-        part = values[first : first + _CHUNK]
-        found[first : first + _CHUNK] = distinct.size - 1 - np.searchsorted(distinct, part)
-    return found
-
-
-def similarity_keys_of(table: np.ndarray) -> Integers:
+def similarity_keys_of(table: Rows) -> SortKeys:
     """Sort keys of the rows of `table` (samples, kinds): sorted by them, neighbours are alike in all kinds.
 
     Rows are grouped into strata by the first kind, within these by the next, and so on, and sorted by the last kind:
@@ -343,18 +342,19 @@ def similarity_keys_of(table: np.ndarray) -> Integers:
     """
     count, kinds = table.shape
     if kinds == 1:
-        return falling_keys(table[:, 0])
+        return Keys(table.columns[0])
     # Were the last kind divided into as many strata, each cell would have about 16 rows. The 16 was chosen by trial;
     # only how full micro-batches are depends on it.
     strata = max(1, round((count / 16) ** (1 / kinds)))
     cells = []
-    for kind in range(kinds - 1):
-        keys = falling_keys(table[:, kind])
+    for column in table.columns[:-1]:
+        keys = Keys(column)[:]
         cells.append((np.bincount(keys).cumsum()[keys] - 1) * strata // count)
+    rows = table[:]
     rising = sum(cells) % 2 == 1
-    last = np.where(rising, table[:, -1], -table[:, -1])
-    order = np.lexsort((*table.T, last, *reversed(cells)))
-    changed = np.any(np.diff(table[order], axis=0, prepend=table[order[:1]]) != 0, axis=1)
+    last = np.where(rising, rows[:, -1], -rows[:, -1])
+    order = np.lexsort((*rows.T, last, *reversed(cells)))
+    changed = np.any(np.diff(rows[order], axis=0, prepend=rows[order[:1]]) != 0, axis=1)
     places = np.empty(count, np.int64)
     places[order] = changed.cumsum()
     return places

@@ -90,7 +90,7 @@ class OfOrder(Windows):
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
             needed = cutter.batches_for_first(items, step_size)(items.size) if items.size else 0
-            self._mean_size = float(cutter.sizes[items].sum())
+            self._mean_size = float(cutter.sizes_of(items).sum())
             self.window_batches = self.epoch_batches = max(step_size, (needed - 1) // step_size * step_size)
             self._places_per_window *= self.window_batches / max(needed, 1)
             return
@@ -148,7 +148,7 @@ class OfOrder(Windows):
         start = WindowStart(place)
         samples, items, _ = self._taken(start, self._order.take(place, place + self._looked_at), LAYOUT_WORK)
         end = self._end(start, samples, items.size)
-        return self._place_of(end) - place, float(self._cutter.sizes[items].sum())
+        return self._place_of(end) - place, float(self._cutter.sizes_of(items).sum())
 
     def of(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -314,7 +314,7 @@ class OfOrder(Windows):
         """How many of the first items fit into a window; `items.size` if all fit."""
         wanted = self.window_batches
         needed = self._cutter.batches_for_first(items, self._step_size)
-        sums = self._cutter.sizes[items].cumsum()
+        sums = self._cutter.sizes_of(items).cumsum()
         room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
         # One item in each micro-batch always fits.
         fit, too_many = wanted, int(np.searchsorted(sums, room, side="right")) + 1

@@ -87,12 +87,11 @@ class LengthPlan(Plan, Windowed):
         self.cutter = cutter
         self.admission = admission
         self.seed = seed_number(seed)
-        items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
+        self.strata = None
         # Whether the limits allow strata does not depend on the items: ask for one.
-        stratified = items is not None and cutter.over_strata(items[:1], 1) is not None
-        self.strata = (
-            LengthStrata.of(items, cutter.similarity_keys, self.seed) if items is not None and stratified else None
-        )
+        if epoch_samples is not None and cutter.over_strata(np.zeros(1, np.int64), 1) is not None:
+            count = admission.item_count(epoch_samples)
+            self.strata = LengthStrata.of(count, admission.skipped, cutter.similarity_keys, self.seed)
         self.same_samples = epoch_samples is not None
         # A cache: from a step size to this plan with that step size, for the sizes made last. All these copies share it.
         # It is not pickled.
@@ -296,7 +295,7 @@ class LengthPlan(Plan, Windowed):
     @cached_property
     def _items(self) -> int:
         """Items in an epoch of the plain shuffle."""
-        return self.admission.items(np.arange(self.epoch_samples)).size
+        return self.admission.item_count(self.epoch_samples) - self.admission.skipped.size
 
     @property
     def _moves_over(self) -> int:

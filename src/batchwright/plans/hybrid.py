@@ -16,9 +16,9 @@ from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, seed_number, shown
 from ..groups import Groups
-from ..lengths.cut import falling_keys
 from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
+from ..lengths.numbers import Keys, Numbers
 from ..lengths.rank_groups import Division, Part, Schedule, group_sizes
 from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
 from ..position import number_of
@@ -58,7 +58,7 @@ class HybridPlan(EachOnce):
     def __init__(self, division: Division, *, ranks: int, steps: int, seed: int) -> None:
         self.division, self.steps = division, steps
         count = division.tokens.size
-        self.strata = LengthStrata.of(np.arange(count), falling_keys(division.tokens), seed)
+        self.strata = LengthStrata.of(count, np.empty(0, np.int64), Keys.of(division.tokens), seed)
         self.groups = Groups.from_sizes({"all": count})
         self._on(ranks)
         self.check_world(ranks)
@@ -327,7 +327,7 @@ def hybrid(
     given = tokens.astype(np.float64)
     division = Division(
         tokens,
-        given if cost is None else costs_of(cost, given),
+        given if cost is None else costs_of(cost, Numbers.of(given))[:],
         tokens_per_rank,
         check_integer(widen, "widen", least=1),
     )
