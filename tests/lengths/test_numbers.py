@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from batchwright.lengths import numbers
+from batchwright.lengths import length_strata, numbers
 from batchwright.lengths.identity import fields_as_text
+from batchwright.lengths.length_strata import LengthStrata
 from batchwright.lengths.numbers import Keys, Numbers, Rows
 from batchwright.lengths.same_size_cutter import GroupCutter
 
@@ -97,3 +98,20 @@ def test_rows_and_identities_are_those_of_arrays(values, count):
         for name, held in {"narrow": Numbers.of(values), "wide": Numbers(values.astype(np.float64))}.items()
     }
     assert whole["narrow"] == whole["wide"]
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=60), st.data(), st.integers(0, 99))
+def test_strata_of_more_items_than_4_bytes_number_are_the_same(keys, data, seed):
+    keys = np.array(keys)
+    left_out = np.array(sorted(data.draw(st.sets(st.integers(0, keys.size - 1), max_size=keys.size - 1))), np.int64)
+    narrow = LengthStrata.of(keys.size, left_out, keys, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(length_strata, "_NARROW", 1)
+        wide = LengthStrata.of(keys.size, left_out, keys, seed)
+    assert [narrow.falling.dtype, wide.falling.dtype] == [np.uint32, np.int64]
+    assert narrow.falling.tolist() == wide.falling.tolist()
+    assert narrow.starts.tolist() == wide.starts.tolist()
+    assert sorted(narrow.falling.tolist()) == sorted(set(range(keys.size)) - set(left_out.tolist()))
+    assert keys[narrow.one_of_each_length].tolist() == np.unique(keys[narrow.falling]).tolist()
+    for window in range(3):
+        assert narrow.window(4, window, 3).tolist() == wide.window(4, window, 3).tolist()

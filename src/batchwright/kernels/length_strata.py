@@ -20,7 +20,7 @@ def shuffled_by_key(items: Words, keys: Words, kinds: int, key: np.uint64) -> tu
     """The items sorted by `keys[item]`, from 0 to `kinds` - 1, and where each key starts, int64 (kinds + 1).
 
     Items of one key are in the order of a shuffle by `key`. A counting sort: beside `items`, which is shuffled in
-    place, 4 bytes an item. There are fewer than 2^32 of them.
+    place, 4 bytes an item. There are at most 2^32 of them.
     """
     shuffle(items, key)
     starts = np.zeros(kinds + 1, np.int64)
@@ -44,7 +44,7 @@ def one_of_each_stratum(
 ) -> Integers:
     """The samples of a window, longest first.
 
-    `falling` are the samples, longest first, or `wide` if there are 2^32 or more; the other one is empty. Those of one
+    `falling` are the samples, longest first, or `wide` if there are more than 2^32; the other one is empty. Those of one
     length begin at `starts`. A stratum is `windows` consecutive
     samples of `falling`; each window gets one of them, by a keyed rotation of the stratum. A rotation is a permutation
     that needs one random number, and any window is found without the others. Samples of equal length are rotated too,

@@ -20,6 +20,7 @@ from .numbers import BLOCK
 
 __all__ = ["LengthStrata"]
 
+_NARROW = 1 << 32  # so many items are numbered in 4 bytes
 _NO_WORDS, _NO_INTEGERS = np.empty(0, np.uint32), np.empty(0, np.int64)
 
 
@@ -28,7 +29,7 @@ class LengthStrata:
     """All items, longest first, and where each length starts: windows take one item of every stratum.
 
     Args:
-        falling: the items, longest first, uint32 (items,), or int64 if there are 2^32 or more; those of one length in an
+        falling: the items, longest first, uint32 (items,), or int64 if there are more than 2^32; those of one length in an
             order that depends on the seed.
         starts: where the items of each length start in `falling`, and the end, int64 (lengths + 1).
         seed: the seed of the plan.
@@ -43,7 +44,7 @@ class LengthStrata:
         """Sort items 0..count-1 by key, but not those left out; 0 is the key of the longest."""
         # Shuffled first: otherwise items of one length would always stand in the same strata, with the same neighbours.
         key = np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA))
-        if count >= 1 << 32:
+        if count > _NARROW:
             kept = np.delete(np.arange(count), left_out)
             mixed = kept[keyed_shuffle(kept.size, key)]
             wide = mixed[sorted_places(keys[mixed])]
