@@ -22,12 +22,12 @@ def shuffled_by_key(items: Words, keys: Words, kinds: int, key: np.uint64) -> tu
     Items of one key are in the order of a shuffle by `key`. A counting sort: beside `items`, which is shuffled in
     place, 4 bytes an item. There are at most 2^32 of them.
     """
-    shuffle(items, key)
     starts = np.zeros(kinds + 1, np.int64)
-    for place in range(items.size):
+    for place in range(items.size):  # before they are shuffled: neighbours in memory are read one after the other
         starts[keys[items[place]] + 1] += 1
     for kind in range(kinds):
         starts[kind + 1] += starts[kind]
+    shuffle(items, key)
     free = starts.copy()
     falling = np.empty(items.size, np.uint32)
     for place in range(items.size):
