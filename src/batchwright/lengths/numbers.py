@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ class Numbers:
         """The first sample that has the smallest number."""
         return int(self.held.argmin())
 
-    @property
+    @cached_property
     def few(self) -> bool:
         """Whether these are integers of 0 or more, so small that a table of all of them is worth its memory."""
         return self.held.dtype.kind in "bu" and self.size > 0 and int(self.held.max()) < _TABLE

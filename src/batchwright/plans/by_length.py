@@ -16,6 +16,7 @@ from ..lengths.cut import Cut, Cutter, Integers, steps_shuffled
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import LAYOUT_WORK, Layout, Window, layout_of_one_window, layout_of_shuffle, layout_of_strata
 from ..lengths.length_strata import LengthStrata
+from ..lengths.numbers import BLOCK
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfShuffle, OfStrata, Windows
 from ..micro_batches import MicroBatches, counted
@@ -341,9 +342,16 @@ class LengthPlan(Plan, Windowed):
     @cached_property
     def mean_batch_size(self) -> float:
         """Samples in a micro-batch, on average."""
-        drawn = self.order_plan.inclusion_rates(0, 1).rates(np.arange(self.order_plan.groups.sample_count))
-        drawn[self.admission.skipped] = 0
-        return float(self.windows.places_per_batch * drawn[self.admission.origins(drawn.size)].sum())
+        drawn, count = self.order_plan.inclusion_rates(0, 1), self.order_plan.groups.sample_count
+        if self.admission.renumbers:
+            rates = drawn.rates(np.arange(count))
+            rates[self.admission.skipped] = 0
+            items = float(rates[self.admission.origins(count)].sum())
+        else:
+            blocks = (np.arange(first, min(first + BLOCK, count)) for first in range(0, count, BLOCK))
+            items = sum(float(drawn.rates(block).sum()) for block in blocks)
+            items -= float(drawn.rates(self.admission.skipped).sum())
+        return float(self.windows.places_per_batch * items)
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """See `BasePlan`."""
