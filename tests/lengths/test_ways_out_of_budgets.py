@@ -137,9 +137,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "cost": (
         lambda: budget(cost=NAME), "cost is 'nnn", lambda: ends(budget(cost=lambda lengths: lengths + 1))),
     "cost None": (
-        lambda: costs_of(None, np.array([1.0])),
+        lambda: costs_of(None, Numbers(np.array([1.0]))),
         "cost is None, no function; pass a function from an array of lengths to as many costs",
-        lambda: costs_of(squared, np.array([1.0]))),
+        lambda: costs_of(squared, Numbers(np.array([1.0])))),
     "costs of another shape": (
         lambda: budget(cost=lambda lengths: lengths.sum()), "cost gave an array of shape () for 4 lengths; pass a function",
         lambda: ends(budget(cost=lambda lengths: lengths + lengths.sum() / 100))),
