@@ -146,8 +146,11 @@ def measured(count: int) -> Iterator[tuple[str, Row]]:
 
 def main() -> None:
     warnings.simplefilter("ignore")  # small groups and rare samples are meant
-    bw.balanced([0, 1, 2], 2)[0], bw.weighted([1.0, 2.0], 2)[0]  # the kernels are loaded
-    bw.budgeted([1, 2], 4)[0], bw.packed([1, 2], 4)[0]
+    with tempfile.TemporaryDirectory() as folder:  # the kernels are compiled, which takes seconds once on a machine
+        write(Path(folder) / "data", 20_000)
+        bw.index(Path(folder) / "data", path=Path(folder) / "made", label="label", length="n")
+        for kind in PLANS:
+            made_of(Path(folder) / "made", kind)[0]
     sizes: dict[int, dict[str, Row]] = {}
     for given in sys.argv[1:] or ["1e6", "1e7", "local", "dataset"]:
         if given == "local":
