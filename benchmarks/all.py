@@ -33,6 +33,7 @@ NAMES = (
     "shared_list",
 )
 ARGUMENTS = {"scale": ["1e6"]}
+HISTOGRAMS = {"lengths": 1, "packing": 2}
 FIGURE = re.compile(
     r"^(?P<what>.{60,}?) +(?P<value>[-+.\deinfa]+)  (?P<limit>no limit|at (?:most|least) [-+.\de]+ +(?:kept|MISSED))$"
 )
@@ -104,7 +105,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=900, help="the longest that one run may take")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmark-results.md")
+    parser.add_argument("--histograms", nargs=2, type=Path, default=(), help="length histograms of packing and lengths")
     chosen = parser.parse_args()
+    for name, taken in HISTOGRAMS.items():
+        ARGUMENTS[name] = [str(path.resolve()) for path in chosen.histograms[:taken]]
     began, won = load(), Counter[str]()
     lines = [
         "# Benchmark results",

@@ -9,6 +9,8 @@ must keep, and fails where one is missed. Run by `make bench`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from packing import histogram
 from timing import paired, timed
 
 import batchwright as bw
+from batchwright.interface import BasePlan
 
 Batches = list[list[int]]
 RANKS, ACCUMULATE, STEPS = 8, 4, 100
+SECONDS_A_WINDOW = 10
 TOGETHER = RANKS * ACCUMULATE
 
 
@@ -55,7 +59,8 @@ def budget(lengths: np.ndarray, limits: Limits) -> None:
     for window in ("epoch", 1024, 100):
         plan = bw.budgeted(lengths, 16384, window=window)
         batches, epochs = plan.epoch(0)[:], count(1)
-        ratio = paired(lambda: plan.epoch(next(epochs))[:], lambda: np.argsort(lengths)).middle
+        *_, rounds = paired(partial(planned, plan, epochs), lambda: np.argsort(lengths), seconds=SECONDS_A_WINDOW)
+        ratio = rounds.middle
         most = max(int(lengths[batch].max()) * len(batch) for batch in batches)
         found[window] = ratio, padding(lengths, batches), most
         print(f"{f'batchwright budgeted, window {window}':<44}{ratio:>10.2f}"
@@ -69,6 +74,11 @@ def budget(lengths: np.ndarray, limits: Limits) -> None:
     limits.at_most("% padding, window 'epoch'", 100 * found["epoch"][1], 0.1)
     limits.at_most("% padding, windows of 100", 100 * found[100][1], 3)
     limits.at_most("the most expensive micro-batch", max(most for _, _, most in found.values()), 16_384)
+
+
+def planned(plan: BasePlan, epochs: Iterator[int]) -> None:
+    """All micro-batches of the next epoch."""
+    plan.epoch(next(epochs))[:]
 
 
 def hf_grouped(lengths: np.ndarray, batch_size: int = 70) -> Batches:

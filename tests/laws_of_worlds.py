@@ -92,7 +92,7 @@ def comes_in_order(plan: Any, drawn: list[list[Any]]) -> None:
                 gone = []
         assert len(set(gone)) == len(gone)
     elif isinstance(plan, LengthPlan):  # windows take what the order has, in order
-        drawn_items = [plan.admission.taken(np.array(batch))[0] for batch in drawn]
+        drawn_items = [plan.admission.items_in(np.array(batch))[0] for batch in drawn]
         ends = np.cumsum([batch.size for batch in drawn_items])
         ordered = plan.admission.items(plan.order_plan.order.take(0, 2 * int(ends[-1]) + 2))
         apart: Counter[int] = Counter()

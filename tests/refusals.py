@@ -57,7 +57,7 @@ def told_and_followed(case: Case, longest: int = 1300) -> None:
 
 
 class Place(NamedTuple):
-    """Where the code makes an `Infeasible` or requires something."""
+    """Where the code makes an `Infeasible`."""
 
     file: str
     first: int
@@ -71,7 +71,7 @@ def places_of(files: Iterable[pathlib.Path]) -> set[Place]:
         Place(str(file), call.lineno, call.end_lineno or 0, f"{file.stem}: {ast.unparse(call.args[-2:][0])}"[:90])
         for file in files
         for call in ast.walk(ast.parse(file.read_text()))
-        if isinstance(call, ast.Call) and getattr(call.func, "id", None) in ("Infeasible", "require")
+        if isinstance(call, ast.Call) and getattr(call.func, "id", None) == "Infeasible"
     }
 
 
@@ -87,8 +87,6 @@ def refusals_noted() -> Iterator[list[tuple[str, int]]]:
     def noting(self: Infeasible, *arguments: str) -> None:
         frame = sys._getframe(1)
         made.append((frame.f_code.co_filename, frame.f_lineno))
-        if frame.f_code.co_name == "require" and frame.f_back is not None:
-            made.append((frame.f_back.f_code.co_filename, frame.f_back.f_lineno))
         original(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patched:

@@ -21,6 +21,7 @@ DOCS = ROOT / "docs"
 _OF_TRAINERS = (
     "lightning",
     "hugging-face",
+    "ignite",
     "trl",
     "sentence-transformers",
     "torchtitan",

@@ -41,6 +41,21 @@ def test_any_integer_type(dtype, values):
     assert Groups.from_labels(np.array(values, dtype)).digest == Groups.from_labels(values).digest
 
 
+@given(dtype=st.sampled_from("bBhHiIqQ"))
+def test_numbers_of_samples_of_any_integer_type(dtype):
+    wanted = np.array([3, 0, 4], dtype)
+    for numbers in (wanted, list(wanted)):
+        for groups in (Groups.from_sizes({"a": 3, "b": 2}), Groups.singletons(5)):
+            (names, places), expected = groups.locate(numbers), groups.locate([3, 0, 4])
+            assert places.dtype == np.int64
+            assert (names, places.tolist()) == (expected[0], expected[1].tolist())
+
+
+def test_a_name_that_is_given_twice_among_many_is_found_at_once():
+    with pytest.raises(Infeasible, match="two groups are called 99999"):
+        Groups([*range(100_000), 99_999], range(100_002), None, 100_001)
+
+
 @given(sizes=st.dictionaries(st.text(max_size=3), st.integers(0, 20), min_size=1).filter(lambda s: sum(s.values())))
 def test_from_sizes_is_one_after_the_other(sizes):
     groups = Groups.from_sizes(sizes)

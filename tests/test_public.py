@@ -27,7 +27,8 @@ def functions():
         for name in names:
             value = getattr(owner, name)
             if inspect.isclass(value):
-                yield from methods(value, f"{home}.{name}")
+                for base in reversed(inspect.getmro(value)):
+                    yield from methods(base, f"{home}.{name}")
             elif inspect.isfunction(value):
                 yield f"{home}.{name}", value
     for plan in every(Plan):
@@ -166,6 +167,7 @@ SPELT = {
     "argument of a loader": (lambda: bw.shuffled(4, 2).loader(range(4), num_worker=1), "did you mean 'num_workers'?"),
     "argument of a sampler": (lambda: bw.shuffled(4, 2).sampler(worldsize=1), "did you mean 'world_size'?"),
     "argument of a class": (lambda: bw.Composition(bw.shuffled(4, 2), namse=1), "unexpected keyword argument 'namse'"),
+    "torch's word": (lambda: bw.shuffled(4, 2).sampler(rank=0, num_replicas=2), "did you mean 'world_size'?"),
     "target": (lambda: bw.balanced([0, 1], 2, target="unifrom"), "(did you mean 'uniform'?)"),
     "draw": (lambda: bw.shuffled(4, 2, draw="exat"), "(did you mean 'exact'?)"),
     "solver": (lambda: bw.packed([1, 2], 3, solver="fats"), "(did you mean 'fast'?)"),

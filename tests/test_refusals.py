@@ -158,7 +158,7 @@ def adjusted(**arguments):
             lambda: bw.correct.LogitAdjustment.from_sampler(MOVING),
             "a sampler or a loader of a plan is needed, this is of type FixedPlan",
         ),
-        (lambda: bw.correct.LossScale(MOVING.sampler()).at(1.5), "step is 1.5, not a whole number"),
+        (lambda: bw.correct.LossScale(MOVING.sampler()).at(1.5), "number is 1.5, not a whole number"),
         (lambda: adjusted(tau="a"), "tau is 'a'"),
         (lambda: adjusted(batches="a"), "batches is 'a'"),
         (lambda: adjusted(class_of=5), "class_of is 5; pass class_of as a function"),

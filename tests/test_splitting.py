@@ -49,6 +49,8 @@ def test_no_stratification_keeps_only_the_totals():
     labels = np.repeat([0, 1], [90, 10])
     found = bw.split(labels, {"a": 0.5, "b": 0.5}, stratify=False)
     assert [found[name].size for name in "ab"] == [50, 50]
+    assert found.labels("a") == labels[found["a"]].tolist()
+    assert found.counts.sum(axis=0).tolist() == [90, 10]
 
 
 @settings(max_examples=30)
@@ -68,6 +70,12 @@ def test_whole_units_stay_on_one_side_and_shares_come_close(seed):
 def test_one_large_unit_is_told_not_hidden():
     found = bw.split([0] * 10, {"a": 0.5, "b": 0.5}, together=["x"] * 9 + ["y"])
     assert found.off == 4
+
+
+def test_a_unit_without_samples_changes_nothing():
+    units = bw.Groups.from_indices({"x": [0, 3], "empty": [], "y": [1, 2]})
+    found = bw.split([0] * 4, {"a": 0.5, "b": 0.5}, together=units)
+    assert sorted(part.tolist() for part in found.parts.values()) == [[0, 3], [1, 2]]
 
 
 def test_parts_are_understood_by_every_plan():

@@ -8,7 +8,7 @@ import torch
 
 import batchwright as bw
 from batchwright.public import public
-from batchwright.readings import check_count, reading, taken
+from batchwright.readings import as_list, check_count, reading
 
 from .refusals import cases, told_and_followed
 
@@ -140,9 +140,9 @@ def test_what_can_be_counted_is_not_refused(value):
 
 
 def test_few_items_are_taken_and_no_more():
-    assert taken(iter("ab"), "names") == ["a", "b"]
+    assert as_list(iter("ab"), "names") == ["a", "b"]
     with pytest.raises(bw.Infeasible, match=r"^names has more than 1048576 items; pass names of at most as many"):
-        taken(iter(lambda: 0, 1), "names")
+        as_list(iter(lambda: 0, 1), "names")
 
 
 def test_reading_lets_a_refusal_through():

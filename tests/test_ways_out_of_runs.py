@@ -18,6 +18,7 @@ from .refusals import SOURCE, cases, check_that_all_are_reached, told_and_follow
 LABELS = [0] * 30 + [1] * 10
 PLAN = bw.balanced(LABELS, batch_size=8)
 MOVING = bw.balanced(LABELS, 8, target=bw.targets.moving("uniform"))
+THREE = bw.balanced([0, 1, 2], 3, target=bw.targets.moving("uniform"))
 
 
 def observed(rule: Any = None, **seen: Any) -> Any:
@@ -112,6 +113,16 @@ TABLE = {
         "pass plan.loader(...) or plan.sampler(...)",
         lambda: Feedback(MOVING.sampler(), by_signal()),
     ),
+    "a state of other groups": (
+        lambda: Feedback(MOVING.sampler(), by_signal()).load_state_dict(
+            Feedback(THREE.sampler(), by_signal()).state_dict()
+        ),
+        r"the state's signal is of shape \(3,\), of 2 groups it is \(2,\)",
+        "load a state of feedback on the same groups",
+        lambda: Feedback(THREE.sampler(), by_signal()).load_state_dict(
+            Feedback(THREE.sampler(), by_signal()).state_dict()
+        ),
+    ),
     "a rule that is not made": (
         lambda: Feedback(MOVING.sampler(), bandit),
         "the rule is <class 'batchwright.feedback.bandit'>",
@@ -171,6 +182,19 @@ TABLE = {
         "plan is a on process 0 and b on process 2",
         "build the plan and its sampler from the same arguments on every rank",
         lambda: ranks._refuse_differences([{"plan": "a"}] * 3),
+    ),
+    "ranks at different places": (
+        lambda: ranks._refuse_differences([{"batches_done": "4"}, {"batches_done": "0"}]),
+        "batches_done is 4 on process 0 and 0 on process 1",
+        "load the same state, and call set_epoch and seek alike, on every rank",
+        lambda: ranks._refuse_differences([{"batches_done": "4"}] * 2),
+    ),
+    "a process that compares alone": (
+        lambda: ranks._refuse_absence(1, 2, "loop over"),
+        "1 of 2 processes loop over this loader, and the others did not come to compare theirs",
+        "do it on every process; if one process is to have all batches, pass rank=0, world_size=1, and if it simulates "
+        "others, compare_ranks=False",
+        lambda: ranks._refuse_absence(2, 2, "loop over"),  # loader/test_compared.py follows it
     ),
     "parts of a model": (
         lambda: ranks._refuse_parts_of_a_model_apart({0: 0, 1: 1}, [[("tp", [0, 1])]] * 2),

@@ -266,7 +266,7 @@ def sample_count(source: Any, *, called: str) -> int:
 
 
 def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
-    """Read numbers of samples, of any shape, as integers.
+    """Read numbers of samples, of any shape, as integers of a type that int64 holds.
 
     Raises:
         Infeasible: they are no whole numbers, such as a mask, or larger than any index.
@@ -280,8 +280,10 @@ def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
         if np.ma.getmaskarray(numbers).any():
             raise Infeasible(f"{called} hold masked values", "leave out what is masked: values.compressed()")
         numbers = np.asarray(numbers)
-    if numbers.dtype == np.uint64 and numbers.size and (largest := int(numbers.max())) >= 1 << 63:
-        raise Infeasible(f"{called} hold {largest}", "pass the numbers of samples, below 2^63")
+    if numbers.dtype == np.uint64:
+        if numbers.size and (largest := int(numbers.max())) >= 1 << 63:
+            raise Infeasible(f"{called} hold {largest}", "pass the numbers of samples, below 2^63")
+        return numbers.astype(np.int64)  # with int64, NumPy would compute in float64
     if numbers.dtype.kind in "iu":
         return numbers
     if not numbers.size:
@@ -290,7 +292,7 @@ def sample_numbers(values: Any, *, called: str = "samples") -> np.ndarray:
         with suppress(ValueError):
             plain = np.array(numbers.tolist())
             if plain.dtype.kind in "iu":
-                return plain
+                return sample_numbers(plain, called=called)
     raise Infeasible(
         f"{called} are given by values of type {numbers.dtype}",
         "pass their numbers, which are whole; for a mask np.flatnonzero(mask)",

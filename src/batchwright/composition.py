@@ -163,7 +163,7 @@ class Composition:
             lengths = [self.lengths[batch] for batch in batches]
             tokens = np.array([(one.sum(), one.max() * one.size) for one in lengths])
         elif hasattr(plan, "cutter"):
-            tokens = np.array([plan.cutter.tokens(plan.admission.taken(batch)[0]) for batch in batches])
+            tokens = np.array([plan.cutter.tokens(plan.admission.items_in(batch)[0]) for batch in batches])
         else:
             return None
         used, computed = tokens.sum(axis=0).tolist()

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .columns import as_numbers
 from .errors import Infeasible, check_bool, check_integer, check_number, shown, typed
 from .public import opened
-from .readings import taken
+from .readings import as_list
 
 __all__ = ["Cost", "linear", "quadratic", "transformer"]
 
@@ -51,7 +51,7 @@ class Cost:
 
     def __post_init__(self) -> None:
         """Check the factors, once for all calls."""
-        pairs = taken(self.per_pair, "per_pair")
+        pairs = as_list(self.per_pair, "per_pair")
         for pair in pairs:
             if not (isinstance(pair, tuple) and len(pair) == 2):
                 raise Infeasible(
@@ -156,8 +156,11 @@ def transformer(
         raise Infeasible(f"the sizes of the model lack {', '.join(missing)}", f"pass {missing[0]}=..., a whole number")
     layers, hidden, heads = (check_integer(sizes[name], name, least=1) for name in ("layers", "hidden", "heads"))
     dense, vocabulary = (check_integer(sizes[name], name, least=0) for name in ("intermediate", "vocabulary"))
-    kv_heads = check_integer(kv_heads or found.get("num_key_value_heads") or heads, "kv_heads", least=1)
-    head_size = check_integer(head_size or found.get("head_dim") or max(1, hidden // heads), "head_size", least=1)
+    if kv_heads is None:
+        kv_heads = found.get("num_key_value_heads") or heads
+    if head_size is None:
+        head_size = found.get("head_dim") or max(1, hidden // heads)
+    kv_heads, head_size = (check_integer(kv_heads, "kv_heads", least=1), check_integer(head_size, "head_size", least=1))
     if gated is None:
         gated = found.get("model_type") not in _TWO_MATRICES and "mlp_ratio" not in found
     matrices = 3 if check_bool(gated, "gated") else 2

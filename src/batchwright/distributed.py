@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ __all__ = [
     "gathered",
     "groups_of",
     "joined",
+    "meet",
     "mesh_ranks",
     "model_groups",
     "over",
@@ -58,6 +60,30 @@ def ranks(group: Over = None) -> tuple[int, int]:
         size = dist.get_world_size(part)
         rank, world_size = rank * size + dist.get_rank(part), world_size * size
     return rank, world_size
+
+
+_PATIENCE = timedelta(minutes=5)  # for processes that come late to a meeting; unequal machines differ by far less
+
+
+def meet() -> int:
+    """Wait until every process has called this as often as this one has, for some minutes at most.
+
+    A collective would wait for half an hour, and then abort the process.
+
+    Returns:
+        How many processes have come: the world size, or fewer if others did not come in time.
+    """
+    # All of it is in the store: a count in the process would be wrong in a group that it joins later.
+    store, size = dist.distributed_c10d._get_default_store(), dist.get_world_size()
+    key = f"batchwright/{store.add(f'batchwright/of/{dist.get_rank()}', 1)}"
+    if store.add(key, 1) >= size:
+        store.set(f"{key}/all", "")
+        return size
+    try:
+        store.wait([f"{key}/all"], min(store.timeout, _PATIENCE))
+    except RuntimeError:  # the timeout; of a store that was lost, the next line raises again
+        return store.add(key, 0)
+    return size
 
 
 def this_process() -> int:

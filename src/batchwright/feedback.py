@@ -19,7 +19,7 @@ from .columns import as_numbers
 from .distributed import Over, ranks, summed
 from .errors import Infeasible, check_number, exactly, shown
 from .public import opened
-from .readings import reading, taken
+from .readings import as_list, reading
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
 
@@ -162,7 +162,7 @@ class Feedback:
             codes = np.atleast_1d(self.groups.group_of(samples))
         else:
             with reading(labels, "labels", "pass the label of each sample, as a list"):
-                known = list(labels.tolist()) if hasattr(labels, "tolist") else taken(labels, "labels")
+                known = list(labels.tolist()) if hasattr(labels, "tolist") else as_list(labels, "labels")
             codes = self.groups.numbers_of(known)
         if codes.size != signal.size:
             raise Infeasible(f"there are {signal.size} values for {codes.size} samples", "pass one a sample")
@@ -227,6 +227,17 @@ class Feedback:
             # The state has the sum over all ranks: each takes a part.
             seen = np.array(state["seen"], np.float64) / ranks(self.sampler.over)[1]
             updates = int(state["updates"])
+        count = self.groups.group_count
+        for name, found, shape in (
+            ("signal", signal, (count,)),
+            ("shares", shares, (count,)),
+            ("seen", seen, (2, count)),
+        ):
+            if found.shape != shape:
+                raise Infeasible(
+                    f"the state's {name} is of shape {shown(found.shape)}, of {count} groups it is {shape}",
+                    "load a state of feedback on the same groups",
+                )
         self._signal, self.shares, self._seen, self._updates = signal, shares, seen, updates
 
     def _limited(self, wanted: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, cast
@@ -71,7 +72,7 @@ def distinct_names(names: Any) -> list[Hashable]:
         if why is not None:
             raise Infeasible(f"a name of a group is {why}", "pass numbers, strings or tuples")
     if len(set(found)) < len(found):
-        twice = next(name for place, name in enumerate(found) if name in found[:place])
+        twice = next(name for name, times in Counter(found).items() if times > 1)
         raise Infeasible(f"two groups are called {shown(twice)}", "give each group a name of its own")
     return found
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from .columns import sample_numbers
 from .errors import Infeasible, check_integer, shown
-from .micro_batches import MicroBatches, Slice
+from .micro_batches import MicroBatches, Slice, whole_steps
 
 if TYPE_CHECKING:
     from .groups import Groups
     from .orders.inclusion import InclusionRates
 
-__all__ = ["BasePlan", "rounded"]
+__all__ = ["BasePlan"]
 
 
 class BasePlan(MicroBatches):
@@ -69,6 +69,22 @@ class BasePlan(MicroBatches):
     def varies(self) -> bool:
         """Whether samples come more or less often from epoch to epoch though no share changes: few shards are open."""
         return False
+
+    @property
+    def told_lengths(self) -> np.ndarray | None:
+        """The lengths that the plan was made from, by the numbers that it yields; None of other plans.
+
+        Of several lengths of a sample, these are the first.
+        """
+        return None
+
+    @property
+    def padded_budget(self) -> tuple[np.ndarray, float] | None:
+        """The lengths to which the plan counts each sample to be padded, and the most that a micro-batch may have of them.
+
+        None of plans without such a budget.
+        """
+        return None
 
     @abstractmethod
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
@@ -130,7 +146,7 @@ class BasePlan(MicroBatches):
         Args:
             step_size: world size x accumulate of the run.
         """
-        return rounded(self.stepped(check_integer(step_size, "step_size", least=1)).epoch_batches, step_size)
+        return whole_steps(self.stepped(check_integer(step_size, "step_size", least=1)).epoch_batches, step_size)
 
     def epoch(self, epoch: int, step_size: int = 1) -> Slice:
         """The micro-batches of an epoch of a run, as a sequence; it assumes that the run never changed its world size.
@@ -269,8 +285,3 @@ class BasePlan(MicroBatches):
             )
         found: np.ndarray = 1 / (self.groups.grouped_count * rates)
         return found
-
-
-def rounded(batches: int, step_size: int) -> int:
-    """Round up to a multiple of `step_size`."""
-    return -(-batches // step_size) * step_size

@@ -14,7 +14,7 @@ from .kernels.apportion import MOST_ROUNDS
 from .kernels.deal_arguments import ROUND
 from .public import internal
 
-__all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Slice", "counted"]
+__all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Slice", "counted", "whole_steps"]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
 # The last micro-batch of an endless sequence: 89 * 2**32 - 1, since `kernels.apportion` counts 2**32 rounds of 89.
@@ -39,6 +39,11 @@ def counted(batch: int) -> int:
     if number > LAST:
         raise Infeasible(f"micro-batch {number} is past the last, {LAST}", f"ask for 0 to {LAST}")
     return number
+
+
+def whole_steps(batches: int, step_size: int) -> int:
+    """A number of micro-batches, rounded up to whole steps."""
+    return -(-batches // step_size) * step_size
 
 
 class MicroBatches(ABC):
@@ -135,22 +140,22 @@ class Slice(Sequence[np.ndarray]):
     """Consecutive micro-batches of an endless sequence, for example an epoch, as a sequence.
 
     Args:
-        batches: the endless sequence.
+        sequence: the endless sequence.
         origin: the first micro-batch. It may be below 0 after a change of the world size: those micro-batches count for
             the epoch's length only.
         length: how many micro-batches.
     """
 
-    def __init__(self, batches: MicroBatches, origin: int, length: int) -> None:
-        self._batches, self._origin, self._length = batches, origin, length
+    def __init__(self, sequence: MicroBatches, origin: int, length: int) -> None:
+        self._sequence, self._origin, self._length = sequence, origin, length
 
     def lists(self, first: int, stride: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""
-        return self._batches.lists(self._origin + first, stride, max(0, -(-(self._length - first) // stride)))
+        return self._sequence.lists(self._origin + first, stride, max(0, -(-(self._length - first) // stride)))
 
     def real(self, number: int) -> int:
         """How many samples of a micro-batch of these count; see `MicroBatches`."""
-        return self._batches.real(self._origin + number)
+        return self._sequence.real(self._origin + number)
 
     def __len__(self) -> int:
         return self._length
@@ -169,7 +174,7 @@ class Slice(Sequence[np.ndarray]):
         place = operator.index(number)
         if not -self._length <= place < self._length:
             raise IndexError(f"micro-batch {place} of an epoch of {self._length}")
-        return self._batches[self._origin + place % self._length]
+        return self._sequence[self._origin + place % self._length]
 
     def __repr__(self) -> str:
-        return f"<{self._length} micro-batches of {self._batches!r}, from {self._origin} on>"
+        return f"<{self._length} micro-batches of {self._sequence!r}, from {self._origin} on>"

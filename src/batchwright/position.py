@@ -7,18 +7,16 @@ world size the run continues with the next micro-batch of the sequence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .errors import Infeasible, check_integer, shown
-from .interface import BasePlan, rounded
-from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Slice
+from .interface import BasePlan
+from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Slice, whole_steps
 
 __all__ = ["Numbers", "Position", "number_of"]
 
 _LARGEST = (1 << 63) - 1  # a larger number in a state cannot come from a run, and would overflow in kernels
-_HEX = re.compile("0x[0-9a-f]+")
 
 
 def number_of(value: Any, called: str) -> int:
@@ -75,14 +73,14 @@ class Position(NamedTuple):
     """The position of a run in its sequence of micro-batches; the same on all ranks.
 
     Attributes:
-        batches: the endless sequence of the run.
+        sequence: the endless sequence of micro-batches of the run.
         epoch: see `Numbers`.
         consumed: see `Numbers`.
         step_size: see `Numbers`.
         origin: see `Numbers`.
     """
 
-    batches: MicroBatches
+    sequence: MicroBatches
     epoch: int
     consumed: int
     step_size: int
@@ -91,8 +89,8 @@ class Position(NamedTuple):
     @classmethod
     def start_of_epoch(cls, plan: MicroBatches, epoch: int, step_size: int) -> Position:
         """The start of an epoch in a run whose step size never changed."""
-        batches = plan.stepped(step_size)
-        return cls(batches, epoch, 0, step_size, epoch * rounded(batches.epoch_batches, step_size))
+        sequence = plan.stepped(step_size)
+        return cls(sequence, epoch, 0, step_size, epoch * whole_steps(sequence.epoch_batches, step_size))
 
     @classmethod
     def from_state(cls, plan: BasePlan, state: Mapping[str, Any]) -> Position:
@@ -110,40 +108,40 @@ class Position(NamedTuple):
 
     def as_state(self) -> dict[str, Any]:
         """The position as a dictionary of JSON types."""
-        batches, batch = self.batches.without_past(self.batch)
-        numbers = Numbers(self.epoch, self.consumed, self.step_size, batch - self.consumed)
-        plan_state = batches.plan_state(batch, batch - self.consumed)
+        sequence, micro_batch = self.sequence.without_past(self.micro_batch)
+        numbers = Numbers(self.epoch, self.consumed, self.step_size, micro_batch - self.consumed)
+        plan_state = sequence.plan_state(micro_batch, micro_batch - self.consumed)
         return numbers._asdict() | ({"plan": plan_state} if plan_state else {})
 
     @property
     def length(self) -> int:
         """Micro-batches in every epoch of the run."""
-        return rounded(self.batches.epoch_batches, self.step_size)
+        return whole_steps(self.sequence.epoch_batches, self.step_size)
 
     @property
-    def batch(self) -> int:
+    def micro_batch(self) -> int:
         """The number, in the sequence, of the micro-batch that comes next."""
         return self.origin + self.consumed
 
     @property
     def micro_batches(self) -> Slice:
         """The micro-batches of the epoch as a sequence."""
-        return Slice(self.batches, self.origin, self.length)
+        return Slice(self.sequence, self.origin, self.length)
 
     def after(self, consumed: int) -> Position:
         """The position after `consumed` micro-batches of the same epoch."""
         # Called for every batch; `_replace` would take three times as long.
-        return Position(self.batches, self.epoch, consumed, self.step_size, self.origin)
+        return Position(self.sequence, self.epoch, consumed, self.step_size, self.origin)
 
     def in_epoch(self, epoch: int) -> Position:
         """The start of another epoch of the run; epochs between have the present length."""
         origin = self.origin + (epoch - self.epoch) * self.length
         # The state does not say what came before the first micro-batch of the sequence. So an earlier epoch is taken from
         # a run that always had this step size.
-        if origin < self.batches.first:
-            return self.start_of_epoch(self.batches, epoch, self.step_size)
-        batches, batch = self.batches.without_past(origin)
-        return Position(batches, epoch, 0, self.step_size, batch)
+        if origin < self.sequence.first:
+            return self.start_of_epoch(self.sequence, epoch, self.step_size)
+        sequence, micro_batch = self.sequence.without_past(origin)
+        return Position(sequence, epoch, 0, self.step_size, micro_batch)
 
     def or_next_epoch(self) -> Position:
         """The start of the next epoch if this one has ended, else the same position."""
@@ -157,17 +155,17 @@ class Position(NamedTuple):
         if step_size == self.step_size:
             return self
         left = self.length - self.consumed
-        batches, batch = self.batches.with_step_size_from(self.batch, step_size)
-        here = Position(batches, self.epoch, 0, step_size, batch)
-        if left and batches.whole_epochs:
-            within = batch % batches.epoch_batches
-            return here._replace(consumed=within, origin=batch - within)
+        sequence, micro_batch = self.sequence.with_step_size_from(self.micro_batch, step_size)
+        here = Position(sequence, self.epoch, 0, step_size, micro_batch)
+        if left and sequence.whole_epochs:
+            within = micro_batch % sequence.epoch_batches
+            return here._replace(consumed=within, origin=micro_batch - within)
         if self.consumed == 0:
             return here
         # What is left may be longer than a new epoch: then only one epoch's length counts, the next epoch takes the
         # rest.
-        consumed = here.length - min(rounded(left, step_size), here.length)
-        return here._replace(consumed=consumed, origin=batch - consumed)
+        consumed = here.length - min(whole_steps(left, step_size), here.length)
+        return here._replace(consumed=consumed, origin=micro_batch - consumed)
 
     def check(self) -> None:
         """Refuse a position that is impossible, or whose epoch ends after the last micro-batch.
@@ -175,8 +173,8 @@ class Position(NamedTuple):
         Raises:
             Infeasible: it is such a position; a state is the same on all ranks, so all of them raise or none.
         """
-        length, batch = self.length, self.batch
-        if self.consumed > length or batch < 0:
+        length, micro_batch = self.length, self.micro_batch
+        if self.consumed > length or micro_batch < 0:
             raise Infeasible(
                 f"the state has consumed {self.consumed} micro-batches of an epoch of {length} from "
                 f"{shown(self.origin)} on",
@@ -187,4 +185,4 @@ class Position(NamedTuple):
                 f"epoch {self.epoch} ends at micro-batch {shown(self.origin + length)}, the last is {LAST}",
                 "ask for an earlier epoch",
             )
-        self.batches.check_batch(batch)
+        self.sequence.check_batch(micro_batch)

@@ -23,6 +23,8 @@ __all__ = ["internal", "opened", "public"]
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 
 _PACKAGE = __name__.partition(".")[0]
+_OF_TORCH = {"num_replicas": "world_size"}
+"""Arguments of torch's samplers, and ours for the same."""
 
 
 def public(thing: Thing) -> Thing:
@@ -156,7 +158,7 @@ def _misspelt(error: TypeError, function: Callable[..., Any], named: dict[str, A
         parameters = inspect.signature(function).parameters
         if found and name not in parameters:
             known = [key for key, one in parameters.items() if one.kind is not one.VAR_KEYWORD]
-            meant = _of_ranks(name, function, known) or suggestion(name, known)
+            meant = _of_ranks(name, function, known) or suggestion(_OF_TORCH.get(name, name), known)
             return f"{said}{found}; {meant}" if meant else ""
     return ""
 

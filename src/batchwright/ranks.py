@@ -6,13 +6,14 @@ from typing import Any
 
 import torch.distributed
 
-from .distributed import gathered, joined, model_groups, this_process
-from .errors import Infeasible, listed
+from .distributed import gathered, joined, meet, model_groups, ranks, this_process
+from .errors import Infeasible, listed, warn
 from .orders.shares import meant
+from .position import Position
 from .sampler import BatchSampler
 from .sampler_of import inside, sampler_of
 
-__all__ = ["check_ranks", "sampler_of"]
+__all__ = ["check_ranks", "compare_loaders", "sampler_of"]
 
 
 def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = None) -> None:
@@ -37,22 +38,77 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
         >>> bw.check_ranks(bw.shuffled(6, batch_size=2).sampler())
     """
     sampler, sharded_by = _found(loader)
-    if not joined():
+    if joined():
+        _check(sampler, sharded_by, group, sampler.epoch, sampler.batches_done)
+
+
+def compare_loaders(sampler: BatchSampler, wanted: bool | None, start: Position | None = None) -> None:
+    """Check that the loaders of all processes share one plan, and that their loops begin at the same place.
+
+    Args:
+        sampler: the loader's.
+        wanted: whether the user wants it; None leaves it out where rank and world size were passed and the process group has
+            another size: an evaluation on one rank, groups of processes with a plan each, a rank that is only simulated.
+        start: where the loop began; None when the loader is made. With ranks that were passed, only loops are compared
+            unless it is wanted: one process may make the loaders of all ranks.
+
+    Raises:
+        Infeasible: as `check_ranks`, or not all processes came in some minutes.
+
+    Warns:
+        PoorWarning: the ranks that were passed are of a larger world than there are processes.
+    """
+    if wanted is False or not joined():
         return
+    count = ranks()[1]
+    if wanted is None and not sampler.follows_group:
+        if start is None or sampler.world_size < count:
+            return
+        if sampler.world_size > count:
+            warn(
+                f"the loader was made for rank {sampler.rank} of {sampler.world_size}, and there are {count} processes: "
+                f"{sampler.world_size - count} of {sampler.world_size} micro-batches reach none of them; leave rank and "
+                "world_size out, or pass compare_ranks=False if these ranks are only simulated."
+            )
+            return
+    _refuse_absence(meet(), count, "have made" if start is None else "loop over")
+    if start is None:
+        _check(sampler, [], None, sampler.epoch, sampler.batches_done)
+    else:
+        _check(sampler, [], None, start.epoch, start.consumed // sampler.fetched_by_all)
+
+
+def _refuse_absence(came: int, count: int, did: str) -> None:
+    """Refuse a loader that only some of the processes use."""
+    if came < count:
+        raise Infeasible(
+            f"{came} of {count} processes {did} this loader, and the others did not come to compare theirs",
+            "do it on every process; if one process is to have all batches, pass rank=0, world_size=1, and if it simulates "
+            "others, compare_ranks=False",
+        )
+
+
+def _check(
+    sampler: BatchSampler,
+    sharded_by: list[str],
+    group: torch.distributed.ProcessGroup | None,
+    epoch: int,
+    batches_done: int,
+) -> None:
     description = {
         **{f"{name} of the plan": value for name, value in sampler.plan.identity.items()},
         "accumulate": str(sampler.accumulate),
         "fetch": str(sampler.fetch),
         "world_size": str(sampler.world_size),
-        "epoch": str(sampler.epoch),
-        "batches_done": str(sampler.batches_done),
+        "epoch": str(epoch),
+        "batches_done": str(batches_done),
     }
     processes = gathered((this_process(), sampler.rank, description, model_groups()), group)
-    ranks = {process: rank for process, rank, _, _ in processes}
+    taken = {process: rank for process, rank, _, _ in processes}
     _refuse_differences([described for _, _, described, _ in processes])
     if not sampler.of_mesh:  # else the user has said what is data-parallel
-        _refuse_parts_of_a_model_apart(ranks, [groups for _, _, _, groups in processes])
-    _refuse_wrong_shares(list(ranks.values()), sampler, sharded_by)
+        _refuse_parts_of_a_model_apart(taken, [groups for _, _, _, groups in processes])
+    _refuse_wrong_shares(list(taken.values()), sampler, sharded_by)
 
 
 def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
@@ -79,7 +135,9 @@ def _refuse_differences(described: list[dict[str, str]]) -> None:
             if meant(first.get(name, "")) != meant(other.get(name, "")):
                 raise Infeasible(
                     f"{name} is {first.get(name)} on process 0 and {other.get(name)} on process {process}",
-                    "build the plan and its sampler from the same arguments on every rank",
+                    "load the same state, and call set_epoch and seek alike, on every rank"
+                    if name in ("epoch", "batches_done")
+                    else "build the plan and its sampler from the same arguments on every rank",
                 )
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from .errors import Infeasible, said, shown, typed
 
-__all__ = ["MOST_VALUES", "check_count", "reading", "taken"]
+__all__ = ["MOST_VALUES", "as_list", "check_count", "reading"]
 
 MOST_VALUES = 1 << 32  # of a column or a list: the samples of groups are numbered by 32 bits
-_MOST_TAKEN = 1 << 20
+_MOST_LISTED = 1 << 20
 
 
 @contextmanager
@@ -56,14 +56,14 @@ def check_count(values: Any, called: str) -> None:
         raise Infeasible(f"{called} has {count} items", f"pass {called} of at most {MOST_VALUES} items")
 
 
-def taken(values: Iterable[Any], called: str, *, most: int = _MOST_TAKEN) -> list[Any]:
+def as_list(values: Iterable[Any], called: str, *, most: int = _MOST_LISTED) -> list[Any]:
     """A list of an argument that has few items, such as names; what never ends is refused, and not waited for.
 
     Raises:
         Infeasible: there are more than `most` items, 2^20 if it is left out.
 
     Example:
-        >>> taken(range(3), "names")
+        >>> as_list(range(3), "names")
         [0, 1, 2]
     """
     check_count(values, called)

@@ -93,10 +93,10 @@ class PresentRun(NamedTuple):
         here = self.position()
         start = here.after(0) if epoch == here.epoch else here.in_epoch(epoch)
         position = start.after(batches * self.fetched_by_all)
-        first = position.batches.first
-        if position.batch < first:  # the world size changed within the epoch, so only its start is left
+        first = position.sequence.first
+        if position.micro_batch < first:  # the world size changed within the epoch, so only its start is left
             if batches:
-                least = -(-(first - start.batch) // self.fetched_by_all)
+                least = -(-(first - start.micro_batch) // self.fetched_by_all)
                 raise Infeasible(
                     f"batch {batches} of epoch {epoch} came before the run went on in another world",
                     f"pass 0 to begin the epoch again, or {least} to {count}",

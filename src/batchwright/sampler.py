@@ -9,11 +9,12 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch.distributed
 import torch.utils.data
 
+from .batches_of_run import BatchesOfRun
 from .distributed import Over, ranks
+from .divided import refuse_to_be_divided
 from .epoch_iterator import EpochIterator, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
@@ -37,7 +38,7 @@ _WARNED: weakref.WeakKeyDictionary[BasePlan, set[str]] = weakref.WeakKeyDictiona
 
 
 @public
-class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
+class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data.SequentialSampler):
     """A batch sampler that takes every `world_size`-th micro-batch of a plan, and can save and resume its position.
 
     Each iterator takes the next epoch, even if the last was not finished. `set_epoch`, `seek` and `load_state_dict` change
@@ -146,7 +147,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
     def epochs_done(self) -> float:
         """The epochs of the plan (with `order=`, of the order) that all ranks together have received, with a fraction."""
         here = self.position()
-        return here.batches.epochs_before(here.batch)
+        return here.sequence.epochs_before(here.micro_batch)
 
     def __len__(self) -> int:
         """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -191,62 +192,6 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         """The state after the first `batches` of this rank's batches of an epoch (the present one if left out)."""
         return self._state(self._present().after(batches, epoch))
 
-    def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
-        """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order.
-
-        It is what the run gives, or gave, there, also after a change of the number of ranks. `loader.at` shows it with
-        groups. The epoch is the present one if left out.
-
-        Raises:
-            Infeasible: the epoch has fewer batches, or the batch came before the run was resumed.
-        """
-        first = self.before(number, epoch=epoch)
-        return [first.batches[first.batch + place] for place in range(self.fetched_by_all)]
-
-    @internal
-    def before(self, number: int, *, epoch: int | None = None) -> Position:
-        """The position before batch `number` of an epoch of this run; see `KnownBatches.before`."""
-        here, present = self.position(), self._present()
-        number, epoch = check_integer(number, "number"), here.epoch if epoch is None else epoch
-        start = Position.start_of_epoch(self.plan, 0, present.step_size)
-        return self._known.at(here, self.fetched_by_all).before(number, check_integer(epoch, "epoch", least=0), start)
-
-    def real(self, number: int, *, epoch: int | None = None) -> int:
-        """How many samples count in batch `number` of this rank in an epoch (the current one if left out).
-
-        Plans for evaluation (`batchwright.evaluation`) may fill up batches of the last step with samples that do not count:
-        they keep a rank busy and must be left out of metrics. They come last in a batch. In all other plans, every sample
-        counts.
-
-        Raises:
-            Infeasible: the epoch has fewer batches, or the batch is before a change of the world size.
-
-        Example:
-            >>> import batchwright as bw
-            >>> sampler = bw.evaluation(5, batch_size=4).sampler(rank=1, world_size=2)
-            >>> list(sampler), sampler.real(0)
-            ([[3, 4, 4]], 2)
-        """
-        return self._real(number, epoch, range(self.rank, self.fetched_by_all, self.world_size))
-
-    def real_of_all(self, number: int, *, epoch: int | None = None) -> int:
-        """How many samples count in batch `number` of all ranks together; see `real`."""
-        return self._real(number, epoch, range(self.fetched_by_all))
-
-    def _real(self, number: int, epoch: int | None, places: range) -> int:
-        """How many samples count in these places of the micro-batches of batch `number` of all ranks."""
-        if check_integer(number, "number", least=0) >= len(self):
-            raise Infeasible(f"batch {number} of an epoch of {len(self)} batches", f"pass 0 to {len(self) - 1}")
-        first = self._present().after(number, epoch)
-        return sum(first.micro_batches.real(first.consumed + place) for place in places)
-
-    def started_at(self, epoch: int) -> int:
-        """The batch of the epoch at which this rank started: 0 except after a resume or `seek`."""
-        start = self.run.start
-        if start is None or start.epoch != epoch:
-            return 0
-        return self._present().in_steps(start).consumed // self.fetched_by_all
-
     def state_dict(self) -> dict[str, Any]:
         """The state after the last batch that was yielded: a new dictionary of JSON types.
 
@@ -280,7 +225,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         here = self._present().in_steps(position)
         here.check()
         # Nothing changes before all of the state has been checked.
-        self.plan = self.plan.as_of(position.batches)
+        self.plan = self.plan.as_of(position.sequence)
         self.run = RunState(position, position.consumed, ended=ended)
         self._known = KnownBatches(here, self.fetched_by_all)
         self._shares_set = False
@@ -308,12 +253,12 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
             Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.
         """
         # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
-        self.plan, first = self.plan.retargeted(max(self.position().batch, self._read), shares)
+        self.plan, first = self.plan.retargeted(max(self.position().micro_batch, self._read), shares)
         start = self.run.start
         if start is not None:
-            self.run = self.run._replace(start=start._replace(batches=self.plan))
+            self.run = self.run._replace(start=start._replace(sequence=self.plan))
         if self._known.since is not None:
-            self._known = self._known._replace(since=self._known.since._replace(batches=self.plan))
+            self._known = self._known._replace(since=self._known.since._replace(sequence=self.plan))
         self._shares_set = True
         return first
 
@@ -327,7 +272,7 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         present = self._present()
         start = present.next_start()
         start.check()
-        cost = start.batches.warning_of_run(start.batch, start.step_size, present.fetched_by_all // self.fetch)
+        cost = start.sequence.warning_of_run(start.micro_batch, start.step_size, present.fetched_by_all // self.fetch)
         if cost is not None and cost not in _WARNED.setdefault(self.plan, set()):
             _WARNED[self.plan].add(cost)
             warn(cost)
@@ -345,11 +290,11 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         plan, (rank, world_size) = self.plan, self._ranks()
         consumed, length, at_once, more = start.consumed, start.length, world_size * self.fetch, self.fetch - 1
         run = None
-        self._read = start.batch
+        self._read = start.micro_batch
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
-                plan, start = self.plan, start._replace(batches=self.plan)
+                plan, start = self.plan, start._replace(sequence=self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
             first = next(micro_batches, None)
             if first is None:
@@ -385,11 +330,12 @@ class BatchSampler(torch.utils.data.BatchSampler, torch.utils.data.SequentialSam
         if start is not self.run.start:  # a loop begins, or an older one goes on
             self._known = self._known.at(start.after(before), self.fetched_by_all)
         if self._shares_set:  # perhaps after the iterator began: a state must hold them
-            start = start._replace(batches=self.plan)
+            start = start._replace(sequence=self.plan)
         self.run = RunState(start, after, True, None, ended)
 
     def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:
         """The batches of the next epoch, or of the rest of one; called at the first `next` of an iterator."""
+        refuse_to_be_divided(self.world_size)
         return self.batches_from(self.next_start(), iterator)
 
     @property

@@ -31,7 +31,7 @@ class Split:
     Attributes:
         parts: for each part its sample numbers, ascending, int64. Every sample is in exactly one part.
         fractions: the wanted fraction of each part.
-        groups: the groups by which the split is stratified.
+        groups: the groups of the labels.
         counts: int64 (parts, groups): samples of each group in each part.
     """
 
@@ -55,7 +55,10 @@ class Split:
 
     @cached_property
     def off(self) -> float:
-        """The largest distance of a group's count in a part from its fraction, in samples; below 1 without `together`."""
+        """The largest distance of a group's count in a part from its fraction, in samples.
+
+        Below 1 if the split is stratified and without `together`.
+        """
         wanted = np.outer(list(self.fractions.values()), self.groups.sizes)
         return float(np.abs(self.counts - wanted).max())
 
@@ -124,9 +127,8 @@ def split(
             "give fractions of 0 or more that sum to 1",
         )
     exact = [part / sum(exact) for part in exact]
-    if not check_bool(stratify, "stratify"):
-        groups = Groups.from_sizes({"all": groups.sample_count})
-    place = _by_sample(groups, exact, seed) if together is None else _by_unit(groups, exact, together, seed)
+    strata = groups if check_bool(stratify, "stratify") else Groups.from_sizes({"all": groups.sample_count})
+    place = _by_sample(strata, exact, seed) if together is None else _by_unit(strata, exact, together, seed)
     parts = {name: np.flatnonzero(place == number) for number, name in enumerate(fractions)}
     counts = np.stack(
         [np.bincount(groups.group_of(numbers), minlength=groups.group_count) for numbers in parts.values()]
@@ -168,14 +170,19 @@ def _by_unit(groups: Groups, exact: list[Fraction], together: Any, seed: int) ->
             f"together names the unit of {units.sample_count} samples, there are {groups.sample_count}",
             "pass one unit a sample",
         )
+    if units.grouped_count != units.sample_count:
+        raise Infeasible(
+            f"{units.sample_count - units.grouped_count} of {units.sample_count} samples are in no unit of `together`",
+            "pass units that hold every sample",
+        )
     codes = np.asarray(groups.codes, np.int64)
     holds = np.zeros((units.group_count, groups.group_count), np.int64)
     np.add.at(holds, (np.asarray(units.codes, np.int64), codes), 1)
     weight = 1 / np.maximum(groups.sizes, 1)  # a sample of a small group matters more
     mixed = _shuffle(units.group_count, seed, 0)
-    size_class = np.floor(
-        np.log2((holds[mixed] * weight).sum(axis=1))
-    )  # units that differ by less than a factor of two come in random order
+    # Units that differ by less than a factor of two come in random order.
+    with np.errstate(divide="ignore"):  # a unit without samples comes last
+        size_class = np.floor(np.log2((holds[mixed] * weight).sum(axis=1)))
     order = mixed[np.argsort(-size_class, kind="stable")].tolist()
     gap = np.outer([float(part) for part in exact], groups.sizes)
     closed = np.array([part == 0 for part in exact])

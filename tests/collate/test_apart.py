@@ -113,14 +113,32 @@ def test_a_mask_of_each_document_never_reaches_a_model_in_packs(kind, lengths):
                 bw.packed(lengths, 8).loader(rows, collate=bw.Collate(**fields, **own).packs(also=also), num_workers=0)
             )
     declared = bw.Collate(**fields, attention_mask=bw.aside())
-    bw.attention.check(model, declared.packs(also=also), rows)
-    dense = declared.packs(also=ALSO["causal"])
+    bw.attention.check(model, declared.packs(also=also, seams="labels"), rows)
+    dense = declared.packs(also=ALSO["causal"], seams="labels")
     bw.attention.check(model, dense, rows)
     batch = dense(rows)
     for seen in (batch, batch.to("cpu"), pickle.loads(pickle.dumps(batch)), copy.copy(batch), batch | {"spare": 1}):
         assert seen["attention_mask"].shape == (1, 1, sum(lengths), sum(lengths))
         assert [len(sample["attention_mask"]) for sample in seen.unbatch()] == list(lengths)
         assert len(seen.aside.columns["attention_mask"]) == 2
+
+
+@torch.no_grad()
+def test_labels_that_would_reach_into_the_next_document_are_told():
+    """With labels masked at the seams, the loss of a pack is that of its documents alone."""
+    model, rows = made("llama", "sdpa", False), DOCUMENTS
+    prompts = [{**row, "labels": [-100, *row["labels"][1:]]} for row in rows]
+    declared = bw.Collate(input_ids=bw.ragged(), labels=bw.ragged(pad=-100))
+    as_they_are, masked = (declared.packs(also=ALSO["hugging face"], seams=seams) for seams in ((), ["labels"]))
+    alone = [float(model(**{name: torch.tensor([ids]) for name, ids in row.items()}).loss) for row in rows]
+    mean = (3 * alone[0] + alone[1]) / 4  # of four tokens and of two, the first of each aside
+    losses = [float(model(**batch).loss) for batch in (masked(rows), as_they_are(prompts), as_they_are(rows))]
+    assert losses[:2] == pytest.approx([mean] * 2)
+    assert losses[2] != pytest.approx(mean)
+    bw.attention.check(model, masked, rows)
+    bw.attention.check(model, as_they_are, prompts)
+    with pytest.warns(bw.PoorWarning, match=r"learns the first token of the next sample; pass seams=\['labels'\]"):
+        bw.attention.check(model, as_they_are, rows)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "mistral"])

@@ -173,6 +173,11 @@ def test_groups_are_of_one_kind_in_every_batch(names, kind):
     assert [list(groups) for groups in batches] == [[name] for name in names]
 
 
+def test_samples_of_a_plan_without_groups_are_their_own_groups():
+    collate, dataset = bw.Collate().with_plan(bw.weighted([1, 2, 1, 3], batch_size=2)), bw.identified(SAMPLES)
+    assert collate([dataset[number] for number in (3, 1)]).aside.groups.tolist() == [3, 1]
+
+
 class Together:
     """A dataset that is read by the batch."""
 

@@ -98,6 +98,14 @@ def looked_up(values: Any) -> Any:
     return bw.Collate().knowing(known=lambda ids: values)([bw.identified(ROWS[:1])[0]]).aside.columns["known"]
 
 
+def of_a_stream(*less: int) -> Any:
+    """A batch of two samples and their groups, and of what is left if some are taken out of it."""
+    batch = next(iter(bw.online.balanced([{"y": n} for n in range(8)], key="y", batch_size=2, target="natural")))
+    for at in less:
+        del batch[at]
+    return batch
+
+
 def blocks(samples: Any) -> Any:
     return bw.Collate(x=bw.ragged()).packs(also={"mask": "causal_blocks"})(samples)["mask"]
 
@@ -137,6 +145,11 @@ TABLE = {
         lambda: bw.Collate()([Drained([])]),
         "let it raise another error, or give next() a default",
         lambda: bw.Collate()([Drained([], 0)]),
+    ),
+    "other groups than samples": (
+        lambda: bw.Collate()(of_a_stream(0)),
+        "leave the lists of a stream as they are, or pass list(batch), which has no groups",
+        lambda: (bw.Collate()(of_a_stream()), bw.Collate()(list(of_a_stream(0)))),
     ),
     "no samples selected": (
         lambda: BATCH.select([]),

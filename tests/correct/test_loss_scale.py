@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +144,17 @@ def test_over_a_loader_gives_each_batch_its_factor_also_when_resumed_or_broken_o
     assert list(scale.over(loader)) == expected(2)
 
 
+def test_at_is_of_the_epoch_that_the_loader_is_in() -> None:
+    loader = ragged_plan().loader(range(SAMPLES), rank=1, world_size=2, accumulate=2, num_workers=2, collate=list)
+    scale = LossScale(loader, LENGTHS)
+    for epoch in range(2):
+        for number, (_, factor) in enumerate(scale.over(loader)):
+            assert scale.at(number) == scale.at(loader.batches_done - 1) == scale.at(number, epoch=epoch) == factor
+    assert scale.at(0) == scale.at(0, epoch=1)  # as `loader.at` and `state_at`: until the next loop begins
+    loader.set_epoch(2)
+    assert scale.at(0) == scale.at(0, epoch=2) != scale.at(0, epoch=1)
+
+
 def test_it_goes_on_with_another_world_size() -> None:
     plan = ragged_plan()
     before = plan.sampler(rank=0, world_size=2, accumulate=1)
@@ -161,7 +173,7 @@ KINDS = sorted(laws.EVERY_PLAN)
 
 
 def counted(kind: str, world: int, accumulate: int, state: dict, counts: object) -> list[list[tuple[list, float]]]:
-    """What `over` gives every rank for what is left of the epoch that a state is in, without fillers."""
+    """What `over` gives every rank for what is left of the epoch that a state is in, without fillers; `at` agrees."""
     plan = laws.EVERY_PLAN[kind](5)
     samplers = [plan.sampler(rank=rank, world_size=world, accumulate=accumulate) for rank in range(world)]
     for sampler in samplers:
@@ -169,7 +181,10 @@ def counted(kind: str, world: int, accumulate: int, state: dict, counts: object)
     found = []
     for sampler in samplers:
         begun, epoch = sampler.batches_done, sampler.epoch
-        pairs = list(LossScale(sampler, counts).over(iter(sampler)))
+        scale, pairs = LossScale(sampler, counts), []
+        for number, (batch, factor) in enumerate(scale.over(iter(sampler)), begun):
+            assert number >= begun + 3 or scale.at(number) == factor  # in the loop, of the epoch that runs
+            pairs.append((batch, factor))
         if isinstance(plan, laws.EvaluationPlan):
             pairs = [
                 (batch[: sampler.real(step, epoch=epoch)], scale) for step, (batch, scale) in enumerate(pairs, begun)
@@ -211,6 +226,12 @@ def test_of_every_plan_also_gone_on_with_in_another_world(
     assert_factors_are_of_whole_steps(ranks, other_accumulate, amount)
 
 
+@pytest.mark.parametrize("read", [lambda counts: counts, lambda counts: lambda batch: torch.as_tensor(counts[batch])])
+def test_counts_of_a_narrow_type_do_not_overflow(read: Any) -> None:
+    sampler = bw.shuffled(SAMPLES, 3, seed=3).sampler(rank=0, world_size=1)
+    assert LossScale(sampler, read(np.full(SAMPLES, 60_000, np.float16))).at(0) == pytest.approx(1 / (3 * 60_000), 1e-3)
+
+
 @pytest.mark.parametrize("fetch", [1, 2, 4, "step"])
 def test_lists_of_several_micro_batches(fetch: int | str) -> None:
     plan = ragged_plan()
@@ -243,7 +264,7 @@ def test_refusals() -> None:
     schedule = bw.balanced([0] * 30 + [1] * 30, 4, target=bw.targets.schedule("natural", {0: 0.7, 1: 0.3}, epochs=2))
     with pytest.raises(bw.Infeasible, match="another weight in another epoch"):
         LossScale(schedule.sampler(), Weights(schedule))
-    with pytest.raises(bw.Infeasible, match="counts has 2 amounts, the plan yields 60 numbers"):
+    with pytest.raises(bw.Infeasible, match="there are 2 counts, the plan yields 60 numbers"):
         LossScale(schedule.sampler(), [1, 2])
     sampler = ragged_plan().sampler(rank=0, world_size=2)
     for loader in (DataLoader(range(60), batch_size=3), DataLoader(range(60), batch_sampler=ragged_plan().sampler())):
@@ -253,6 +274,10 @@ def test_refusals() -> None:
         LossScale(ragged_plan())
     with pytest.raises(bw.Infeasible, match="batch 10 of an epoch of 10 batches"):
         LossScale(sampler).at(10)
+    resumed = ragged_plan().sampler(rank=0, world_size=2)
+    resumed.load_state_dict(sampler.state_at(3))
+    with pytest.raises(bw.Infeasible, match="batch 2 of epoch 0 came before this run was resumed, at batch 3"):
+        LossScale(resumed).at(2)
     with pytest.raises(bw.Infeasible, match="counts at sample 1 is -1"):
         LossScale(sampler, [1, -1, *range(58)])
     with pytest.raises(bw.Infeasible, match="one value a sample is needed"):

@@ -163,6 +163,12 @@ TABLE = {
         "pass domains=ids, the domain of each sample as a tensor",
         lambda: LogitAdjustment([[0.5, 0.5]] * 2, "uniform")(torch.zeros(1, 2), domains=torch.tensor([1])),
     ),
+    "a domain without a row": (
+        lambda: LogitAdjustment([[0.5, 0.5]] * 2, "uniform")(torch.zeros(3, 2), domains=torch.tensor([1, -1, 0])),
+        "domains has numbers from -1 to 1, the priors have 2 rows of domains",
+        "pass numbers from 0 to 1",
+        lambda: LogitAdjustment([[0.5, 0.5]] * 2, "uniform")(torch.zeros(2, 2), domains=torch.tensor([1, 0])),
+    ),
     "ids without domains": (
         lambda: LogitAdjustment([0.5, 0.5], "uniform")(torch.zeros(1, 2), domains=torch.tensor([0])),
         "the priors have no rows of domains, domains is of type Tensor",

@@ -136,8 +136,8 @@ TABLE = {
     ),
     "counts of others": (
         lambda: LossScale(PLAN.sampler(), counts=[1, 2]),
-        "counts has 2 amounts, the plan yields 40 numbers",
-        "pass one amount for each",
+        "there are 2 counts, the plan yields 40 numbers",
+        "pass one for each of them",
         lambda: LossScale(PLAN.sampler(), counts=[1] * 40).at(0),
     ),
     "a negative count": (

@@ -145,8 +145,8 @@ def ordered(draw: Draw) -> Made:
     return Made([], plan, [f"sizes(given, {size})", f"sequence(given, {indices})"], 21)
 
 
-def mixed(draw: Draw, depth: int = 0) -> Made:
-    """Sources that are numbers, plans, or mixtures again."""
+def mixed(draw: Draw, within: str = "") -> Made:
+    """Sources that are numbers, plans, or mixtures again; `within` names the source that the mixture is."""
     before: list[str] = []
     sources: list[str] = []
     counts: list[int] = []
@@ -155,8 +155,9 @@ def mixed(draw: Draw, depth: int = 0) -> Made:
             counts.append(number(draw, 1, 40))
             sources.append(f"'s{source}': {counts[-1]}")
             continue
-        inner = mixed(draw, depth + 1) if depth < 1 and draw(st.booleans()) else MAKERS[one(draw, *ORDERS[:3])](draw)
-        name = f"labels{len(before)}_{source}_{depth}"
+        name = f"labels{within}_{source}"
+        nested = not within and draw(st.booleans())
+        inner = mixed(draw, f"{within}_{source}") if nested else MAKERS[one(draw, *ORDERS[:3])](draw)
         before += [line.replace("labels =", f"{name} =", 1) for line in inner.before]
         sources.append(f"'s{source}': {inner.plan.replace('(labels,', f'({name},')}")
         counts.append(inner.samples)

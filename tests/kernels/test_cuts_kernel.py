@@ -6,7 +6,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.kernels.cuts import count_longest, count_summed, cut_longest, cut_several, keyed_shuffle
+from batchwright.kernels.cuts import (
+    count_longest,
+    count_summed,
+    count_within,
+    cut_longest,
+    cut_several,
+    keyed_shuffle,
+    of_first,
+    rows_shuffled,
+)  # fmt: skip
 from batchwright.kernels.length_strata import one_of_each_stratum, shuffled_by_key
 
 COSTS = st.lists(st.integers(0, 30), max_size=50)
@@ -67,6 +76,33 @@ def test_longest_first_needs_the_fewest(costs, budget):
 @given(st.integers(0, 200), st.integers(0, 2**64 - 1))
 def test_a_keyed_shuffle_is_an_order(count, key):
     assert sorted(keyed_shuffle(count, np.uint64(key))) == list(range(count))
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 2**64 - 1))
+def test_each_row_is_shuffled_by_the_next_key(rows, count, key):
+    shuffled = rows_shuffled(rows, count, np.uint64(key))
+    assert shuffled.shape == (rows, count)
+    for row, order in enumerate(shuffled):
+        assert order.tolist() == keyed_shuffle(count, np.uint64((key + 1 + row) % 2**64)).tolist()
+
+
+@given(st.lists(st.floats(0, 9), max_size=60), st.integers(0, 70), st.randoms(use_true_random=False))
+def test_the_first_of_a_sorted_sequence_keep_their_order(costs, count, random):
+    costs, places = np.array(costs, float), np.array(random.sample(range(len(costs)), len(costs)), np.int64)
+    found, found_costs = of_first(places, costs, count)
+    assert found.tolist() == places[places < count].tolist()
+    assert found_costs.tolist() == costs[places < count].tolist()
+
+
+@given(
+    st.lists(st.floats(0, 9), min_size=1, max_size=9),
+    st.lists(st.integers(0, 8), max_size=60),
+    st.floats(0, 300) | st.just(np.inf),
+)
+def test_samples_are_counted_up_to_a_sum(sizes, samples, most):
+    samples = np.array(samples, np.int64) % len(sizes)
+    sums = np.array(sizes)[samples].cumsum()
+    assert count_within(np.array(sizes)[samples], most) == np.count_nonzero(sums <= most)
 
 
 def test_keyed_shuffles_are_even():

@@ -16,7 +16,7 @@ from batchwright.kernels.packing import (
     most_valuable_pack,
     stack_contents,
 )
-from batchwright.lengths.kinds import Kinds
+from batchwright.lengths.distinct_lengths import DistinctLengths
 
 from . import oracles
 
@@ -36,14 +36,14 @@ def gaps_of_best_fit(lengths: list[int], capacity: int) -> list[int]:
     return sorted(gaps)
 
 
-def kinds_of(lengths):
+def counted(lengths):
     distinct, counts = np.unique(np.array(lengths, np.int64), return_counts=True)
     return distinct, counts
 
 
 @given(LENGTHS, st.integers(20, 45))
 def test_distinct_lengths_pack_as_best_fit_decreasing_item_by_item(lengths, capacity):
-    distinct, counts = kinds_of(lengths)
+    distinct, counts = counted(lengths)
     contents, copies = stack_contents(best_fit_decreasing(distinct, counts, capacity, UNLIMITED), distinct.size)
     gaps = np.repeat(capacity - contents @ distinct, copies)
     assert sorted(gaps.tolist()) == gaps_of_best_fit(lengths, capacity)
@@ -67,7 +67,7 @@ def test_the_stacks_are_those_of_trying_every_gap_at_any_scale(counted, capacity
 @pytest.mark.parametrize("capacity", [131_072, 1_048_576])
 def test_packs_of_long_sequences_are_the_same_by_bitmap_and_by_list(capacity):
     lengths = np.clip(np.random.default_rng(0).lognormal(7.0, 1.6, 20_000), 16, capacity).astype(np.int64)
-    distinct, counts = kinds_of(lengths)
+    distinct, counts = counted(lengths)
     scale = MOST_BITS // capacity + 1  # at this scale gaps are kept in the list
     near = best_fit_decreasing(distinct, counts, capacity, UNLIMITED)
     far = best_fit_decreasing(distinct * scale, counts, capacity * scale, UNLIMITED)
@@ -77,29 +77,29 @@ def test_packs_of_long_sequences_are_the_same_by_bitmap_and_by_list(capacity):
 @given(LENGTHS, st.integers(20, 45), st.integers(1, 5))
 def test_named_packs_hold_every_sample_once_within_both_limits(lengths, capacity, most):
     lengths = np.array(lengths, np.int64)
-    kinds = Kinds.of(lengths)
-    table = best_fit_decreasing(kinds.lengths, kinds.counts, capacity, most)
-    members, offsets = fill_packs(table, kinds.places, kinds.starts)
+    distinct = DistinctLengths.of(lengths)
+    table = best_fit_decreasing(distinct.lengths, distinct.counts, capacity, most)
+    members, offsets = fill_packs(table, distinct.places, distinct.starts)
     assert sorted(members) == list(range(lengths.size))
     for begin, end in pairwise(offsets):
         inside = lengths[members[begin:end]]
         assert 1 <= inside.size <= most
         assert inside.sum() <= capacity
         assert (np.diff(inside) <= 0).all()
-    contents, copies = stack_contents(table, kinds.lengths.size)
+    contents, copies = stack_contents(table, distinct.lengths.size)
     assert copies.sum() == offsets.size - 1
-    assert (copies @ contents).tolist() == kinds.counts.tolist()
+    assert (copies @ contents).tolist() == distinct.counts.tolist()
 
 
 @given(LENGTHS, st.sampled_from([1, 10**9]))
-def test_kinds_are_those_of_a_stable_sort(lengths, scale):
+def test_distinct_lengths_are_those_of_a_stable_sort(lengths, scale):
     column = scale * np.array(lengths, np.int64)
-    kinds = Kinds.of(column)
-    distinct, counts = kinds_of(column)
-    assert kinds.lengths.tolist() == distinct.tolist()
-    assert kinds.counts.tolist() == counts.tolist()
-    assert kinds.places.tolist() == np.argsort(column, kind="stable").tolist()
-    assert kinds.starts.tolist() == [0, *counts.cumsum().tolist()]
+    distinct = DistinctLengths.of(column)
+    lengths, counts = counted(column)
+    assert distinct.lengths.tolist() == lengths.tolist()
+    assert distinct.counts.tolist() == counts.tolist()
+    assert distinct.places.tolist() == np.argsort(column, kind="stable").tolist()
+    assert distinct.starts.tolist() == [0, *counts.cumsum().tolist()]
 
 
 @given(LENGTHS)
@@ -109,10 +109,10 @@ def test_grouping_is_a_stable_sort(lengths):
     assert begin.tolist() == [sum(n < length for n in lengths) for length in range(22)]
 
 
-def most_value(kinds: list[tuple[int, float, int]], room: int, most: int) -> float:
-    if not kinds:
+def most_value(offered: list[tuple[int, float, int]], room: int, most: int) -> float:
+    if not offered:
         return 0.0
-    (length, value, at_most), *rest = kinds
+    (length, value, at_most), *rest = offered
     fits = min(at_most, room // length, most)
     return max(copies * value + most_value(rest, room - copies * length, most - copies) for copies in range(fits + 1))
 
@@ -122,10 +122,10 @@ def most_value(kinds: list[tuple[int, float, int]], room: int, most: int) -> flo
     st.integers(1, 25),
     st.integers(0, 4),
 )
-def test_the_most_valuable_pack_is_found(kinds, capacity, most):
-    lengths, values, at_most = (np.array(column) for column in zip(*kinds, strict=True))
+def test_the_most_valuable_pack_is_found(offered, capacity, most):
+    lengths, values, at_most = (np.array(column) for column in zip(*offered, strict=True))
     worth, pack = most_valuable_pack(lengths, values.astype(float), at_most, capacity, most)
-    assert worth == most_value([(a, float(b), c) for a, b, c in kinds], capacity, most or UNLIMITED)
+    assert worth == most_value([(a, float(b), c) for a, b, c in offered], capacity, most or UNLIMITED)
     assert pack @ values == worth
     assert pack @ lengths <= capacity
     assert (pack <= at_most).all()

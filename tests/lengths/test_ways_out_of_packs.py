@@ -64,8 +64,15 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: packs(L, 9).cost([[[0, 1]]]), "the sample numbers of a micro-batch are of shape (1, 2); pass a list",
         lambda: packs(L, 9).cost([[0, 1]])),
     "the cost of samples of another plan": (
-        lambda: packs(L, 9).cost([[0, 1], [len(L)]]), f"a micro-batch has samples 0 to {len(L)}, the plan has {len(L)}",
+        lambda: packs(L, 9).cost([[0, 1], [len(L)]]), f"a micro-batch has samples {len(L)} to {len(L)}, the plan has {len(L)}",
         lambda: packs(L, 9).cost([[0, 1], [len(L) - 1]])),
+    "the bucket of no sample": (
+        lambda: bw.bucketed([[1, 1], [2, 2]], 2, buckets=1).bucket([]), "0 samples; pass a micro-batch of the plan",
+        lambda: bw.bucketed([[1, 1], [2, 2]], 2, buckets=1).bucket([1, 0])),
+    "the bucket of samples of another plan": (
+        lambda: bw.bucketed([[1, 1], [2, 2]], 2, buckets=1).bucket([-1]),
+        "a micro-batch has samples -1 to -1, the plan has 2; pass numbers from 0 to 1",
+        lambda: bw.bucketed([[1, 1], [2, 2]], 2, buckets=1).bucket([1])),
     "packs of other samples": (
         lambda: packs().packs([0, 4]),
         "samples from 0 to 4 are to be found in a plan over 4; pass micro-batches of this plan, of the dataset",

@@ -115,6 +115,22 @@ def test_a_plan_without_groups_takes_the_next_sample():
     assert not counts[9] + counts[10]
 
 
+@pytest.mark.filterwarnings("ignore:sample .* raised OSError")
+def test_a_sample_of_a_source_of_a_billion_is_replaced_at_once():
+    class Numbered(Numbers):
+        def __getitem__(self, index: int) -> int:
+            if index % 2:
+                raise OSError(f"sample {index} cannot be read")
+            return index
+
+    sources = {"small": 7, "large": 10**12}  # without a table of a source, which no memory holds
+    loader = bw.mixed(sources, 6).loader(Numbered(7 + 10**12), num_workers=0, on_error="replace")
+    batch = next(iter(loader)).tolist()
+    assert len(batch) == 6
+    assert not any(sample % 2 for sample in batch)
+    assert loader.broken
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_refused_samples_are_named(workers):
     with pytest.raises(OSError, match="sample 3 cannot be read") as error:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
 
 import batchwright as bw
 
@@ -237,6 +237,12 @@ TABLE = {
         'build the plan with named=False, or pass on_error="refuse"',
         lambda: (looped(Pairs(), plan=NAMED), looped(plan=bw.alternating(TASKS), on_error="skip")),
     ),
+    "parts in another order than the sources": (
+        lambda: made(ConcatDataset([Numbers(3), Numbers(9)]), plan=bw.mixed({"web": 9, "code": 3}, 4)),
+        "source 'web' of the plan has 9 samples, and in its place the ConcatDataset has a part of 3",
+        "concatenate the data sets of the sources in the order of plan.groups.names, or pass check_data=False",
+        lambda: looped(ConcatDataset([Numbers(9), Numbers(3)]), plan=bw.mixed({"web": 9, "code": 3}, 4)),
+    ),
     "a batch that was not given": (
         lambda: made().real,
         "no batch was given yet",
@@ -295,7 +301,7 @@ def test_a_refusal_is_told_and_its_way_out_works(case):
 
 def test_every_refusal_has_a_case():
     files = sorted((SOURCE / "loader").glob("*.py"))
-    check_that_all_are_reached(files, 19, [CASES])
+    check_that_all_are_reached(files, 20, [CASES])
 
 
 @pytest.mark.parametrize("name", ["shuffle", "sampler", "batch_sampler", "drop_last", "batch_size"])
@@ -308,6 +314,11 @@ def test_the_labels_of_another_split_are_warned_of():
     other = [0] * 6 + [1] * 6
     with pytest.warns(bw.PoorWarning, match="sample 6 is labelled 1 in the data set and 0 in the plan; 2 of 12"):
         made(Labelled(other), plan=BALANCED)
+    names = np.array(["cat", "dog"])
+    with pytest.warns(
+        bw.PoorWarning, match="sample 6 is labelled 'dog' in the data set and 'cat' in the plan; 2 of 12"
+    ):
+        made(Labelled(names[other].tolist()), plan=bw.balanced(names[LABELS], 4))
 
 
 @pytest.mark.parametrize(

@@ -83,17 +83,19 @@ def killed(gang: processes.Gang, folder: Path, world_size: int, chance: random.R
 
 
 def wander_through_kills(kind: str, source: str, seed: int, changes: int, folder: Path) -> int:
-    """A run through random numbers of ranks and workers, each of which is killed; the last reads to the end.
+    """A run through random ranks and workers, each time others than before and killed; the last reads to the end.
 
     Returns:
-        How many were killed.
+        How many were killed, which is how often ranks or workers changed.
     """
     chance = random.Random(f"{kind} {source} {seed}")
     states: list[Any] = []
     given: list[Any] = []
     kills = 0
+    world_size, workers = -1, -1
     while True:
-        world_size, workers = chance.randint(1, 3), chance.randint(0, 2)
+        others = [(ranks, each) for ranks in (1, 2, 3) for each in (0, 1, 2) if (ranks, each) != (world_size, workers)]
+        world_size, workers = chance.choice(others)  # so that each kill is followed by a change
         life = folder / f"{seed}-{kills}"
         life.mkdir()
         gang = processes.Gang(read, world_size, kind, source, workers, states, str(life), seed)

@@ -86,11 +86,43 @@ def test_a_source_without_a_share_is_not_read(unit, at_end):
     assert third == [[100, 101, 102, 103], [104, 105]]
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(
+            "natural",
+            "sqrt",
+            0,
+            0.5,
+            targets.power(0.5),
+            targets.temperature(2),
+            targets.capped(1),
+            lambda n: n / n.sum(),
+        ),
+        targets.schedule("uniform", "natural", epochs=3),
+    ],
+)
+def test_targets_that_depend_on_the_sizes_of_streams_are_refused(target):
+    with pytest.raises(Infeasible, match="the sizes of streams are not known"):
+        online.mixed({"a": [1], "b": [2]}, target=target)
+
+
+def test_targets_that_do_not_depend_on_them_are_followed():
+    uneven = {"a": 0.75, "b": 0.25}
+    for target in (
+        1,
+        targets.power(0),
+        [0.5, 0.5],
+        lambda n: n * 0 + 0.5,
+        targets.schedule("uniform", uneven, epochs=3),
+    ):
+        (batch,) = islice(online.mixed({"a": Counting("a"), "b": Counting("b")}, target=target, batch_size=8), 1)
+        assert Counter(name for name, _ in batch) == {"a": 4, "b": 4}
+
+
 def test_a_source_that_has_nothing_to_restart_is_refused():
     with pytest.raises(Infeasible, match="source 'none' has 0 samples for this reader and is to restart"):
         list(islice(online.mixed({"some": [1], "none": []}, batch_size=2, at_end="restart"), 3))
-    with pytest.raises(Infeasible, match="the sizes of streams are not known"):
-        online.mixed({"a": [1]}, target="natural")
     with pytest.raises(Infeasible, match="there are 0 sources"):
         online.mixed({})
     with pytest.raises(Infeasible, match="sample 1 of source 'a': its unit is 0, and must be above 0"):

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 import webdataset
 
-from batchwright import Infeasible, online
+from batchwright import Infeasible, PoorWarning, online
 
 ROWS = [{"id": n, "length": 1 + n % 7} for n in range(90)]
 
@@ -148,6 +148,90 @@ def test_sources_of_another_size_are_refused(source):
     resumed(lambda: KINDS["budgeted"](make(ROWS)), state)
     with pytest.raises(Infeasible, match=f"other data: {why}; resume"):
         KINDS["budgeted"](make(ROWS[:80])).load_state_dict(state)
+
+
+class Growing:
+    """An iterable of the user's own, which may know how many samples and shards it has."""
+
+    def __init__(self, rows, **known):
+        self.rows = rows
+        vars(self).update(known)
+
+    def __iter__(self):
+        return iter(self.rows)
+
+
+class Counted(Growing):
+    def __len__(self):
+        return len(self.rows)
+
+
+class Miscounted(Growing):
+    def __len__(self):
+        raise NotImplementedError
+
+
+BY_OWN_ACCOUNT = {
+    "a length": (Counted, {}, {}, "source 'source' says it has 95 samples, it said 90"),
+    "a number of shards": (Growing, {"num_shards": 3}, {"num_shards": 4}, "'source' says it has 4 shards, it said 3"),
+    "shards": (Miscounted, {"shards": ["a"]}, {"shards": ["a", "b"]}, "'source' says it has 2 shards, it said 1"),
+    "both": (
+        Counted,
+        {"num_shards": 3},
+        {"num_shards": 4},
+        "says it has 95 samples, it said 90, .* 4 shards, it said 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrap", [lambda source: source, online.Strided])
+@pytest.mark.parametrize("known", sorted(BY_OWN_ACCOUNT))
+def test_of_a_users_own_iterable_that_has_grown_is_told(known, wrap):
+    """It may count otherwise for good reasons, so it is not refused; what it does not say cannot be told."""
+    kind, before, after, why = BY_OWN_ACCOUNT[known]
+    given, state = stopped(lambda: KINDS["budgeted"](wrap(kind(ROWS, **before))), 2)
+    assert given + resumed(lambda: KINDS["budgeted"](wrap(kind(ROWS, **before))), state) == list(
+        KINDS["budgeted"](wrap(kind(ROWS, **before)))
+    )
+    more = KINDS["budgeted"](wrap(kind(ROWS + ROWS[:5], **after)))
+    with pytest.warns(
+        PoorWarning, match=f"the state may be of a pass over other data: .*{why}.*; what was read is left out"
+    ):
+        more.load_state_dict(state)
+    assert sum(map(len, given)) + sum(map(len, more)) == 95
+    resumed(lambda: KINDS["budgeted"](wrap(Growing(ROWS + ROWS[:5]))), state)  # which says nothing
+
+
+def test_shards_added_to_a_streamed_hugging_face_dataset_are_refused():
+    def streamed(shards):
+        rows = datasets.Dataset.from_list(ROWS).to_iterable_dataset(num_shards=shards)
+        return KINDS["budgeted"](rows.shuffle(seed=1, buffer_size=1))
+
+    _, state = stopped(lambda: streamed(3), 2)
+    with pytest.raises(Infeasible, match="other data: source 'source' has 4 shards, it had 3 shards; resume"):
+        streamed(4).load_state_dict(state)
+
+
+class Own:
+    """A source of the user's own, which says what it holds in its own way."""
+
+    name = "own"
+
+    def __init__(self, rows, version):
+        self.rows, self.version = rows, version
+
+    def contents(self):
+        return {"version": self.version}
+
+    def reader(self, replica, epoch):
+        return online.Shards([0], lambda _: self.rows).reader(replica, epoch)
+
+
+def test_a_source_of_the_users_own_says_what_it_holds():
+    _, state = stopped(lambda: KINDS["budgeted"](Own(ROWS, 1)), 2)
+    resumed(lambda: KINDS["budgeted"](Own(ROWS, 1)), state)
+    with pytest.raises(Infeasible, match=r"other data: source 'own' holds \{'version': 2\}, it held \{'version': 1\}"):
+        KINDS["budgeted"](Own(ROWS, 2)).load_state_dict(state)
 
 
 def test_between_epochs_other_data_may_come():

@@ -140,6 +140,32 @@ def test_readers_that_share_a_file_decode_only_what_is_theirs(folder, kind, monk
     assert max(decoded.values()) <= 12  # of 60; the row group of 45 is shared by four
 
 
+LARGE = [{"id": n, "text": f"{n:05}" * 80} for n in range(12_000)]  # one row group, decoded in six batches
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    path = tmp_path_factory.mktemp("large") / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(LARGE), path, use_dictionary=False, data_page_size=1 << 16)
+    return online.parquet(path)
+
+
+@given(st.integers(0, 12_100), st.integers(1, 13_000))
+@settings(max_examples=40, deadline=None)
+def test_a_row_group_is_read_in_batches_from_anywhere_in_any_steps(large, start, step):
+    rows = large.open(0)
+    assert list(rows.strided(start, step)) == LARGE[start::step]
+    assert len(rows) == len(LARGE)
+
+
+def test_a_row_group_is_never_in_memory_as_a_whole(large):
+    before = pyarrow.total_allocated_bytes()
+    most = max(
+        pyarrow.total_allocated_bytes() - before for _ in large.reader(Replica(worker=1, workers=8), 0).open(None)
+    )
+    assert 0 < most < 0.7 * 400 * len(LARGE)  # of its texts
+
+
 @given(st.lists(st.sampled_from(["", " ", "{}", '"é"', "[1, 2]", "7"]), max_size=30), st.integers(1, 40), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_lines_are_cut_at_any_byte_and_come_once(tmp_path_factory, lines, size, ends):
@@ -242,9 +268,10 @@ def test_a_webdataset_splits_itself(folder, collected):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         urls = [str(folder / "tar" / f"{number}.tar") for number in range(4)]
-        whole, undivided = (
+        whole, undivided, fewer = (
             webdataset.WebDataset(urls, shardshuffle=False),
             webdataset.WebDataset(urls, shardshuffle=False, workersplitter=None),
+            webdataset.WebDataset(urls[:3], shardshuffle=False),
         )
     for source in (whole, undivided):
         stream = online.packed(source, length=one, capacity=7, buffer=50)
@@ -256,6 +283,9 @@ def test_a_webdataset_splits_itself(folder, collected):
         again.load_state_dict(stream.state_dict())
         keys = [[sample["__key__"] for sample in batch] for batch in [*head, *again]]
         assert keys == [[sample["__key__"] for sample in batch] for batch in stream_of(source)]
+    next(iter(stream))
+    with pytest.raises(Infeasible, match=r"other data: file '3.tar' is missing \(source 'source'\)"):
+        stream_of(fewer).load_state_dict(stream.state_dict())
     with pytest.raises(
         Infeasible, match="splits itself and finds rank 0 of 1, and the stream has rank 1 of 2; start the"
     ):

@@ -149,7 +149,8 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
                  lambda: read(pack(capacity=1))),
     "at_end": (lambda: mix(at_end="go on"), "at_end is 'go on'; pass 'stop', 'continue', 'restart' or 'all_seen'",
                lambda: read(mix(at_end="continue"))),
-    "sizes": (lambda: mix(target="natural"), "target is 'natural' and the sizes of streams are not known; pass a share",
+    "sizes": (lambda: mix(target="natural"),
+              "the sources, and the sizes of streams are not known; pass a share for each source by name",
               lambda: read(mix(target={"a": 0.5, "b": 0.5}))),
     "nothing to restart": (
         lambda: read(mix({"a": NUMBERS, "b": []}, at_end="restart")),
@@ -243,6 +244,18 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "inner rank": (lambda: pack(balance(batches=False, rank=0, world_size=2)),
                    "stream 'source' is rank 0 of 2 and another stream reads it; pass rank and world_size to the outermost",
                    lambda: read(pack(balance(batches=False), rank=0, world_size=2))),
+    "by number": (lambda: pack()[3], "batch 3 is asked for, and a stream has no batches by number: a stream is read from",
+                  lambda: (read(pack()), pack().loader().peek())),
+    "a look at an iterator": (
+        lambda: pack(iter(NUMBERS)).loader().peek(), "source 'source' is an iterator, which can be read once: a look would",
+        lambda: pack(NUMBERS).loader().peek()),
+    "a look at what has a position": (
+        lambda: pack(online.Strided(Standing())).loader().peek(), "has a position of its own (state_dict), which a look",
+        lambda: read(pack(online.Strided(Standing())))),
+    "a look at what splits itself": (
+        lambda: pack(online.SelfSplit(Plain())).loader(num_workers=2).peek(), "source 'source' splits itself over 2 work",
+        lambda: pack(online.SelfSplit(Plain())).loader(num_workers=0).peek()),
+    "a look at nothing": (lambda: pack([]).loader().peek(), "epoch 0 of <stream: packed", lambda: pack([1]).loader().peek()),
     "batches of batches": (
         lambda: next(iter(DataLoader(pack(), batch_size=3))), "the loader makes a batch of 3 batches, the first with",
         lambda: (next(iter(DataLoader(pack(), batch_size=None))),

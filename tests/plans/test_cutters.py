@@ -15,6 +15,8 @@ from batchwright.lengths.bucket_cutter import BucketCutter
 from batchwright.lengths.numbers import Numbers
 from batchwright.lengths.same_size_cutter import GroupCutter
 
+from ..laws import quietly
+
 
 def parts_of(cut):
     return [cut.batch(number) for number in range(len(cut))]
@@ -130,3 +132,37 @@ def test_a_levelled_step_has_its_samples_and_its_most_expensive_micro_batch_is_n
     law()
     assert met["steps"] >= 100, met
     assert met["with fewer ranges than micro-batches"] >= 1, met
+
+
+BY_LENGTHS = {
+    "budgeted": lambda lengths: bw.budgeted(lengths, 40),
+    "of many lengths": lambda lengths: bw.budgeted(lengths + np.linspace(0, 0.5, lengths.size), 40),
+    "not padded": lambda lengths: bw.budgeted(lengths, 40, padded=False),
+    "in multiples": lambda lengths: bw.budgeted(lengths, 40, round_count=2),
+    "balanced in a column": lambda lengths: bw.budgeted(lengths, 40, padded=False, balance=lengths**2),
+    "of two budgets": lambda lengths: bw.budgeted({"a": lengths, "b": 10 - lengths}, {"a": 40, "b": 50}),
+    "grouped": lambda lengths: bw.grouped(lengths, 4),
+    "bucketed": lambda lengths: bw.bucketed(lengths[:, None], 4, buckets=2),
+    "packed": lambda lengths: bw.packed(lengths, 20),
+    "of two capacities": lambda lengths: bw.packed({"a": lengths, "b": 10 - lengths}, {"a": 20, "b": 30}),
+}
+
+
+@settings(max_examples=60)
+@given(
+    kind=st.sampled_from(list(BY_LENGTHS)),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=30),
+    data=st.data(),
+)
+def test_prefixes_are_cut_as_if_nothing_came_behind_them(kind, lengths, data):
+    cutter = quietly(lambda: BY_LENGTHS[kind](np.array(lengths, float))).cutter
+    samples = np.array(data.draw(st.permutations(range(len(lengths)))))
+    prefixes = cutter.prefixes(samples, 1)
+    for count in data.draw(st.lists(st.integers(1, samples.size), max_size=4)):
+        first = samples[:count]
+        expected = cutter.cut(first, 0, 1)
+        assert prefixes.batches_needed(count) == cutter.batches_needed(first, 1) == len(expected)
+        for wanted in (0, min(len(expected) + 1, count)):
+            cut, expected = prefixes.cut(count, wanted), cutter.cut(first, wanted, 1)
+            assert [part.tolist() for part in parts_of(cut)] == [part.tolist() for part in parts_of(expected)]
+            assert cut.costs.tolist() == expected.costs.tolist()

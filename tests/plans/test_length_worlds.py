@@ -92,6 +92,30 @@ def test_what_uneven_steps_cost_until_the_epoch_ends_is_said_in_numbers():
     assert uneven_words(plan, 8, 6, 0) is None  # where an epoch begins the list is that of the new steps
 
 
+@pytest.mark.parametrize("epoch", [0, 1])  # within a step of the plan; where an epoch begins within a step of the run
+def test_the_numbers_are_those_of_the_micro_batches_that_come(epoch):
+    plan = bw.grouped(LENGTHS[:3000], 8, window=16)
+    run = plan.sampler(rank=0, world_size=6)
+    run.load_state_dict(plan.sampler(rank=0, world_size=8).state_at(2))
+    state = run.state_at(5, epoch=epoch)
+    samplers = [plan.sampler(rank=rank, world_size=4) for rank in range(4)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for sampler in samplers:
+            sampler.load_state_dict(state)
+        comes = [batch for step in zip(*map(iter, samplers), strict=True) for batch in step]
+    size, now, even = re.search(
+        r"has steps of (\d): .* costs ([\d.]+) of .* ([\d.]+) in", str(caught[0].message)
+    ).groups()
+    stands = state["origin"] + state["consumed"]
+    shift = state["plan"].get("shift", 0)
+    assert (int(size), shift > 0) == ((8, False), (6, True))[epoch]
+    costs = np.array([plan.cutter.cost(np.array(batch)) for batch in comes[: 32 * int(size)]])
+    for written, step, skipped in ((now, 4, 0), (even, int(size), (shift - stands) % int(size))):
+        steps = costs[skipped:][: (costs.size - skipped) // step * step].reshape(-1, step)
+        assert float(written) == pytest.approx((steps.max(1) / steps.mean(1)).mean(), abs=0.001)
+
+
 def test_it_is_said_once_where_one_process_has_the_samplers_of_all_ranks():
     plan = bw.grouped(LENGTHS[:3000], 8, window=16)
     before = plan.sampler(rank=0, world_size=8)

@@ -298,3 +298,12 @@ def test_the_audit_sees_a_source_whose_groups_are_passed_through_unevenly():
     audit = plan.audit(batches=100)
     assert not audit["G4 coverage"].kept
     assert "source 'small', group 0" in audit["G4 coverage"].where
+
+
+def test_a_digest_of_a_source_is_computed_where_it_is_asked_for():
+    """Reading every sample of a large index takes as long as the rest of building the mixture, or longer."""
+    labels = bw.Groups.from_labels(np.arange(2000) % 4)
+    plan = bw.mixed({"own": bw.balanced(labels, 8), "size": 50}, 12)
+    assert "digest" not in vars(labels)
+    assert plan.fingerprint
+    assert "digest" in vars(labels)

@@ -38,6 +38,14 @@ def test_every_sample_of_a_class_has_its_turn():
         assert np.ptp(of_class) <= 1
 
 
+def test_a_class_in_several_cohorts_is_drawn_by_each_of_them_independently():
+    labels = np.repeat(np.arange(4), [200, 20, 20, 20])
+    cohorts = bw.rotating(labels, [[0, 1], [0, 2], [3, 0]], per_class=5, unit="step")
+    for one, other in itertools.combinations(range(3), 2):
+        pairs = ((set(cohorts[3 * t + one]), set(cohorts[3 * t + other])) for t in range(40))
+        assert sum(len(mine & theirs) for mine, theirs in pairs) < 25  # of 200; 5 are expected
+
+
 def test_cohorts_of_different_sizes_make_batches_of_different_sizes():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bw.PoorWarning)

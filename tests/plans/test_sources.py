@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.orders import Order
+from batchwright.orders import Dealt, Order
 
 from .. import laws
 
@@ -44,6 +44,16 @@ class Ladder:
 def own_order(samples=4, **options):
     arguments = {"batch_size": 8, "target": {"web": 0.5, "own": 0.5}} | options
     return bw.mixed({"web": 30, "own": Ladder(samples)}, **arguments)
+
+
+def test_identities_are_not_computed_to_find_out_what_an_order_is(monkeypatch):
+    def refuse(self):
+        raise AssertionError("that of groups takes a pass over all samples")
+
+    inner = bw.balanced([0] * 9 + [1] * 9, 2)
+    monkeypatch.setattr(Dealt, "identity", property(refuse))
+    bw.mixed({"a": 10, "b": inner, "c": inner.order}, 6, target={"a": 0.5, "b": 0.25, "c": 0.25})
+    bw.budgeted([1] * 18, 3, order=inner)
 
 
 @settings(max_examples=30)

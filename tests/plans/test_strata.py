@@ -70,6 +70,8 @@ def test_over_a_full_period_counts_are_rates_and_the_weighted_mean_is_the_natura
         drawn = np.append(drawn, plan.admission.emitted(plan.admission.items(rest)[skipped:]))
     everyone = np.arange(plan.groups.sample_count)
     rates = plan.rates(everyone)
+    assert plan.rates(0) == rates[0]
+    assert plan.rates([[0], [1]]).tolist() == [[rates[0]], [rates[1]]]
     assert np.bincount(drawn, minlength=everyone.size) / drawn.size == pytest.approx(rates, abs=1e-9)
     assert plan.inclusion_rates(0, 1).rates(everyone) == pytest.approx(rates, abs=1e-9)
     assert samples / batches == pytest.approx(plan.mean_batch_size, rel=1e-6 if period > 0 else 0.1)

@@ -11,7 +11,7 @@ import pytest
 
 import batchwright as bw
 from batchwright.lengths import order_windows
-from batchwright.lengths.budget_cutter import BudgetCutter
+from batchwright.lengths.budget_cutter import BudgetCutter, SortedPrefixes
 from batchwright.lengths.order_windows import OfOrder
 from batchwright.lengths.pack_cutter import PackCutter
 from batchwright.lengths.windows import OfShuffle, OfStrata
@@ -26,7 +26,7 @@ uneven = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright
 def planned(monkeypatch):
     """How often each window was planned."""
     counts = []
-    for kind, name in ((OfStrata, "planned"), (OfShuffle, "planned"), (OfOrder, "_taken")):
+    for kind, name in ((OfStrata, "planned"), (OfShuffle, "planned"), (OfOrder, "_filled")):
         method = getattr(kind, name)
         monkeypatch.setattr(kind, name, lambda *at, method=method: counts.append(at[1]) or method(*at))
     return counts
@@ -36,10 +36,10 @@ def planned(monkeypatch):
 def cuts(monkeypatch):
     """Every time that a cutter looked at samples."""
     counts = []
-    for kind in (BudgetCutter, PackCutter):
-        for name in ("cut", "batches_for_first"):
+    for kind in (BudgetCutter, PackCutter, SortedPrefixes):
+        for name in ("cut", "batches_needed"):
             method = getattr(kind, name)
-            monkeypatch.setattr(kind, name, lambda *at, method=method: counts.append(at[1].size) or method(*at))
+            monkeypatch.setattr(kind, name, lambda *at, method=method: counts.append(at[1]) or method(*at))
     return counts
 
 

@@ -24,6 +24,8 @@ def test_every_kind_of_file_gives_the_same_values_and_the_same_fingerprint(tmp_p
                 continue
             column = bw.Column(path, "" if kind == "npy" else name)
             assert np.asarray(column).tolist() == values, kind
+            np.array(column)[0] = np.array(column, copy=True)[0] = values[1]
+            assert np.asarray(column).tolist() == values, kind
             assert len(column) == len(values)
             digests[name].add(column.digest)
     assert [len(found) for found in digests.values()] == [1, 1, 1]

@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 import batchwright as bw
 import batchwright.cli
+from batchwright.audit import audit_of_run
+from batchwright.cli import printing
 from batchwright.cli.app import app
 from batchwright.cli.planning import KINDS
 from batchwright.kernels.compile import DECLARED
@@ -226,6 +228,24 @@ def test_compare_audit_and_check(data, recipe):
     told("recipe", "index", recipe, form="recipe index")
     for command in (["compare", data, "--label", "label"], ["audit", recipe], ["recipe", "check", recipe]):
         assert run(*command).stdout.strip()
+    for options in (["--kind", "evaluation"], ["--accumulate", 2]):
+        found = told(
+            "plan",
+            data,
+            "--length",
+            "n",
+            "--max-tokens",
+            500,
+            *options,
+            "--world-size",
+            3,
+            "--save",
+            recipe,
+            form="plan",
+        )
+        expected = printing.findings(audit_of_run(bw.from_recipe(recipe), 3 * found["accumulate"]))
+        assert expected == found["guarantees"] == told("audit", recipe, form="audit")["guarantees"]
+        assert expected != printing.findings(bw.from_recipe(recipe).audit())
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".md"])

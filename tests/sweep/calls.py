@@ -31,6 +31,7 @@ def missing() -> set[str]:
         if parameters(function)
         and name not in known
         and inspect.unwrap(function) not in seen
+        and not getattr(function, "__isabstractmethod__", False)
         and not ("Plan." in name and name.rpartition(".")[2] in AMONG_MODULES)
         and not (name.startswith("EachOnce."))
     }

@@ -170,7 +170,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         LogitAdjustment([0.5, 0.5], "uniform").forward, logits=torch.zeros(1, 2)
     ),
     "bw.correct.LossScale.__init__": lambda: call(LossScale, sampler=sampler()),
-    "bw.correct.LossScale.at": lambda: call(LossScale(sampler()).at, step=0),
+    "bw.correct.LossScale.at": lambda: call(LossScale(sampler()).at, number=0),
     "bw.correct.LossScale.over": lambda: call(LossScale(sampler()).over, loader=[1, 2]),
     "bw.correct.Means.__init__": lambda: call(Means, sampler=evaluation().sampler()),
     "bw.correct.Means.add": lambda: call(Means(evaluation().sampler()).add, step=0, values=torch.zeros(2)),
@@ -242,6 +242,12 @@ CALLS: dict[str, Callable[[], Call]] = {
     "bw.targets.resolve": lambda: call(bw.targets.resolve, target="uniform"),
     "bw.targets.schedule": lambda: call(bw.targets.schedule, start="natural", end="uniform", epochs=2),
     "bw.targets.temperature": lambda: call(bw.targets.temperature, degree=2.0),
+    "bw.Plan.epoch": made_as("epoch", plan, epoch=0, step_size=1),
+    "bw.Plan.epoch_length": made_as("epoch_length", plan, step_size=1),
+    "bw.Plan.locate": made_as("locate", plan, indices=[0]),
+    "bw.Plan.prior_between": lambda: call(by_length().prior_between, start=0, stop=1, groups=groups()),
+    "bw.Plan.rates": made_as("rates", tasks, indices=[0], epoch=0),
+    "bw.Plan.weights": made_as("weights", plan, indices=[0], epoch=0),
     "FixedPlan.shares": lambda: call(plan().shares, epoch=0),
     "FixedPlan.prior_between": lambda: call(plan().prior_between, start=0.0, stop=1.0, groups=groups()),
     "FixedPlan.inclusion_rates": lambda: call(plan().inclusion_rates, start=0.0, stop=1.0),
@@ -341,7 +347,13 @@ BY_THE_LIBRARY = {
     ),
     *("bw.online.Strided.open", "bw.Shards.check_samples", "bw.Ragged.spread", "bw.BatchSampler.before"),
     *("bw.online.Shards.title", "bw.online.Strided.title", "bw.online.Shards.with_groups"),
-    *("bw.online.Stream.reader", "bw.targets.Target.__init__"),
+    *(
+        "bw.online.Stream.reader",
+        "bw.targets.Target.__init__",
+        "bw.online.SelfSplit.turned",
+        "bw.online.Strided.turned",
+    ),
+    *("bw.Collate.__init__", "bw.Collate.gathered", "bw.Collate.knowing", "bw.Ragged.also", "bw.Ragged.leaves"),
 }
 """What only this library itself calls: the constructors of what it gives, and what its modules ask of each other."""
 
@@ -366,6 +378,6 @@ AMONG_MODULES = {
         "planned",
         "check_world",
     ),
-    *("without_past", "inclusion_rates", "warning_of_run"),
+    *("without_past", "inclusion_rates", "warning_of_run", "draw_number", "drawn_in", "real"),
 }
 """Methods of plans that are the same: samplers and other modules call them, with what they have checked."""

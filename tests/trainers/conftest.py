@@ -7,7 +7,8 @@ import pytest
 from .. import processes
 
 processes.preload(
-    *["torchdata.stateful_dataloader", "accelerate", "transformers.trainer", "lightning.pytorch", "ignite.handlers"]
+    *["torchdata.stateful_dataloader", "accelerate", "transformers.trainer", "lightning.pytorch", "ignite.handlers"],
+    "tests.trainers.places",  # which draws from a plan: a process then need not load the kernels, about a second
 )
 
 

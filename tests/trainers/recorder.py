@@ -98,15 +98,15 @@ def lives(folder: str | Path, rank: int) -> dict[int, tuple[dict[str, Any], list
     return found
 
 
-def check(folder: str | Path) -> list[int]:
-    """Hold every life of every rank against the plan; gives the steps each life of rank 0 did.
+def check(folder: str | Path, whole: Any = None) -> list[int]:
+    """Hold every life of every rank against the plan `whole`; gives the steps each life of rank 0 did.
 
     The plan's micro-batches come in order, whatever the worlds: a life that begins after k optimizer steps of the run begins
     where the lives before it, each up to the checkpoint that was gone on from, had come. The last life must end the run.
     """
     first, from_step, per_step = 0, 0, 0
     ranks = [lives(folder, rank) for rank in range(8)]
-    whole = plan()
+    whole = whole or plan()
     for number, (header, _) in ranks[0].items():
         world, accumulate = header["world"], header["accumulate"]
         first += (header["from"] - from_step) * per_step

@@ -71,6 +71,12 @@ def test_accelerates_own_preparation_of_a_rank_aware_sampler_is_refused():
         assert "the sampler takes 1 of 2 micro-batches, BatchSamplerShard 1 of 2 of those" in said
 
 
+@pytest.mark.parametrize("dispatches", [False, True])
+def test_what_accelerate_would_divide_again_is_refused_where_it_is_drawn(dispatches):
+    for said in processes.run(habits.accelerate_divides, 2, dispatches)[: 1 if dispatches else 2]:
+        assert "the sampler takes 1 of 2 micro-batches, and accelerate gives this process a part of those" in said
+
+
 class Seeing(torch.nn.Module):
     """A model that writes down what went through it."""
 

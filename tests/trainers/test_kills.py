@@ -13,13 +13,13 @@ from .. import processes
 from . import programs, recorder
 from .recorder import Life
 
-TRAINERS = ["loader", "stateful", "accelerate", "transformers", "lightning", "ignite"]
-KILLS = 8  # for each trainer and world size, 96 in all
+TRAINERS = ["loader", "plain", "stateful", "accelerate", "transformers", "lightning", "ignite"]
+KILLS = 10  # for each trainer and world size, 140 in all
 MOST_STEPS = 15
 FOR_EVER = 10**6  # epochs
 
 
-def survive(trainer, world, kills, folder):
+def survive(trainer, world, kills, folder, plan=None):
     """Kill a run `kills` times, then let it end; a life is killed some steps after it began, wherever it is in one.
 
     The lives that are killed would go on without end: however late the kill comes, there is a process to kill.
@@ -37,7 +37,7 @@ def survive(trainer, world, kills, folder):
         finally:
             gang.kill()  # also where the test is interrupted: it would not end by itself
     reached = max(header["from"] + len(steps) for header, steps in recorder.lives(folder, 0).values())
-    ends = reached * world // recorder.plan().epoch_length() + 2
+    ends = reached * world // (plan or recorder.plan()).epoch_length() + 2
     processes.run(programs.train, world, trainer, replace(life, number=kills, epochs=ends))
 
 

@@ -52,8 +52,10 @@ def train(settings):
     context = ray.train.get_context()
     rank = context.get_world_rank()
     life = Life(**settings["life"])
-    if life.number in recorder.lives(life.folder, rank):
-        life = Life(**{**settings["life"], "number": life.number + 1, "dies_after": 0})
+    again = len(recorder.lives(life.folder, rank)) - life.number  # lives that Ray has started in the place of this one
+    if again > 0:
+        dies_after = life.dies_after if again < settings["kills"] else 0
+        life = Life(**{**settings["life"], "number": life.number + again, "dies_after": dies_after})
     kept = ray.train.get_checkpoint() or (settings["from"] and ray.train.Checkpoint(settings["from"]))
     record = recorder.Recorder(life, rank, context.get_world_size())
     options = {"num_workers": life.workers, "accumulate": life.accumulate}
@@ -92,18 +94,18 @@ def train(settings):
                 return
 
 
-def live(world, life, *, until=-1, start=None, adapter=True):
+def live(world, life, *, until=-1, start=None, adapter=True, kills=1):
     """Run a life up to an optimizer step of the run; gives where its last checkpoint is."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     trainer = TorchTrainer(
         train,
-        train_loop_config={"life": asdict(life), "until": until, "from": start, "adapter": adapter},
+        train_loop_config={"life": asdict(life), "until": until, "from": start, "adapter": adapter, "kills": kills},
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(num_workers=world, use_gpu=False),
         run_config=RunConfig(
-            name=str(life.number), storage_path=life.folder, failure_config=FailureConfig(max_failures=1)
+            name=str(life.number), storage_path=life.folder, failure_config=FailureConfig(max_failures=kills)
         ),
     )
     return trainer.fit().checkpoint.path
@@ -118,11 +120,17 @@ def test_two_workers_killed_in_mid_epoch_are_started_again_and_go_on(cluster, ad
     assert len(steps) == 2
 
 
-def test_goes_on_in_another_world(cluster, tmp_path):
-    """One worker from one epoch into the next, two, one; other accumulation, other loader workers."""
+@pytest.mark.long
+def test_two_workers_survive_ten_kills(cluster, tmp_path):
+    live(2, Life(str(tmp_path), epochs=6, workers=1, dies_after=7), kills=10)
+    assert recorder.check(tmp_path)[:-1] == [7] * 10
+
+
+def test_goes_on_from_the_end_of_an_epoch_in_another_world(cluster, tmp_path):
+    """One worker for an epoch, two, one; other accumulation, other loader workers."""
     start = None
-    for number, (world, accumulate, workers, until) in enumerate([(1, 1, 0, 27), (2, 3, 2, 30), (1, 1, 1, -1)]):
-        life = Life(str(tmp_path), number, epochs=3, accumulate=accumulate, workers=workers)
+    for number, (world, accumulate, workers, until) in enumerate([(1, 1, 0, 25), (2, 3, 2, 30), (1, 1, 1, -1)]):
+        life = Life(str(tmp_path), number, 3, accumulate, workers, checkpoint_every=5)
         start = live(world, life, until=until, start=start)
     assert len(recorder.check(tmp_path)) == 3
 

@@ -1,6 +1,6 @@
 """torchtitan's loader of packs: built as its trainer builds it, and read as it reads.
 
-Its trainer itself needs a GPU. In an environment of its own (`make test-trainers`), since its packages clash with others.
+In an environment of its own (`make test-trainers`), since its packages clash with others; `test_torchtitan_runs` runs the trainer.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from accelerate import Accelerator
+from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 from transformers import Trainer as HuggingFaceTrainer
@@ -42,7 +43,7 @@ with warnings.catch_warnings():  # Ray's own, when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
 APART = SOURCE / "adapters" / "torchtitan.py"  # whose tests are in an environment of their own
-FILES = sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART})
+FILES = sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART}) + [SOURCE / "divided.py"]
 
 ALL = epochs((0, 0, LENGTH))
 OF_TWO = {"rank": 0, "world_size": 2}
@@ -305,6 +306,11 @@ TABLE = {
         "accelerate runs 1 processes, the loader's batches are shared by <rank 0 of 2 of <plan: 10 micro-batches of 4",
         lambda: accelerated(of_this_process),
     ),
+    "accelerate: batches of one rank that are divided again": (
+        lambda: list(BatchSamplerShard(plan().sampler(**OF_TWO), num_processes=2, process_index=0)),
+        "accelerate gives this process a part of those: BatchSamplerShard divides what a DataLoader yields; pass",
+        accelerated,
+    ),
     "ignite: another loader's sampler": (
         lambda: engine_runs(loader(plan().sampler()), plan(6).sampler()),
         "the engine's loader draws from <rank 0 of 1 of <plan: 10 micro-batches of 4",
@@ -378,4 +384,4 @@ def test_every_refusal_in_these_files_is_among_these():
     of_parts = [at for found in processes.run(mesh.every_trainer, 2)[0].values() for at in found["refused"]]
     of_parts += processes.run(trl.half_a_generation, 2)[0]
     assert len(of_parts) == 3
-    check_that_all_are_reached(FILES, 11, [CASES], of_parts)
+    check_that_all_are_reached(FILES, 12, [CASES], of_parts)

@@ -56,6 +56,9 @@ class PlanDataLoader(BaseDataLoader):
             infinite: whether an epoch follows the other, or the first one is the last.
             seed: of the plan.
             num_workers: processes that read the documents.
+            accumulate: batches of a rank in an optimizer step, `global_batch_size / (local_batch_size * ranks)`, which the
+                trainer does not pass on. Finite data then are a whole number of steps; the trainer cancels a last step
+                that is not whole.
         """
 
         documents: Callable[[Any], Any]
@@ -65,6 +68,7 @@ class PlanDataLoader(BaseDataLoader):
         infinite: bool = True
         seed: int = 0
         num_workers: int = 0
+        accumulate: int = 1
 
     def __init__(
         self,
@@ -106,6 +110,7 @@ class PlanDataLoader(BaseDataLoader):
             rank=dp_rank,
             world_size=dp_world_size,
             num_workers=config.num_workers,
+            accumulate=config.accumulate,
             collate=fields.packs(
                 capacity=seq_len, packs=local_batch_size, shape="packs", fill="dummy", also={"positions": "positions"}
             ),

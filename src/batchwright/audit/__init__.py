@@ -6,7 +6,17 @@ from .evaluation import audit_evaluation
 from .hybrid import audit_hybrid
 from .lengths import audit_lengths
 from .measure import audit
+from .of_run import audit_of_run
 from .rank import audit_rank
 from .report import Audit, Finding
 
-__all__ = ["Audit", "Finding", "audit", "audit_evaluation", "audit_hybrid", "audit_lengths", "audit_rank"]
+__all__ = [
+    "Audit",
+    "Finding",
+    "audit",
+    "audit_evaluation",
+    "audit_hybrid",
+    "audit_lengths",
+    "audit_of_run",
+    "audit_rank",
+]

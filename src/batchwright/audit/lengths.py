@@ -89,7 +89,9 @@ def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[Windows]:
         yielded = [plan[batch] for batch in range(start, end)]
         valid = [batch[(batch >= 0) & (batch < count)] for batch in yielded]
         others = sum(batch.size for batch in yielded) - sum(batch.size for batch in valid)
-        yield Windows(start, yielded, [admission.taken(batch)[0] for batch in valid], admission.emitted(wanted), others)
+        yield Windows(
+            start, yielded, [admission.items_in(batch)[0] for batch in valid], admission.emitted(wanted), others
+        )
 
 
 class Budget(Guarantee[Windows]):

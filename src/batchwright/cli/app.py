@@ -13,13 +13,14 @@ from rich.text import Text
 
 from batchwright import __version__
 
+from ..audit import audit_of_run
 from ..errors import Infeasible
 from ..exported import Table
 from ..files import Column
 from ..index_files import has_small_index
 from ..kernels.__main__ import compile_all
 from ..kernels.compile import interpreted
-from ..recipes import from_recipe, read_recipe
+from ..recipes import from_recipe, read_recipe, run_of
 from . import look, making, plan_command, printing, quick
 from .demos import DEMOS, QUICK
 from .shared import (
@@ -188,10 +189,10 @@ def _data_of(arguments: Any) -> str:
 
 @command(app, "audit", "batchwright audit recipe.json", "batchwright audit recipe.json --json && sbatch train.sh")
 def audit(recipe: Recipe, as_json: AsJson = False) -> None:
-    """Measure the guarantees of a recipe's plan; exit code 3 if one is broken."""
+    """Measure the guarantees of a recipe's plan, on the ranks that it names; exit code 3 if one is broken."""
     with printing.waiting("measuring"):
         made = from_recipe(recipe)
-        found = made.audit()
+        found = audit_of_run(made, run_of(read_recipe(recipe)).step_size)
     told = {"fingerprint": made.fingerprint, "guarantees": printing.findings(found), "kept": found.kept}
     print_told(told, as_json, lambda: str(found))
     if not found.kept:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..audit import audit_of_run
 from ..plans.by_length import LengthPlan
 from ..recipes import read_recipe
 from . import making, planning, printing
@@ -148,7 +149,7 @@ def plan(
             summary: Any = made.summary(run.step_size, accumulate=run.accumulate)
         else:
             summary = made.summary()
-        audit = made.audit()
+        audit = audit_of_run(made, run.step_size)
     told: dict[str, Any] = {
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,

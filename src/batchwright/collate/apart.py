@@ -23,6 +23,8 @@ __all__ = ["check"]
 _LENGTHS = (5, 7)  # tokens of the two samples: short, and different, so that exchanged samples are noticed
 _LOOKED_AT = 32  # samples that are tried to find two that are not empty
 
+_SHIFTING = ("ForCausalLM", "LMHeadModel")  # in the names of models whose labels are the tokens themselves
+_IGNORED = -100  # in the losses of Hugging Face's models
 _LABELS = ("label", "label_ids", "labels")  # left out: without them models return logits and compute no loss
 
 # Differences up to this, in standard deviations of the outputs, count as rounding; 5e-2 for narrower types.
@@ -63,12 +65,26 @@ def check(model: nn.Module, packs: PackCollate, samples: Iterable[Any]) -> None:
         )
         return
     if apart <= trial.rounding:
+        _look_at_labels(trial)
         return
     raise Infeasible(
         f"{type(model).__name__} (attention {shown(_attention(model))}) does not keep samples in a pack apart: its "
         f"outputs for two of them are off by {apart:.2g} standard deviations from those for each alone",
         trial.way_out(),
     )
+
+
+def _look_at_labels(trial: _Trial) -> None:
+    """Warn if the last token of a sample would learn the first one of the next: causal models shift labels by one."""
+    name, rules = "labels", trial.packs.rules
+    shifts = any(kind in type(trial.model).__name__ for kind in _SHIFTING)
+    if not shifts or name not in trial.packs.along or name in rules.seams:
+        return
+    if any(bool((sample[name][:1] != _IGNORED).any()) for sample in trial.samples):
+        warn(
+            "labels are packed as they are, so that the last token of a sample learns the first token of the next sample; "
+            "pass seams=['labels'] to packs(...), or let the labels of each sample begin with -100"
+        )
 
 
 @dataclass(frozen=True)

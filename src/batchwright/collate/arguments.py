@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import Infeasible, check_integer, shown
-from ..readings import reading, taken
+from ..readings import as_list, reading
 
 __all__ = ["by_name", "further_keys", "menu_lengths", "names", "names_in", "whole_numbers"]
 
@@ -40,7 +40,7 @@ def names_in(fields: Any, called: str) -> tuple[str, ...]:
         return (fields,)
     way_out = f"pass {called} as a list of names of fields"
     with reading(fields, called, way_out):
-        found = tuple(taken(fields, called))
+        found = tuple(as_list(fields, called))
     if not all(isinstance(name, str) for name in found):
         raise Infeasible(f"{called} is {shown(fields)}", way_out)
     return found
@@ -50,13 +50,13 @@ def menu_lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
     """The padded lengths of a menu."""
     if not isinstance(menu, Iterable):
         raise Infeasible(f"menu is {shown(menu)}", "pass a list of lengths")
-    return tuple(whole_numbers(entry, "a length of menu") for entry in taken(menu, "menu"))
+    return tuple(whole_numbers(entry, "a length of menu") for entry in as_list(menu, "menu"))
 
 
 def whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:
     """Check an integer, or a tuple of them."""
     return (
-        tuple(check_integer(each, called) for each in taken(value, called))
+        tuple(check_integer(each, called) for each in as_list(value, called))
         if isinstance(value, Sequence)
         else check_integer(value, called)
     )

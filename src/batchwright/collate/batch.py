@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ..errors import Infeasible, listed, shown
-from ..readings import reading, taken
+from ..readings import as_list, reading
 from .entries import check_rows, chosen, counts_of, described, entry, equal, places, tree_of
 from .graphs import GraphStructure
 from .rebuilt import rebuilt, remember
@@ -85,7 +85,7 @@ class Batch(MutableMapping[str, Any]):
                 f"also is {shown(also)}", "pass also as names with pairs of text, the field and what of it is shown"
             )
         made = self._of(
-            root, also or {}, asides if isinstance(asides, frozenset) else taken(asides, "asides"), labels or {}
+            root, also or {}, asides if isinstance(asides, frozenset) else as_list(asides, "asides"), labels or {}
         )
         entries = dict(entries or {})
         if keys is not None:

@@ -14,7 +14,7 @@ from .declaration_text import declaration
 from .fields import Aside, Field
 from .frames import Frames
 from .gather import Run
-from .identity import Identity, Known
+from .identity import Identity, Known, label_column
 from .structure import Tree, structure_of
 from .values import Value
 
@@ -83,7 +83,7 @@ class Declared:
             )
 
     def gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], Callable[[int], str]]:
-        """Collate the fields, and the labels of `bw.identified`; also returns the name of sample i for messages."""
+        """Collate the fields, and labels of `bw.identified` or of a stream; also returns sample i's name for messages."""
         if not isinstance(samples, (list, tuple)):
             raise Infeasible(
                 f"a list of samples is needed, this is {typed(samples)}",
@@ -96,6 +96,8 @@ class Declared:
         try:
             if self.known or isinstance(samples[0], Identity):
                 samples, labels = Identity.separated(samples, self.known)
+            if getattr(given, "groups", ()) and "group" not in labels:
+                labels["group"] = _groups_beside(given)
             first = samples[0]
             run = Run(self._frames, labels.get("sample_id"))
             if isinstance(first, list) and type(first) in default_collate_fn_map:  # raises for a batch of a stream
@@ -152,6 +154,16 @@ class Declared:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={field!r}' for name, field in self.fields.items())})"
+
+
+def _groups_beside(batch: Any) -> Value:
+    """The group of each sample, which a batch of a stream has beside them."""
+    if len(batch.groups) != len(batch):
+        raise Infeasible(
+            f"the batch has {len(batch)} samples and brings the groups of {len(batch.groups)}",
+            "leave the lists of a stream as they are, or pass list(batch), which has no groups",
+        )
+    return label_column("group", batch.groups)
 
 
 def _declared(fields: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, Field]]:

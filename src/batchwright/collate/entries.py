@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Infeasible, check_integer, listed, shown, typed
-from ..readings import taken
+from ..readings import as_list
 from .ragged_value import Ragged
 from .structure import Structure, Tree
 from .values import Common, Extension, Opaque, Stacked, Value
@@ -93,7 +93,7 @@ def places(numbers: Iterable[Any], count: int) -> list[int]:
     """Samples' numbers counted from the front; IndexError if there is no such sample."""
     found: list[int] = []
     try:
-        numbers = taken(numbers, "numbers")
+        numbers = as_list(numbers, "numbers")
     except TypeError:
         raise Infeasible(
             f"{shown(numbers)} is no list of samples' numbers", "pass a list of them: batch.select([0])"

@@ -17,7 +17,7 @@ from ..readings import reading
 from .memory import settle
 from .values import Opaque, Scalars, Value
 
-__all__ = ["Identified", "Identity", "Known", "identified", "numbers_of"]
+__all__ = ["Identified", "Identity", "Known", "identified", "label_column", "numbers_of"]
 
 _PLAIN = {bool, int, float}
 
@@ -64,7 +64,7 @@ class Identity:
             )
             columns |= {name: _looked_up(name, of, ids) for name, of in known.items()}
         labels: dict[str, Value] = {
-            name: Opaque(column) if name in first.lists else _label_column(name, column)
+            name: Opaque(column) if name in first.lists else label_column(name, column)
             for name, column in columns.items()
         }
         return [sample.sample for sample in samples], labels
@@ -108,7 +108,7 @@ def _looked_up(name: str, of: Known, ids: np.ndarray) -> Any:
     return values
 
 
-def _label_column(name: str, values: Any) -> Value:
+def label_column(name: str, values: Any) -> Value:
     """A column of labels: numbers as a tensor, weights as float32, others as a list."""
     if isinstance(values, Opaque):
         return values

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Infeasible, check_integer, one_of, shown
-from ..readings import reading, taken
+from ..readings import as_list, reading
 from .memory import lasting
 from .shards import How, Shard, divided
 
@@ -71,7 +71,7 @@ class Layout:
 
     def select(self, numbers: Sequence[int]) -> Layout:
         """The layout of the samples `numbers`, in this order; always the same object, so that fields share it."""
-        chosen, count = tuple(taken(numbers, "numbers")), len(self.counts)
+        chosen, count = tuple(as_list(numbers, "numbers")), len(self.counts)
         for number in chosen:
             if not -count <= number < count:
                 raise IndexError(f"sample {number} of a layout of {count}")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Infeasible, check_integer, listed, one_of, shown
-from ..readings import taken
+from ..readings import as_list
 from . import memory
 from .layout import SIDES, Layout, Side
 
@@ -54,7 +54,7 @@ class Padding:
     def __post_init__(self) -> None:
         one_of(self.side, "side", SIDES)
         multiple = check_integer(self.multiple, "multiple", least=1)
-        for entry in taken(self.menu, "menu"):
+        for entry in as_list(self.menu, "menu"):
             for length in _shape(entry):
                 if check_integer(length, "a length of menu", least=0) % multiple:
                     raise Infeasible(

@@ -50,6 +50,8 @@ class _PlanKnowledge:
         """The labels of the groups of samples; as a tensor if the labels of all groups are numbers."""
         groups = self.weights.plan.groups
         codes = groups.group_of(ids)
+        if isinstance(groups.names, range):  # every sample is a group of its own: a table would be as long as the data
+            return torch.from_numpy(codes.astype(np.int64))
         if self._numbers is None:
             return Opaque([groups.names[number] for number in codes.tolist()])
         return self._numbers[torch.from_numpy(codes.astype(np.int64))]

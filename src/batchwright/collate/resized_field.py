@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from typing_extensions import override
 
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown
-from ..readings import taken
+from ..readings import as_list
 from . import memory
 from .arguments import further_keys
 from .column import Column
@@ -185,7 +185,7 @@ def _chosen(size: Any) -> Any:
     if isinstance(size, str):
         return one_of(size, "size", ("largest",), or_else="(height, width)")
     try:
-        extents = tuple(taken(size, "size"))
+        extents = tuple(as_list(size, "size"))
     except TypeError:  # a number, None, a tensor without dimensions
         raise Infeasible(f"size is {shown(size)}", "pass size=(height, width), or size='largest'") from None
     return tuple(check_integer(extent, "a height or width in size") for extent in extents)

@@ -20,8 +20,8 @@ class SideChannel:
     """Information on the samples of a batch that the model does not get.
 
     Args:
-        columns: by name, one value for each sample: fields declared `bw.aside()`, and columns of `bw.identified` and
-            `Collate.with_plan`.
+        columns: by name, one value for each sample: fields declared `bw.aside()`, columns of `bw.identified` and
+            `Collate.with_plan`, and the groups of the batches of a stream.
         fill: by name, the number of real and padded positions of every field that can have padding.
         loss_scale: the factor for the loss of this batch; 1 unless `bw.correct.LossScale.over` (or `Batch.scaled`) set
             it.

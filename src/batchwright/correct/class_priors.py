@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import Infeasible, listed, shown, typed
 from ..groups import Groups
-from ..readings import reading, taken
+from ..readings import as_list, reading
 
 if TYPE_CHECKING:
     from ..interface import BasePlan
@@ -123,7 +123,7 @@ def _check_callable(part: Part | None, called: str) -> None:
 
 def _in_order(order: Sequence[Hashable], sampled: list[Hashable]) -> list[Hashable]:
     """Check that `order` has every class once, and all classes that were sampled."""
-    found = taken(order, "order")
+    found = as_list(order, "order")
     with reading(order, "order", "name the class of every logit, as text, numbers or tuples of these"):
         column = {name: number for number, name in enumerate(found)}
     twice = [name for place, name in enumerate(found) if column[name] != place]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import columns
 from ..distributed import over, ranks, summed
-from ..errors import Infeasible, check_integer, exactly
+from ..errors import Infeasible, exactly
 from ..position import Position
 from ..readings import check_count, reading
 from ..sampler_of import needed_sampler
@@ -68,20 +68,20 @@ class LossScale:
             counts = counts.lasting()
         self._counts = counts if counts is None or callable(counts) else _amounts(counts, sampler)
 
-    def at(self, step: int, *, epoch: int | None = None) -> float:
-        """The factor for batch number `step` of this rank in an epoch, by default the epoch of the next loop.
+    def at(self, number: int, *, epoch: int | None = None) -> float:
+        """The factor for one batch of this rank, in the present epoch or in another one.
+
+        Args:
+            number: of the batch in the epoch, from 0; in a loop over a plan's loader `loader.batches_done - 1`, which
+                `enumerate` counts too unless the run resumed within the epoch.
+            epoch: of the run; the present one if left out: that of the batch that was given last, or the one that
+                `set_epoch`, `seek` or `load_state_dict` asked for since.
 
         Raises:
-            Infeasible: the epoch has fewer steps.
+            Infeasible: the epoch has fewer batches, or the batch came before the run was resumed.
         """
-        sampler = self.sampler
-        step, epoch = (
-            check_integer(step, "step"),
-            sampler.epoch if epoch is None else check_integer(epoch, "epoch", least=0),
-        )
-        if not 0 <= step < len(sampler):
-            raise Infeasible(f"batch {step} of an epoch of {len(sampler)} batches", f"pass 0 to {len(sampler) - 1}")
-        return self._steps(sampler.state_at(0, epoch=epoch)).factor(step)
+        before = self.sampler.before(number, epoch=epoch)
+        return Steps(self.sampler, before, self._counts).factor(before.consumed // self.sampler.fetched_by_all)
 
     def over(self, loader: Iterable[Any]) -> Iterator[tuple[Any, float]]:
         """Iterate once over a loader that draws from the sampler: every batch with its factor, also after a resume.
@@ -105,15 +105,12 @@ class LossScale:
             else self.sampler
         )
         state = self.sampler.state_at(place.batches_done, epoch=place.epoch)
-        steps = self._steps(state)
+        steps = Steps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
         first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):
             factor = steps.factor(step)
             # Not `isinstance(batch, Batch)`: this module is below `collate` and must not import it.
             yield batch.scaled(factor, real=steps.real(step)) if hasattr(batch, "scaled") else batch, factor
-
-    def _steps(self, state: dict[str, Any]) -> Steps:
-        return Steps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
 
 
 class Steps:
@@ -123,7 +120,7 @@ class Steps:
         self._sampler = sampler
         self._position = position
         self._plan = sampler.plan
-        self._batches = position.micro_batches
+        self._micro_batches = position.micro_batches
         self._world_size, self._accumulate, self._fetch = sampler.world_size, sampler.accumulate, sampler.fetch
         self._counts = counts
         self._counted: tuple[int | None, float] = None, 0.0  # the optimizer step counted last, and its factor
@@ -132,7 +129,7 @@ class Steps:
         """The factor for batch number `step` of a rank in the epoch; 0 if all of the optimizer step is empty."""
         if self._plan is not self._sampler.plan:  # shares were set: from here on the plan is another one
             self._plan = self._sampler.plan
-            self._batches = self._position._replace(batches=self._plan).micro_batches
+            self._micro_batches = self._position._replace(sequence=self._plan).micro_batches
         number = step * self._fetch // self._accumulate
         if self._counted[0] != number:
             step_size = self._world_size * self._accumulate
@@ -145,19 +142,21 @@ class Steps:
         if not self._plan.whole_epochs:
             return None
         first = step * self._world_size * self._fetch + self._sampler.rank
-        return sum(self._batches.real(first + number * self._world_size) for number in range(self._fetch))
+        return sum(self._micro_batches.real(first + number * self._world_size) for number in range(self._fetch))
 
     def _total(self, number: int) -> float:
         if self._counts is None and hasattr(self._plan, "batch_size"):  # all micro-batches have one size
             return float(self._plan.batch_size)
         # After a change of the world size, numbers of an epoch may begin below 0; a sequence would count these from its
         # end.
-        batch = self._batches[number] if number >= 0 else np.array(next(self._batches.lists(number, 1)))
+        samples = self._micro_batches[number] if number >= 0 else np.array(next(self._micro_batches.lists(number, 1)))
         if self._plan.whole_epochs:
-            batch = batch[: self._batches.real(number)]
+            samples = samples[: self._micro_batches.real(number)]
         if self._counts is None:
-            return len(batch)
-        return float(np.sum(self._counts(batch) if callable(self._counts) else self._counts[batch]))
+            return len(samples)
+        counts = self._counts(samples) if callable(self._counts) else self._counts[samples]
+        # Of a function too, narrow types are summed as float64: a sum of float16 is infinite above 65,504.
+        return float(columns.as_numbers(counts, called="what counts gives").sum(dtype=np.float64))
 
 
 def loss_scale(
@@ -201,12 +200,7 @@ def _factor(world_size: int, total: float) -> float:
 
 
 def _amounts(counts: Any, sampler: BatchSampler) -> np.ndarray:
-    amounts = columns.numbers(counts, called="counts")
-    if amounts.size != sampler.plan.groups.sample_count:
-        raise Infeasible(
-            f"counts has {amounts.size} amounts, the plan yields {sampler.plan.groups.sample_count} numbers",
-            "pass one amount for each",
-        )
+    amounts = columns.numbers_of_plan(counts, sampler.plan.groups.sample_count, called="counts")
     if amounts.size and amounts.min() < 0:
         worst = int(amounts.argmin())
         raise Infeasible(f"counts at sample {worst} is {exactly(amounts[worst])}", "pass amounts of 0 or more")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
-from ..readings import taken
+from ..readings import as_list
 from ..sampler_of import needed_sampler
 from .class_priors import ClassPriors, Part, class_priors
 
@@ -91,7 +91,7 @@ class LogitAdjustment(nn.Module):
             raise Infeasible(
                 f"trained has shape {before.shape}, deploy {after.shape}", "pass one share a class in both"
             )
-        classes: list[Hashable] = list(range(before.shape[-1])) if names is None else taken(names, "names")
+        classes: list[Hashable] = list(range(before.shape[-1])) if names is None else as_list(names, "names")
         if len(classes) != before.shape[-1]:
             raise Infeasible(
                 f"names has {len(classes)} entries for {before.shape[-1]} classes", "pass one name a class"
@@ -222,7 +222,8 @@ class LogitAdjustment(nn.Module):
             domains: the domain of each sample, an integer tensor (N,); if and only if the priors have a row for each.
 
         Raises:
-            Infeasible: the number of classes differs from that of the priors, or `domains` is missing or not needed.
+            Infeasible: the number of classes differs from that of the priors; `domains` is missing, not needed, or not one
+                of the rows.
         """
         if domains is None and self.domains is not None:
             raise Infeasible(
@@ -247,11 +248,25 @@ class LogitAdjustment(nn.Module):
             )
         offset = self.offset.to(logits)
         if domains is not None:
-            offset = offset[domains]
+            domains = self._checked_domains(domains)
+            # Unlike plain indexing, it takes no number below 0, on an accelerator too.
+            offset = offset.index_select(0, domains.to(offset.device))
             # From (N, C) to (N, 1, ..., 1, C), so that it broadcasts over all dimensions between.
             tail = 0 if self.binary else 1
             offset = offset.view(*offset.shape[:1], *(1,) * (logits.dim() - 1 - tail), *offset.shape[1:])
         return logits + offset
+
+    def _checked_domains(self, domains: Any) -> Tensor:
+        ids = torch.as_tensor(domains)
+        # On an accelerator a look at them would wait for it, and the device checks them itself.
+        if ids.device.type == "cpu" and not torch.compiler.is_compiling() and ids.numel():
+            least, most = int(ids.min()), int(ids.max())
+            if least < 0 or most >= self.offset.shape[0]:
+                raise Infeasible(
+                    f"domains has numbers from {least} to {most}, the priors have {self.offset.shape[0]} rows of domains",
+                    f"pass numbers from 0 to {self.offset.shape[0] - 1}",
+                )
+        return ids
 
     def extra_repr(self) -> str:
         """The arguments, for `repr`."""

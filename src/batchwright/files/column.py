@@ -94,7 +94,7 @@ class Column:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.held.array() if isinstance(self.held, Coded) else self.held
-        return array if dtype is None else array.astype(dtype)
+        return np.array(array, dtype, copy=copy)  # with copy=None, only where the type differs
 
     def __len__(self) -> int:
         if self.folder is not None:

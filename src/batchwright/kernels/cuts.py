@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from .compile import inner, kernel
 from .hashing import GOLDEN, mix
 
-__all__ = ["count_longest", "count_summed", "cut_longest", "cut_several", "keyed_shuffle", "shuffle"]
+__all__ = [
+    "count_longest", "count_summed", "count_within", "cut_longest", "cut_several", "keyed_shuffle", "of_first",
+    "rows_shuffled", "shuffle",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -118,31 +121,31 @@ def cut_several(
     If `padded[k]`, the cost of a micro-batch is its most expensive sample times its number of samples, else the sum.
     Greedy: a micro-batch takes samples as long as they fit. A sample over a budget gets a micro-batch of its own.
     """
-    samples, kinds = costs.shape
+    samples, measures = costs.shape
     offsets = np.empty(samples + 1, np.int64)
     offsets[0] = 0
     cuts = 0
     at = 0
-    used = np.zeros(kinds)
+    used = np.zeros(measures)
     while at < samples:
         used[:] = 0.0
         end = at
         while end < samples and end - at < most_samples:
             count = end - at + 1
             fits = True
-            for kind in range(kinds):
-                if padded[kind]:
-                    fits = fits and max(used[kind], costs[end, kind]) * count <= budgets[kind]
+            for measure in range(measures):
+                if padded[measure]:
+                    fits = fits and max(used[measure], costs[end, measure]) * count <= budgets[measure]
                 else:
-                    fits = fits and used[kind] + costs[end, kind] <= budgets[kind]
+                    fits = fits and used[measure] + costs[end, measure] <= budgets[measure]
             # The first sample is taken also if it does not fit, and is then alone.
             if not fits and end > at:
                 break
-            for kind in range(kinds):
-                if padded[kind]:
-                    used[kind] = max(used[kind], costs[end, kind])
+            for measure in range(measures):
+                if padded[measure]:
+                    used[measure] = max(used[measure], costs[end, measure])
                 else:
-                    used[kind] += costs[end, kind]
+                    used[measure] += costs[end, measure]
             end += 1
             if not fits:
                 break
@@ -154,9 +157,47 @@ def cut_several(
     return offsets[: cuts + 1].copy()
 
 
+@kernel("int64(float64[:], float64)")
+def count_within(sizes: Floats, most: float) -> int:
+    """How many of the first sizes have a sum of at most `most`."""
+    total = 0.0
+    for place in range(sizes.size):
+        total += sizes[place]
+        if total > most:
+            return place
+    return sizes.size
+
+
+@kernel("Tuple((int64[:], float64[:]))(int64[:], float64[:], int64)")
+def of_first(places: Integers, costs: Floats, count: int) -> tuple[Integers, Floats]:
+    """The places below `count` and their costs, in the order given."""
+    found, found_costs = np.empty(places.size, np.int64), np.empty(places.size)
+    held = 0
+    for at in range(places.size):
+        # Written in any case: which places are kept looks random, and a processor guesses such a branch wrong.
+        found[held] = places[at]
+        found_costs[held] = costs[at]
+        held += places[at] < count
+    return found[:held], found_costs[:held]
+
+
 @kernel("int64[:](int64, uint64)")
 def keyed_shuffle(count: int, key: np.uint64) -> Integers:
     """The numbers 0..count-1 shuffled by `key` (Fisher and Yates, random bits of splitmix64)."""
+    return _shuffled(count, key)
+
+
+@kernel("int64[:, :](int64, int64, uint64)")
+def rows_shuffled(rows: int, count: int, key: np.uint64) -> Integers:
+    """The numbers 0..count-1 in each row, shuffled by a key of its own: `key` + 1 for the first row."""
+    shuffled = np.empty((rows, count), np.int64)
+    for row in range(rows):
+        shuffled[row] = _shuffled(count, key + np.uint64(1 + row))
+    return shuffled
+
+
+@inner
+def _shuffled(count: int, key: np.uint64) -> Integers:
     order = np.arange(count)
     shuffle(order, key)
     return order

@@ -38,7 +38,7 @@ class _Window(NamedTuple):
     head: Integers  # the most expensive item of each part; lists of items by falling cost, -1 at their end
     following: Integers
     load: Floats
-    filled: Floats  # the first kind of size, by part
+    filled: Floats  # the size of each part, in the first measure
     by_item: Floats  # a tree of the parts that are in no step yet, by their most expensive item
     heavy: Floats  # a tree of the same parts, by load
     light: Floats  # a tree of the parts that are in no finished step, by falling load
@@ -76,7 +76,7 @@ def _divide(window: _Window, one: int, two: int, wanted: float) -> tuple[int, fl
     Nothing is changed but scratch.
     """
     costs, sizes, limits, sums = window.costs, window.sizes, window.limits, window.sums
-    kinds = sizes.shape[1]
+    measures = sizes.shape[1]
     first, second = window.head[one], window.head[two]
     count = 0
     while first >= 0 or second >= 0:
@@ -87,11 +87,11 @@ def _divide(window: _Window, one: int, two: int, wanted: float) -> tuple[int, fl
             item = second
             second = window.following[second]
         window.merged[count] = item
-        for kind in range(kinds):
-            sums[count + 1, kind] = sums[count, kind] + sizes[item, kind]
-        sums[count + 1, kinds] = sums[count, kinds] + costs[item]
+        for measure in range(measures):
+            sums[count + 1, measure] = sums[count, measure] + sizes[item, measure]
+        sums[count + 1, measures] = sums[count, measures] + costs[item]
         count += 1
-    used = np.zeros((2, kinds))
+    used = np.zeros((2, measures))
     load = np.zeros(2)
     held = np.zeros(2, np.int64)
     for place in range(count):
@@ -99,26 +99,26 @@ def _divide(window: _Window, one: int, two: int, wanted: float) -> tuple[int, fl
         fits_first = True
         fits_second = True
         later = 0.0
-        for kind in range(kinds):
-            fits_first = fits_first and used[0, kind] + sizes[item, kind] <= limits[kind]
-            fits_second = fits_second and used[1, kind] + sizes[item, kind] <= limits[kind]
-            room_until = sums[place + 1, kind] + limits[kind] - used[1, kind]
-            if sums[count, kind] > room_until:
+        for measure in range(measures):
+            fits_first = fits_first and used[0, measure] + sizes[item, measure] <= limits[measure]
+            fits_second = fits_second and used[1, measure] + sizes[item, measure] <= limits[measure]
+            room_until = sums[place + 1, measure] + limits[measure] - used[1, measure]
+            if sums[count, measure] > room_until:
                 low, high = place + 1, count
                 while low < high:
                     middle = (low + high + 1) // 2
-                    if sums[middle, kind] <= room_until:
+                    if sums[middle, measure] <= room_until:
                         low = middle
                     else:
                         high = middle - 1
-                later = max(later, sums[count, kinds] - sums[low, kinds])
+                later = max(later, sums[count, measures] - sums[low, measures])
         part = 0 if fits_first and load[0] + costs[item] + later <= wanted else 1
         if part == 1 and not fits_second:
             if not fits_first:
                 return count, np.inf, np.inf, 0.0
             part = 0
-        for kind in range(kinds):
-            used[part, kind] += sizes[item, kind]
+        for measure in range(measures):
+            used[part, measure] += sizes[item, measure]
         load[part] += costs[item]
         held[part] += 1
         window.side[place] = part
@@ -187,11 +187,11 @@ def _filler(window: _Window, longest: int, wanted: float, first: int) -> int:
         middle = (low + high) // 2
         fits = True
         later = 0.0
-        for kind in range(sizes.shape[1]):
-            rest = window.limits[kind] - sizes[longest, kind] - sizes[middle, kind]
+        for measure in range(sizes.shape[1]):
+            rest = window.limits[measure] - sizes[longest, measure] - sizes[middle, measure]
             fits = fits and rest >= 0
-            if sizes[last, kind] > 0:
-                later = max(later, rest * costs[last] / sizes[last, kind])
+            if sizes[last, measure] > 0:
+                later = max(later, rest * costs[last] / sizes[last, measure])
         if fits and costs[longest] + costs[middle] + later <= wanted:
             high = middle
         else:
@@ -247,12 +247,12 @@ def level_work(
 
     Args:
         costs: falling, float64 (items,).
-        sizes: what an item takes of each limit, float64 (items, kinds).
+        sizes: what an item takes of each limit, float64 (items, measures).
         part_of: the part of each item at first, int64 (items,); no part is empty.
         parts: how many there are, a multiple of `step`.
         step: parts that run together; steps are parts sorted by cost.
-        limits: float64 (kinds,); no part exceeds them.
-        least: of the first kind of size, what a step should have; parts do not take items if it would have less.
+        limits: float64 (measures,); no part exceeds them.
+        least: what a step should have in the first measure; parts do not take items if it would have less.
         enough: a part that costs this share of what is wanted is level.
         effort: how many items are looked at before it stops; a limit on the time would make results depend on the
             machine.

@@ -29,7 +29,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-PARENT, KIND, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
+PARENT, LENGTH, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
 
 
 @inner
@@ -41,7 +41,9 @@ def _doubled(table: NDArray[Any]) -> NDArray[Any]:
 
 
 @inner
-def _add(table: Integers, row: int, below: int, kind: int, length: int, left: int, gap: int, most_samples: int) -> int:
+def _add(
+    table: Integers, row: int, below: int, number: int, length: int, left: int, gap: int, most_samples: int
+) -> int:
     """Write the stack that samples of one length make, added to the stack `below` or to new packs (-1); its packs.
 
     `left` samples of this length are left, and `gap` is the room of the packs that they are added to.
@@ -55,7 +57,7 @@ def _add(table: Integers, row: int, below: int, kind: int, length: int, left: in
         copies = min(copies, table[below, COPIES])
         table[below, COPIES] -= copies
     table[row, PARENT] = below
-    table[row, KIND] = kind
+    table[row, LENGTH] = number
     table[row, COPIES] = copies
     table[row, GAP] = gap - length
     table[row, SAMPLES] = samples + 1
@@ -64,10 +66,10 @@ def _add(table: Integers, row: int, below: int, kind: int, length: int, left: in
 
 
 def best_fit_decreasing(lengths: Integers, counts: Integers, capacity: int, most_samples: int) -> Integers:
-    """Pack `counts[kind]` samples of `lengths[kind]`, longest first, each into the smallest gap in which it fits.
+    """Pack `counts[i]` samples of `lengths[i]`, longest first, each into the smallest gap in which it fits.
 
     Lengths are distinct, ascending, and at most `capacity`. Returns the table of stacks, one a row: parent row
-    (or -1), the kind of length added, packs that ended there, gap left, samples held, and a column that is
+    (or -1), the number of the length that was added, packs that ended there, gap left, samples held, and a column that is
     only used here. This is best-fit decreasing (Johnson 1973), all samples of a length at once; Krell et al.
     (2021) pack histograms much like it. At most `most_samples` share a pack.
     """
@@ -83,15 +85,15 @@ def _with_bitmap(lengths: Integers, counts: Integers, capacity: int, most_sample
     words, starts = bitmap(capacity + 1)
     newest = np.empty(capacity + 1, np.int32)  # of an open gap, the stack that was opened last
     rows = 0
-    for kind in range(lengths.size - 1, -1, -1):
-        length = lengths[kind]
-        left = counts[kind]
+    for number in range(lengths.size - 1, -1, -1):
+        length = lengths[number]
+        left = counts[number]
         while left > 0:
             if rows == table.shape[0]:
                 table = _doubled(table)
             gap, _ = least_bit(length, words, starts)
             stack = int(newest[gap]) if gap >= 0 else -1
-            left -= _add(table, rows, stack, kind, length, left, gap if stack >= 0 else capacity, most_samples)
+            left -= _add(table, rows, stack, number, length, left, gap if stack >= 0 else capacity, most_samples)
             if stack >= 0 and table[stack, COPIES] == 0:
                 newest[gap] = table[stack, BELOW]
                 if table[stack, BELOW] < 0:
@@ -114,16 +116,16 @@ def _with_list(lengths: Integers, counts: Integers, capacity: int, most_samples:
     head = np.full(LEVELS, -1, np.int32)
     before = np.empty(LEVELS, np.int32)
     rows = 0
-    for kind in range(lengths.size - 1, -1, -1):
-        length = lengths[kind]
-        left = counts[kind]
+    for number in range(lengths.size - 1, -1, -1):
+        length = lengths[number]
+        left = counts[number]
         while left > 0:
             if rows == table.shape[0]:
                 table, links, newest = _doubled(table), _doubled(links), _doubled(newest)
             found = least_gap(length, table[:, GAP], links, head, before)
             stack = int(newest[found, 0]) if found >= 0 else -1
             gap = table[stack, GAP] if stack >= 0 else capacity
-            left -= _add(table, rows, stack, kind, length, left, gap, most_samples)
+            left -= _add(table, rows, stack, number, length, left, gap, most_samples)
             if stack >= 0 and table[stack, COPIES] == 0:
                 newest[found, 0] = table[stack, BELOW]
                 if table[stack, BELOW] < 0:
@@ -162,8 +164,8 @@ def group_by_length(lengths: Integers, longest: int) -> tuple[Integers, Integers
 def fill_packs(table: Integers, places: Integers, starts: Integers) -> tuple[Integers, Integers]:
     """Put samples into the packs of a table: pack p holds `members[offsets[p]:offsets[p + 1]]`, longest first.
 
-    `places` are the samples sorted by length, `starts` says where each kind of length starts. A pack takes the next
-    samples of each kind.
+    `places` are the samples sorted by length, `starts` says where each length starts. A pack takes the next samples of
+    each length.
     """
     packs = 0
     total = 0
@@ -184,11 +186,11 @@ def fill_packs(table: Integers, places: Integers, starts: Integers) -> tuple[Int
         stack = row
         # PARENT leads from the last sample of a stack to its first, so a pack is written from its end.
         for slot in range(samples - 1, -1, -1):
-            kind = table[stack, KIND]
-            start = free[kind]
+            number = table[stack, LENGTH]
+            start = free[number]
             for copy in range(copies):
                 members[at + copy * samples + slot] = places[start + copy]
-            free[kind] = start + copies
+            free[number] = start + copies
             stack = table[stack, PARENT]
         for _ in range(copies):
             offsets[pack + 1] = offsets[pack] + samples
@@ -198,12 +200,12 @@ def fill_packs(table: Integers, places: Integers, starts: Integers) -> tuple[Int
 
 
 @kernel("Tuple((int64[:, :], int64[:]))(int64[:, :], int64)")
-def stack_contents(table: Integers, kinds: int) -> tuple[Integers, Integers]:
-    """For each stack with packs, the number of samples of each kind in a pack, and the number of packs."""
+def stack_contents(table: Integers, distinct: int) -> tuple[Integers, Integers]:
+    """For each stack with packs, the number of samples of each length in a pack, and the number of packs."""
     stacks = 0
     for row in range(table.shape[0]):
         stacks += table[row, COPIES] > 0
-    contents = np.zeros((stacks, kinds), np.int64)
+    contents = np.zeros((stacks, distinct), np.int64)
     copies = np.empty(stacks, np.int64)
     at = 0
     for row in range(table.shape[0]):
@@ -211,7 +213,7 @@ def stack_contents(table: Integers, kinds: int) -> tuple[Integers, Integers]:
             continue
         stack = row
         while stack >= 0:
-            contents[at, table[stack, KIND]] += 1
+            contents[at, table[stack, LENGTH]] += 1
             stack = table[stack, PARENT]
         copies[at] = table[row, COPIES]
         at += 1
@@ -226,9 +228,9 @@ def best_fit_vectors(costs: Floats, capacities: Floats, most_samples: int) -> tu
     time grows in proportion to the samples; 512 was chosen by trial. Returns the pack of each sample and the number of
     samples of each pack.
     """
-    samples, kinds = costs.shape
+    samples, measures = costs.shape
     open_packs = 512
-    used = np.zeros((open_packs, kinds))
+    used = np.zeros((open_packs, measures))
     number = np.empty(open_packs, np.int64)
     live = 0
     pack_of = np.empty(samples, np.int64)
@@ -241,11 +243,11 @@ def best_fit_vectors(costs: Floats, capacities: Floats, most_samples: int) -> tu
             if held[number[slot]] >= most_samples:
                 continue
             share = 0.0
-            for kind in range(kinds):
-                if used[slot, kind] + costs[sample, kind] > capacities[kind]:
+            for measure in range(measures):
+                if used[slot, measure] + costs[sample, measure] > capacities[measure]:
                     share = -1.0
                     break
-                share += used[slot, kind] / capacities[kind]
+                share += used[slot, measure] / capacities[measure]
             if share > fullest:
                 fullest = share
                 chosen = slot
@@ -270,16 +272,16 @@ def next_fit(lengths: Integers, capacities: Integers, most_samples: int) -> Inte
 
     A sample that does not fit alone has a pack of its own.
     """
-    samples, kinds = lengths.shape
+    samples, measures = lengths.shape
     offsets = np.empty(samples + 1, np.int64)
     offsets[0] = 0
-    used = np.zeros(kinds, np.int64)
+    used = np.zeros(measures, np.int64)
     packs = 0
     for sample in range(samples):
         held = sample - offsets[packs]
         fits = held < most_samples
-        for kind in range(kinds):
-            fits = fits and used[kind] + lengths[sample, kind] <= capacities[kind]
+        for measure in range(measures):
+            fits = fits and used[measure] + lengths[sample, measure] <= capacities[measure]
         if held > 0 and not fits:
             packs += 1
             offsets[packs] = sample
@@ -307,18 +309,18 @@ def most_valuable_pack(
     """
     counts = max_per_pack + 1 if max_per_pack > 0 else 1
     step = 1 if max_per_pack > 0 else 0
-    kinds = lengths.size
+    distinct = lengths.size
     best = np.zeros((counts, capacity + 1))
-    taken = np.zeros((kinds, counts, capacity + 1), np.int16)
-    for kind in range(kinds):
-        length = lengths[kind]
-        value = values[kind]
+    taken = np.zeros((distinct, counts, capacity + 1), np.int16)
+    for number in range(distinct):
+        length = lengths[number]
+        value = values[number]
         if value <= 0.0:
             continue
         # Downwards, in one table: the entries that are read below are still without this length.
         for used in range(counts - 1, -1, -1):
             for gap in range(capacity, length - 1, -1):
-                most = min(at_most[kind], gap // length)
+                most = min(at_most[number], gap // length)
                 if step == 1:
                     most = min(most, used)
                 champion = best[used, gap]
@@ -327,14 +329,14 @@ def most_valuable_pack(
                     # Above rounding errors: the same values added in another order must not count as a gain.
                     if candidate > champion + 1e-12:
                         champion = candidate
-                        taken[kind, used, gap] = copies
+                        taken[number, used, gap] = copies
                 best[used, gap] = champion
-    pack = np.zeros(kinds, np.int64)
+    pack = np.zeros(distinct, np.int64)
     used = counts - 1
     gap = capacity
-    for kind in range(kinds - 1, -1, -1):
-        copies = taken[kind, used, gap]
-        pack[kind] = copies
+    for number in range(distinct - 1, -1, -1):
+        copies = taken[number, used, gap]
+        pack[number] = copies
         used -= step * copies
-        gap -= copies * lengths[kind]
+        gap -= copies * lengths[number]
     return best[counts - 1, capacity], pack

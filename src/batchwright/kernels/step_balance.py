@@ -72,19 +72,19 @@ def fill_up_to_most_expensive(
 
 @kernel("int64[:](float64[:, :], int64, int64)")
 def balance_in_all(costs: Floats, parts: int, most_items: int) -> Integers:
-    """The part of each item, in the order given: the one whose largest load, over all kinds, stays smallest.
+    """The part of each item, in the order given: the one whose largest load, over all measures, stays smallest.
 
-    Graham's rule (1969) for vectors. `costs` are float64 (items, kinds). Loads are divided by the mean of their kind
-    over the parts, so that kinds can be compared; kinds that sum to 0 are ignored. Of equal parts the first is taken; a
-    part with `most_items` takes no more.
+    Graham's rule (1969) for vectors. `costs` are float64 (items, measures). Loads are divided by the mean of their
+    measure over the parts, so that measures can be compared; those that sum to 0 are ignored. Of equal parts the first
+    is taken; a part with `most_items` takes no more.
     """
-    items, kinds = costs.shape
-    weight = np.zeros(kinds)
-    for kind in range(kinds):
-        total = costs[:, kind].sum()
+    items, measures = costs.shape
+    weight = np.zeros(measures)
+    for measure in range(measures):
+        total = costs[:, measure].sum()
         if total > 0.0:
-            weight[kind] = parts / total
-    load = np.zeros((parts, kinds))
+            weight[measure] = parts / total
+    load = np.zeros((parts, measures))
     held = np.zeros(parts, np.int64)
     part_of = np.empty(items, np.int64)
     for item in range(items):
@@ -94,15 +94,15 @@ def balance_in_all(costs: Floats, parts: int, most_items: int) -> Integers:
             if held[part] == most_items:
                 continue
             largest = 0.0
-            for kind in range(kinds):
-                largest = max(largest, (load[part, kind] + costs[item, kind]) * weight[kind])
+            for measure in range(measures):
+                largest = max(largest, (load[part, measure] + costs[item, measure]) * weight[measure])
             if largest < smallest:
                 smallest = largest
                 chosen = part
         part_of[item] = chosen
         held[chosen] += 1
-        for kind in range(kinds):
-            load[chosen, kind] += costs[item, kind]
+        for measure in range(measures):
+            load[chosen, measure] += costs[item, measure]
     return part_of
 
 
@@ -122,8 +122,8 @@ def _pair(
     Writes the items into `merged` and their part, 0 or 1, into `side`. Returns the number of items, and the cost of
     both parts; infinite if an item found no room, or a part is empty.
     """
-    kinds = sizes.shape[1]
-    used = np.zeros((2, kinds))
+    measures = sizes.shape[1]
+    used = np.zeros((2, measures))
     load = np.zeros(2)
     held = np.zeros(2, np.int64)
     first, second = lists
@@ -138,8 +138,8 @@ def _pair(
         part = 0 if load[0] <= load[1] else 1
         for _ in range(2):
             fits = held[part] < most_items
-            for kind in range(kinds):
-                fits = fits and used[part, kind] + sizes[item, kind] <= limits[kind]
+            for measure in range(measures):
+                fits = fits and used[part, measure] + sizes[item, measure] <= limits[measure]
             if fits:
                 break
             part = 1 - part
@@ -169,16 +169,16 @@ def split_pairs_again(
 ) -> Integers:
     """Split the items of the most expensive part and of a cheaper one again, as long as both come out cheaper than it.
 
-    No part exceeds `limits`, in any kind of `sizes`, or `most_items`. Of two parts that are nearly full, each with one
+    No part exceeds `limits`, in any measure of `sizes`, or `most_items`. Of two parts that are nearly full, each with one
     very long item, the part of the longer one so gets the shorter ones of the other items. Cheaper parts are tried
     cheapest first.
 
     Args:
         costs: falling, float64 (items,).
-        sizes: what an item takes of each limit, float64 (items, kinds).
+        sizes: what an item takes of each limit, float64 (items, measures).
         part_of: the part of each item at first, int64 (items,).
         parts: how many there are.
-        limits: float64 (kinds,).
+        limits: float64 (measures,).
         most_items: the most items in a part.
         enough: stop when the mean is this share of the most expensive part.
         effort: how many items are looked at before it stops; a limit on the time would make results depend on the

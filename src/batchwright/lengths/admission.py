@@ -106,7 +106,7 @@ class Admission:
         emitted: Integers = samples[_ranges(offsets, items)]
         return emitted
 
-    def taken(self, emitted: Integers) -> tuple[Integers, Integers]:
+    def items_in(self, emitted: Integers) -> tuple[Integers, Integers]:
         """The inverse of `emitted`: the items; and where each starts in `emitted`, with the end added."""
         if self.bundles is None:
             return emitted, np.arange(emitted.size + 1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..micro_batches import whole_steps
 from .cut import Cut, Integers, Unsearched, by_steps, split_to
 from .numbers import Numbers
 from .same_size_cutter import even_offsets
@@ -31,7 +31,7 @@ class BucketCutter(Unsearched):
     areas: np.ndarray
     batch_size: int
 
-    kind = "bucketed"
+    builder = "bucketed"
     count_ignores_order = True
     room = math.inf
 
@@ -56,13 +56,13 @@ class BucketCutter(Unsearched):
         """See `Cutter`: every sample takes one place."""
         return np.ones(samples.size)
 
-    def batches_of_kinds(self, samples: Integers, counts: Integers) -> None:
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> None:
         """See `Cutter`: nothing asks, as there are no strata."""
         return
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return lambda count: len(self.cut(samples[:count], 0, step_size))
+        return len(self.cut(samples, 0, step_size))
 
     def over_strata(self, falling: Integers, windows: int) -> None:
         """See `Cutter`: none, since a stratum on the border of two buckets has samples of both."""
@@ -121,7 +121,7 @@ class BucketCutter(Unsearched):
         parts = [places[at : at + self.batch_size] for places in small for at in range(0, places.size, self.batch_size)]
         offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
         costs = np.array([self.cost(samples[part]) for part in parts])
-        wanted = max(batches, -(-len(parts) // step_size) * step_size)
+        wanted = max(batches, whole_steps(len(parts), step_size))
         return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
 
     def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
@@ -167,4 +167,4 @@ def _own_and_shared(pieces: list[Integers], batch_size: int, step_size: int) -> 
 def _short(small: list[Integers], batch_size: int, step_size: int) -> int:
     """How many samples these buckets lack to have one in every micro-batch of the steps that they share."""
     parts = sum(-(-places.size // batch_size) for places in small)
-    return -(-parts // step_size) * step_size - sum(places.size for places in small)
+    return whole_steps(parts, step_size) - sum(places.size for places in small)

@@ -10,21 +10,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.cuts import count_longest, count_summed, cut_longest, cut_several
+from ..kernels.cuts import count_longest, count_summed, cut_longest, cut_several, of_first
 from ..kernels.step_balance import fill_up_to_most_expensive
-from .cut import (
-    Cut,
-    SortKeys,
-    Unsearched,
-    by_steps,
-    cut_evenly,
-    mixed_places,
-    most_expensive_of_strata,
-    similarity_keys_of,
-    sorted_places,
-    split_to,
-)
-from .numbers import Keys, Numbers, Rows
+from .cut import Cut, Prefixes, Unsearched, by_steps, cut_evenly, split_to
+from .numbers import Keys, Numbers, Rows, SortKeys
+from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of, sorted_places
 from .step_balance import (
     EQUAL_ENOUGH,
     NewStep,
@@ -36,7 +26,7 @@ from .step_balance import (
     step_costs,
 )
 
-__all__ = ["BudgetCutter"]
+__all__ = ["BudgetCutter", "SortedPrefixes"]
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -79,7 +69,7 @@ class BudgetCutter(Unsearched):
         keys = Keys(self.costs.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.costs[:]))
         object.__setattr__(self, "length_keys", keys)
 
-    kind = "budgeted"
+    builder = "budgeted"
     least_steps = 1
     room = math.inf
 
@@ -101,7 +91,7 @@ class BudgetCutter(Unsearched):
         sizes: Floats = (costs.reshape(-1, self.budgets.size) / self.budgets).max(axis=1)
         return sizes
 
-    def batches_of_kinds(self, samples: Integers, counts: Integers) -> int | None:
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> int | None:
         """See `Cutter`."""
         if self._cost_of_key is None:  # several budgets, or samples of one key that differ in their costs
             return None
@@ -109,14 +99,18 @@ class BudgetCutter(Unsearched):
         costs = np.ascontiguousarray(self.costs.columns[0][samples])
         return count(costs, counts, float(self.budgets[0]), self.most_samples, self.count_multiple)
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
+        """See `Cutter`."""
+        return self.batches_of(self.falling(samples)[1])
+
+    def prefixes(self, samples: Integers, step_size: int) -> Prefixes:
         """See `Cutter`."""
         if not self.count_ignores_order:  # equal samples are shuffled, and how depends on how many samples there are
-            return lambda count: self._first_cut(self._falling(samples[:count])[1])
-        places, costs = self._falling(samples)
-        return lambda count: self._first_cut(costs[places < count])
+            return Prefixes(self, samples, step_size)
+        places, costs = self.falling(samples)
+        return SortedPrefixes(self, samples, step_size, places, costs[:, 0])
 
-    def _falling(self, samples: Integers) -> tuple[Integers, Floats]:
+    def falling(self, samples: Integers) -> tuple[Integers, Floats]:
         """Places of these samples, longest first, and their costs in this order: float64 (samples, budgets)."""
         keys = self.length_keys[samples]
         places = (sorted_places if self.count_ignores_order else mixed_places)(keys)
@@ -134,7 +128,7 @@ class BudgetCutter(Unsearched):
             return None
         return np.ascontiguousarray(keys.values[::-1])  # the key of the largest is 0
 
-    def _first_cut(self, costs: Floats) -> int:
+    def batches_of(self, costs: Floats) -> int:
         """Micro-batches of samples in this order at the whole budgets."""
         return self._cutting(costs)(0, 1.0).size - 1
 
@@ -145,7 +139,10 @@ class BudgetCutter(Unsearched):
 
     def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
         """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
-        places, costs = self._falling(samples)
+        return self.cut_falling(samples, *self.falling(samples), batches)
+
+    def cut_falling(self, samples: Integers, places: Integers, costs: Floats, batches: int) -> Cut:
+        """The same, given what `falling` returns."""
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
         if offsets.size - 1 < batches:
@@ -174,7 +171,7 @@ class BudgetCutter(Unsearched):
             distributed = redistributed(
                 distributed_over_steps(cut, step_size) if several else cut,
                 step_size,
-                lambda steps: np.add.reduceat(self._kinds(samples[steps.members]), steps.offsets[:-1]),
+                lambda steps: np.add.reduceat(self._measures(samples[steps.members]), steps.offsets[:-1]),
                 lambda members, _: self._redistributed(samples[members], step_size),
             )
             if not (self.count_ignores_order and self.balance is not None):
@@ -191,26 +188,26 @@ class BudgetCutter(Unsearched):
             return by_steps(cut)
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
         # their own.
-        stuck = np.diff(cut.offsets) * self.costs.columns[0][samples].max() < EQUAL_ENOUGH * cut.costs.max()
+        costs = self.costs.columns[0][samples]
+        stuck = np.diff(cut.offsets) * costs.max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         members = steps.members.copy()
         falling = sorted_places(self.length_keys[samples[members]])
-        column = self.costs.columns[0][samples[members]]
-        costs = fill_up_to_most_expensive(
-            column, members, steps.offsets, falling, step_size, float(self.budgets[0]), EQUAL_ENOUGH
+        filled_up = fill_up_to_most_expensive(
+            costs[members], members, steps.offsets, falling, step_size, float(self.budgets[0]), EQUAL_ENOUGH
         )
-        return Cut(members, steps.offsets, costs, in_steps=True)
+        return Cut(members, steps.offsets, filled_up, in_steps=True)
 
-    def _kinds(self, samples: Integers) -> Floats:
-        """What the micro-batches of a step are to be equal in, float64 (samples, kinds): budgets and balance."""
+    def _measures(self, samples: Integers) -> Floats:
+        """What the micro-batches of a step are to be equal in, float64 (samples, measures): budgets and balance."""
         costs = self.costs[samples]
         return costs if self.balance is None else np.column_stack([costs, self.balance[samples]])
 
     def _redistributed(self, samples: Integers, step_size: int) -> NewStep | None:
         """One step whose sums count, distributed again; None if that would exceed a limit."""
-        kinds = self._kinds(samples)
-        parts = equal_parts(kinds, step_size, self.most_samples)
-        loads = np.array([kinds[part].sum(axis=0) for part in parts])
+        measures = self._measures(samples)
+        parts = equal_parts(measures, step_size, self.most_samples)
+        loads = np.array([measures[part].sum(axis=0) for part in parts])
         sizes = [part.size for part in parts]
         if np.any(loads[:, : self.budgets.size] > self.budgets) or min(sizes) == 0 or max(sizes) > self.most_samples:
             return None
@@ -248,8 +245,8 @@ class BudgetCutter(Unsearched):
         sums = np.ceil(costs.sum(axis=0) / self.budgets - 1e-9).max(initial=0)
         # For a padded budget, cutting longest first is optimal: no other way needs fewer micro-batches.
         alone = [
-            cut_longest(-np.sort(-costs[:, kind]), self.budgets[kind], self.most_samples, 1).size - 1
-            for kind in np.flatnonzero(self.padded)
+            cut_longest(-np.sort(-costs[:, measure]), self.budgets[measure], self.most_samples, 1).size - 1
+            for measure in np.flatnonzero(self.padded)
         ]
         return max(by_count, int(sums), *alone, 0)
 
@@ -290,11 +287,29 @@ class BudgetCutter(Unsearched):
             return np.add.reduceat(self.balance[samples], offsets[:-1])
         costs = self.costs[samples] if costs is None else costs
         total = np.zeros(offsets.size - 1)
-        for kind, budget in enumerate(self.budgets):
-            column = costs[:, kind]
-            if self.padded[kind]:
+        for measure, budget in enumerate(self.budgets):
+            column = costs[:, measure]
+            if self.padded[measure]:
                 used = np.maximum.reduceat(column, offsets[:-1]) * np.diff(offsets)
             else:
                 used = np.add.reduceat(column, offsets[:-1])
             total += used if self.count_ignores_order else used / budget
         return total
+
+
+@dataclass(frozen=True)
+class SortedPrefixes(Prefixes):
+    """The first samples of a sequence that is sorted once: `places`, longest first, and the `costs` in this order."""
+
+    cutter: BudgetCutter
+    places: Integers
+    costs: Floats
+
+    def batches_needed(self, count: int) -> int:
+        """See `Prefixes`."""
+        return self.cutter.batches_of(of_first(self.places, self.costs, count)[1][:, None])
+
+    def cut(self, count: int, batches: int) -> Cut:
+        """See `Prefixes`."""
+        places, costs = of_first(self.places, self.costs, count)
+        return self.cutter.cut_falling(self.samples[:count], places, costs[:, None], batches)

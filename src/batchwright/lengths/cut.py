@@ -12,29 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Infeasible
-from ..kernels.cuts import keyed_shuffle
-from ..kernels.packing import group_by_length
+from ..kernels.cuts import keyed_shuffle, rows_shuffled
 from .identity import fields_as_text
-from .numbers import Keys, Rows
+from .numbers import SortKeys
 
 __all__ = [
     "Cut",
     "Cutter",
-    "SortKeys",
+    "Prefixes",
     "Unsearched",
     "WithIdentity",
     "by_steps",
     "cut_evenly",
-    "mixed_places",
-    "most_expensive_of_strata",
-    "similarity_keys_of",
-    "sorted_places",
     "split_to",
     "steps_shuffled",
 ]
 
 Integers = NDArray[np.int64]
-SortKeys = Keys | Integers
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ class Cutter(Protocol):
     """
 
     @property
-    def kind(self) -> str:
+    def builder(self) -> str:
         """The name of the function that makes such plans."""
         ...
 
@@ -138,17 +132,18 @@ class Cutter(Protocol):
         """The largest sum of `sizes_of` in a micro-batch; infinite if none is proven."""
         ...
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
-        """A function from n to the least number of micro-batches that `cut` makes of the first n of these samples.
-
-        It does not cut them, if possible.
-        """
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
+        """The least number of micro-batches that `cut` makes of these samples; it does not cut them, if possible."""
         ...
 
-    def batches_of_kinds(self, samples: Integers, counts: Integers) -> int | None:
+    def prefixes(self, samples: Integers, step_size: int) -> Prefixes:
+        """The first samples of these, of which any number can be cut."""
+        ...
+
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> int | None:
         """The least number of micro-batches of many samples, that `cut` makes of them, in little memory.
 
-        There are `counts[kind]` samples that cost as much as `samples[kind]`, longest first. None if the number depends on
+        There are `counts[n]` samples that cost as much as `samples[n]`, longest first. None if the number depends on
         more than that.
         """
         ...
@@ -207,6 +202,27 @@ class Cutter(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Prefixes:
+    """The first samples of a sequence, to find how many of them fit: what is the same for any number is done once."""
+
+    cutter: Cutter
+    samples: Integers
+    step_size: int
+
+    def batches_needed(self, count: int) -> int:
+        """See `Cutter.batches_needed`, of the first `count` samples."""
+        return self.cutter.batches_needed(self.samples[:count], self.step_size)
+
+    def cut(self, count: int, batches: int) -> Cut:
+        """See `Cutter.cut`, of the first `count` samples."""
+        return self.cutter.cut(self.samples[:count], batches, self.step_size)
+
+    def for_window(self, divisor: int = 1) -> Self:
+        """The same samples for a cutter with a limit of work; see `Cutter.for_window`."""
+        return replace(self, cutter=self.cutter.for_window(divisor))
+
+
 class WithIdentity(ABC):
     """A cutter whose fields decide its cuts."""
 
@@ -214,6 +230,10 @@ class WithIdentity(ABC):
     def identity(self) -> dict[str, str]:
         """See `Cutter`."""
         return fields_as_text(self)
+
+    def prefixes(self: Cutter, samples: Integers, step_size: int) -> Prefixes:
+        """See `Cutter`."""
+        return Prefixes(self, samples, step_size)
 
     @abstractmethod
     def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
@@ -308,15 +328,14 @@ def steps_shuffled(cut: Cut, step_size: int, key: int) -> Cut:
     word = np.uint64(key)
     if step_size == 1:  # nothing to shuffle within
         return cut.chosen(keyed_shuffle(len(cut), word))
-    steps = np.arange(len(cut) // step_size * step_size).reshape(-1, step_size)
+    steps = len(cut) // step_size
     if cut.sorted_in_steps:
-        turned = [keyed_shuffle(2, word + np.uint64(1 + place))[0] for place in range(len(steps))]
-        within = np.where(np.array(turned)[:, None] == 1, steps[:, ::-1], steps)
+        turned = rows_shuffled(steps, 2, word)[:, :1] == 1
+        within = np.where(turned, np.arange(step_size)[::-1], np.arange(step_size))
     else:
-        within = np.stack(
-            [one[keyed_shuffle(step_size, word + np.uint64(1 + place))] for place, one in enumerate(steps)]
-        )
-    return cut.chosen(within[keyed_shuffle(len(steps), word)].reshape(-1))
+        within = rows_shuffled(steps, step_size, word)
+    batches = np.arange(0, steps * step_size, step_size)[:, None] + within
+    return cut.chosen(batches[keyed_shuffle(steps, word)].reshape(-1))
 
 
 def by_steps(cut: Cut) -> Cut:
@@ -324,53 +343,3 @@ def by_steps(cut: Cut) -> Cut:
     if cut.in_steps:
         return cut
     return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), in_steps=True)
-
-
-def most_expensive_of_strata(table: Rows, falling: Integers, windows: int) -> Rows:
-    """The largest value of every `windows` neighbours of `falling`, column by column: float64 (strata, columns)."""
-    if table.shape[1] == 1:
-        return Rows.of(table[falling[::windows]])  # sorted by this column: the first of each stratum is the largest
-    return Rows.of(np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0))
-
-
-def similarity_keys_of(table: Rows) -> SortKeys:
-    """Sort keys of the rows of `table` (samples, kinds): sorted by them, neighbours are alike in all kinds.
-
-    Rows are grouped into strata by the first kind, within these by the next, and so on, and sorted by the last kind:
-    falling in one stratum, rising in the next (as a snake), so that neighbours are alike across the border of two
-    strata too. Equal rows share a key.
-    """
-    count, kinds = table.shape
-    if kinds == 1:
-        return Keys(table.columns[0])
-    # Were the last kind divided into as many strata, each cell would have about 16 rows. The 16 was chosen by trial;
-    # only how full micro-batches are depends on it.
-    strata = max(1, round((count / 16) ** (1 / kinds)))
-    cells = []
-    for column in table.columns[:-1]:
-        keys = Keys(column)[:]
-        cells.append((np.bincount(keys).cumsum()[keys] - 1) * strata // count)
-    rows = table[:]
-    rising = sum(cells) % 2 == 1
-    last = np.where(rising, rows[:, -1], -rows[:, -1])
-    order = np.lexsort((*rows.T, last, *reversed(cells)))
-    changed = np.any(np.diff(rows[order], axis=0, prepend=rows[order[:1]]) != 0, axis=1)
-    places = np.empty(count, np.int64)
-    places[order] = changed.cumsum()
-    return places
-
-
-def mixed_places(keys: Integers) -> Integers:
-    """Places sorted by key, those of equal keys shuffled; the shuffle depends only on how many there are.
-
-    With costs of several kinds, samples that are expensive in one kind are then mixed with samples that are expensive
-    in another, and together they fill all limits. A stable sort could put all of one kind first.
-    """
-    mixed = keyed_shuffle(keys.size, np.uint64(keys.size))
-    return mixed[sorted_places(keys[mixed])]
-
-
-def sorted_places(keys: Integers) -> Integers:
-    """Places sorted by key, stable; by counting, which takes linear time, if there are fewer keys than places."""
-    largest = int(keys.max(initial=0))
-    return group_by_length(keys, largest)[0] if largest < keys.size else np.argsort(keys, kind="stable")

@@ -101,8 +101,8 @@ class EqualPacks:
 
     def _redistributed(self, members: Integers, offsets: Integers) -> NewStep | None:
         """One step, all of it distributed again; None if that would exceed a limit."""
-        kinds = self._kinds(members)
-        packs = [part for part in equal_parts(kinds, self.step_size * self.packs, self.max_per_pack) if part.size]
+        measures = self._measures(members)
+        packs = [part for part in equal_parts(measures, self.step_size * self.packs, self.max_per_pack) if part.size]
         return self._new_step(members, packs)
 
     def _split_again(self, members: Integers, offsets: Integers) -> NewStep | None:
@@ -113,8 +113,8 @@ class EqualPacks:
         sizes, limits = self.lengths[members].astype(np.float64), self.capacities.astype(np.float64)
         return self._new_step(members, split_again(self.costs[members], sizes, pack_of, limits, self.max_per_pack))
 
-    def _kinds(self, members: Integers) -> Floats:
-        """What the packs of a step are to be equal in, float64 (samples, kinds): lengths, and with several their shares.
+    def _measures(self, members: Integers) -> Floats:
+        """What the packs of a step are to be equal in, float64 (samples, measures): lengths, and with several their shares.
 
         Shares in proportion to the first length are left out.
         """

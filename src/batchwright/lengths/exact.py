@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from ..errors import Infeasible
 from .bounds import packs_at_least
 
-__all__ = ["Allowance", "pack_kinds"]
+__all__ = ["Allowance", "pack_patterns"]
 
 Integers = NDArray[np.int64]
 _PAYS = 1e-7  # a pack joins the programme if it is worth so much more than 1: above the rounding errors of the solver
 _VARIATIONS = 30  # further packs tried in a round: several columns a round need far fewer rounds (chosen by trial)
 _ROUNDS = 200  # columns may be added in this many rounds at most (chosen by trial); the bound stays valid with fewer
-_MOST_KINDS = 2048  # distinct lengths: the programme has a row for each
+_MOST_LENGTHS = 2048  # distinct lengths: the programme has a row for each
 _MOST_CELLS = 1 << 27  # cells in the table of one knapsack, two bytes each: 256 MB
 _KEPT = 4  # knapsacks leave a quarter of the steps: to round the optimum, more programmes are solved (chosen by trial)
 _STEPS_OF_PROGRAMME = 1 << 20  # what it costs to solve a small programme; every cell of a large one adds two steps
@@ -50,14 +50,14 @@ class Allowance:
         """The steps of one packing, or this fraction of them: one in `divisor`."""
         return cls(STEPS // divisor)
 
-    def take(self, steps: int, *, keep: int = 0) -> bool:
-        """Take this many steps if they are left beside `keep` others; returns whether it did."""
+    def spend(self, steps: int, *, keep: int = 0) -> bool:
+        """Spend this many steps if they are left beside `keep` others; returns whether it did."""
         enough = steps <= self.left - keep
         self.left -= steps if enough else 0
         return enough
 
 
-def pack_kinds(
+def pack_patterns(
     lengths: Integers,
     wanted: Integers,
     capacity: int,
@@ -80,8 +80,8 @@ def pack_kinds(
         enough: a number of packs that is few enough; 0 to search for the fewest.
 
     Returns:
-        kinds: the different packs, int64 (kinds, lengths): pack k has `kinds[k, i]` samples of `lengths[i]`.
-        copies: how often each kind is used, int64 (kinds,).
+        patterns: the different packs, int64 (patterns, lengths): pack k has `patterns[k, i]` samples of `lengths[i]`.
+        copies: how often each pattern is used, int64 (patterns,).
         bound: a proven lower bound of the number of packs.
 
     Raises:
@@ -92,16 +92,16 @@ def pack_kinds(
     lengths, capacity = lengths // unit, capacity // unit
     capacity = min(capacity, int(lengths @ wanted))
     cells = lengths.size * (capacity + 1) * ((max_per_pack or 0) + 1)
-    if lengths.size > _MOST_KINDS or cells > _MOST_CELLS:
+    if lengths.size > _MOST_LENGTHS or cells > _MOST_CELLS:
         raise Infeasible(
             f"solver='exact' with {lengths.size} distinct lengths, a capacity of {capacity * unit} and "
             f"max_per_pack={max_per_pack} makes a table of {cells} cells, the most is {_MOST_CELLS}, "
-            f"of {_MOST_KINDS} lengths",
+            f"of {_MOST_LENGTHS} lengths",
             "pass solver='fast', or lengths rounded up to multiples of more",
         )
     programme = _Programme(lengths, capacity, max_per_pack or 0, allowance)
     best = programme.best_fit(wanted)
-    programme.add(best.kinds)
+    programme.add(best.patterns)
     bound = packs_at_least(lengths, wanted, capacity, max_per_pack)
     fixed = _Packs(np.empty((0, lengths.size), np.int64), np.empty(0, np.int64))
     left = wanted
@@ -122,9 +122,9 @@ def pack_kinds(
 
 
 class _Packs(NamedTuple):
-    """Different packs, int64 (kinds, lengths), and how often each is used, int64 (kinds,)."""
+    """Different packs, int64 (patterns, lengths), and how often each is used, int64 (patterns,)."""
 
-    kinds: Integers
+    patterns: Integers
     copies: Integers
 
     @property
@@ -135,11 +135,11 @@ class _Packs(NamedTuple):
     @property
     def samples(self) -> Integers:
         """How many samples of each length they take."""
-        return self.copies @ self.kinds
+        return self.copies @ self.patterns
 
     def plus(self, others: _Packs) -> _Packs:
         """These packs and others."""
-        return _Packs(np.concatenate([self.kinds, others.kinds]), np.concatenate([self.copies, others.copies]))
+        return _Packs(np.concatenate([self.patterns, others.patterns]), np.concatenate([self.copies, others.copies]))
 
 
 class _Programme:
@@ -175,15 +175,15 @@ class _Programme:
         whole = np.floor(shares + 1e-9).astype(np.int64)
         if not whole.any():
             whole[int(shares.argmax())] = 1
-        left, kinds, copies = wanted.copy(), [], []
+        left, patterns, copies = wanted.copy(), [], []
         for column in np.argsort(-shares, kind="stable")[: np.count_nonzero(whole)]:
-            kind = np.minimum(self.columns[column], left)
-            takes = np.flatnonzero(kind)
+            pattern = np.minimum(self.columns[column], left)
+            takes = np.flatnonzero(pattern)
             if whole[column] and takes.size:
-                kinds.append(kind)
-                copies.append(min(whole[column], (left[takes] // kind[takes]).min()))
-                left -= copies[-1] * kind
-        return _Packs(np.array(kinds).reshape(-1, wanted.size), np.array(copies, np.int64))
+                patterns.append(pattern)
+                copies.append(min(whole[column], (left[takes] // pattern[takes]).min()))
+                left -= copies[-1] * pattern
+        return _Packs(np.array(patterns).reshape(-1, wanted.size), np.array(copies, np.int64))
 
     def solve(self, wanted: Integers) -> tuple[NDArray[np.float64], int]:
         """The optimum over all packs for `wanted`: the share of each column, and the lower bound that it proves.
@@ -192,7 +192,7 @@ class _Programme:
         """
         bound, shares = 0, np.empty(0)
         for _ in range(_ROUNDS):
-            if not self._allowance.take(_STEPS_OF_PROGRAMME + 2 * self.lengths.size * len(self.columns)):
+            if not self._allowance.spend(_STEPS_OF_PROGRAMME + 2 * self.lengths.size * len(self.columns)):
                 break
             shares, values, packs = self._optimum(wanted)
             priced = self._priced(values, wanted)
@@ -210,7 +210,7 @@ class _Programme:
         from ..kernels.packing import most_valuable_pack
 
         each = (self.capacity + 1 - self.lengths) * np.minimum(wanted, self.capacity // self.lengths)
-        if not self._allowance.take(int(each[values > 0].sum()) * (self.max_per_pack + 1), keep=self._kept):
+        if not self._allowance.spend(int(each[values > 0].sum()) * (self.max_per_pack + 1), keep=self._kept):
             return None
         worth, pack = most_valuable_pack(self.lengths, values, wanted, self.capacity, self.max_per_pack)
         return worth, pack

@@ -25,7 +25,7 @@ __all__ = [
     "layout_of_one_window",
     "layout_of_shuffle",
     "layout_of_strata",
-    "whole_steps",
+    "least_length",
 ]
 
 Window = int | Literal["epoch"]
@@ -129,7 +129,7 @@ def layout_of_one_window(
     spare = 0.0 if count_ignores_order else _spare_of_epoch(batches_needed, epoch_samples)
     # No more than one micro-batch an item, unless the first epoch alone needs that.
     batches = min(
-        whole_steps(first + spare, step_size), max(items // step_size * step_size, whole_steps(first, step_size))
+        least_length(first + spare, step_size), max(items // step_size * step_size, least_length(first, step_size))
     )
     if batches > items:
         raise Infeasible(
@@ -146,10 +146,10 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
     may be up to twice as long as asked for if that makes the epoch shorter. With `window="epoch"` there is one.
     """
     items = strata.falling.size
-    total = cutter.batches_of_kinds(strata.one_of_each_length, np.diff(strata.starts))
+    total = cutter.batches_of_alike(strata.one_of_each_length, np.diff(strata.starts))
     if total is None:
         total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling.astype(np.int64), 0, step_size))
-    wanted = 1.0 if window == "epoch" else total / whole_steps(window, step_size)
+    wanted = 1.0 if window == "epoch" else total / least_length(window, step_size)
     found: list[Layout] = []
     for longer in _TRIED:
         windows = math.floor(wanted / (1 + longer / 16))
@@ -158,7 +158,7 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
         largest = cutter.over_strata(strata.falling, windows)
         assert largest is not None  # there are strata only if the cutter has this
         cut = largest.for_window(LAYOUT_WORK).cut(np.arange(-(-items // windows)), 0, step_size)
-        batches = whole_steps(len(cut), step_size)
+        batches = least_length(len(cut), step_size)
         if items // windows >= batches:  # else a micro-batch would have no item
             found.append(Layout(windows, batches, batches, step_size, largest_cut=cut))
     shortest = min((layout.length for layout in found), default=0)
@@ -187,7 +187,7 @@ def layout_of_shuffle(
         step_size: micro-batches in a step.
         least_steps: the fewest steps in a window.
     """
-    batches = max(whole_steps(window, step_size), least_steps * step_size)
+    batches = max(least_length(window, step_size), least_steps * step_size)
     probed = min(epoch_samples, _PROBED_SAMPLES)
     rate = max(batches_needed(0, probed), 1) / probed
     for _ in range(2):  # twice: the first round finds how long a window is, the second measures windows of that length
@@ -201,7 +201,7 @@ def layout_of_shuffle(
     # The first term is for rounding to whole steps, the second for chance. The needs of ranges add up like independent
     # ones: the deviation of their sum grows with the root of their number.
     spare = least_steps * step_size / 2 + _SIGMAS * deviation * math.sqrt(epoch_samples / probed)
-    length = whole_steps(rate * epoch_samples + spare, step_size)
+    length = least_length(rate * epoch_samples + spare, step_size)
     if length > items:
         return None
     windows = length // batches
@@ -225,7 +225,7 @@ def _probed(batches_needed: Callable[[int, int], int], probed: int, epoch_sample
     return np.array([batches_needed(probe * apart, probed) for probe in range(probes)], float)
 
 
-def whole_steps(batches: float, step_size: int) -> int:
-    """Round up to a multiple of `step_size`, at least to `step_size` itself."""
+def least_length(batches: float, step_size: int) -> int:
+    """The least length of a window that has room for so many micro-batches: whole steps, at least one."""
     steps = math.ceil(batches / step_size - 1e-9)  # a product of floats may be just above an integer
     return max(1, steps) * step_size

@@ -15,8 +15,9 @@ import numpy as np
 from ..kernels.cuts import keyed_shuffle
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.length_strata import one_of_each_stratum, shuffled_by_key
-from .cut import Integers, SortKeys, sorted_places
-from .numbers import BLOCK
+from .cut import Integers
+from .numbers import BLOCK, SortKeys
+from .sort_keys import sorted_places
 
 __all__ = ["LengthStrata"]
 

@@ -45,8 +45,8 @@ class Limits:
     sizes: Floats
     most: Floats
 
-    def taken(self, part_of: Integers, parts: int) -> Floats:
-        """What each part takes, float64 (parts, limits)."""
+    def loads(self, part_of: Integers, parts: int) -> Floats:
+        """What each part has of each limit, float64 (parts, limits)."""
         columns = [np.bincount(part_of, weights=column, minlength=parts) for column in self.sizes.T]
         return np.stack(columns, axis=1) if columns else np.zeros((parts, 0))
 
@@ -61,7 +61,7 @@ class Limits:
 
     def kept(self, part_of: Integers, parts: int) -> bool:
         """Whether no part breaks a limit."""
-        return bool((self.taken(part_of, parts) <= self.most).all())
+        return bool((self.loads(part_of, parts) <= self.most).all())
 
 
 def _least(sizes: Floats, most: float) -> int:

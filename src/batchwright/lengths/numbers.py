@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "Keys", "Numbers", "Rows"]
+__all__ = ["BLOCK", "Keys", "Numbers", "Rows", "SortKeys"]
 
 BLOCK = 1 << 17
 """Samples that are handled at once, so that no temporary array is as large as the dataset: 1 MB of float64."""
@@ -200,6 +200,10 @@ class Keys:
         else:
             found = self.of_value[np.searchsorted(self.values, self._column[samples])]
         return found
+
+
+SortKeys = Keys | NDArray[np.int64]
+"""Sort keys of all samples, looked up or kept."""
 
 
 def _blocks(count: int) -> Iterator[tuple[int, int]]:

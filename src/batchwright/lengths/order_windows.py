@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import Infeasible, warn
+from ..kernels.cuts import count_within
 from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Order
 from .admission import Admission
-from .cut import Cut, Cutter, Integers
-from .layout import LAYOUT_WORK, Window, whole_steps
+from .cut import Cut, Cutter, Integers, Prefixes
+from .layout import LAYOUT_WORK, Window, least_length
 from .windows import Ready, Windows, fitting, most_that_fit
 
 __all__ = ["OfOrder", "WindowStart"]
@@ -89,12 +90,12 @@ class OfOrder(Windows):
             return
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
-            needed = cutter.batches_for_first(items, step_size)(items.size) if items.size else 0
+            needed = cutter.batches_needed(items, step_size) if items.size else 0
             self._mean_size = float(cutter.sizes_of(items).sum())
             self.window_batches = self.epoch_batches = max(step_size, (needed - 1) // step_size * step_size)
             self._places_per_window *= self.window_batches / max(needed, 1)
             return
-        self.window_batches = max(whole_steps(window, step_size), cutter.least_steps * step_size)
+        self.window_batches = max(least_length(window, step_size), cutter.least_steps * step_size)
         self._places_per_window = float(min(epoch_samples, self.window_batches))
         self._places_per_window, self._mean_size = self._measured(0)
         epochs, probed = max(1, moves_over), 0
@@ -122,7 +123,7 @@ class OfOrder(Windows):
         """Take over what windows in steps of 1 measured, so that a plan measures it once for all step sizes."""
         step_size = self._step_size
         self.epoch_batches = max(step_size, measured.epoch_batches // step_size * step_size)
-        asked = self.epoch_batches if window == "epoch" else whole_steps(window, step_size)
+        asked = self.epoch_batches if window == "epoch" else least_length(window, step_size)
         self.window_batches = min(max(asked, self._cutter.least_steps * step_size), self.epoch_batches)
         part = self.window_batches / measured.window_batches
         self._places_per_window, self._mean_size, self._slack = (
@@ -146,9 +147,9 @@ class OfOrder(Windows):
     def _measured(self, place: int) -> tuple[float, float]:
         """How many places a window takes that begins at a place, and the sum of the sizes of its items."""
         start = WindowStart(place)
-        samples, items, _ = self._taken(start, self._order.take(place, place + self._looked_at), LAYOUT_WORK)
-        end = self._end(start, samples, items.size)
-        return self._place_of(end) - place, float(self._cutter.sizes_of(items).sum())
+        samples, prefixes, held, _ = self._filled(start, self._order.take(place, place + self._looked_at), LAYOUT_WORK)
+        end = self._end(start, samples, held)
+        return self._place_of(end) - place, float(self._cutter.sizes_of(prefixes.samples[:held]).sum())
 
     def of(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -204,15 +205,15 @@ class OfOrder(Windows):
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
         start = self.start(window)
-        ready = self._ready.take(window)
+        ready = self._ready.pop(window)
         if ready is not None:
             return ready
         samples = self._order.take(start.place, start.place + self._looked_at)
-        samples, items, cut = self._taken(start, samples)
+        samples, prefixes, held, cut = self._filled(start, samples)
         if cut is None:
-            items, cut = fitting(items, self._cutter, self.window_batches, self._step_size)
-        self._keep(window + 1, self._end(start, samples, items.size))
-        return items, cut
+            held, cut = fitting(prefixes, held, self.window_batches)
+        self._keep(window + 1, self._end(start, samples, held))
+        return prefixes.samples[:held], cut
 
     def start(self, window: int) -> WindowStart:
         """Where a window begins: fills the windows before it, from the nearest one whose start is known."""
@@ -225,7 +226,7 @@ class OfOrder(Windows):
                 "to find out; a state of the sampler knows the place: load it to go on at once"
             )
         for earlier in range(nearest, window):
-            self._ready.take(earlier)  # if it is kept, where it ends is not
+            self._ready.pop(earlier)  # if it is kept, where it ends is not
             self._ready.put(earlier, *self.planned(earlier))
         return self._starts[window]
 
@@ -280,8 +281,10 @@ class OfOrder(Windows):
             max(self.window_batches, math.ceil(self._places_per_window * self._slack)) + 1
         )  # one more shows that it is full
 
-    def _taken(self, start: WindowStart, samples: Integers, parts: int = 1) -> tuple[Integers, Integers, Cut | None]:
-        """The items that fill a window, and their cut if a search found it.
+    def _filled(
+        self, start: WindowStart, samples: Integers, parts: int = 1
+    ) -> tuple[Integers, Prefixes, int, Cut | None]:
+        """How many items fill a window.
 
         Args:
             start: where the window begins.
@@ -289,19 +292,19 @@ class OfOrder(Windows):
             parts: the search, if the cutter is one, may take one part in this many of the work limit of a window.
 
         Returns:
-            The samples that were read, the items, and their cut or None.
+            The samples that were read, their items, how many of these fill the window, and their cut if a search found it.
         """
         most = max(self.window_batches, math.ceil(_ROOMY * self._places_per_window))
         while True:
             items = self._admission.items(samples)[start.skipped :]
-            held = self._count_that_fits(items) if items.size >= self.window_batches else items.size
+            prefixes = self._cutter.prefixes(items, self._step_size)
+            held = self._count_that_fits(prefixes) if items.size >= self.window_batches else items.size
             if held < items.size or (items.size >= self.window_batches and samples.size >= most):
                 break
             end = start.place + samples.size
             samples = np.concatenate([samples, self._order.take(end, end + samples.size)])
-        cutter = self._cutter.for_window(parts)
-        found = self._searched(items, cutter, held) if cutter.searches else None
-        return samples, *(found or (items[:held], None))
+        found = self._searched(prefixes.for_window(parts), held) if self._cutter.searches else None
+        return samples, prefixes, *(found or (held, None))
 
     def _end(self, start: WindowStart, samples: Integers, used: int) -> WindowStart:
         """Where a window ends that began at `start`, before these samples, and used this number of their items."""
@@ -310,42 +313,41 @@ class OfOrder(Windows):
         before = int(ends[whole - 1]) if whole else -start.skipped
         return WindowStart(start.place + whole, used - before)
 
-    def _count_that_fits(self, items: Integers) -> int:
-        """How many of the first items fit into a window; `items.size` if all fit."""
-        wanted = self.window_batches
-        needed = self._cutter.batches_for_first(items, self._step_size)
-        sums = self._cutter.sizes_of(items).cumsum()
+    def _count_that_fits(self, prefixes: Prefixes) -> int:
+        """How many of the first items fit into a window; all of them if they fit."""
+        wanted, items = self.window_batches, prefixes.samples
+        sizes = self._cutter.sizes_of(items)
         room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
         # One item in each micro-batch always fits.
-        fit, too_many = wanted, int(np.searchsorted(sums, room, side="right")) + 1
+        fit, too_many = wanted, (items.size if math.isinf(room) else count_within(sizes, room)) + 1
         # Cutting costs much more than adding sizes. So the search starts where the sum of sizes is that of a mean
         # window, which mostly is a few percent off.
         if self._mean_size:
-            guess = int(np.searchsorted(sums, self._mean_size, side="right"))
+            guess = count_within(sizes, self._mean_size)
         else:
-            guess = items.size * wanted // max(wanted, needed(items.size))
+            guess = items.size * wanted // max(wanted, prefixes.batches_needed(items.size))
         finest = max(1, items.size // _FINEST)
         reach = max(finest, items.size // wanted // 8)
         guess = min(max(guess, fit + 1), too_many - 1)
         while fit < guess < too_many:  # from the guess outwards, until one fits and one does not
-            if needed(guess) <= wanted:
+            if prefixes.batches_needed(guess) <= wanted:
                 fit, guess = guess, min(guess + reach, max(too_many - 1, guess + 1))
             else:
                 too_many, guess = guess, max(guess - reach, fit)
             reach *= 2
-        return most_that_fit(lambda count: needed(count) <= wanted, fit, too_many, finest)
+        return most_that_fit(lambda count: prefixes.batches_needed(count) <= wanted, fit, too_many, finest)
 
-    def _searched(self, items: Integers, cutter: Cutter, held: int) -> tuple[Integers, Cut] | None:
+    def _searched(self, prefixes: Prefixes, held: int) -> tuple[int, Cut] | None:
         """Search how more than the first `held` items fit; None if none is found. All attempts share one work limit."""
-        found, wanted = None, self.window_batches
+        found, wanted, items = None, self.window_batches, prefixes.samples
 
         def fits(count: int) -> bool:
             nonlocal found
-            cut = cutter.cut(items[:count], wanted, self._step_size)
+            cut = prefixes.cut(count, wanted)
             if len(cut) <= wanted:
-                found = items[:count], cut
+                found = count, cut
             return len(cut) <= wanted
 
-        at_least = most_that_fit(lambda count: cutter.at_least(items[:count]) <= wanted, held, items.size + 1)
+        at_least = most_that_fit(lambda count: self._cutter.at_least(items[:count]) <= wanted, held, items.size + 1)
         most_that_fit(fits, held, at_least + 1, max(1, (at_least - held) >> _SEARCHES))
         return found

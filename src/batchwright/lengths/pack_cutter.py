@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -15,21 +14,13 @@ from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors, nex
 from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least, rows_cost_at_least
-from .cut import (
-    Cut,
-    Integers,
-    SortKeys,
-    WithIdentity,
-    mixed_places,
-    most_expensive_of_strata,
-    similarity_keys_of,
-    split_to,
-)
+from .cut import Cut, Integers, WithIdentity, split_to
+from .distinct_lengths import DistinctLengths
 from .equal_packs import EqualPacks
 from .exact import Allowance
-from .kinds import Kinds
-from .numbers import Keys, Numbers, Rows
+from .numbers import Keys, Numbers, Rows, SortKeys
 from .packing import Packing, Solver, filled, search
+from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
@@ -67,7 +58,7 @@ class PackCutter(WithIdentity):
         keys = Keys(self.lengths.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.lengths[:]))
         object.__setattr__(self, "length_keys", keys)
 
-    kind = "packed"
+    builder = "packed"
     least_steps = 1
 
     @property
@@ -93,14 +84,16 @@ class PackCutter(WithIdentity):
         """See `Cutter`: of several capacities, the largest shares may be of different ones."""
         return self.packs if self.count_ignores_order else math.inf
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
         """See `Cutter`; by the fast solver, as it is asked for many times."""
         if self.capacities.size > 1:
-            return lambda count: -(-len(self._packed(samples[:count], 0)) // self.packs)
-        column, capacity = self.lengths.columns[0][samples], int(self.capacities[0])
-        return lambda count: -(-_packs_of(self._stacks(Kinds.of(column[:count]), capacity)) // self.packs)
+            packs = len(self._packed(samples, 0))
+        else:
+            column = self.lengths.columns[0][samples]
+            packs = _packs_of(self._stacks(DistinctLengths.of(column), int(self.capacities[0])))
+        return -(-packs // self.packs)
 
-    def batches_of_kinds(self, samples: Integers, counts: Integers) -> int | None:
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> int | None:
         """See `Cutter`."""
         keys = self.length_keys
         if self.searches or not self.count_ignores_order or np.unique(keys.of_value).size < keys.values.size:
@@ -182,8 +175,8 @@ class PackCutter(WithIdentity):
         most = min(self.max_per_pack, samples.size)
         bounds = []
         for column, capacity in zip(self.lengths[samples].T, self.capacities.tolist(), strict=True):
-            kinds = Kinds.of(np.ascontiguousarray(column))
-            bounds.append(packs_at_least(kinds.lengths, kinds.counts, capacity, most or None))
+            distinct = DistinctLengths.of(np.ascontiguousarray(column))
+            bounds.append(packs_at_least(distinct.lengths, distinct.counts, capacity, most or None))
         return -(-max(bounds) // self.packs)
 
     def part(self, samples: Integers) -> tuple[Integers, Integers]:
@@ -208,7 +201,7 @@ class PackCutter(WithIdentity):
         if self.solver == "exact":
             most = None if self.max_per_pack >= column.size else self.max_per_pack
             return self._searched(column, capacity, most, allowed)
-        return self._best_fit(Kinds.of(column), capacity, allowed)
+        return self._best_fit(DistinctLengths.of(column), capacity, allowed)
 
     def _searched(self, column: Integers, capacity: int, most: int | None, allowed: int) -> Packing:
         """Pack by the exact solver; each cut of a window may use half of what is left of its allowance.
@@ -237,30 +230,30 @@ class PackCutter(WithIdentity):
                 low = middle
         return best
 
-    def _best_fit(self, kinds: Kinds, capacity: int, allowed: int) -> Packing:
+    def _best_fit(self, distinct: DistinctLengths, capacity: int, allowed: int) -> Packing:
         """Packs at the smallest fill at which `allowed` packs hold all samples; at the capacity if there is none.
 
         A sample longer than the fill cannot share a pack, as the others alone need the fill. It gets a pack of its own.
         """
-        tokens = np.concatenate([[0], (kinds.lengths * kinds.counts).cumsum()])
-        fill, table = capacity, self._stacks(kinds, capacity)
+        tokens = np.concatenate([[0], (distinct.lengths * distinct.counts).cumsum()])
+        fill, table = capacity, self._stacks(distinct, capacity)
         low = 0 if _packs_of(table) <= allowed else fill - 1
         # Bisection takes for granted that a larger fill never needs more packs. Best fit breaks that rule now and then;
         # then the fill found is not the smallest, but it holds all samples all the same.
         while fill - low > 1:
             middle = (low + fill) // 2
-            short = kinds.up_to(middle)
-            longer = kinds.places.size - int(kinds.starts[short])  # samples that each have a pack of their own
+            short = distinct.up_to(middle)
+            longer = distinct.places.size - int(distinct.starts[short])  # samples that each have a pack of their own
             packs = allowed - longer
             tried = None
             if tokens[short] <= packs * middle:  # else it is known without packing that they do not suffice
-                tried = self._stacks(kinds, middle)
+                tried = self._stacks(distinct, middle)
             if tried is not None and _packs_of(tried) <= packs:
                 fill, table = middle, tried
             else:
                 low = middle
-        rest = filled(table, kinds, 0)
-        alone = np.sort(kinds.places[rest.members.size :])
+        rest = filled(table, distinct, 0)
+        alone = np.sort(distinct.places[rest.members.size :])
         if not alone.size:
             return rest
         return Packing(
@@ -269,10 +262,10 @@ class PackCutter(WithIdentity):
             0,
         )
 
-    def _stacks(self, kinds: Kinds, fill: int) -> Integers:
+    def _stacks(self, distinct: DistinctLengths, fill: int) -> Integers:
         """The samples that are no longer than the fill in packs of it; see `best_fit_decreasing`."""
-        fitting = kinds.up_to(fill)
-        return best_fit_decreasing(kinds.lengths[:fitting], kinds.counts[:fitting], fill, self.max_per_pack)
+        fitting = distinct.up_to(fill)
+        return best_fit_decreasing(distinct.lengths[:fitting], distinct.counts[:fitting], fill, self.max_per_pack)
 
 
 def _packs_of(table: Integers) -> int:
@@ -307,7 +300,7 @@ class PackBounds:
                 f"samples from {samples.min()} to {samples.max()} are to be found in a plan over {most}",
                 "pass micro-batches of this plan, of the dataset that it was made for",
             )
-        items, first = self.admission.taken(samples)
+        items, first = self.admission.items_in(samples)
         if not np.array_equal(self.admission.emitted(items), samples):
             raise Infeasible(
                 f"a micro-batch of {samples.size} samples holds parts of what `together` keeps in one pack",

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import columns
 from ..errors import Infeasible, check_integer, one_of
 from .bounds import packs_at_least
-from .exact import Allowance, pack_kinds
-from .kinds import Kinds
+from .distinct_lengths import DistinctLengths
+from .exact import Allowance, pack_patterns
 
 __all__ = ["MOST_CAPACITY", "Packing", "Solver", "filled", "pack", "search"]
 
@@ -90,27 +90,27 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
         return search(column, capacity, max_per_pack, Allowance.of())
     from ..kernels.packing import best_fit_decreasing
 
-    kinds = Kinds.of(column)
-    table = best_fit_decreasing(kinds.lengths, kinds.counts, capacity, max_per_pack or _UNLIMITED)
-    return filled(table, kinds, packs_at_least(kinds.lengths, kinds.counts, capacity, max_per_pack))
+    distinct = DistinctLengths.of(column)
+    table = best_fit_decreasing(distinct.lengths, distinct.counts, capacity, max_per_pack or _UNLIMITED)
+    return filled(table, distinct, packs_at_least(distinct.lengths, distinct.counts, capacity, max_per_pack))
 
 
 def search(
     column: NDArray[np.int64], capacity: int, max_per_pack: int | None, allowance: Allowance, *, enough: int = 0
 ) -> Packing:
     """Pack by the exact solver within an allowance; stops when there are `enough` packs or fewer."""
-    kinds = Kinds.of(column)
-    made, copies, at_least = pack_kinds(
-        kinds.lengths, kinds.counts, capacity, max_per_pack, allowance=allowance, enough=enough
+    distinct = DistinctLengths.of(column)
+    patterns, copies, at_least = pack_patterns(
+        distinct.lengths, distinct.counts, capacity, max_per_pack, allowance=allowance, enough=enough
     )
-    return filled(_as_stacks(made, copies), kinds, at_least)
+    return filled(_as_stacks(patterns, copies), distinct, at_least)
 
 
-def filled(table: NDArray[np.int64], kinds: Kinds, at_least: int) -> Packing:
+def filled(table: NDArray[np.int64], distinct: DistinctLengths, at_least: int) -> Packing:
     """Put the samples into the packs that a table describes."""
     from ..kernels.packing import fill_packs
 
-    members, offsets = fill_packs(table, kinds.places, kinds.starts)
+    members, offsets = fill_packs(table, distinct.places, distinct.starts)
     return Packing(members, offsets, at_least)
 
 
@@ -126,11 +126,11 @@ def checked_lengths(values: ArrayLike, capacity: int) -> NDArray[np.int64]:
     return lengths
 
 
-def _as_stacks(kinds: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Kinds of packs as the table that `fill_packs` reads: for each kind one chain of rows, longest sample first."""
+def _as_stacks(patterns: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Patterns as the table that `fill_packs` reads: for each pattern one chain of rows, longest sample first."""
     rows: list[tuple[int, int, int, int, int, int]] = []
-    for kind, count in zip(kinds, copies, strict=True):
-        chain = np.repeat(np.arange(kind.size), kind)[::-1]
+    for pattern, count in zip(patterns, copies, strict=True):
+        chain = np.repeat(np.arange(pattern.size), pattern)[::-1]
         for depth, length in enumerate(chain, start=1):
             rows.append((len(rows) - 1 if depth > 1 else -1, int(length), 0, 0, depth, -1))
         rows[-1] = (rows[-1][0], rows[-1][1], int(count), 0, len(chain), -1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 
 from ..errors import Infeasible
 from ..kernels.cuts import cut_longest
-from .cut import Cut, Integers, Unsearched, by_steps, cut_evenly, sorted_places
+from .cut import Cut, Integers, Unsearched, by_steps, cut_evenly
 from .numbers import Keys, Numbers
+from .sort_keys import sorted_places
 
 __all__ = ["GroupCutter", "even_offsets"]
 
@@ -71,7 +71,7 @@ class GroupCutter(Unsearched):
     def __post_init__(self) -> None:
         object.__setattr__(self, "length_keys", Keys(self.lengths))
 
-    kind = "grouped"
+    builder = "grouped"
     count_ignores_order = True
     least_steps = 1
     room = math.inf
@@ -85,15 +85,15 @@ class GroupCutter(Unsearched):
         """See `Cutter`: 1 for each sample, because only their number counts."""
         return np.ones(samples.size)
 
-    def batches_for_first(self, samples: Integers, step_size: int) -> Callable[[int], int]:
+    def batches_needed(self, samples: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return lambda count: self.at_least(samples[:count])
+        return self.at_least(samples)
 
     def over_strata(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""
         return replace(self, lengths=Numbers.of(self.lengths[falling[::windows]]))
 
-    def batches_of_kinds(self, samples: Integers, counts: Integers) -> int:
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> int:
         """See `Cutter`."""
         return -(-int(counts.sum()) // self.batch_size)
 

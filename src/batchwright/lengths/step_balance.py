@@ -41,7 +41,7 @@ class NewStep(NamedTuple):
 
     Attributes:
         parts: places among the samples of the step, one array a micro-batch.
-        loads: float64 (micro-batches, kinds), what is to be equal.
+        loads: float64 (micro-batches, measures), what is to be equal.
         costs: float64 (micro-batches,).
     """
 
@@ -62,7 +62,7 @@ def redistributed(
     Args:
         cut: the micro-batches.
         step_size: micro-batches in a step.
-        loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, kinds).
+        loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, measures).
         redistribute: from the members of a step, and where its micro-batches start in them, to `step_size`
             micro-batches; None if that is not possible.
         enough: a step whose mean is this share of its most expensive micro-batch is left as it is.
@@ -87,7 +87,7 @@ def redistributed(
 def distributed_over_steps(cut: Cut, step_size: int) -> Cut:
     """Sort micro-batches into steps so that neighbours come into different steps.
 
-    Every step then has long samples, and short ones to fill up with: with costs of several kinds, steps of like
+    Every step then has long samples, and short ones to fill up with: with costs in several measures, steps of like
     micro-batches could not be made equal.
     """
     numbers = np.arange(len(cut)).reshape(step_size, -1).T.reshape(-1)
@@ -120,8 +120,8 @@ def level_over_steps(cut: Cut, costs: Floats, sizes: Floats, limits: Floats, mos
     Args:
         cut: the micro-batches.
         costs: what each item of the window costs, float64 (items,).
-        sizes: what an item takes of each limit, float64 (items, kinds).
-        limits: of a micro-batch, float64 (kinds,).
+        sizes: what an item takes of each limit, float64 (items, measures).
+        limits: of a micro-batch, float64 (measures,).
         most_items: the most items in a micro-batch.
         step_size: micro-batches in a step.
     """
@@ -154,7 +154,7 @@ def split_again(costs: Floats, sizes: Floats, part_of: Integers, limits: Floats,
 
 
 def equal_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:
-    """Distribute items over parts that are near-equal in every column of `table`, float64 (items, kinds)."""
+    """Distribute items over parts that are near-equal in every column of `table`, float64 (items, measures)."""
     if table.shape[1] == 1:
         return list(partition(table[:, 0], parts).parts)
     shares = table / np.maximum(table.sum(axis=0), np.finfo(float).tiny)
@@ -165,7 +165,7 @@ def equal_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:
 
 
 def _unevenness(loads: Floats) -> float:
-    """The largest load over the mean load, of the most uneven kind; 1 is perfect."""
+    """The largest load over the mean load, of the most uneven measure; 1 is perfect."""
     means = loads.mean(axis=0)
     some = means > 0
     return float((loads[:, some].max(axis=0) / means[some]).max(initial=1.0))

@@ -26,7 +26,7 @@ from ..errors import Infeasible
 from ..micro_batches import AS_IT_WAS
 from ..orders import Order
 from .admission import Admission
-from .cut import Cut, Cutter, Integers, split_to
+from .cut import Cut, Cutter, Integers, Prefixes, split_to
 from .layout import Layout
 from .length_strata import LengthStrata
 
@@ -134,21 +134,21 @@ class Windows(ABC):
 
 
 class Ready:
-    """Keeps windows that were planned on the way to a later one. Each is taken once; the oldest are dropped."""
+    """Keeps windows that were planned on the way to a later one. Each is returned once; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._windows: dict[int, tuple[Integers, Cut]] = {}
         self._items = 0
 
     def put(self, window: int, items: Integers, cut: Cut) -> None:
-        """Keep a window until it is taken."""
-        self.take(window)
+        """Keep a window until it is returned."""
+        self.pop(window)
         self._windows[window] = items, cut
         self._items += items.size
         while self._items > _ITEMS_READY:
-            self.take(next(iter(self._windows)))
+            self.pop(next(iter(self._windows)))
 
-    def take(self, window: int) -> tuple[Integers, Cut] | None:
+    def pop(self, window: int) -> tuple[Integers, Cut] | None:
         """Return a window and keep it no longer; None if it is not kept."""
         found = self._windows.pop(window, None)
         self._items -= 0 if found is None else found[0].size
@@ -256,7 +256,7 @@ class OfShuffle(OfEpochs):
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
-        ready = self._ready.take(window)
+        ready = self._ready.pop(window)
         if ready is not None:
             return ready
         epoch, number = self.address(window)
@@ -267,9 +267,9 @@ class OfShuffle(OfEpochs):
             )
             wanted = self.layout.batches_in(number)
             items = self._order.take(start, max(end, start + wanted))
-            items, cut = fitting(items, self._cutter, wanted, self.layout.step_size)
-            self._starts[window + 1] = start + items.size
-            return items, cut
+            held, cut = fitting(self._cutter.prefixes(items, self.layout.step_size), items.size, wanted)
+            self._starts[window + 1] = start + held
+            return items[:held], cut
         if self._last[0] != epoch:
             start = self._start(window - number + self.layout.regular_windows)
             items = self._admission.items(self._order.take(start, (epoch + 1) * self._epoch_samples))
@@ -292,7 +292,7 @@ class OfShuffle(OfEpochs):
             if known and number:  # what is left of the epoch fills the micro-batches that are left, and they hold it
                 left = self._admission.items(self._order.take(place, epoch_start + self._epoch_samples))
                 batches = self.epoch_batches - number * self.layout.batches
-                known = left.size >= batches >= self._cutter.batches_for_first(left, self.layout.step_size)(left.size)
+                known = left.size >= batches >= self._cutter.batches_needed(left, self.layout.step_size)
             if not known:
                 raise Infeasible(f"the state says that window {window} begins at place {place}", AS_IT_WAS)
         found = {window: place for window, place, _ in starts}
@@ -320,8 +320,9 @@ class OfShuffle(OfEpochs):
             own = items[taken : max(end, taken + wanted)]
             if own.size < wanted:
                 break
-            found.append(fitting(own, self._cutter, wanted, layout.step_size))
-            taken += found[-1][0].size
+            held, cut = fitting(self._cutter.prefixes(own, layout.step_size), own.size, wanted)
+            found.append((own[:held], cut))
+            taken += held
         return found if taken == items.size else self._as_one(items)
 
     def _as_one(self, items: Integers) -> list[tuple[Integers, Cut]]:
@@ -341,8 +342,8 @@ class OfShuffle(OfEpochs):
         return [(items, cut.chosen(np.arange(end - count, end))) for end, count in zip(ends, wanted, strict=True)]
 
 
-def fitting(items: Integers, cutter: Cutter, wanted: int, step_size: int) -> tuple[Integers, Cut]:
-    """Take as many of the first items as fit into `wanted` micro-batches, and cut them.
+def fitting(prefixes: Prefixes, count: int, wanted: int) -> tuple[int, Cut]:
+    """Take as many of the first `count` items as fit into `wanted` micro-batches: how many that are, and their cut.
 
     All cuts share the work limit of one window. Cutting the same items twice may then give different cuts; so the cut
     that was found to fit is returned, and the items are not cut again.
@@ -350,25 +351,24 @@ def fitting(items: Integers, cutter: Cutter, wanted: int, step_size: int) -> tup
     While there are too many items, some are left out in proportion to the excess. If the first items are much longer
     than the others, that would take very many cuts; so after some cuts the number that fits is found by bisection.
     """
-    cutter = cutter.for_window()
-    cut = cutter.cut(items, wanted, step_size)
+    prefixes = prefixes.for_window()
+    cut = prefixes.cut(count, wanted)
     for _ in range(_IN_PROPORTION):
         if len(cut) <= wanted:
-            return items, cut
-        items = items[: max(wanted, min(items.size * wanted // len(cut), items.size - 1))]
-        cut = cutter.cut(items, wanted, step_size)
+            return count, cut
+        count = max(wanted, min(count * wanted // len(cut), count - 1))
+        cut = prefixes.cut(count, wanted)
     if len(cut) <= wanted:
-        return items, cut
-    cut = cutter.cut(items[:wanted], wanted, step_size)  # one item in each micro-batch always fits
+        return count, cut
+    cut = prefixes.cut(wanted, wanted)  # one item in each micro-batch always fits
 
-    def fits(count: int) -> bool:
+    def fits(some: int) -> bool:
         nonlocal cut
-        tried = cutter.cut(items[:count], wanted, step_size)
+        tried = prefixes.cut(some, wanted)
         cut = tried if len(tried) <= wanted else cut
         return len(tried) <= wanted
 
-    held = most_that_fit(fits, wanted, items.size)
-    return items[:held], cut
+    return most_that_fit(fits, wanted, count), cut
 
 
 def most_that_fit(fits: Callable[[int], bool], fit: int, too_many: int, finest: int = 1) -> int:

@@ -139,7 +139,7 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
         return
     sample = int(compared[differing[0]])
     fact = (
-        f"sample {sample} is labelled {shown(labels[sample].item())} in the data set and "
+        f"sample {sample} is labelled {shown(found[differing[0]])} in the data set and "
         f"{shown(groups.names[int(ours[differing[0]])]) if ours[differing[0]] < groups.group_count else 'in no group'} "
         f"in the plan; {differing.size} of {compared.size} labels that were compared differ"
     )

@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch.utils.data
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, TensorDataset
 
 from ..accumulation import check_accumulation
-from ..distributed import joined
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
 from ..position import Position
 from ..public import public
-from ..ranks import check_ranks
-from ..run_state import RunState
+from ..ranks import compare_loaders
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring
+from .looks import Looks
 from .loops import Batches, Epoch
+from .padded import check_padding
+from .parts import check_parts
 from .progress import Progress
 from .requests import Requests
-from .samples import Broken, Collated, OnError, Reader, WithBroken
+from .samples import Broken, Collated, OnError, Reader, WithRemarks
 
 if TYPE_CHECKING:
     from ..report import Step
 
 __all__ = ["Loader"]
-
-Answer = TypeVar("Answer")
 
 
 @public
@@ -64,7 +63,7 @@ class Loader:
         seeded: bool = True,
         on_error: OnError = "refuse",
         max_errors: int = 100,
-        compare_ranks: bool = True,
+        compare_ranks: bool | None = None,
         check_data: bool = True,
         **options: Any,
     ) -> None:
@@ -78,17 +77,17 @@ class Loader:
         check_named(sampler.plan, self._on_error)
         if check_bool(check_data, "check_data"):
             check_dataset(sampler.plan, dataset)
+            check_parts(sampler.plan, dataset)
+            check_padding(sampler.plan, options.get("collate_fn", collate))
         # Nothing below refers back to the loader: workers that stay are ended when the last reference goes, not by the
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
-        self._requests = Requests(sampler)
+        self._requests = Requests(sampler, sampler.plan.told_lengths if check_data else None)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
         self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
         self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared
-        self._look: tuple[RunState, RunState] | None = None  # before and after the only batch of an iterator
-        self._looks = 0
-        self._uncompared = check_bool(compare_ranks, "compare_ranks") and sampler.follows_group
-        if self._uncompared and joined():
-            self._compare()
+        self._looks = Looks(sampler)
+        self._compared = None if compare_ranks is None else check_bool(compare_ranks, "compare_ranks")
+        compare_loaders(sampler, self._compared)
 
     def _made(self, options: dict[str, Any], collate: Any, workers: int, seeded: bool) -> DataLoader[Any]:
         if "collate_fn" in options:
@@ -175,7 +174,7 @@ class Loader:
 
     def next_start(self) -> tuple[int, int]:
         """Where the next loop begins: its epoch, and how many batches of that epoch it leaves out."""
-        return self._after_look(lambda: (self.sampler.epoch, self.sampler.batches_done))
+        return self._looks.undone(lambda: (self.sampler.epoch, self.sampler.batches_done))
 
     @property
     def _runs(self) -> bool:
@@ -192,10 +191,8 @@ class Loader:
         Raises:
             Infeasible: the loop was given none.
         """
-        run = self.sampler.run
-        if run.start is None or not run.batch_returned:
-            raise Infeasible("no batch was given yet", "ask after a batch was given")
-        return self.sampler.real(run.consumed // self.sampler.fetched_by_all - 1, epoch=run.start.epoch)
+        number, epoch = self._latest_batch("ask after a batch was given")
+        return self.sampler.real(number, epoch=epoch)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -219,11 +216,11 @@ class Loader:
         """
         for number in range(self.next_start()[0], check_integer(until, "until", least=0)):
             yield Epoch(self, number)
-            self._look = None  # the loop came back for the next epoch: what this one was given was used
+            self._looks.used()  # the loop came back for the next epoch
 
     def peek(self) -> Any:
         """The batch that the next loop will give first; nothing moves, and no worker starts."""
-        return self._after_look(self._first_batch)
+        return self._looks.undone(self._first_batch)
 
     def progress(self) -> Progress:
         """How far the loop has come, for a progress bar or a log."""
@@ -266,11 +263,16 @@ class Loader:
 
         sampler = self.sampler
         if number is None:
-            if sampler.run.start is None or not sampler.run.batch_returned:
-                raise Infeasible("no batch was given yet", "pass the number of a batch, or ask after one was given")
-            number, epoch = sampler.run.consumed // sampler.fetched_by_all - 1, sampler.run.start.epoch
+            number, epoch = self._latest_batch("pass the number of a batch, or ask after one was given")
         before = sampler.before(number, epoch=epoch)
         return batch_at(self.plan, before, number, sampler.world_size, sampler.fetched_by_all, rank)
+
+    def _latest_batch(self, way_out: str) -> tuple[int, int]:
+        """The number and the epoch of the batch that the loop was given last; refused with this way out if it has none."""
+        run = self.sampler.run
+        if run.start is None or not run.batch_returned:
+            raise Infeasible("no batch was given yet", way_out)
+        return run.consumed // self.sampler.fetched_by_all - 1, run.start.epoch
 
     def retarget(self, shares: Any) -> int:
         """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""
@@ -303,35 +305,21 @@ class Loader:
             raise Infeasible(f"the state's broken samples are {shown(broken)}, not numbers below {count}", AS_IT_WAS)
         self.sampler.load_state_dict(state)
         self._requests.broken |= frozenset(broken)
-        self._look = None
+        self._looks.used()
 
     def _saved(self, state: dict[str, Any]) -> dict[str, Any]:
         """A state of the sampler as one of the loader: with the samples that are known to raise."""
-        self._look = None  # a batch after which a checkpoint is saved was no look
+        self._looks.used()  # a batch after which a checkpoint is saved was no look
         broken = self._requests.broken.union(entry.sample for entry in self.broken)
         return {**state, "broken": sorted(broken)} if broken else state
-
-    def _after_look(self, question: Callable[[], Answer]) -> Answer:
-        """What `question` returns where the next loop begins; the position of the loop stays."""
-        if self._look is None or self.sampler.run is not self._look[1]:
-            return question()
-        self.sampler.run, after = self._look[0], self.sampler.run
-        try:
-            return question()
-        finally:
-            self.sampler.run = after
 
     def _first_batch(self) -> Any:
         request = next(self._requests.of(self.sampler.next_start()))
         given = self._collated(self._reader.__getitems__(request))
-        return self._moved(given.batch if isinstance(given, WithBroken) else given)
+        return self._moved(given.batch if isinstance(given, WithRemarks) else given)
 
     def _begin(self, number: int | None) -> Position:
-        if self._look is not None and self.sampler.run is self._look[1]:
-            self._begin_again(self._look[0], number)
-        else:
-            self._looks = 0
-        self._look = None
+        self._looks.undo(number)
         if number is not None and number != self.sampler.epoch:
             self.sampler.set_epoch(number)
         return self.sampler.next_start()
@@ -339,18 +327,8 @@ class Loader:
     def _read_from(self, start: Position) -> Iterator[Any]:
         self._requests.start = start
         if self._generator is not None:  # workers' seeds, which would else be drawn from torch's global generator
-            self._generator.manual_seed(child_key(self._key, start.batch))
+            self._generator.manual_seed(child_key(self._key, start.micro_batch))
         return iter(self._loader)
-
-    def _begin_again(self, before: RunState, number: int | None) -> None:
-        self.sampler.run = before
-        self._looks += 1
-        # One look is ordinary. A plain loop that always stops after one batch would train on the same one each time.
-        if self._looks == 2 and number is None:
-            warn(
-                f"two loops in turn took one batch of epoch {self.sampler.epoch} and stopped, which counts as a look, so "
-                "both began with the same batch; if they trained on it, loop over loader.epochs(n)."
-            )
 
     def compare_accumulation(self, batches: int, setting: str) -> None:
         """Check that this loader accumulates as many micro-batches as the trainer that steps the optimizer.
@@ -371,11 +349,16 @@ class Loader:
             self._told = batches, setting
             check_accumulation(self.sampler, batches, setting, maker="plan.loader")
 
-    def _compare(self) -> None:
-        self._uncompared = False
-        check_ranks(self.sampler)
+    def _compare(self, start: Position) -> None:
+        compare_loaders(self.sampler, self._compared, start)
 
-    def _received(self, broken: list[Broken]) -> None:
+    def _received(self, remarks: WithRemarks) -> None:
+        if remarks.misfit is not None and self._requests.lengths is not None:  # batches read ahead have remarks too
+            self._requests.lengths = None
+            warn(remarks.misfit)
+        broken = remarks.broken
+        if not broken:
+            return
         if not self.broken:
             warn(
                 f"sample {broken[0].sample} raised {broken[0].error}; with on_error={self._on_error!r} training goes on, "

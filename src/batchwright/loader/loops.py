@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..collate import Batch
-from ..distributed import joined
 from ..errors import Infeasible
 from ..position import Position
-from ..run_state import RunState
 from ..sampler import BatchSampler
-from .samples import Broken, WithBroken
+from .looks import Looks
+from .samples import WithRemarks
 from .trainers import Told, trainer_of_this_loop
 
 __all__ = ["Batches", "Epoch"]
@@ -24,8 +23,7 @@ class Looped(Protocol):
     sampler: BatchSampler
     watch: Callable[[int, int, bool], None] | None
     _latest: weakref.ref[Batches] | None
-    _look: tuple[RunState, RunState] | None
-    _uncompared: bool
+    _looks: Looks
 
     @property
     def real(self) -> int: ...
@@ -34,8 +32,8 @@ class Looped(Protocol):
     def compare_accumulation(self, batches: int, setting: str) -> None: ...
     def _begin(self, number: int | None) -> Position: ...
     def _read_from(self, start: Position) -> Iterator[Any]: ...
-    def _compare(self) -> None: ...
-    def _received(self, broken: list[Broken]) -> None: ...
+    def _compare(self, start: Position) -> None: ...
+    def _received(self, remarks: WithRemarks) -> None: ...
     def _moved(self, batch: Any) -> Any: ...
 
 
@@ -87,7 +85,7 @@ class Batches(Iterator[Any]):
             self._inner = loader._read_from(start)
             self._start, self._consumed, self._at_once = start, start.consumed, loader.sampler.fetched_by_all
             loader._latest = weakref.ref(self)
-            if not start.batches.whole_epochs:  # an evaluation accumulates nothing
+            if not start.sequence.whole_epochs:  # an evaluation accumulates nothing
                 self._trainer = trainer_of_this_loop()
         elif loader._latest is None or loader._latest() is not self:
             if self._consumed >= start.length:  # trainers ask once more after the last batch, perhaps only then
@@ -96,9 +94,9 @@ class Batches(Iterator[Any]):
                 "another loop over this loader has begun since, and its position is that loop's",
                 "make a second loader for the other loop: plan.loader(dataset), or bw.evaluation(...).loader(dataset)",
             )
-        if self._returned == 1 and loader._uncompared and joined():  # not at the first: a look may be of one rank alone
-            loader._compare()
-        loader._look = None  # the loop came back: what it was given was used
+        if self._returned == 1:  # not at the first: a look may be of one rank alone
+            loader._compare(start)
+        loader._looks.used()  # the loop came back
         told = next(self._trainer, None)
         if told is not None:
             loader.compare_accumulation(*told)
@@ -108,11 +106,11 @@ class Batches(Iterator[Any]):
             self._inner, self.ended = iter(()), True
             raise
         self._advance(start)
-        if isinstance(batch, WithBroken):
-            loader._received(batch.broken)
+        if isinstance(batch, WithRemarks):
+            loader._received(batch)
             batch = batch.batch
         batch = loader._moved(batch)
-        if isinstance(batch, Batch) and start.batches.whole_epochs:
+        if isinstance(batch, Batch) and start.sequence.whole_epochs:
             return batch.scaled(1.0, real=loader.real)
         return batch
 
@@ -125,6 +123,6 @@ class Batches(Iterator[Any]):
         if after >= start.length:
             self._inner = iter(())  # lets workers end: some trainers never ask for more than the last batch
         if self._returned == 1:
-            loader._look = run, loader.sampler.run
+            loader._looks.begun(run)
         if loader.watch is not None:
             loader.watch(start.epoch, after // self._at_once, self._returned == 1)

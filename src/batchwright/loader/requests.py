@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch.utils.data
 
 from ..position import Position
@@ -13,6 +15,9 @@ from .samples import Request
 
 __all__ = ["Requests"]
 
+# Batches whose samples are compared with the lengths of the plan: the first of an epoch, and later one in so many.
+_ALL, _ONE_IN = 64, 16
+
 
 class Requests(torch.utils.data.Sampler[Any]):
     """What the inner `DataLoader` draws from: the rest of the epoch that the loader's iterator has begun.
@@ -20,12 +25,14 @@ class Requests(torch.utils.data.Sampler[Any]):
     Attributes:
         start: where that iterator began.
         broken: samples that are known to raise, from a state.
+        lengths: of all samples, with which those that are read are compared; None for no comparison.
     """
 
-    def __init__(self, sampler: BatchSampler) -> None:
+    def __init__(self, sampler: BatchSampler, lengths: np.ndarray | None) -> None:
         self._sampler = sampler
         self.start: Position | None = None
         self.broken: frozenset[int] = frozenset()
+        self.lengths = lengths
 
     def __len__(self) -> int:
         return len(self._sampler)
@@ -36,8 +43,12 @@ class Requests(torch.utils.data.Sampler[Any]):
 
     def of(self, start: Position) -> Iterator[Request]:
         """This rank's batches from a position to the end of its epoch, with the addresses of their random numbers."""
-        number, world_size = start.batch + self._sampler.rank, self._sampler.world_size
+        number, world_size = start.micro_batch + self._sampler.rank, self._sampler.world_size
+        read = 0
         for micro_batches in self._sampler.batches_from(start):
-            draw_numbers = [start.batches.draw_number(number + i * world_size) for i in range(len(micro_batches))]
-            yield Request(micro_batches, draw_numbers, self.broken)
+            draw_numbers = [start.sequence.draw_number(number + i * world_size) for i in range(len(micro_batches))]
+            lengths, told, read = self.lengths, None, read + 1
+            if lengths is not None and (read <= _ALL or read % _ONE_IN == 0):
+                told = lengths.take(list(chain.from_iterable(micro_batches))).tolist()
+            yield Request(micro_batches, draw_numbers, self.broken, told)
             number += world_size * len(micro_batches)

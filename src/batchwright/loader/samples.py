@@ -6,7 +6,8 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,8 +17,9 @@ from torch.utils.data._utils.pin_memory import pin_memory
 from ..errors import Infeasible, said
 from ..groups import Groups
 from ..kernels.hashing import GOLDEN, child_key, mixed_words
+from .told_lengths import ToldLengths
 
-__all__ = ["Broken", "Collated", "OnError", "Reader", "Request", "WithBroken"]
+__all__ = ["Broken", "Collated", "OnError", "Reader", "Request", "WithRemarks"]
 
 OnError = Literal["refuse", "replace", "skip"]
 
@@ -32,11 +34,13 @@ class Request(NamedTuple):
         micro_batches: the samples of each.
         draw_numbers: a number of each: with it and its own number, a sample gets new random numbers each time it is drawn.
         broken: samples that are known to raise, from a state.
+        lengths: of all samples, as the plan was told; None if it was not, or if they are not to be compared.
     """
 
     micro_batches: list[list[int]]
     draw_numbers: list[int]
     broken: frozenset[int] = frozenset()
+    lengths: list[float] | None = None
 
 
 class Broken(NamedTuple):
@@ -54,22 +58,30 @@ class Broken(NamedTuple):
 
 
 @dataclass
-class WithBroken:
-    """A batch, and what was broken in it; only batches with a broken sample travel in this."""
+class WithRemarks:
+    """A batch, and what is to be said of it; only batches of which something is travel in this.
+
+    Attributes:
+        batch: the batch.
+        broken: what was broken in it.
+        misfit: what is wrong with the lengths of its samples, for a warning.
+    """
 
     batch: Any
     broken: list[Broken]
+    misfit: str | None
 
-    def pin_memory(self) -> WithBroken:
+    def pin_memory(self) -> WithRemarks:
         """The same with the batch in page-locked memory; the loader's thread calls it."""
-        return WithBroken(pin_memory(self.batch), self.broken)
+        return WithRemarks(pin_memory(self.batch), self.broken, self.misfit)
 
 
 class _Read(NamedTuple):
-    """What a batch's samples were, before they are collated."""
+    """What a batch's samples were, before they are collated, and what they were asked for by."""
 
     samples: list[Any]
     broken: list[Broken]
+    request: Request
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,7 @@ class Reader:
             return self._read(request)
 
     def _read(self, request: Request) -> _Read:
-        read = _Read([], [])
+        read = _Read([], [], request)
         at_once = getattr(self.dataset, "__getitems__", None) if self.on_error == "refuse" else None
         for samples, draw_number in zip(request.micro_batches, request.draw_numbers, strict=True):
             if callable(at_once):  # a data set that reads lists at once, as those of Hugging Face
@@ -179,9 +191,10 @@ class Reader:
         if groups.group_count == groups.sample_count:  # a plan without groups: any sample may stand for another
             members: Sequence[int] | np.ndarray = range(groups.sample_count)
             place = sample
-        else:
-            members = groups.samples(groups.names[group])
-            place = int(np.searchsorted(members, sample))
+        else:  # without a copy of the group, which may have a billion samples
+            start, stop = groups.starts[group : group + 2].tolist()
+            members = range(start, stop) if groups.index is None else groups.index[start:stop]
+            place = sample - start if groups.index is None else int(np.searchsorted(members, sample))
         for step in range(1, min(len(members), _TRIED + 1)):
             yield int(members[(place + step) % len(members)])
 
@@ -220,13 +233,18 @@ class Collated:
     """The user's collate function, on what `Reader` has read; a class, so that it can be sent to spawned workers."""
 
     collate: Callable[[list[Any]], Any]
+    told_lengths: ToldLengths = field(default_factory=ToldLengths)
 
     def __call__(self, read: _Read) -> Any:
-        """The batch; in a `WithBroken` if a sample of it was broken."""
+        """The batch; in a `WithRemarks` if a sample of it was broken, or lengths are not what the plan was told."""
         if not read.samples:
             raise Infeasible(
                 f"every sample of a batch raised: {read.broken[0].error}" if read.broken else "a batch has no sample",
                 'mend the data set, or pass on_error="replace"',
             )
         batch = self.collate(read.samples)
-        return WithBroken(batch, read.broken) if read.broken else batch
+        samples, _, broken, lengths = read.request
+        misfit = None
+        if lengths is not None and not (broken or read.broken):  # else another sample may stand in place of one
+            misfit = self.told_lengths.misfit(list(chain.from_iterable(samples)), lengths, batch, read.samples)
+        return WithRemarks(batch, read.broken, misfit) if read.broken or misfit else batch

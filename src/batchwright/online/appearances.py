@@ -20,6 +20,11 @@ class Appearances:
         self._before: Integers = np.zeros(0, np.int64)
         self._unseen: Integers = np.zeros(0, np.int64)
 
+    @property
+    def expecting(self) -> bool:
+        """Whether named groups are left that have not come."""
+        return len(self._unseen) > 0
+
     def start(self, named: int) -> None:
         """Expect the first samples of the `named` groups that have shares by name; others are found when they are read."""
         self.grow(named, 0)
@@ -34,8 +39,6 @@ class Appearances:
 
     def look(self, seen: Integers, delivered: int) -> None:
         """Note which of the named groups have come; `seen` are the samples of each group that were read."""
-        if not len(self._unseen):
-            return
         came = seen[self._unseen] > 0
         self._before[self._unseen[came]] = delivered
         self._unseen = self._unseen[~came]

@@ -7,6 +7,7 @@ import io
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch.utils.data
@@ -15,7 +16,7 @@ from ..errors import Infeasible, listed, shortened, shown
 from ..files.paths import suffix_kind
 from .equal_stop import EqualStop
 from .idle import Idle
-from .made_of import arguments_of, contents_of
+from .made_of import arguments_of, contents_of, of_shards
 from .own_split import OwnSplit, splits_itself
 from .pieces import Left
 from .replicas import Replica
@@ -161,6 +162,14 @@ class _HuggingFace:
     def arguments(self) -> dict[str, Any]:
         """How it is read."""
         return {"kind": "HuggingFace"}
+
+    def contents(self) -> dict[str, Any]:
+        """The number of its shards."""
+        return self._contents
+
+    @cached_property
+    def _contents(self) -> dict[str, Any]:
+        return of_shards(range(self.dataset.num_shards), (), "")
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         dataset = self.dataset

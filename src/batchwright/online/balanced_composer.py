@@ -22,7 +22,8 @@ from .feed import Feed
 from .group_units import GroupUnits
 from .keyed_random import PURPOSE, child
 from .measures import Refused
-from .quotas import Quotas, round_length
+from .quotas import round_length
+from .rounds import Rounds
 from .rules import Rules
 from .shares import StreamShares
 
@@ -70,17 +71,13 @@ class BalancedComposer:
             feed.lookup, feed.careful = self._buffer.numbers.__getitem__, self._buffer.numbers.of
         else:
             feed.measure = partial(self._weigh, feed.measure, weigher)
-        self._quotas = Quotas(batch_size=rules.batch_size, key=key)
-        self._shares = np.zeros(0)  # of the groups known when they were made
-        self._table = np.zeros((0, rules.batch_size), np.int64)  # the group of every slot of the batches of the round
-        self._dealt = 0  # of these batches, how many were composed
+        self._rounds = Rounds(batch_size=rules.batch_size, key=key)
         # The next four count in samples read: when it is time for what their comments say.
         self._news_from = 0  # new groups get shares
         self._estimate_from = 0  # shares are estimated again
         self._judge_from = 4 * rules.buffer  # check whether waiting costs too much; the first buffers are not typical
         self._gauge_from = 0  # check how full the buffer is
         self._batches_per_slot = 0  # samples to read for each batch that is returned, if no slot waits
-        self._planned = np.zeros(0, np.int64)  # slots of the rounds dealt so far, for each group
         self._appearances = Appearances()
         self._is_to_fill = False  # half of the buffer is to be read before the next batch
         self._leftover: list[Any] = []  # samples of the last batch, which was not full
@@ -117,13 +114,12 @@ class BalancedComposer:
         if self._is_to_fill:
             self._read(self._buffer.for_queues // 2)
         self._is_to_fill = False
-        news = len(self._buffer.labels) != len(self._shares) and self._feed.taken >= self._news_from
-        if news or self._dealt == len(self._table):
+        news = len(self._buffer.labels) != len(self._rounds.shares) and self._feed.taken >= self._news_from
+        if news or self._rounds.ended:
             if not self._buffer.labels:
                 return None
             self._deal()
-        wanted = self._table[self._dealt]
-        self._dealt += 1
+        wanted = self._rounds.next()
         # With waiting, `_serve` reads what it needs. Else as many samples are read as a batch takes, for several at once.
         if not self._waits:
             self._unread += self._batches_per_slot
@@ -151,7 +147,8 @@ class BalancedComposer:
             batch.redistributed = self._buffer.redistributed()
             self._redistributed += int(counters[stream_buffer.AWAY])
             self._written_off = int(counters[stream_buffer.WRITTEN_OFF])
-        self._appearances.look(self._buffer.column(stream_buffer.SEEN), self._delivered)
+        if self._appearances.expecting:
+            self._appearances.look(self._buffer.column(stream_buffer.SEEN), self._delivered)
         self._delivered += len(items)
         if self._units is not None:
             self._units.deliver(self._buffer.owner_numbers().tolist(), batch)
@@ -159,16 +156,13 @@ class BalancedComposer:
 
     def _undo(self, served: int) -> None:
         """Take back the quotas dealt last: they made no batch, although some slots were filled."""
-        self._dealt -= 1
+        self._rounds.undo()
         np.subtract.at(self._buffer.column(stream_buffer.HAD), self._buffer.owner_numbers()[:served], 1)
 
     def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The slots planned for each group in the batches returned so far, and the slots it had."""
         had = self._buffer.column(stream_buffer.HAD)
-        return self._planned_for(len(had)) - np.bincount(self._table[self._dealt :].ravel(), minlength=len(had)), had
-
-    def _planned_for(self, groups: int) -> NDArray[np.int64]:
-        return np.concatenate([self._planned, np.zeros(groups - len(self._planned), np.int64)])
+        return self._rounds.planned(len(had)), had
 
     def _serve(self, wanted: NDArray[np.int64], items: list[Any]) -> bool:
         """Fill the slots of a batch; reads on if the group of a slot has no sample. False if the stream has ended."""
@@ -203,17 +197,15 @@ class BalancedComposer:
 
     def _deal(self) -> None:
         """Plan the next round; if there are new groups without a share, it replaces the rest of the current round."""
-        taken, buffer = self._feed.taken, self._buffer
+        taken, buffer, rounds = self._feed.taken, self._buffer, self._rounds
         count = len(buffer.labels)
-        if count != len(self._shares) or taken >= self._estimate_from:
-            if self._dealt < len(self._table):
-                self._quotas.take_back(self._table[self._dealt :], self._shares)
-                self._planned = self._slots()[0]
+        if count != len(rounds.shares) or taken >= self._estimate_from:
+            rounds.stop(count)
             self._appearances.grow(count, self._delivered)
             seen = buffer.column(stream_buffer.SEEN)
             of = self._targets.of if self._units is None else partial(self._units.slots, self._targets)
-            self._shares = of(buffer.labels, seen)
-            buffer.new_shares(self._shares, self._rules.batch_size)
+            rounds.shares = of(buffer.labels, seen)
+            buffer.new_shares(rounds.shares, self._rules.batch_size)
             self._news_from = taken + 2 * count
             self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
         if taken >= self._gauge_from:
@@ -223,9 +215,7 @@ class BalancedComposer:
                 self._batches_per_slot += max(1, size // 8)
             self._gauge_from = taken + buffer.for_queues // 4
         slots = max(_TURNS * count, min(taken // 8, _ROUND))
-        batches = round_length(slots, self._rules.batch_size)
-        self._table, self._dealt = self._quotas.deal(self._shares, batches=batches), 0
-        self._planned = self._planned_for(count) + np.bincount(self._table.ravel(), minlength=count)
+        rounds.begin(count, round_length(slots, self._rules.batch_size))
 
     def _read(self, count: int) -> int:
         """Read `count` samples, or all that are left; returns how many were read."""
@@ -260,12 +250,13 @@ class BalancedComposer:
                 "samples for each worker and rank"
             )
             return
-        came_not = (self._shares > 0) & (buffer.column(stream_buffer.SEEN)[: len(self._shares)] == 0)
+        shares = self._rounds.shares
+        came_not = (shares > 0) & (buffer.column(stream_buffer.SEEN)[: len(shares)] == 0)
         missing = [label for label in self._targets.labels if came_not[buffer.numbers[label]]]
         if self._waits and self._delivered == 0 and missing and not feed.part:
             came = [label for label in buffer.labels if label not in missing]
             raise Infeasible(
-                f"group {shown(missing[0])} was given {self._shares[buffer.numbers[missing[0]]]:.2%} of every batch, source "
+                f"group {shown(missing[0])} was given {shares[buffer.numbers[missing[0]]]:.2%} of every batch, source "
                 f"{feed.name!r} ended after {sound:,} samples without one of it, and no batch was given; the groups that "
                 f"came are {shown(came)}",
                 "give shares to the labels of the data, or pass when_short='redistribute'",
@@ -274,17 +265,17 @@ class BalancedComposer:
 
     def shares(self) -> dict[Hashable, float]:
         """The shares of the groups now in force."""
-        return dict(zip(self._buffer.labels, self._shares.tolist(), strict=False))
+        return dict(zip(self._buffer.labels, self._rounds.shares.tolist(), strict=False))
 
     def judge(self) -> None:
         """Warn once if most samples are read for a rare group, or if groups have other shares than they should."""
         if self._judge_from == sys.maxsize or not self._feed.taken:
             return
-        feed, count = self._feed, len(self._shares)
+        feed, count = self._feed, len(self._rounds.shares)
         expected, had = (slots[:count] for slots in self._slots())
         delivery = Delivery(
             labels=self._buffer.labels,
-            shares=self._shares,
+            shares=self._rounds.shares,
             expected=expected,
             had=had,
             seen=self._buffer.column(stream_buffer.SEEN)[:count],
@@ -322,17 +313,13 @@ class BalancedComposer:
         numbers = [np.array([own[label] for label in other._buffer.labels], np.int64) for other in others]
         take_over(self._buffer, [other._buffer for other in others], numbers, index, readers, pools)
         count = len(self._buffer.labels)
-        self._planned, self._appearances = np.zeros(count, np.int64), Appearances()
+        own_part = list(zip(others, numbers, strict=True))[index::readers]
+        self._rounds.take_over([(other._rounds, found) for other, found in own_part], count)
+        self._appearances = Appearances()
         self._appearances.grow(count, 0)
-        for other, found in list(zip(others, numbers, strict=True))[index::readers]:
-            deficit, planned = np.zeros(count), other._slots()[0]
-            if other._dealt < len(other._table):
-                other._quotas.take_back(other._table[other._dealt :], other._shares)
-            deficit[found[: len(other._quotas.deficit)]] = other._quotas.deficit
-            self._planned[found[: len(planned)]] += planned
+        for other, found in own_part:
             late = other._late()  # makes room in `repeats` too
             self._appearances.take_over(found, other._appearances.repeats, late)
-            self._quotas.take_over(deficit, other._quotas.rounds)
             for name in _TOTALS:
                 setattr(self, name, getattr(self, name) + getattr(other, name))
         self._judge_from = max(other._judge_from for other in others)
@@ -347,10 +334,7 @@ class BalancedComposer:
         """The accounts of every group, the plan, and the counters."""
         return {
             "buffer": self._buffer.state_dict(),
-            "quotas": self._quotas.state_dict(),
-            "table": self._table[self._dealt :].tolist(),
-            "shares": self._shares.tolist(),
-            "planned": self._planned.tolist(),
+            **self._rounds.state_dict(),
             **self._appearances.state_dict(),
             "units": None if self._units is None else self._units.state_dict(),
             "counters": [getattr(self, name) for name in _COUNTERS],
@@ -363,10 +347,7 @@ class BalancedComposer:
         self._buffer.load_state_dict(memory["buffer"], held[0])
         self._is_to_fill = memory["fill"]
         self._leftover = held[0][len(held[0]) - memory["leftover"] :]
-        self._quotas.load_state_dict(memory["quotas"])
-        self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
-        self._shares = np.array(memory["shares"])
-        self._planned = np.array(memory["planned"], np.int64)
+        self._rounds.load_state_dict(memory)
         self._appearances.load_state_dict(memory)
         if self._units is not None:
             self._units.load_state_dict(memory["units"])

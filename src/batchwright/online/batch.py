@@ -102,9 +102,10 @@ def total(reports: Sequence[StreamReport]) -> StreamReport:
         found[entry.name] = _added(values) if isinstance(values[0], Mapping) else sum(values)
     # A reader that never read a sample of a group delivered everything without it.
     names = {name for report in reports for name in report.before}
+    places = {name: place for place, name in enumerate(found["seen"])}
     found["before"] = {
         name: sum(report.before.get(name, 0 if name in report.seen else report.delivered) for report in reports)
-        for name in sorted(names, key=list(found["seen"]).index)
+        for name in sorted(names, key=places.__getitem__)
     }
     return StreamReport(**found)
 

@@ -220,16 +220,17 @@ class Buffer:
             self._fresh,
             self.counters,
             self._key,
-            np.array(numbers, np.int64),
+            np.fromiter(numbers, np.int64, count),
             _NO_WEIGHTS if self._weigher is None else np.array(weights, np.int64),
             self._kept,
         )
-        places, entries = self._kept[:, :count]
+        places = self._kept[0, :count]
         self._items[places] = np.fromiter(items, object, count)  # a place may be used twice: the last sample stays
         self._items[0] = None  # place 0 is that of all samples that were not kept
         if self._weigher is not None:
             self._forget_freed()
         if self._remembers:
+            entries = self._kept[1, :count]
             for at in np.flatnonzero(entries >= 0).tolist():
                 pool, entry = self.pools[numbers[at]], entries[at]
                 if entry == len(pool):

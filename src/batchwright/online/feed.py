@@ -215,12 +215,11 @@ class Feed:
                 self._count(len(samples) - before)
                 if len(samples) < count:
                     self._end()
-        ordinals = range(self.taken - len(samples), self.taken)
         values: list[Any] = []
         broken: set[int] = set()
         rest = iter(samples)
         while len(values) + len(broken) < len(samples):
-            failure: Exception = StopIteration()  # if a measure raises this, `map` ends without an error
+            failure: Exception | None = None
             try:
                 measures = map(self.measure, rest)
                 values.extend(measures if self.lookup is None else map(self.lookup, measures))
@@ -233,8 +232,9 @@ class Feed:
             at = len(values) + len(broken)
             if at < len(samples):
                 broken.add(at)
-                self._reject_measure(ordinals[at], failure)
-        items = list(zip(ordinals, samples, strict=True)) if self.by_reference else samples
+                # If a measure raises `StopIteration`, `map` ends without an error.
+                self._reject_measure(self.taken - len(samples) + at, failure or StopIteration())
+        items = list(enumerate(samples, self.taken - len(samples))) if self.by_reference else samples
         return values, [item for at, item in enumerate(items) if at not in broken] if broken else items
 
     def _count(self, samples: int) -> None:

@@ -8,14 +8,14 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from ..errors import Infeasible, said, shown
 from ..indexes.sources import DataFile
-from .rows import Lines, Members, TableRows, samples_of
+from .rows import Lines, Members, Rows, TableRows, samples_of
 
 __all__ = [
     "ROWS",
@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 ROWS = 1000  # rows of a Hugging Face dataset in a shard
+_DECODED = 2048  # rows of a row group that are decoded at once: the fixed cost of a batch is then small for each
+_READ = 1 << 20  # bytes of a column of a Parquet file that are in memory before they are decoded
 
 
 @contextmanager
@@ -73,14 +75,54 @@ def members(handlers: Sequence[Any] | None, file: DataFile) -> Members:
             return Members(path, mapped, samples_of(found), decoder(handlers))
 
 
-def row_group(columns: list[str] | None, shard: tuple[DataFile, int]) -> TableRows:
-    """The rows of a row group, by its file and number."""
-    from pyarrow import parquet as module
+class RowGroup(Rows):
+    """The rows of a row group of a Parquet file; read in order, they are decoded a batch at a time.
 
-    file, number = shard
-    with opened(file) as content:
-        table = module.ParquetFile(content).read_row_group(number, columns=columns)
-    return _rows(table)
+    Readers that share a row group each decode all of it: pyarrow has no way to a row but through those before it.
+    """
+
+    def __init__(self, columns: list[str] | None, file: DataFile, number: int) -> None:
+        from pyarrow import parquet as module
+
+        self._columns, self._file, self._number = columns, file, number
+        with opened(file) as content:
+            self._known = module.read_metadata(content)
+
+    def __len__(self) -> int:
+        rows: int = self._known.row_group(self._number).num_rows
+        return rows
+
+    def strided(self, start: int, step: int) -> Iterator[Any]:
+        """Rows start, start + step, ...; rows between them do not become Python objects."""
+        import pyarrow
+
+        # Of a file behind a URL, the columns of a row group are fetched at once; of one that is here, as they are decoded.
+        options = {"pre_buffer": False, "buffer_size": _READ} if self._file.system is None else {}
+        with self._read(**options) as parquet:
+            for batch in parquet.iter_batches(_DECODED, row_groups=[self._number], columns=self._columns):
+                yield from _rows(pyarrow.Table.from_batches([batch])).strided(start, step)
+                start -= batch.num_rows
+                start = start if start >= 0 else start % step
+
+    def _at(self, number: int) -> Any:
+        return _taken(self._table, range(number, number + 1))[0]
+
+    @cached_property
+    def _table(self) -> Any:
+        with self._read() as parquet:
+            return parquet.read_row_group(self._number, columns=self._columns)
+
+    @contextmanager
+    def _read(self, **options: Any) -> Iterator[Any]:
+        from pyarrow import parquet as module
+
+        with opened(self._file) as content:
+            yield module.ParquetFile(content, metadata=self._known, **options)
+
+
+def row_group(columns: list[str] | None, shard: tuple[DataFile, int]) -> RowGroup:
+    """The rows of a row group, by its file and number."""
+    return RowGroup(columns, *shard)
 
 
 def _rows(table: Any) -> TableRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.hashing import GOLDEN, mix
+from ..kernels.hashing import GOLDEN, child_key, mix
 
 __all__ = ["PURPOSE", "Chances", "child", "fractions", "orders", "root", "words"]
 
@@ -31,15 +31,15 @@ def _children(key: NDArray[np.uint64], numbers: NDArray[np.uint64]) -> NDArray[n
 
 def root(seed: int, *address: int) -> int:
     """The key at `address` under `seed`."""
-    key = np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64)
+    key = seed & 0xFFFFFFFFFFFFFFFF
     for number in address:
-        key = _children(key, np.array([number], np.uint64))
-    return int(key[0])
+        key = child_key(key, number)
+    return key
 
 
 def child(key: int, number: int) -> int:
     """The key at `number` under `key`."""
-    return root(key, number)
+    return child_key(key, number)
 
 
 def words(key: int, start: int, count: int) -> NDArray[np.uint64]:

@@ -11,13 +11,17 @@ from typing import Any, Protocol
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..errors import Infeasible, check_integer
+from ..public import public
 from . import states
 from .batch import StreamReport, total
 from .loaded import Begun
+from .look import check_look, first_batch, read_by
+from .not_there import OF_A_LOADER, not_there
 from .replicas import Replica
+from .sources import Source
 from .summary import StreamSummary
 
-__all__ = ["StreamLoader"]
+__all__ = ["StreamEpoch", "StreamLoader"]
 
 _OWN = ("batch_size", "batch_sampler", "sampler", "shuffle", "drop_last", "dataset", "in_order", "persistent_workers")
 
@@ -31,10 +35,12 @@ class Read(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
     def __len__(self) -> int: ...
     def set_epoch(self, epoch: int) -> None: ...
+    def sources(self) -> Sequence[Source]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None: ...
     def _ranks(self) -> tuple[int, int]: ...
     def _replica(self) -> Replica: ...
+    def _next_epoch(self) -> int: ...
     def _settle_all(self, workers: int) -> Begun: ...
     def report(self) -> StreamReport: ...
     def _summary_of(self, report: StreamReport | None, epoch: int) -> StreamSummary: ...
@@ -96,11 +102,33 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
+class StreamEpoch:
+    """One epoch of a loader of a stream, to be looped over once; made by `StreamLoader.epochs`.
+
+    Attributes:
+        number: which epoch it is, from 0.
+    """
+
+    def __init__(self, loader: StreamLoader, number: int) -> None:
+        self._loader = loader
+        self.number = number
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._loader._loop(self.number)
+
+    def __repr__(self) -> str:
+        return f"<epoch {self.number} of {self._loader!r}>"
+
+
+@public
 class StreamLoader:
     """A loader of a stream's batches, made by `stream.loader`: loop over it once an epoch.
 
     `state_dict` is that after the last batch that the loop was given. It holds the states of all workers of this rank, and
     can be loaded with other workers; with the states of the loaders of all ranks, as a list, with other ranks too.
+
+    Attributes:
+        stream: the stream.
 
     Example:
         >>> from batchwright import online
@@ -128,9 +156,35 @@ class StreamLoader:
         self._epoch = 0  # of these
         self._next = 0
         self._passes = 0
+        self._running = 0  # the number of the pass that is under way; 0 if there is none
 
     def __len__(self) -> int:
         return len(self.stream)
+
+    @property
+    def num_workers(self) -> int:
+        """How many worker processes read the source."""
+        return self._workers
+
+    @property
+    def collate_fn(self) -> Callable[[Any], Any]:
+        """What makes a batch of a list of samples."""
+        return self._collate
+
+    @property
+    def rank(self) -> int:
+        """This process's number."""
+        return self.stream._ranks()[0]
+
+    @property
+    def world_size(self) -> int:
+        """How many processes share the stream."""
+        return self.stream._ranks()[1]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the loop that runs; between two loops, the epoch that the next one takes."""
+        return self._epoch if self._running else self.stream._next_epoch()
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next loop; a loaded state of another epoch is dropped."""
@@ -139,39 +193,100 @@ class StreamLoader:
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over one epoch; it begins with the first batch."""
-        self._passes += 1
-        return self._pass(self._passes)
+        return self._loop(None)
 
-    def _pass(self, number: int) -> Iterator[Any]:
+    def epochs(self, until: int) -> Iterator[StreamEpoch]:
+        """The epochs from the next one to number `until` - 1, each to be looped over once.
+
+        Args:
+            until: how many epochs the whole run has, counted from its beginning: a resumed run takes the rest.
+
+        Example:
+            >>> from batchwright import online
+            >>> loader = online.budgeted(["a", "bb", "cc"], length=len, max_tokens=4).loader()
+            >>> [(epoch.number, len(list(epoch))) for epoch in loader.epochs(2)]
+            [(0, 2), (1, 2)]
+        """
+        for number in range(self.epoch, check_integer(until, "until", least=0)):
+            yield StreamEpoch(self, number)
+
+    def peek(self) -> Any:
+        """The batch that the next loop will give first; nothing moves, and no worker starts.
+
+        Use it to see what a batch looks like, also after a resume. The source is read in this process, until it gives a
+        batch: half a buffer, for a balanced stream. What samples draw at random is not what the loop will draw.
+
+        Returns:
+            The batch, as `collate` makes it. The options of `DataLoader`, such as `pin_memory`, do not count.
+
+        Raises:
+            Infeasible: nothing is left of the epoch for this rank; a look would move the source; or the source splits itself
+                over several workers.
+
+        Example:
+            >>> from batchwright import online
+            >>> loader = online.budgeted(["a", "bb", "cc"], length=len, max_tokens=4).loader(num_workers=2)
+            >>> loader.peek() == loader.peek() == next(iter(loader))
+            True
+        """
+        stream = copy.copy(self.stream)
+        check_look(stream.sources(), self._workers)
+        while True:
+            begun = stream._settle_all(max(1, self._workers))
+            batch = first_batch(stream, self._workers, begun.first)
+            if batch or self._stays_at(begun):
+                break
+            stream.set_epoch(begun.next)
+        if not batch:
+            raise Infeasible(
+                f"epoch {begun.epoch} of {self.stream!r} has no batch left for rank {self.rank} of {self.world_size}",
+                "look after the next set_epoch, or see whether the source has enough samples",
+            )
+        return self._collate(batch[0])
+
+    def _loop(self, epoch: int | None) -> Iterator[Any]:
+        """A pass over one epoch, the next one if it is not named."""
+        self._passes += 1
+        return self._pass(self._passes, epoch)
+
+    def _stays_at(self, begun: Begun) -> bool:
+        """Whether a pass that begins there and gives nothing is over; else what was loaded is the end of an epoch."""
+        alone = self.stream._ranks()[1] == 1 or self.stream._steps is not None
+        return not alone or all(run is None for run in begun.runs)
+
+    def _pass(self, number: int, epoch: int | None) -> Iterator[Any]:
+        if epoch is not None:
+            self.set_epoch(epoch)
         while True:
             begun = self.stream._settle_all(max(1, self._workers))
             reports: dict[int, StreamReport] = {}
             here, sent = self._batches(begun.first)
             batches = _batches_in(sent, reports)
             first = list(islice(batches, 1))
-            alone = self.stream._ranks()[1] == 1 or self.stream._steps is not None
-            if first or not alone or all(run is None for run in begun.runs):
+            if first or epoch is not None or self._stays_at(begun):
                 break
-            self.stream.set_epoch(begun.next)  # what was loaded is the end of an epoch, as in `Stream`
+            self.stream.set_epoch(begun.next)
         self._runs, self._epoch, self._next, self._last = begun.runs, begun.epoch, begun.next, begun.first - 1
         self.stream.set_epoch(begun.next)
-        self._reports, self._here = reports, here
-        while first:
-            worker, batch, run = first.pop()
-            known = self._runs[worker]
-            anchor = run["anchor"] if run["anchor"] is not None or known is None else known["anchor"]
-            self._runs[worker], self._last = {**run, "anchor": anchor}, worker
-            yield batch
-            if number != self._passes:
-                return
-            first = list(islice(batches, 1))
-        self._runs = []
+        self._reports, self._here, self._running = reports, here, number
+        try:
+            while first:
+                worker, batch, run = first.pop()
+                known = self._runs[worker]
+                anchor = run["anchor"] if run["anchor"] is not None or known is None else known["anchor"]
+                self._runs[worker], self._last = {**run, "anchor": anchor}, worker
+                yield batch
+                if number != self._passes:
+                    return
+                first = list(islice(batches, 1))
+            self._runs = []
+        finally:
+            if self._running == number:
+                self._running = 0
 
     def _batches(self, first: int) -> tuple[_Told | None, Iterable[_Sent]]:
         """What is read in this process, if workers do not read it, and what they send."""
-        stream = copy.copy(self.stream)
-        stream._first_worker = first  # torch asks its workers in turn, and the run may have stopped within a turn
-        told = _Told(stream)
+        told = _Told(read_by(self.stream, first))
         loader = DataLoader(
             told,
             batch_size=None,
@@ -244,3 +359,9 @@ class StreamLoader:
         """
         self.stream.load_state_dict(state)
         self._runs, self._reports, self._here = [], {}, None
+
+    def __getattr__(self, name: str) -> Any:
+        raise not_there(self, name, OF_A_LOADER)
+
+    def __repr__(self) -> str:
+        return f"<loader of {self.stream!r}, {self._workers} workers>"

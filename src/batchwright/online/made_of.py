@@ -6,16 +6,28 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
 from ..errors import shown
 
-__all__ = ["argument", "arguments_of", "contents_of", "differences", "of_shards", "written"]
+__all__ = [
+    "argument",
+    "arguments_of",
+    "by_own_account",
+    "contents_of",
+    "differences",
+    "of_iterable",
+    "of_shards",
+    "of_webdataset",
+    "written",
+]
 
 _LONGEST = 200  # characters of an argument; of a longer one, a digest stands in the state
 _MOST_NAMES = 1000  # files that a state names; of more it has the number, the sum of the sizes and a digest
 _NUMBERS = (int, float, str)
+_OWN_ACCOUNT = "by its own account"
 
 
 def argument(value: Any) -> Any:
@@ -72,6 +84,29 @@ def of_shards(shards: Sequence[Any], amounts: Sequence[int], unit: str) -> dict[
     }
 
 
+def of_iterable(iterable: Any) -> dict[str, Any] | None:
+    """How many samples and shards an iterable says it has; None if it says nothing.
+
+    It may count otherwise in another epoch, so a difference is no proof that it has changed.
+    """
+    said: dict[str, int] = {}
+    with suppress(Exception):  # most have no length; some have one that raises
+        said["samples"] = len(iterable)
+    shards = getattr(iterable, "num_shards", None)
+    if type(shards) is not int:
+        listed_shards = getattr(iterable, "shards", None)
+        shards = len(listed_shards) if isinstance(listed_shards, (list, tuple)) else None
+    if shards is not None:
+        said["shards"] = shards
+    return {"what": _OWN_ACCOUNT, "names": said} if said else None
+
+
+def of_webdataset(pipeline: Any) -> dict[str, Any] | None:
+    """The files that a WebDataset pipeline names; None if it makes their names while it reads."""
+    urls = next((stage.urls for stage in pipeline.pipeline if isinstance(getattr(stage, "urls", None), list)), None)
+    return of_shards(urls, (), "") if urls else None
+
+
 def _path(value: Any) -> str | None:
     path = getattr(value, "path", value)
     return os.fspath(path) if isinstance(path, (str, PurePath)) else None
@@ -92,6 +127,25 @@ def differences(was: str, now: str, *, of_contents: bool) -> list[str]:
     """What differs between two texts that `written` made."""
     before, after = json.loads(was), json.loads(now)
     return list((_contents if of_contents else _arguments)(before, after, ""))
+
+
+def by_own_account(was: str, now: str) -> list[str]:
+    """What the user's iterables say otherwise of themselves in two texts of contents; they may be right both times."""
+    return list(_accounts(json.loads(was), json.loads(now), ""))
+
+
+def _accounts(was: Any, now: Any, name: str) -> Iterator[str]:
+    if isinstance(was, Mapping) and isinstance(now, Mapping) and "sources" in was and "sources" in now:
+        for source in was["sources"]:
+            yield from _accounts(was["sources"][source], now["sources"].get(source), source)
+    elif _is_own_account(was) and _is_own_account(now):
+        for what in was["names"]:
+            if now["names"].get(what, was["names"][what]) != was["names"][what]:
+                yield f"source {shown(name)} says it has {now['names'][what]:,} {what}, it said {was['names'][what]:,}"
+
+
+def _is_own_account(held: Any) -> bool:
+    return isinstance(held, Mapping) and held.get("what") == _OWN_ACCOUNT
 
 
 def _arguments(was: Any, now: Any, where: str) -> Iterator[str]:
@@ -125,13 +179,16 @@ _NONE = "none"
 
 def _contents(was: Any, now: Any, name: str) -> Iterator[str]:
     """What differs in what a source holds; `name` is the source."""
-    if was == now:
+    if was == now or None in (was, now) or (_is_own_account(was) and _is_own_account(now)):
         return
     if isinstance(was, Mapping) and isinstance(now, Mapping) and "sources" in was and "sources" in now:
         for source in was["sources"]:
             yield from _contents(was["sources"][source], now["sources"].get(source), source)
         return
-    if not isinstance(was, Mapping) or not isinstance(now, Mapping) or was["what"] != now["what"]:
+    if not all(isinstance(held, Mapping) and "names" in held for held in (was, now)):  # of a source of the user's own
+        yield f"source {shown(name)} holds {shown(now)}, it held {shown(was)}"
+        return
+    if was["what"] != now["what"]:
         yield f"source {shown(name)} is of another kind"
         return
     before, after = was["names"], now["names"]

@@ -51,7 +51,8 @@ def mixed(
 
     Args:
         sources: the sources by name, each anything that `balanced` takes.
-        target: the share of each source, by name; "uniform"; or a schedule of targets.
+        target: the share of each source, by name; "uniform"; or a schedule of targets. One that depends on the sizes of
+            the sources, such as "natural" and "sqrt", is refused: they are not known.
         unit: the unit of shares: a function of a sample (its tokens, its bytes), or the name of an entry; samples if
             left out.
         batch_size: samples in a batch (the last may be smaller); if left out, the stream returns single samples, as a
@@ -86,7 +87,8 @@ def mixed(
         at_end=at_end,
         on_error=one_of(on_error, "on_error", get_args(OnError)),
     )
-    recipe.weights(epoch=0)
+    for epoch in {0, resolve(target).settles_at or 0}:
+        recipe.weights(epoch)
     return Stream(
         recipe,
         name=name,
@@ -115,13 +117,16 @@ class _Recipe:
     on_error: OnError
 
     def weights(self, epoch: int) -> list[int]:
-        natural = isinstance(self.target, str) and self.target == "natural"
-        if natural or (isinstance(self.target, (int, float)) and self.target < 1):
+        target, names = resolve(self.target), list(self.sources_by_name)
+        alike = target.exact([1] * len(names), epoch, names=names)
+        growing = target.exact(range(1, len(names) + 1), epoch, names=names)
+        if any(one * sum(growing) != other * sum(alike) for one, other in zip(alike, growing, strict=True)):
             raise Infeasible(
-                f"target is {shown(self.target)} and the sizes of streams are not known",
+                f"target is {shown(self.target)}, whose shares depend on the sizes of the sources, and the sizes of streams "
+                "are not known",
                 "pass a share for each source by name",
             )
-        return resolve(self.target).exact([1] * len(self.sources_by_name), epoch, names=list(self.sources_by_name))
+        return alike
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         if len(self.sources_by_name) > 1:

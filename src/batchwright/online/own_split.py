@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import torch.distributed
 
 from ..errors import Infeasible, shortened
+from .made_of import of_webdataset
 from .replicas import Replica
 from .sources import OneReader, PlainReader, Reader
 
@@ -38,6 +40,14 @@ class OwnSplit:
     def arguments(self) -> dict[str, Any]:
         """How it is read."""
         return {"kind": "OwnSplit"}
+
+    def contents(self) -> dict[str, Any] | None:
+        """The files of a WebDataset; of the others nothing is known without their own loaders."""
+        return self._contents
+
+    @cached_property
+    def _contents(self) -> dict[str, Any] | None:
+        return of_webdataset(self.iterable) if self._library == "webdataset" else None
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """The part that the dataset gives in this process."""

@@ -52,13 +52,13 @@ class Quotas:
         counts = self._apportion(shares, batches)
         order = orders(self._own(PURPOSE.ROW), 1, len(counts))[0]
         row = np.repeat(order, counts[order])
-        table = row.reshape(self.batch_size, batches).T
         position = _FIBONACCI.index(batches)
         stride = _FIBONACCI[position - 1] if position else 1
-        table = table[np.arange(batches) * stride % batches]
-        slots = orders(self._own(PURPOSE.SLOT), *table.shape)
+        # Batch k takes every `batches`-th place of the row, from its start on, in an order of its own.
+        places = orders(self._own(PURPOSE.SLOT), batches, self.batch_size) * batches
+        places += (np.arange(batches) * stride % batches)[:, None]
         self.rounds += 1
-        return np.take_along_axis(table, slots, axis=1)
+        return row.take(places)
 
     def take_back(self, table: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
         """Take back batches of the last round, dealt at `shares`, that were not used."""
@@ -77,7 +77,7 @@ class Quotas:
         least = batches * np.floor(quotas).astype(np.int64)
         most = batches * np.ceil(quotas).astype(np.int64)
         expected = batches * quotas + self.deficit
-        counts = np.clip(np.floor(expected + _WHOLE).astype(np.int64), least, most)
+        counts = np.minimum(np.maximum(np.floor(expected + _WHOLE).astype(np.int64), least), most)
         # Equal remainders are decided by chance, again in every round: else the same groups would always be first.
         chance = _SPREAD * fractions(self._own(PURPOSE.TIES), 0, len(counts))
         # The method of largest remainders, within the limits: each time, at most one slot of a group moves.

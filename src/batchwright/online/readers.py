@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ..errors import Infeasible, check_integer, listed, meant, one_of, said, shown, typed
 from ..indexes.sources import DataFile, source_of
-from ..readings import taken
+from ..readings import as_list
 from .file_shards import (
     ROWS,
     arrow_reader,
@@ -86,7 +86,7 @@ def tar(
     """
     _library("webdataset")
     found = _found(files, "tar", storage_options, name)
-    handlers = None if decode is None else [decode] if isinstance(decode, str) else taken(decode, "decode")
+    handlers = None if decode is None else [decode] if isinstance(decode, str) else as_list(decode, "decode")
     read = partial(members, handlers)
     if isinstance(groups, str) and one_of(groups, "groups", (LOOK,)):
         look = partial(look_at_tar, handlers)
@@ -136,7 +136,7 @@ def parquet(
     """
     module = _library("pyarrow.parquet")
     found = _found(files, "parquet", storage_options, name)
-    wanted = None if columns is None else taken(columns, "columns")
+    wanted = None if columns is None else as_list(columns, "columns")
     shards, rows = [], []
     for file in found:
         with opened(file) as content:

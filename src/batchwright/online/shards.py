@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Infeasible, seed_number, shortened, shown, typed
-from ..readings import taken
+from ..readings import as_list
 from .group_keys import plain
 from .keyed_random import PURPOSE, root, words
 from .made_of import argument, of_shards
@@ -28,7 +28,7 @@ def of_each(groups: Iterable[Hashable], count: int, *, name: str, what: str) -> 
     Raises:
         Infeasible: there are more groups or fewer, or they have no order.
     """
-    found, unordered = taken(groups, "groups"), isinstance(groups, (Mapping, Set))
+    found, unordered = as_list(groups, "groups"), isinstance(groups, (Mapping, Set))
     if unordered or len(found) != count:
         given = f"groups {typed(groups)}" if unordered else f"{len(found):,} groups"
         raise Infeasible(
@@ -74,7 +74,7 @@ class Shards:
         seed: int = 0,
         name: str = "shards",
     ) -> None:
-        self.shards = taken(shards, "shards", most=_MOST_SHARDS)
+        self.shards = as_list(shards, "shards", most=_MOST_SHARDS)
         self.read = read
         self.shuffle = shuffle
         self.seed = seed_number(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +12,7 @@ from torch.utils.data import IterableDataset
 
 from ..errors import Infeasible, shortened
 from .idle import Idle
+from .made_of import of_iterable
 from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
 from .worker_info import Call, call_directly, call_of, stepped
@@ -24,6 +26,7 @@ __all__ = [
     "Source",
     "Strided",
     "deal",
+    "has_state",
     "reads_once",
 ]
 
@@ -99,7 +102,8 @@ def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> lis
     return positions
 
 
-def _has_state(value: Any) -> bool:
+def has_state(value: Any) -> bool:
+    """Whether a value has a position of its own, which it gives and takes."""
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
@@ -122,7 +126,7 @@ class PlainReader:
         again: bool = False,
         stateful: bool = True,
     ) -> None:
-        self._has_state = _has_state if stateful else lambda value: False
+        self._has_state = has_state if stateful else lambda value: False
         self._iterable = iterable
         self._name = name
         self._call = call
@@ -220,6 +224,11 @@ class _Turned:
         """How it is read."""
         return {"kind": type(self).__name__}
 
+    @cached_property
+    def _said(self) -> dict[str, Any] | None:
+        """Asked for once: a length may take long to be counted, and changes while a growing source is read."""
+        return of_iterable(self.iterable)
+
     def turned(self, epoch: int, call: Call = call_directly) -> PlainReader:
         if hasattr(self.iterable, "set_epoch"):
             self.iterable.set_epoch(epoch)
@@ -233,6 +242,10 @@ class OneReader(_Turned):
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
         super().__init__(iterable, name=name)
         self._idle = Idle()
+
+    def contents(self) -> dict[str, Any] | None:
+        """What it says of itself."""
+        return self._said
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """All samples, or none."""
@@ -283,6 +296,10 @@ class Strided(_Turned):
 
     def __init__(self, source: Iterable[Any], *, name: str = "source") -> None:
         super().__init__(source, name=name)
+
+    def contents(self) -> dict[str, Any] | None:
+        """What it says of itself."""
+        return self._said
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Samples index, index + count, ... of all."""

@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import Infeasible, listed, shown, typed
-from ..readings import taken
+from ..errors import Infeasible, listed, shown, typed, warn
+from ..readings import as_list
 from .encoded import Unwritable, decoded, encoded
-from .made_of import differences
+from .made_of import by_own_account, differences
 
 __all__ = ["kept", "lacking", "merged", "opened", "opened_all", "remembered", "sealed", "together"]
 
@@ -118,7 +118,7 @@ def _flat(states: Any, depth: int = 0) -> list[Any]:
         return [inner]
     if depth == _DEEPEST:
         raise Infeasible(f"the states are in lists that are nested more than {_DEEPEST} times", "pass a list of states")
-    return [one for state in taken(inner, "states") for one in _flat(state, depth + 1)]
+    return [one for state in as_list(inner, "states") for one in _flat(state, depth + 1)]
 
 
 def opened_all(states: Any, arguments: str, contents: str) -> list[dict[str, Any]]:
@@ -180,10 +180,18 @@ def opened(state: Any, arguments: str, contents: str) -> dict[str, Any]:
     # Between two epochs nothing of the sources is left to be read: the next epoch may read others.
     if state["run"] is not None and state["contents"] != contents:
         differing = differences(state["contents"], contents, of_contents=True)
-        raise Infeasible(
-            f"the state is of a pass over other data: {listed(differing)}",
-            "resume with the data that the stream was stopped with, or begin again",
-        )
+        if differing:
+            raise Infeasible(
+                f"the state is of a pass over other data: {listed(differing)}",
+                "resume with the data that the stream was stopped with, or begin again",
+            )
+        said = by_own_account(state["contents"], contents)
+        if said:
+            warn(
+                f"the state may be of a pass over other data: {listed(said)}; what was read is left out by its number, so "
+                "if samples were added or moved before that place, some come twice and others never; resume with the data "
+                "that the stream was stopped with, or begin again"
+            )
     if state["run"] is not None and state["run"]["anchor"] is not None:
         remembered(state["run"]["anchor"])
     return copy.deepcopy(dict(state))

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from multiprocessing.context import get_spawning_popen
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch.utils.data
 
 from ..audit import Audit
 from ..distributed import ranks_of_mesh
-from ..errors import Infeasible, check_bool, check_integer, shortened
+from ..errors import Infeasible, check_bool, check_integer, shortened, shown
 from . import states
 from .audited import Given, audited
 from .batch import StreamReport
@@ -21,6 +21,7 @@ from .digests import digested
 from .loaded import Begun, Loaded
 from .loader import StreamLoader
 from .made_of import written
+from .not_there import OF_A_STREAM, not_there
 from .pieces import Left
 from .redeal import redealt
 from .replicas import Replica, ranks
@@ -73,6 +74,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._spawned_by = (0, 1)  # rank and world size of the process that spawned this one and sent it the stream
         self._state_bytes = check_integer(state_bytes, "state_bytes", least=1)
         self._first_worker = 0  # the number that the first worker of a loader reads for; see `StreamLoader`
+        self._of_loader = False  # whether a `StreamLoader` reads it, which begins the epoch after an ended one itself
         self._epoch = 0
         self._loaded: dict[str, Any] | None = None
         self._states: Loaded | None = None  # until it is known which reader this process is
@@ -96,14 +98,31 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             Infeasible: it is not a whole number, or below 0.
         """
         epoch = check_integer(epoch, "epoch", least=0)
-        loaded = self._states.states[0] if self._states is not None else self._loaded
+        loaded = self._state_loaded()
         if loaded is None or loaded["epoch"] != epoch:
             self._epoch, self._loaded, self._states = epoch, None, None
+
+    def _state_loaded(self) -> dict[str, Any] | None:
+        return self._loaded if self._states is None else self._states.states[0]
+
+    def _next_epoch(self) -> int:
+        """The epoch of the next pass."""
+        loaded = self._state_loaded()
+        return self._epoch if loaded is None else int(loaded["epoch"])
 
     def __len__(self) -> int:
         if self._steps is None:
             raise TypeError("a stream has no length; pass steps= to give it one")
         return self._steps
+
+    def __getitem__(self, number: Any) -> NoReturn:
+        raise Infeasible(
+            f"batch {shown(number)} is asked for, and a stream has no batches by number: {OF_A_STREAM['at']}",
+            "loop over it, or make a plan of data that has an index",
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        raise not_there(self, name, OF_A_STREAM)
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over one pass. Its epoch or state is fixed at the first item, because loaders call `iter` more than once.
@@ -151,7 +170,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         loaded = self._loaded
         given = self._rest(replica, loaded)
         in_worker = torch.utils.data.get_worker_info() is not None
-        if loaded is not None and not in_worker and (replica.count == 1 or self._steps is not None):
+        begins_next = not in_worker and not self._of_loader
+        if loaded is not None and begins_next and (replica.count == 1 or self._steps is not None):
             first = list(islice(given, 1))
             if not first:
                 given = self._rest(replica, None)

@@ -7,15 +7,17 @@ samples.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data._utils import worker as torch_worker
 
 from .replicas import Replica
 
-__all__ = ["Call", "call_directly", "call_of", "stepped"]
+__all__ = ["Call", "as_worker", "call_directly", "call_of", "stepped"]
 
 Call = Callable[..., Any]
 
@@ -32,6 +34,19 @@ def _call_hidden(function: Callable[..., R], *arguments: Any) -> R:
     info, torch_worker._worker_info = torch_worker._worker_info, None
     try:
         return function(*arguments)
+    finally:
+        torch_worker._worker_info = info
+
+
+@contextmanager
+def as_worker(number: int, workers: int, dataset: Any) -> Iterator[None]:
+    """Meanwhile torch's `get_worker_info` says that this process is this worker of a loader."""
+    info = torch_worker._worker_info
+    torch_worker._worker_info = torch_worker.WorkerInfo(
+        id=number, num_workers=workers, seed=torch.initial_seed() + number, dataset=dataset
+    )
+    try:
+        yield
     finally:
         torch_worker._worker_info = info
 

@@ -7,7 +7,7 @@ from .hierarchical import Hierarchical, Levels
 from .in_turn import InTurn
 from .independent import Independent
 from .mixed import Mixed
-from .protocol import Order
+from .protocol import Order, is_order
 from .shard_dealt import ShardDealt
 from .shard_shuffle import ShardShuffle
 from .shard_weights import ShardWeights
@@ -29,5 +29,6 @@ __all__ = [
     "Shards",
     "ShareChange",
     "SharedOrder",
+    "is_order",
     "is_shared",
 ]

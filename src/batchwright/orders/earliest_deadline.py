@@ -22,11 +22,12 @@ own length.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..kernels.task_schedule import earliest_deadline
+from .turn_blocks import Block, TurnBlocks
 
 __all__ = ["EarliestDeadline"]
 
@@ -35,23 +36,7 @@ _LONGEST_BLOCK = 1 << 61  # turns, so that the sum of two fits 64 bits
 _ENDLESS = (1 << 63) - 1
 
 
-class _Block(NamedTuple):
-    """A block of slots.
-
-    Attributes:
-        number: which block.
-        tasks: the task of each slot, int32.
-        before: how many earlier slots of the block are of the same task, int32.
-        counts: how many turns each task had before the block.
-    """
-
-    number: int
-    tasks: np.ndarray
-    before: np.ndarray
-    counts: list[int]
-
-
-class EarliestDeadline:
+class EarliestDeadline(TurnBlocks):
     """The turns of some tasks, by earliest deadline first within the slots they share.
 
     Args:
@@ -62,43 +47,23 @@ class EarliestDeadline:
     """
 
     def __init__(self, weights: Sequence[int], total: int, *, late: bool) -> None:
-        self._weights = list(weights)
         self._total, self._rate, self._late = total, sum(weights), late
         self._longest = -(-total // min(weights))  # turns between two turns of the rarest task
         slots = max(1, self._longest * self._rate // total)
-        self._length = self._longest * max(1, min(_SHORTEST_BLOCK // slots, _LONGEST_BLOCK // self._longest))
+        longest_distances = max(1, min(_SHORTEST_BLOCK // slots, _LONGEST_BLOCK // self._longest))
+        super().__init__(weights, self._longest * longest_distances)
         self._edges: dict[int, list[int]] = {}
-        self._block: _Block | None = None
 
     def slots(self, turn: int) -> int:
-        """How many turns before `turn` are slots of this schedule."""
+        """See `TurnBlocks`."""
         return self._rate * turn // self._total if self._late else -(-self._rate * turn // self._total)
 
-    def at(self, turn: int) -> tuple[int, int]:
-        """The task of `turn`, which must be a slot, and how many turns this task had before."""
-        block, place = self._found(turn)
-        task = int(block.tasks[place])
-        return task, block.counts[task] + int(block.before[place])
-
-    def counts(self, turn: int) -> list[int]:
-        """How many turns before `turn` each task had."""
-        block, place = self._found(turn)
-        within = np.bincount(block.tasks[:place], minlength=len(self._weights)).tolist()
-        return [count + had for count, had in zip(block.counts, within, strict=True)]
-
-    def _found(self, turn: int) -> tuple[_Block, int]:
-        number = turn // self._length
-        block = self._block
-        if block is None or block.number != number:
-            block = self._block = self._made(number)
-        return block, self.slots(turn) - self.slots(number * self._length)
-
-    def _made(self, number: int) -> _Block:
+    def _made(self, number: int) -> Block:
         first, end = number * self._length, (number + 1) * self._length
         counts, counts_after = self._edge(number), self._edge(number + 1)
         self._edges = {number: counts, number + 1: counts_after}
         tasks, before, _ = self._served(first, end, counts, counts_after)
-        return _Block(number, tasks, before, counts)
+        return Block(number, tasks, before, counts)
 
     def _edge(self, number: int) -> list[int]:
         """How many turns each task has had before a block; the module's docstring says why this can be found directly."""

@@ -69,15 +69,15 @@ class InclusionRates(tuple[Stratum, ...]):
 
     def rates(self, samples: np.ndarray) -> np.ndarray:
         """The share of each of these samples in all draws, float64, in the shape of `samples`."""
-        samples = np.asarray(samples)
-        found = np.zeros(samples.shape)
+        shape, samples = np.shape(samples), np.ravel(samples)
+        found = np.zeros(samples.size)
         for groups, start, shares in self:
             here = (samples >= start) & (samples < start + groups.sample_count)
             codes = np.asarray(groups.group_of(samples[here] - start))
             grouped = codes < groups.group_count
             here[here] = grouped
             found[here] += shares[codes[grouped]] / groups.sizes[codes[grouped]]
-        return found
+        return found.reshape(shape)
 
 
 class Varying(ABC):

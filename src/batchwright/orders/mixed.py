@@ -10,7 +10,7 @@ from .dealt import Dealt
 from .protocol import OfBatches, Order, Undersized, fingerprint_of, samples_at
 from .sequence import in_sequence
 from .share_change import ShareChange
-from .shared import SharedOrder
+from .shared import is_shared
 
 __all__ = ["Mixed"]
 
@@ -38,7 +38,7 @@ class Mixed(OfBatches):
         self.distinct_over = distinct_over
         self._runs = self._runs_of(children, distinct_over)
         self.children: Mapping[int, Order] = {
-            number: child.distinct_within(run) if run is not None and isinstance(child, SharedOrder) else child
+            number: child.distinct_within(run) if run is not None and is_shared(child) else child
             for (number, child), run in zip(children.items(), self._runs.values(), strict=True)
         }
         self.groups = dealt.groups
@@ -92,7 +92,7 @@ class Mixed(OfBatches):
         runs = self._runs if places is None else self._runs_of(self.children, places)
         rows = {
             number: child.undersized(runs[number])
-            if isinstance(child, SharedOrder)
+            if is_shared(child)
             else [Undersized(self.groups.names[number], child.groups.sample_count, runs[number] or child.batch_size)]
             for number, child in self.children.items()
         }

@@ -10,13 +10,14 @@ its share after every turn (see `earliest_deadline`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.task_schedule import reorder
 from .task_schedule import LONGEST_PERIOD, TaskSchedule
+from .turn_blocks import Block, TurnBlocks
 
 __all__ = ["Reordered"]
 
@@ -28,23 +29,7 @@ _WORD = (1 << 64) - 1
 _FITS = 1 << 62  # products below this fit 64 bits; larger ones are computed with Python's integers
 
 
-class _Block(NamedTuple):
-    """A block of turns.
-
-    Attributes:
-        number: which block.
-        tasks: the task of each turn, int64.
-        before: how many earlier turns of the block are of the same task, int64.
-        counts: how many turns each task had before the block.
-    """
-
-    number: int
-    tasks: np.ndarray
-    before: np.ndarray
-    counts: list[int]
-
-
-class Reordered:
+class Reordered(TurnBlocks):
     """The turns of another schedule, shuffled within blocks.
 
     Args:
@@ -54,44 +39,27 @@ class Reordered:
 
     def __init__(self, inner: TaskSchedule, weights: Sequence[int]) -> None:
         self._inner = inner
-        self._weights = list(weights)
         self._total = sum(weights)
         periods = max(1, _SHORT // self._total)
-        self._length = periods * self._total if self._total <= LONGEST_PERIOD else _SHORT
-        self._kept: _Block | None = None
+        super().__init__(weights, periods * self._total if self._total <= LONGEST_PERIOD else _SHORT)
 
     @property
     def bound(self) -> float:
         """The largest distance of a task from its share, in turns: less than 1, in steps of 1 / the sum of the weights."""
         return 1 - 1 / self._total
 
-    def at(self, turn: int) -> tuple[int, int]:
-        """See `TaskSchedule`."""
-        block, place = self._found(turn)
-        task = int(block.tasks[place])
-        return task, block.counts[task] + int(block.before[place])
+    def slots(self, turn: int) -> int:
+        """See `TurnBlocks`: every turn is one."""
+        return turn
 
-    def counts(self, turn: int) -> list[int]:
-        """See `TaskSchedule`."""
-        block, place = self._found(turn)
-        within = np.bincount(block.tasks[:place], minlength=len(self._weights)).tolist()
-        return [count + had for count, had in zip(block.counts, within, strict=True)]
-
-    def _found(self, turn: int) -> tuple[_Block, int]:
-        number, place = divmod(turn, self._length)
-        block = self._kept
-        if block is None or block.number != number:
-            block = self._kept = self._made(number)
-        return block, place
-
-    def _made(self, number: int) -> _Block:
+    def _made(self, number: int) -> Block:
         first = number * self._length
         counts = self._inner.counts(first)
         tasks = np.array([self._inner.at(turn)[0] for turn in range(first, first + self._length)], np.int64)
         earliest, latest = self._intervals(first, counts, tasks)
         key = child_key(child_key(0, PURPOSE.TURNS), number & _WORD)
         reorder(tasks, earliest, latest, _ATTEMPTS, _FARTHEST, np.uint64(key))
-        return _Block(number, tasks, _earlier(tasks), counts)
+        return Block(number, tasks, _earlier(tasks), counts)
 
     def _intervals(self, first: int, counts: Sequence[int], tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The first and the last place in the block that each of its turns may have, int64."""
@@ -104,7 +72,7 @@ class Reordered:
         return earliest.astype(np.int64), latest.astype(np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_kept": None}
+        return {**vars(self), "_block": None}
 
 
 def _earlier(tasks: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from .dealt import Dealt
 from .protocol import Order, Undersized
@@ -12,7 +12,6 @@ from .shares import Shares
 __all__ = ["SharedOrder", "is_shared"]
 
 
-@runtime_checkable
 class SharedOrder(Order, Protocol):
     """An order whose micro-batches have groups in wanted shares; plans of a fixed batch size are made of it.
 
@@ -54,5 +53,8 @@ class SharedOrder(Order, Protocol):
 
 
 def is_shared(order: Order) -> TypeGuard[SharedOrder]:
-    """Whether an order is a `SharedOrder`. Before Python 3.12, `isinstance` would compute all of its properties."""
+    """Whether an order is a `SharedOrder`.
+
+    Not by `isinstance`, which before Python 3.12 computes all of its properties, among them a digest of its groups.
+    """
     return hasattr(order, "shares") and hasattr(order, "distinct_within")

@@ -98,9 +98,9 @@ def balanced(
     shares = TargetShares(resolve(target), groups)
     check_quotas(groups, shares, batch_size, per_class, draw, distinct)
     shards = checked_local(local, draw)
-    if shards is None:
-        return _plan(groups, shares, batch_size, per_class, draw, epoch, seed)
     length = epoch_length(groups, shares, batch_size, epoch)
+    if shards is None:
+        return _plan(groups, shares, batch_size, per_class, draw, length, seed)
     return dealt_in_shards(groups, shares, batch_size, per_class, seed, length, shards, distinct=distinct)
 
 
@@ -139,9 +139,10 @@ def shuffled(
     groups = Groups.from_sizes({"all": sample_count(samples)})
     shares, draw = TargetShares(natural(), groups), one_of(draw, "draw", _DRAWS)
     shards = checked_local(local, draw)
+    length = epoch_batches(epoch, natural=-(-groups.sample_count // batch_size))
     if shards is None:
-        return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
-    return shuffled_in_shards(groups, shares, batch_size, seed, epoch_length(groups, shares, batch_size, epoch), shards)
+        return _plan(groups, shares, batch_size, 1, draw, length, seed)
+    return shuffled_in_shards(groups, shares, batch_size, seed, length, shards)
 
 
 @recorded
@@ -204,17 +205,16 @@ def by_weight(
     groups = Groups.singletons(column.size)
     shares = WeightShares(column, LINE if draw == "random" else ROUND * batch_size, notes)
     shards = checked_local(local, draw)
+    length = epoch_batches(epoch, natural=-(-column.size // batch_size))
     if shards is not None:
-        length = epoch_length(groups, shares, batch_size, epoch)
         return weighted_in_shards(shares, column.size, batch_size, seed, length, shards)
-    return _plan(groups, shares, batch_size, 1, draw, epoch, seed)
+    return _plan(groups, shares, batch_size, 1, draw, length, seed)
 
 
 def _plan(
-    groups: Groups, shares: Shares, batch_size: int, per_class: int, draw: str, epoch: Any, seed: int
+    groups: Groups, shares: Shares, batch_size: int, per_class: int, draw: str, length: int, seed: int
 ) -> FixedPlan:
     kind = Dealt if draw == "exact" else Independent
-    length = epoch_length(groups, shares, batch_size, epoch)
     order = kind(groups, shares, batch_size=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
     warn(*faults(order))
     return FixedPlan(order, epoch_batches=length)

@@ -14,7 +14,7 @@ from ..lengths.admission import Admission
 from ..lengths.cut import Cutter
 from ..readings import reading
 
-__all__ = ["are_several", "costs_of_batches"]
+__all__ = ["are_several", "costs_of_batches", "numbers_of_batch"]
 
 
 def are_several(batch: Any) -> bool:
@@ -26,19 +26,25 @@ def are_several(batch: Any) -> bool:
         return len(batch) > 0 and np.ndim(next(iter(batch))) > 0
 
 
-def costs_of_batches(batches: Sequence[Any], count: int, admission: Admission, cutter: Cutter) -> NDArray[np.float64]:
-    """The cost of each of these micro-batches, float64; their samples are numbered 0 to `count` - 1."""
-    numbers = [sample_numbers(batch, called="batch").astype(np.int64) for batch in batches]
-    if any(part.ndim != 1 for part in numbers):
-        shape = next(part.shape for part in numbers if part.ndim != 1)
-        raise Infeasible(f"the sample numbers of a micro-batch are of shape {shape}", "pass a list of numbers for each")
-    samples = np.concatenate([np.empty(0, np.int64), *numbers])
+def numbers_of_batch(batch: Any, count: int) -> NDArray[np.int64]:
+    """The sample numbers of a micro-batch of a plan of `count` samples, int64."""
+    samples = sample_numbers(batch, called="batch").astype(np.int64)
+    if samples.ndim != 1:
+        raise Infeasible(
+            f"the sample numbers of a micro-batch are of shape {samples.shape}", "pass a list of numbers for each"
+        )
     if samples.size and (samples.min() < 0 or samples.max() >= count):
         raise Infeasible(
             f"a micro-batch has samples {samples.min()} to {samples.max()}, the plan has {count}",
             f"pass numbers from 0 to {count - 1}",
         )
-    items, starts = admission.taken(samples)
+    return samples
+
+
+def costs_of_batches(batches: Sequence[Any], count: int, admission: Admission, cutter: Cutter) -> NDArray[np.float64]:
+    """The cost of each of these micro-batches, float64; their samples are numbered 0 to `count` - 1."""
+    numbers = [numbers_of_batch(batch, count) for batch in batches]
+    items, starts = admission.items_in(np.concatenate([np.empty(0, np.int64), *numbers]))
     offsets = np.searchsorted(starts, np.cumsum([0, *map(len, numbers)]))
     full = np.flatnonzero(np.diff(offsets))
     costs = np.zeros(len(batches))

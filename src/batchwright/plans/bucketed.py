@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..calls import recorded
-from ..columns import as_numbers, sample_numbers
+from ..columns import as_numbers
 from ..errors import Infeasible, check_integer, exactly
 from ..lengths.admission import Admission
 from ..lengths.bucket_cutter import BucketCutter
 from ..lengths.cut import Integers
 from ..lengths.layout import Window
 from ..lengths.numbers import Numbers
+from .batch_costs import numbers_of_batch
 from .by_length import LengthPlan
 from .fixed import FixedPlan
 from .length_arguments import source_of
@@ -37,7 +38,10 @@ class BucketedPlan(LengthPlan):
     def bucket(self, batch: Any) -> np.ndarray:
         """The shape to which the samples of a micro-batch are to be padded, cropped or resized, float64 (sides,)."""
         assert isinstance(self.cutter, BucketCutter)
-        shape: np.ndarray = self.buckets[self.cutter.bucket_of[sample_numbers(batch, called="batch")[0]]]
+        samples = numbers_of_batch(batch, self.groups.sample_count)
+        if not samples.size:
+            raise Infeasible("the micro-batch has 0 samples", "pass a micro-batch of the plan")
+        shape: np.ndarray = self.buckets[self.cutter.bucket_of[samples[0]]]
         return shape
 
 

@@ -109,7 +109,7 @@ def budgeted(
         lengths=lengths_left,
         balance=None if balance is None else balance_of(balance, sample_count),
     )
-    return LengthPlan(
+    plan = LengthPlan(
         source,
         cutter,
         window=window,
@@ -118,6 +118,8 @@ def budgeted(
         epoch_samples=epoch_samples,
         delivery=None if order is None else delivery(order, lengths_of_first[:], lengths_left[:], admission.skipped),
     )
+    plan.counts_padded_lengths = count == 1 and cost is None and bool(budgets.padded[0])
+    return plan
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, seed_number, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
+from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.cut import Cut, Cutter, Integers, steps_shuffled
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import LAYOUT_WORK, Layout, Window, layout_of_one_window, layout_of_shuffle, layout_of_strata
@@ -61,9 +62,12 @@ class LengthPlan(Plan, Windowed):
         delivery: how the targets of the given order were adjusted, since samples are truncated or skipped; None
             without `order=`, or if nothing can be truncated or skipped.
         strata: the strata of lengths that windows are made of; None with `order=` and for buckets.
+        counts_padded_lengths: whether a budget counts the longest sample times the number of samples, in units of length.
         windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfStrata` if an epoch has at
             least two windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
     """
+
+    counts_padded_lengths = False
 
     def __init__(
         self,
@@ -309,13 +313,28 @@ class LengthPlan(Plan, Windowed):
         """The length that longer samples must be cut to, as `bw.ragged(truncate_to=...)` does; None if nothing is cut."""
         return self.admission.truncate_to
 
+    @property
+    def told_lengths(self) -> np.ndarray | None:
+        """See `BasePlan`; those of truncated samples are as they are left, and buckets have shapes in place of lengths."""
+        lengths: np.ndarray | None = getattr(self.cutter, "lengths", None)
+        if lengths is None or self.admission.bundles is not None:  # the length of a bundle is that of several samples
+            return None
+        return lengths if lengths.ndim == 1 else lengths[:, 0]
+
+    @property
+    def padded_budget(self) -> tuple[np.ndarray, float] | None:
+        """See `BasePlan`."""
+        if not (self.counts_padded_lengths and isinstance(self.cutter, BudgetCutter)):
+            return None
+        return self.cutter.costs[:, 0], float(self.cutter.budgets[0])
+
     @cached_property
     def identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {
             **{f"order.{name}": value for name, value in self.order_plan.identity.items()},
             "order": "none" if self.same_samples else "given",
-            "cut": self.cutter.kind,
+            "cut": self.cutter.builder,
             **self.cutter.identity,
             **fields_as_text(self.admission),
             "window": str(self.window) + (f" or {self.least_steps} steps" if self.least_steps > 1 else ""),
@@ -400,6 +419,6 @@ class LengthPlan(Plan, Windowed):
 
     def __repr__(self) -> str:
         return (
-            f"<plan: {self.epoch_batches} micro-batches an epoch, {self.cutter.kind}, window {self.window}, "
+            f"<plan: {self.epoch_batches} micro-batches an epoch, {self.cutter.builder}, window {self.window}, "
             f"from {self.order_plan!r}>"
         )

@@ -84,6 +84,10 @@ class Rotated(MicroBatches):
     def __getitem__(self, batch: int) -> np.ndarray:
         return self.plan[self.number_of(batch)]
 
+    def items(self, batch: int) -> Integers:
+        """See `Windowed`."""
+        return self.plan.items(self.number_of(batch))
+
     def stepped(self, step_size: int) -> MicroBatches:
         """See `MicroBatches`."""
         return self.plan.stepped(step_size)
@@ -152,12 +156,15 @@ class _Joined(MicroBatches):
 
     def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
         """See `MicroBatches`: a warning with numbers, from the costs of the next steps."""
-        plan: Any = getattr(self._before, "plan", self._before)
+        before: Any = self._before
+        plan = before.plan if isinstance(before, Rotated) else before
         count = min(_COSTED * max(step_size, plan.step_size), self._at - batch) // step_size * step_size
-        if count < step_size:
+        # The run may be inside a step of the plan: its first whole one begins here.
+        begins = (getattr(before, "shift", 0) - batch) % plan.step_size
+        if count < max(step_size, begins + plan.step_size):
             return None
-        costs = np.array([plan.cutter.cost(plan.items(number)) for number in range(batch, batch + count)])
-        now, even = _balance(costs, step_size), _balance(costs, plan.step_size)
+        costs = np.array([plan.cutter.cost(before.items(number)) for number in range(batch, batch + count)])
+        now, even = _balance(costs, step_size), _balance(costs[begins:], plan.step_size)
         if now < _WORTH_A_WORD * even:
             return None
         return (

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import Infeasible
 from ..groups import Groups
 from ..lengths.cut import Integers
 from ..orders import Dealt, Independent, Mixed, Order, SharedOrder, is_shared
 from ..orders.inclusion import inclusion_rates_of
 from ..orders.shares import Shares, TargetShares
 from ..targets import Target
-from ..targets.target import Number, require
+from ..targets.target import Number
 from ..targets.units import in_measure
 from .fixed import FixedPlan
 
@@ -258,8 +259,7 @@ def _require_some(shares: Shares, groups: Groups, delivers: np.ndarray) -> None:
     lacking = np.flatnonzero(~delivers & (shares.of(0) > 0))
     if lacking.size:
         name, size = groups.names[int(lacking[0])], int(groups.sizes[lacking[0]])
-        require(
-            False,
+        raise Infeasible(
             f"group {name!r} is to have a share, and all of its {size} samples are too long and would be skipped",
             "raise the limit, give it no share, or pass another too_long",
         )

@@ -63,6 +63,22 @@ class EvaluationPlan(EachOnce):
         filler = self.sequence.samples(self.spans.filler, self.spans.filler + 1)
         return np.concatenate([samples, np.repeat(filler, size - (last - first))])
 
+    @cached_property
+    def told_lengths(self) -> np.ndarray | None:
+        """See `BasePlan`; None where batches have a size."""
+        if not isinstance(self.spans, Limited):
+            return None
+        lengths = np.empty(self.sequence.count)
+        lengths[self.sequence.samples(0, self.sequence.count)] = self.spans.costs
+        return lengths
+
+    @property
+    def padded_budget(self) -> tuple[np.ndarray, float] | None:
+        """See `BasePlan`."""
+        if not isinstance(self.spans, Limited) or not self.spans.padded or self.told_lengths is None:
+            return None
+        return self.told_lengths, self.spans.limit
+
     def real(self, batch: int) -> int:
         """How many samples of a micro-batch count; the others come last and are fillers.
 

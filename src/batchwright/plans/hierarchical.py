@@ -15,7 +15,7 @@ from ..errors import Infeasible, check_bool, check_integer, exactly, shown, type
 from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
-from ..readings import reading, taken
+from ..readings import as_list, reading
 from ..targets import explicit, resolve
 from .balanced import MOST_TICKETS, checked, epoch_length
 from .fixed import FixedPlan
@@ -92,7 +92,7 @@ def _counts(levels: Sequence[Any], per: Sequence[int]) -> list[int]:
             f"levels is {typed(levels)} and per is {typed(per)}",
             "pass a list of columns, and a list of counts: [category, class_], [P, Q, M]",
         )
-    counts = [check_integer(count, "per") for count in taken(per, "per")]
+    counts = [check_integer(count, "per") for count in as_list(per, "per")]
     with reading(levels, "levels", "pass a list of columns"):
         depth = len(levels)
     if not depth or len(counts) != depth + 1:

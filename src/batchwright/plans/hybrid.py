@@ -68,6 +68,11 @@ class HybridPlan(EachOnce):
         self._schedules: OrderedDict[int, Schedule] = OrderedDict()
 
     @property
+    def told_lengths(self) -> np.ndarray:
+        """See `BasePlan`."""
+        return self.division.tokens
+
+    @property
     def ranks(self) -> int:
         """How many ranks the steps are divided among."""
         return self.step_size

@@ -12,7 +12,7 @@ from .. import columns
 from ..errors import Infeasible, check_integer, check_mapping, exactly, noted, shown, typed
 from ..lengths.layout import Window
 from ..lengths.numbers import Numbers, Rows
-from ..orders import Order, is_shared
+from ..orders import Order, is_order, is_shared
 from .balanced import shuffled
 from .fixed import FixedPlan
 
@@ -136,7 +136,7 @@ def source_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[Fi
     if order is None:
         # With a batch size of 1, a pass ends exactly where an epoch ends, so every epoch has each sample once.
         return shuffled(sample_count, 1, seed=seed), sample_count
-    if not isinstance(getattr(order, "order", None), Order):
+    if not is_order(getattr(order, "order", None)):
         raise Infeasible(f"order is a {type(order).__name__}", "pass a plan of balanced, weighted, shuffled or mixed")
     together = samples_together(order.order)
     if together > 1:

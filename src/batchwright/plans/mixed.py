@@ -11,7 +11,7 @@ from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_mapping, shown, warn
 from ..groups import Groups
-from ..orders import Dealt, Mixed, Order
+from ..orders import Dealt, Mixed, Order, is_order
 from ..orders.shares import TargetShares
 from ..targets import natural, resolve
 from ..targets.units import measured
@@ -102,9 +102,11 @@ def mixed(
 
 def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
     """The number of samples of a source, and its order if it has its own."""
+    if isinstance(source, int):  # first, since it takes longer to look whether an object is an order
+        return columns.sample_count(source, called=f"source {name!r}"), None
     if isinstance(source, FixedPlan):
         return source.groups.sample_count, source.order
-    if isinstance(source, Order):
+    if is_order(source):
         return source.groups.sample_count, source
     if isinstance(source, Groups):
         if source.grouped_count == source.sample_count:

@@ -16,7 +16,7 @@ from ..kernels.hashing import child_key
 from ..label_sets import label_sets
 from ..targets import resolve
 from ..targets.raking import MOST_SUMS, REACHED, solve_raking
-from ..targets.target import rounded
+from ..targets.target import to_twelve_digits
 from ..values import plain
 from .balanced import by_weight, checked
 from .fixed import FixedPlan
@@ -112,7 +112,7 @@ def multilabel_weights(
     natural = sizes / samples
     labels_of_cells = attributes[np.repeat(starts[first], spans) + within]
     found = solve_raking(natural, cell_starts, labels_of_cells, wanted, floor=above(least), cap=most)
-    repeats = np.array([rounded(weight) for weight in (found.shares / natural).tolist()])
+    repeats = np.array([to_twelve_digits(weight) for weight in (found.shares / natural).tolist()])
     notes = [repeats_note(repeats, sizes, least, most)]
     off = float(np.abs(found.reached - wanted).max())
     if off > REACHED and least:  # the floor may be the reason: solve without it, to say what it costs

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import Infeasible, check_integer, shown
 from ..lengths.cut import Integers
-from ..readings import taken
+from ..readings import as_list
 
 __all__ = ["CutBy", "Pieces"]
 
@@ -44,7 +44,7 @@ class Pieces:
         cut = self.cut
         named = isinstance(cut, Sequence) and not isinstance(cut, (str, bytes)) and len(cut) > 0
         if named and not callable(cut):
-            named = all(isinstance(part, (str, int)) for part in taken(cut or (), "cut"))
+            named = all(isinstance(part, (str, int)) for part in as_list(cut or (), "cut"))
         if not (cut is None or named or callable(cut)):
             raise Infeasible(
                 f"cut is {shown(self.cut)}",
@@ -95,12 +95,15 @@ class Pieces:
                 "wrap the pieces: bw.identified(plan.pieces(dataset, cut=...))",
             )
         if self.cut is None:
-            return self._taken(_sequence(sample, called), number, piece, called)
+            return self._piece_of(_sequence(sample, called), number, piece, called)
         return _with_parts(
-            sample, self.cut, lambda part, name: self._taken(part, number, piece, f"{called}, part {name!r},"), called
+            sample,
+            self.cut,
+            lambda part, name: self._piece_of(part, number, piece, f"{called}, part {name!r},"),
+            called,
         )
 
-    def _taken(self, whole: Any, number: int, piece: slice, called: str) -> Any:
+    def _piece_of(self, whole: Any, number: int, piece: slice, called: str) -> Any:
         """A piece of a sequence, whose length must be the one that the plan has for this sample."""
         assert self.length is not None
         length = len(whole)
@@ -135,7 +138,7 @@ def _sequence(sample: Any, called: str) -> Any:
     )
 
 
-def _with_parts(sample: Any, names: Sequence[str | int], taken: Callable[[Any, str | int], Any], called: str) -> Any:
+def _with_parts(sample: Any, names: Sequence[str | int], part_of: Callable[[Any, str | int], Any], called: str) -> Any:
     """A copy of the sample, of the same type, with these parts cut."""
     named = hasattr(sample, "_fields")
     record = named or (dataclasses.is_dataclass(sample) and not isinstance(sample, type))
@@ -146,11 +149,11 @@ def _with_parts(sample: Any, names: Sequence[str | int], taken: Callable[[Any, s
         )
     try:
         if record:
-            parts = {str(name): taken(getattr(sample, str(name)), name) for name in names}
+            parts = {str(name): part_of(getattr(sample, str(name)), name) for name in names}
             return sample._replace(**parts) if named else dataclasses.replace(sample, **parts)
         changed: Any = list(sample) if isinstance(sample, tuple) else copy.copy(sample)
         for name in names:
-            changed[name] = taken(sample[name], name)
+            changed[name] = part_of(sample[name], name)
         return tuple(changed) if isinstance(sample, tuple) else changed
     except (AttributeError, LookupError, TypeError):
         raise Infeasible(

@@ -275,7 +275,7 @@ class Plan(BasePlan):
         seeded: bool = True,
         on_error: Literal["refuse", "replace", "skip"] = "refuse",
         max_errors: int = 100,
-        compare_ranks: bool = True,
+        compare_ranks: bool | None = None,
         check_data: bool = True,
         **options: Any,
     ) -> Loader:
@@ -303,9 +303,11 @@ class Plan(BasePlan):
             on_error: what to do with a sample that raises: "refuse" raises its error, "replace" gives the next sample of its
                 group, so that sizes and quotas hold, "skip" leaves it out.
             max_errors: samples that may raise in this process before the loader refuses to go on.
-            compare_ranks: compare the plan and its arguments between the processes once, with one small gather: now if there
-                is a process group, else in the first loop. Not done where `rank` is given.
-            check_data: compare the data set's length, and its labels if it holds them, with the plan's.
+            compare_ranks: compare the plan, its arguments and the place of the loop between all processes, with one small
+                gather: now, and again when a loop asks for its second batch. If left out, loaders with a `rank` are compared
+                in loops only, and only where `world_size` is that of the process group.
+            check_data: compare the data set's length, its labels if it holds them, and the lengths of its samples with the
+                plan's.
             options: other arguments of `torch.utils.data.DataLoader`.
 
         Raises:

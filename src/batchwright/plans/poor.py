@@ -165,6 +165,8 @@ def rows_of(order: SharedOrder) -> Repeated:
         rows = repeated(order.shares, order.groups, order.tickets, order.per_ticket, epoch, random=random)
         found = rows if found is None else _most(found, rows)
     assert found is not None  # there is an epoch
+    if not order.children:
+        return found
     kept = ~np.isin(found.group, list(order.children))
     return Repeated(*(column[kept] for column in found))
 

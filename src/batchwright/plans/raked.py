@@ -16,7 +16,7 @@ from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
 from ..targets.raking import MOST_SUMS, REACHED, Raking, solve_raking
-from ..targets.target import rounded
+from ..targets.target import to_twelve_digits
 from .balanced import balanced
 from .fixed import FixedPlan
 from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
@@ -92,7 +92,7 @@ def raked(
             f"with min_repeats={asked:g} the margins cannot be met together, the floor was lowered to {least:g}; "
             f"pass min_repeats={asked:g} and closest=True to keep it"
         )
-    shares = [rounded(share) for share in found.shares.tolist()]
+    shares = [to_twelve_digits(share) for share in found.shares.tolist()]
     target = explicit(dict(zip(wanted.cells.names, (np.array(shares) / sum(shares)).tolist(), strict=True)))
     text = f"raked({{{wanted.shown}}}, min_repeats={least:g}, max_repeats={max_repeats})"
     target = replace(target, shown=text, notes=(*notes, *wanted.bounds(found.shares * batch_size)))

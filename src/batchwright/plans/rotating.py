@@ -7,8 +7,9 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Literal, get_args
 
 from ..calls import recorded
-from ..errors import Infeasible, check_integer, one_of, shown, warn
+from ..errors import Infeasible, check_integer, one_of, seed_number, shown, warn
 from ..groups import Groups
+from ..kernels.hashing import child_key
 from ..targets import uniform
 from .balanced import balanced, epoch_batches
 from .fixed import FixedPlan
@@ -96,9 +97,13 @@ def _of_listed_cohorts(
 ) -> TaskPlan:
     names = _checked(groups, cohorts)
     children: dict[Any, Plan] = {}
-    for cohort in names:
+    had: set[Hashable] = set()
+    for number, cohort in enumerate(names):
+        # Under the same seed, a class at the same place of two cohorts would be drawn in the same order.
+        own_seed = seed if had.isdisjoint(cohort) else child_key(seed_number(seed), number)
+        had.update(cohort)
         own = Groups.from_indices({name: groups.samples(name) for name in cohort}, sample_count=groups.sample_count)
-        children[cohort] = balanced(own, len(cohort) * per_class, per_class=per_class, seed=seed)
+        children[cohort] = balanced(own, len(cohort) * per_class, per_class=per_class, seed=own_seed)
     samples = sum(map(len, names)) * per_class
     length = epoch_batches(epoch, natural=-(-groups.grouped_count * len(names) // samples))
     plan_of_tasks = TaskPlan(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..audit import Audit
+from ..audit import Audit, audit_of_run
 from ..columns import numbers_of_plan
 from ..errors import Infeasible, check_integer
 from ..notebook import watched
@@ -58,7 +58,7 @@ def gathered(
     walk.go()
     if audit is None:
         try:
-            audit = _audited(plan, step_size, epoch, epoch * length, batches)
+            audit = audit_of_run(plan, step_size, epoch=epoch, first=epoch * length, batches=min(_AUDITED, batches))
         except Infeasible as error:  # of more samples than can be counted
             notes.append(f"the guarantees were not measured: {error.fact}")
     return Report(
@@ -82,18 +82,6 @@ def gathered(
         walk.padding(),
         walk.cost(world_size, accumulate),
     )
-
-
-def _audited(plan: Any, step_size: int, epoch: int, first: int, batches: int) -> Audit:
-    """The audit of the epoch, or of its beginning, whichever the kind of plan has."""
-    if hasattr(plan, "cutter") or hasattr(plan, "spans"):
-        found: Audit = plan.audit(step_size=step_size, epochs=1, first=epoch)
-        return found
-    if hasattr(plan, "division"):  # divided among ranks: as many as the report is for
-        of_ranks: Audit = plan.stepped(step_size).audit(epochs=1, first=epoch)
-        return of_ranks
-    fewer: Audit = plan.audit(batches=min(_AUDITED, batches), first=first)
-    return fewer
 
 
 @dataclass

@@ -129,7 +129,7 @@ def batch_at(plan: Any, before: Any, number: int, world_size: int, fetched_by_al
     """See `BatchSampler.at`; `before` is the position before the batch."""
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=world_size - 1)
-    batches = _micro_batches(plan, before.batches, before.batch, fetched_by_all, world_size, rank)
+    batches = _micro_batches(plan, before.sequence, before.micro_batch, fetched_by_all, world_size, rank)
     return Step(None, before.epoch, number, batches, plan.groups.names)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly
-from .target import Number, Target, fraction, require, rounded
+from .target import Number, Target, fraction, to_twelve_digits
 
 __all__ = ["blend", "capped", "effective_number", "natural", "power", "repeat_factor", "temperature", "uniform"]
 
@@ -45,7 +45,8 @@ def blend(alpha: Number) -> Target:
         [0.625, 0.375]
     """
     alpha = check_number(alpha, "alpha")
-    require(0 <= alpha <= 1, f"alpha is {alpha}", "pass a number from 0 (natural) to 1 (uniform)")
+    if not 0 <= alpha <= 1:
+        raise Infeasible(f"alpha is {alpha}", "pass a number from 0 (natural) to 1 (uniform)")
     return Target(_blend, (fraction(alpha),), f"blend({alpha})")
 
 
@@ -61,7 +62,8 @@ def power(q: Number) -> Target:
         [0.75, 0.25]
     """
     q = check_number(q, "q")
-    require(0 <= q <= 1, f"q is {q}", "pass a number from 0 (class-balanced) to 1 (instance-balanced)")
+    if not 0 <= q <= 1:
+        raise Infeasible(f"q is {q}", "pass a number from 0 (class-balanced) to 1 (instance-balanced)")
     return Target(_power, (q,), f"power({q})")
 
 
@@ -76,7 +78,8 @@ def temperature(degree: Number) -> Target:
         [0.75, 0.25]
     """
     degree = check_number(degree, "the temperature")
-    require(degree >= 1, f"the temperature is {degree}", "pass 1 (natural) or more")
+    if degree < 1:
+        raise Infeasible(f"the temperature is {degree}", "pass 1 (natural) or more")
     return Target(_power, (float(1 / fraction(degree)),), f"temperature({degree})")
 
 
@@ -92,7 +95,8 @@ def effective_number(beta: float) -> Target:
         [0.5714, 0.4286]
     """
     beta = check_number(beta, "beta")
-    require(0 <= beta < 1, f"beta is {beta}", "pass a number from 0 up to, not including, 1, such as 0.999")
+    if not 0 <= beta < 1:
+        raise Infeasible(f"beta is {beta}", "pass a number from 0 up to, not including, 1, such as 0.999")
     return Target(_effective_number, (beta,), f"effective_number({beta})")
 
 
@@ -107,7 +111,8 @@ def repeat_factor(threshold: float) -> Target:
         [0.8824, 0.1176]
     """
     threshold = check_number(threshold, "threshold")
-    require(0 <= threshold <= 1, f"threshold is {threshold}", "pass a natural share, from 0 to 1, such as 0.001")
+    if not 0 <= threshold <= 1:
+        raise Infeasible(f"threshold is {threshold}", "pass a natural share, from 0 to 1, such as 0.001")
     return Target(_repeat_factor, (threshold,), f"repeat_factor({threshold})")
 
 
@@ -127,7 +132,8 @@ def capped(max_passes: Number, *, budget: float | None = None) -> Target:
         [0.8, 0.2]
     """
     max_passes = check_number(max_passes, "max_passes")
-    require(max_passes > 0, f"max_passes is {max_passes}", "pass a number above 0")
+    if max_passes <= 0:
+        raise Infeasible(f"max_passes is {max_passes}", "pass a number above 0")
     if isinstance(budget, float) and budget.is_integer():  # people write 1e6
         budget = int(budget)
     budget = budget if budget is None else check_integer(budget, "budget", least=1)
@@ -138,7 +144,7 @@ def capped(max_passes: Number, *, budget: float | None = None) -> Target:
 def _power(counts: Sequence[int], names: Any, epoch: int, q: Number) -> Sequence[Number]:
     if q in (0, 1):
         return [count if q else int(count > 0) for count in counts]
-    return [rounded(count ** float(q)) if count else 0 for count in counts]
+    return [to_twelve_digits(count ** float(q)) if count else 0 for count in counts]
 
 
 def _blend(counts: Sequence[int], names: Any, epoch: int, alpha: Fraction) -> Sequence[Number]:
@@ -152,12 +158,12 @@ def _effective_number(counts: Sequence[int], names: Any, epoch: int, beta: float
     if beta == 0:
         return counts
     # 1 - beta ** n, without the loss of digits when beta is near 1.
-    return [rounded(n * (1 - beta) / -math.expm1(n * math.log(beta))) if n else 0 for n in counts]
+    return [to_twelve_digits(n * (1 - beta) / -math.expm1(n * math.log(beta))) if n else 0 for n in counts]
 
 
 def _repeat_factor(counts: Sequence[int], names: Any, epoch: int, threshold: float) -> Sequence[Number]:
     total = sum(counts)
-    return [rounded(n * max(1.0, math.sqrt(threshold * total / n))) if n else 0 for n in counts]
+    return [to_twelve_digits(n * max(1.0, math.sqrt(threshold * total / n))) if n else 0 for n in counts]
 
 
 def _capped(

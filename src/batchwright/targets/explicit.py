@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..calls import recorded
 from ..errors import Infeasible, check_mapping, check_number, exactly, shown
 from ..values import plain
-from .target import Number, Target, fraction, require
+from .target import Number, Target, fraction
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -37,7 +38,8 @@ def explicit(shares: Mapping[Any, Number]) -> Target:
         plain(name): check_number(share, f"the share of {shown(name)}")
         for name, share in check_mapping(shares, "shares").items()
     }
-    require(len(given) == len(shares), "two of the shares are of one label", "give each label one share")
+    if len(given) != len(shares):
+        raise Infeasible("two of the shares are of one label", "give each label one share")
     _check_sum(given)
     return Target(_explicit, (ByName(given.items()),), f"explicit({given})")
 
@@ -48,13 +50,9 @@ class ByName(tuple[tuple[Hashable, Number], ...]):
     def bound_to(self, groups: Groups) -> ByName:
         """The same shares by the labels of these groups."""
         found = ByName((groups.label(name), share) for name, share in self)
-        labels = [label for label, _ in found]
-        twice = (
-            next((label for label in labels if labels.count(label) > 1), None)
-            if len(set(labels)) < len(labels)
-            else None
-        )
-        require(twice is None, f"label {shown(twice)} is given two shares", "give it one, by its label or by its name")
+        twice, times = Counter(label for label, _ in found).most_common(1)[0]
+        if times > 1:
+            raise Infeasible(f"label {shown(twice)} is given two shares", "give it one, by its label or by its name")
         return found
 
 
@@ -67,7 +65,8 @@ def listed(shares: list[Number]) -> Target:
 
 def _check_sum(shares: Mapping[Any, Number]) -> None:
     for name, share in shares.items():
-        require(share >= 0, f"{shown(name)} has share {share}", "give shares of 0 or more")
+        if share < 0:
+            raise Infeasible(f"{shown(name)} has share {share}", "give shares of 0 or more")
     total = float(sum(shares.values()))
     if abs(total - 1) > SUM_TOLERANCE:
         written = total if total == math.inf else sum(map(fraction, shares.values()))

@@ -8,10 +8,10 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import Infeasible, check_number, exactly, shown, typed
-from ..readings import taken
+from ..readings import as_list
 from ..values import no_label
 from .explicit import explicit
-from .target import Number, Target, fraction, require
+from .target import Number, Target, fraction
 
 __all__ = ["Active", "Compensating", "Filler", "Fixed", "Line", "formula", "quantities"]
 
@@ -53,19 +53,17 @@ class Active:
     def __post_init__(self) -> None:
         _settle(self, "estimated", "target_strength")
         lots = self.lots
-        require(
-            self.target_strength > 0,
-            f"line {shown(self.name)} has target strength {exactly(self.target_strength)}",
-            _POSITIVE,
-        )
+        if self.target_strength <= 0:
+            raise Infeasible(f"line {shown(self.name)} has target strength {exactly(self.target_strength)}", _POSITIVE)
         delivered = sum((part for part, _ in lots.values()), Fraction(0))
-        require(
-            abs(delivered - 1) < 1e-6,
-            f"the lots of line {shown(self.name)} deliver {exactly(delivered)} of it in all",
-            "give parts that sum to 1",
-        )
+        if abs(delivered - 1) >= 1e-6:
+            raise Infeasible(
+                f"the lots of line {shown(self.name)} deliver {exactly(delivered)} of it in all",
+                "give parts that sum to 1",
+            )
         for lot, (_, strength) in lots.items():
-            require(strength > 0, f"lot {shown(lot)} has strength {exactly(strength)}", _POSITIVE)
+            if strength <= 0:
+                raise Infeasible(f"lot {shown(lot)} has strength {exactly(strength)}", _POSITIVE)
 
     @property
     def lots(self) -> dict[Hashable, tuple[Fraction, Fraction]]:
@@ -78,11 +76,8 @@ class Active:
                 )
             return {self.name: (Fraction(1), _number(self.strength, f"strength of line {shown(self.name)}"))}
         strengths = self.strength if isinstance(self.strength, Mapping) else dict.fromkeys(self.name, self.strength)
-        require(
-            set(strengths) == set(self.name),
-            f"lots {shown(list(self.name))} have strengths for {shown(list(strengths))}",
-            _EACH,
-        )
+        if set(strengths) != set(self.name):
+            raise Infeasible(f"lots {shown(list(self.name))} have strengths for {shown(list(strengths))}", _EACH)
         return {
             lot: (
                 _number(part, f"the part of lot {shown(lot)}"),
@@ -135,7 +130,8 @@ _EACH = "give each lot its strength"
 def _settle(line: Line, *quantities: str) -> None:
     """Check that these quantities of a new line are finite, and store them as plain numbers."""
     why = None if isinstance(line.name, Mapping) and isinstance(line, Active) else no_label(line.name)
-    require(why is None, f"the name of a line is {why}", "pass the label of a group")
+    if why is not None:
+        raise Infeasible(f"the name of a line is {why}", "pass the label of a group")
     for name in quantities:
         object.__setattr__(line, name, check_number(getattr(line, name), f"{name} of line {shown(line.name)}"))
 
@@ -152,24 +148,27 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
         {'A': 20.0, 'B': 25.714286, 'C': 14.714286, 'D': 39.571429}
     """
     total_size = _number(size, "the size")
-    require(total_size > 0, f"the size is {exactly(total_size)}", "pass a size above 0")
+    if total_size <= 0:
+        raise Infeasible(f"the size is {exactly(total_size)}", "pass a size above 0")
     if not isinstance(lines, Iterable) or isinstance(lines, (str, bytes, Mapping)):
         raise Infeasible(f"lines is {typed(lines)}", "pass a list of Fixed, Active, Compensating or Filler lines")
-    lines = taken(lines, "lines")
+    lines = as_list(lines, "lines")
     found: dict[Hashable, Fraction] = {}
     surplus = Fraction(0)
 
     def put(name: Hashable, quantity: Fraction) -> None:
-        require(name not in found, f"line {shown(name)} is given twice", "give each name one line")
-        require(
-            0 <= quantity <= total_size,
-            f"line {shown(name)} comes out at {exactly(quantity)}, the size is {exactly(total_size)}",
-            "change the estimates, the factor or the size so that it lies between 0 and the size",
-        )
+        if name in found:
+            raise Infeasible(f"line {shown(name)} is given twice", "give each name one line")
+        if not 0 <= quantity <= total_size:
+            raise Infeasible(
+                f"line {shown(name)} comes out at {exactly(quantity)}, the size is {exactly(total_size)}",
+                "change the estimates, the factor or the size so that it lies between 0 and the size",
+            )
         found[name] = quantity
 
     for line in lines:  # two loops: compensating lines need the surplus of all active ones
-        require(isinstance(line, Line), f"a line is {shown(line)}", "pass Fixed, Active, Compensating or Filler lines")
+        if not isinstance(line, Line):
+            raise Infeasible(f"a line is {shown(line)}", "pass Fixed, Active, Compensating or Filler lines")
         if isinstance(line, Active):
             estimated = fraction(line.estimated)
             for lot, (part, strength) in line.lots.items():
@@ -186,7 +185,8 @@ def quantities(lines: Sequence[Line], size: Number) -> dict[Hashable, Fraction]:
     left = total_size - sum(found.values())
     if fillers:
         expected = sum(fraction(line.estimated) for line in fillers)
-        require(expected > 0, f"the fillers' estimates sum to {exactly(expected)}", "estimate one of them above 0")
+        if expected <= 0:
+            raise Infeasible(f"the fillers' estimates sum to {exactly(expected)}", "estimate one of them above 0")
         for line in fillers:
             del found[line.name]
             put(line.name, left * fraction(line.estimated) / expected)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..calls import recorded
-from ..errors import check_number, exactly, shown
+from ..errors import Infeasible, check_number, exactly, shown
 from .resolve import resolve
-from .target import Number, Target, require
+from .target import Number, Target
 
 __all__ = ["moving"]
 
@@ -37,8 +37,10 @@ def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
     """
     first = resolve(start)
     floor, ceiling = check_number(floor, "floor"), check_number(ceiling, "ceiling")
-    require(0 <= floor <= ceiling <= 1, f"floor is {floor} and ceiling {ceiling}", "pass 0 <= floor <= ceiling <= 1")
-    require(first.stays, f"{first} moves by itself", "pass a target that stays")
+    if not 0 <= floor <= ceiling <= 1:
+        raise Infeasible(f"floor is {floor} and ceiling {ceiling}", "pass 0 <= floor <= ceiling <= 1")
+    if not first.stays:
+        raise Infeasible(f"{first} moves by itself", "pass a target that stays")
     shown = f"moving({first}, floor={floor}, ceiling={ceiling})"
     limits = float(floor), float(ceiling)
     return Target(_start, (first, limits), shown, limits=limits)
@@ -55,12 +57,12 @@ def _start(
     weights = first.exact(counts, epoch, names=names)
     total = sum(weights)
     for name, weight in zip(names, weights, strict=True):
-        require(
-            limits[0] - _CLOSE <= weight / total <= limits[1] + _CLOSE,
-            f"{first.briefly} gives group {shown(name)} the share {exactly(weight / total)} to begin with, the limits are "
-            f"{exactly(limits[0])} to {exactly(limits[1])}",
-            "begin within the limits, or widen them",
-        )
+        if not limits[0] - _CLOSE <= weight / total <= limits[1] + _CLOSE:
+            raise Infeasible(
+                f"{first.briefly} gives group {shown(name)} the share {exactly(weight / total)} to begin with, the limits "
+                f"are {exactly(limits[0])} to {exactly(limits[1])}",
+                "begin within the limits, or widen them",
+            )
     return weights
 
 

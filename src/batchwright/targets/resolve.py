@@ -16,7 +16,7 @@ from ..readings import reading
 from ..values import plain
 from .counts import blend, natural, power, uniform
 from .explicit import SUM_TOLERANCE, explicit, listed, to_one
-from .target import Number, Target, fraction, require
+from .target import Number, Target, fraction
 
 __all__ = ["resolve"]
 
@@ -49,7 +49,8 @@ def resolve(target: Any) -> Target:
         return explicit(target)
     if isinstance(target, Sequence) or hasattr(target, "to_numpy") or getattr(target, "ndim", 0) == 1:
         shares = as_numbers(target, called="the target")
-        require(shares.ndim == 1, f"the target has shape {shares.shape}", "pass one share a group")
+        if shares.ndim != 1:
+            raise Infeasible(f"the target has shape {shares.shape}", "pass one share a group")
         return listed(shares.tolist())
     target = plain(target)
     if isinstance(target, (int, float, Fraction)):
@@ -82,11 +83,11 @@ def _called(
         given = function(np.array(counts)) if takes == 1 else function(np.array(counts), epoch)
     given = list(given) if isinstance(given, Iterator) else given
     shares: list[float] = as_numbers(given, called=f"what the target function gives at epoch {epoch}").ravel().tolist()
-    require(
-        len(shares) == len(counts),
-        f"the target function gives {len(shares)} shares for {len(counts)} groups",
-        "give one share a group, in the order of the counts",
-    )
+    if len(shares) != len(counts):
+        raise Infeasible(
+            f"the target function gives {len(shares)} shares for {len(counts)} groups",
+            "give one share a group, in the order of the counts",
+        )
     total = sum(shares)
     if math.isfinite(total) and abs(total - 1) > SUM_TOLERANCE:
         written = sum(map(fraction, shares))

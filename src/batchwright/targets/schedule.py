@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from ..calls import recorded
-from ..errors import check_integer, check_number, noted, one_of
+from ..errors import Infeasible, check_integer, check_number, noted, one_of
 from .resolve import resolve
-from .target import MOST_EPOCHS, Number, Target, fraction, require, rounded
+from .target import MOST_EPOCHS, Number, Target, fraction, to_twelve_digits
 
 __all__ = ["schedule"]
 
@@ -38,25 +38,25 @@ def schedule(start: Any, end: Any, *, epochs: int, shape: Shape = "linear") -> T
         [0.625, 0.375]
     """
     epochs = check_integer(epochs, "epochs", least=1)
-    require(
-        epochs <= MOST_EPOCHS,
-        f"the schedule takes {epochs} epochs, the most is {MOST_EPOCHS}",
-        "pass fewer, and a plan with a longer epoch",
-    )
+    if epochs > MOST_EPOCHS:
+        raise Infeasible(
+            f"the schedule takes {epochs} epochs, the most is {MOST_EPOCHS}",
+            "pass fewer, and a plan with a longer epoch",
+        )
     if not callable(shape):
         shape = one_of(shape, "shape", get_args(_Named), or_else="a function")
     first, last = resolve(start), resolve(end)
-    require(
-        first.settles_at is not None and last.settles_at is not None,
-        "a schedule between functions of the epoch never settles",
-        "write one function(counts, epoch) for the whole way",
-    )
-    for target in (first, last):
-        require(
-            target.limits is None,
-            f"{target} is set while training runs and cannot be scheduled",
-            "pass what it begins as, or moving(...) alone and set its shares with sampler.retarget",
+    if first.settles_at is None or last.settles_at is None:
+        raise Infeasible(
+            "a schedule between functions of the epoch never settles",
+            "write one function(counts, epoch) for the whole way",
         )
+    for target in (first, last):
+        if target.limits is not None:
+            raise Infeasible(
+                f"{target} is set while training runs and cannot be scheduled",
+                "pass what it begins as, or moving(...) alone and set its shares with sampler.retarget",
+            )
     # Either end may itself be a schedule that takes longer.
     settles_at = max(epochs, first.settles_at or 0, last.settles_at or 0)
     named = "" if shape == "linear" else f", shape={shape!r}" if isinstance(shape, str) else ", shape=function"
@@ -79,12 +79,13 @@ def _schedule(
 ) -> Sequence[Number]:
     way = Fraction(min(epoch, epochs), epochs)
     if shape == "cosine":
-        way = fraction(rounded(0.5 - 0.5 * math.cos(math.pi * way)))
+        way = fraction(to_twelve_digits(0.5 - 0.5 * math.cos(math.pi * way)))
     elif callable(shape):
         with noted(f"while the shape of a schedule was asked for epoch {epoch}"):
             given = shape(float(way))
-        way = fraction(rounded(check_number(given, f"the shape at epoch {epoch}")))
-        require(0 <= way <= 1, f"the shape gives {float(way)} at epoch {epoch}", "give values from 0 to 1")
+        way = fraction(to_twelve_digits(check_number(given, f"the shape at epoch {epoch}")))
+        if not 0 <= way <= 1:
+            raise Infeasible(f"the shape gives {float(way)} at epoch {epoch}", "give values from 0 to 1")
     first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
     # In integers: both are multiplied by the sum of the other, which is the same factor for every group.
     to_first, to_last = (way.denominator - way.numerator) * sum(last), way.numerator * sum(first)

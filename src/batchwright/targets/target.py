@@ -6,18 +6,18 @@ import math
 from collections.abc import Callable, Hashable, Sequence, Sized
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arrays import as_array
 from ..errors import Infeasible, exactly, shown
-from ..readings import taken
+from ..readings import as_list
 
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["MOST_EPOCHS", "Bindable", "Number", "Target", "fraction", "integer_weights", "require", "rounded"]
+__all__ = ["MOST_EPOCHS", "Number", "Target", "fraction", "integer_weights", "to_twelve_digits"]
 
 MOST_EPOCHS = 1 << 17
 """The last epoch of a target that changes. Computing up to it takes 0.1 ms for each epoch and 1 us for each group in it.
@@ -33,15 +33,6 @@ _MOST_BITS = 4096
 
 Number = int | float | Fraction
 Formula = Callable[..., Sequence[Number]]
-
-
-@runtime_checkable
-class Bindable(Protocol):
-    """An argument of a target that depends on the groups, such as a column with one value for each sample."""
-
-    def bound_to(self, groups: Groups) -> Any:
-        """Its value for these groups."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -90,7 +81,7 @@ class Target:
         """The wanted shares as integers in exact proportion, one for each group."""
         counts = _whole(as_array(counts, called="counts"))
         if names is not None:
-            names = list(names) if isinstance(names, Sized) else taken(names, "names")
+            names = list(names) if isinstance(names, Sized) else as_list(names, "names")
         else:
             names = range(len(counts))
         if len(names) != len(counts):
@@ -116,9 +107,12 @@ class Target:
         return integer_weights(weights)
 
     def bound_to(self, groups: Groups) -> Target:
-        """A copy in which all that depends on the groups is computed."""
+        """A copy in which all that depends on the groups is computed.
+
+        An argument that depends on them, such as a column with one value for each sample, has a method of this name too.
+        """
         bound = tuple(
-            argument.bound_to(groups) if isinstance(argument, Bindable) else argument for argument in self.arguments
+            argument.bound_to(groups) if hasattr(argument, "bound_to") else argument for argument in self.arguments
         )
         return replace(self, arguments=bound)
 
@@ -134,12 +128,6 @@ class Target:
 
     def __repr__(self) -> str:
         return self.shown
-
-
-def require(holds: bool, fact: str, way_out: str) -> None:
-    """Raise `Infeasible` with this fact and way out, unless `holds`."""
-    if not holds:
-        raise Infeasible(fact, way_out)
 
 
 def fraction(value: Number) -> Fraction:
@@ -178,7 +166,7 @@ def _whole_of_decimals(texts: Sequence[str]) -> list[int]:
     ]
 
 
-def rounded(value: float) -> float:
+def to_twelve_digits(value: float) -> float:
     """Round to twelve significant digits: roots and powers may differ in the last digits between platforms."""
     return float(f"{value:.12g}")
 

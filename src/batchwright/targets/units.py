@@ -15,7 +15,7 @@ from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, exactly, shown
 from .resolve import resolve
-from .target import Number, Target, fraction, rounded
+from .target import Number, Target, fraction, to_twelve_digits
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -49,7 +49,9 @@ class Measure:
                     f"the lengths of group {shown(name)} sum to more than {exactly(sys.float_info.max)}",
                     "pass lengths in a larger unit",
                 )
-        return tuple(fraction(rounded(total)) if isinstance(total, float) else Fraction(total) for total in sums)
+        return tuple(
+            fraction(to_twelve_digits(total)) if isinstance(total, float) else Fraction(total) for total in sums
+        )
 
     def _sums(self, groups: Groups) -> list[Any]:
         """The sum over each group; integers are summed exactly, in two halves whose sums fit 64 bits."""

@@ -215,3 +215,16 @@ def accelerate_shards_twice(rank: int, world_size: int) -> str:
     except bw.Infeasible as infeasible:
         return str(infeasible)
     return ""
+
+
+def accelerate_divides(rank: int, world_size: int, dispatches: bool) -> str:
+    """Draw from a sampler of this rank in Accelerate's own loader, in which the first process may draw for all."""
+    from accelerate import Accelerator
+    from accelerate.utils import DataLoaderConfiguration
+
+    told = DataLoaderConfiguration(dispatch_batches=dispatches)
+    try:
+        next(iter(Accelerator(cpu=True, dataloader_config=told).prepare(_loader())))
+    except (bw.Infeasible, RuntimeError) as refused:  # where the first process draws, the others lose it
+        return str(refused)
+    return ""

@@ -13,6 +13,9 @@ from datasets import Dataset
 import batchwright as bw
 
 from ...refusals import refusals_noted
+from .. import recorder
+from ..recorder import Life, Recorder
+from .transformers import Watch, last_whole_checkpoint
 
 LENGTHS = [5, 3, 6, 2, 4, 4, 7, 3, 5, 2, 6]
 CAPACITY = 8
@@ -24,12 +27,12 @@ ROWS = [
 PAIRS = [{"prompt": f"w{n + 2}", "chosen": " w5 w3", "rejected": " w4"} for n in range(11)]
 
 
-def model() -> Any:
+def model(vocabulary: int = 40) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=40, **sizes))
+    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **sizes))
 
 
 def tokenizer() -> Any:
@@ -87,6 +90,37 @@ def supervised(rank: int, world_size: int, folder: str = "", resume: bool = Fals
     before = trainer.evaluate()["eval_loss"]
     trainer.train(resume_from_checkpoint=resume or None)
     return {"seen": seen, "labelled": labelled, "eval_loss": before}
+
+
+def train(rank: int, world_size: int, life: Life) -> None:
+    """A life of SFT; document n is the token n + 2."""
+    from trl import SFTConfig, SFTTrainer
+
+    from batchwright.adapters.transformers import PlanTrainer
+
+    record = Recorder(life, rank, world_size)
+
+    class Supervised(PlanTrainer, SFTTrainer):
+        def compute_loss(self, model: Any, inputs: Any, *others: Any, **named: Any) -> Any:
+            record.saw(inputs["input_ids"][:, 0] - 2)
+            return super().compute_loss(model, inputs, *others, **named)
+
+    rows = [{"input_ids": [n + 2] * 2, "labels": [n + 2] * 2} for n in range(len(recorder.LABELS))]
+    told = options(world_size) | {"output_dir": life.folder, "num_train_epochs": life.epochs, "logging_strategy": "no"}
+    arguments = SFTConfig(
+        **told | {"save_strategy": "steps", "save_steps": life.checkpoint_every},
+        gradient_accumulation_steps=life.accumulate, dataloader_num_workers=life.workers,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )  # fmt: skip
+    collate = bw.Collate(input_ids=bw.ragged(pad=0, also={"attention_mask": "mask"}), labels=bw.ragged(pad=-100))
+    network = model(vocabulary=len(rows) + 2)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
+    optimizer.register_step_post_hook(record.stepped)
+    trainer = Supervised(
+        network, arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer(), plan=recorder.plan(),
+        data_collator=collate, optimizers=(optimizer, None), callbacks=[Watch(record)],
+    )  # fmt: skip
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(life.folder))
 
 
 def preferences(rank: int, world_size: int) -> dict[str, Any]:

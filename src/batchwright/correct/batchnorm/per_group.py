@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import Infeasible, shown
-from ...readings import reading, taken
+from ...readings import as_list, reading
 from .layers import BatchNorm, named_layers, replaced, track
 from .moments import Moments
 
@@ -37,7 +37,7 @@ def per_group(model: nn.Module, groups: Sequence[Hashable]) -> PerGroup:
         [-1.0, -1.0, 1.0, 1.0]
     """
     with reading(groups, "groups", "pass the names of the groups, each once"):
-        names = taken(groups, "groups")
+        names = as_list(groups, "groups")
         differing = len(set(names))
     if not named_layers(model):
         raise Infeasible("the model has 0 BatchNorm layers to split by group", "pass a model with at least 1")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Kinds"]
+__all__ = ["DistinctLengths"]
 
 Integers = NDArray[np.int64]
 
@@ -16,14 +16,14 @@ Integers = NDArray[np.int64]
 _DENSE = 16
 
 
-class Kinds(NamedTuple):
+class DistinctLengths(NamedTuple):
     """Distinct lengths, ascending, and the samples of each.
 
     Attributes:
-        lengths: int64 (kinds,).
-        counts: samples of each, int64 (kinds,).
+        lengths: int64 (lengths,).
+        counts: samples of each, int64 (lengths,).
         places: the samples by length, equal ones in the order given, int64.
-        starts: where each kind starts in `places`, and the end of the last, int64 (kinds + 1).
+        starts: where each length starts in `places`, and the end of the last, int64 (lengths + 1).
     """
 
     lengths: Integers
@@ -32,12 +32,12 @@ class Kinds(NamedTuple):
     starts: Integers
 
     @classmethod
-    def of(cls, column: Integers) -> Kinds:
-        """The kinds of a column of lengths of 0 or more.
+    def of(cls, column: Integers) -> DistinctLengths:
+        """The distinct lengths of a column of lengths of 0 or more.
 
         Example:
-            >>> kinds = Kinds.of(np.array([7, 3, 7]))
-            >>> kinds.lengths.tolist(), kinds.counts.tolist(), kinds.places.tolist()
+            >>> distinct = DistinctLengths.of(np.array([7, 3, 7]))
+            >>> distinct.lengths.tolist(), distinct.counts.tolist(), distinct.places.tolist()
             ([3, 7], [1, 2], [1, 0, 2])
         """
         from ..kernels.packing import group_by_length
@@ -54,5 +54,5 @@ class Kinds(NamedTuple):
         return cls(lengths, np.diff(starts), places, starts)
 
     def up_to(self, length: int) -> int:
-        """How many kinds are no longer than this."""
+        """How many of them are no longer than this."""
         return int(np.searchsorted(self.lengths, length, side="right"))

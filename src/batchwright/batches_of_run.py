@@ -1,0 +1,112 @@
+"""What was in the batches of a run, or will be: what a sampler answers beside giving them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from .errors import Infeasible, check_integer
+from .interface import BasePlan
+from .known_batches import KnownBatches
+from .position import Position
+from .public import internal
+from .run_state import PresentRun, RunState
+
+__all__ = ["BatchesOfRun"]
+
+
+class BatchesOfRun(ABC):
+    """What was in the batches of a run, or will be; the part of `BatchSampler` that moves nothing.
+
+    Attributes:
+        plan: the plan whose micro-batches are taken.
+        run: how far the run has come.
+    """
+
+    plan: BasePlan
+    run: RunState
+    _known: KnownBatches
+
+    @property
+    @abstractmethod
+    def rank(self) -> int:
+        """This process's number."""
+
+    @property
+    @abstractmethod
+    def world_size(self) -> int:
+        """How many processes share the plan."""
+
+    @property
+    @abstractmethod
+    def fetched_by_all(self) -> int:
+        """Micro-batches that all ranks together take for one batch each."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
+
+    @abstractmethod
+    def position(self) -> Position:
+        """The position of the run."""
+
+    @abstractmethod
+    def _present(self) -> PresentRun:
+        """The run on the ranks that there are now."""
+
+    def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
+        """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order.
+
+        It is what the run gives, or gave, there, also after a change of the number of ranks. `loader.at` shows it with
+        groups. The epoch is the present one if left out.
+
+        Raises:
+            Infeasible: the epoch has fewer batches, or the batch came before the run was resumed.
+        """
+        first = self.before(number, epoch=epoch)
+        return [first.sequence[first.micro_batch + place] for place in range(self.fetched_by_all)]
+
+    @internal
+    def before(self, number: int, *, epoch: int | None = None) -> Position:
+        """The position before batch `number` of an epoch of this run; see `KnownBatches.before`."""
+        here, present = self.position(), self._present()
+        number, epoch = check_integer(number, "number"), here.epoch if epoch is None else epoch
+        start = Position.start_of_epoch(self.plan, 0, present.step_size)
+        return self._known.at(here, self.fetched_by_all).before(number, check_integer(epoch, "epoch", least=0), start)
+
+    def real(self, number: int, *, epoch: int | None = None) -> int:
+        """How many samples count in batch `number` of this rank in an epoch (the current one if left out).
+
+        Plans for evaluation (`batchwright.evaluation`) may fill up batches of the last step with samples that do not count:
+        they keep a rank busy and must be left out of metrics. They come last in a batch. In all other plans, every sample
+        counts.
+
+        Raises:
+            Infeasible: the epoch has fewer batches, or the batch is before a change of the world size.
+
+        Example:
+            >>> import batchwright as bw
+            >>> sampler = bw.evaluation(5, batch_size=4).sampler(rank=1, world_size=2)
+            >>> list(sampler), sampler.real(0)
+            ([[3, 4, 4]], 2)
+        """
+        return self._real(number, epoch, range(self.rank, self.fetched_by_all, self.world_size))
+
+    def real_of_all(self, number: int, *, epoch: int | None = None) -> int:
+        """How many samples count in batch `number` of all ranks together; see `real`."""
+        return self._real(number, epoch, range(self.fetched_by_all))
+
+    def _real(self, number: int, epoch: int | None, places: range) -> int:
+        """How many samples count in these places of the micro-batches of batch `number` of all ranks."""
+        if check_integer(number, "number", least=0) >= len(self):
+            raise Infeasible(f"batch {number} of an epoch of {len(self)} batches", f"pass 0 to {len(self) - 1}")
+        first = self._present().after(number, epoch)
+        return sum(first.micro_batches.real(first.consumed + place) for place in places)
+
+    def started_at(self, epoch: int) -> int:
+        """The batch of the epoch at which this rank started: 0 except after a resume or `seek`."""
+        start = self.run.start
+        if start is None or start.epoch != epoch:
+            return 0
+        return self._present().in_steps(start).consumed // self.fetched_by_all

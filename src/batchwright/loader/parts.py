@@ -1,0 +1,72 @@
+"""Whether the parts of a `ConcatDataset` come in the order of the plan's sources or tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import ConcatDataset
+
+from ..errors import Infeasible, shown, warn
+from ..groups import Groups
+from ..interface import BasePlan
+
+__all__ = ["check_parts"]
+
+_WAY_OUT = "concatenate the data sets of the sources in the order of plan.groups.names, or pass check_data=False"
+
+
+def check_parts(plan: BasePlan, dataset: Any) -> None:
+    """Compare the sizes of the parts of a `ConcatDataset` with those of the sources or tasks of a plan.
+
+    Two parts of one size that changed places are not seen.
+
+    Raises:
+        Infeasible: the parts have the sizes of the sources, in another order.
+
+    Warns:
+        PoorWarning: a source ends within a part.
+    """
+    while type(dataset).__module__.startswith(f"{__package__.partition('.')[0]}."):  # pieces, weighted, identified
+        dataset = getattr(dataset, "dataset", None)
+    if not isinstance(dataset, ConcatDataset):
+        return
+    sources = _sources(plan, len(dataset))
+    if sources is None:
+        return
+    sizes = sources.sizes.tolist()
+    parts = list(_sizes(dataset.datasets))
+    ends = set(np.cumsum(parts).tolist())
+    wrong = next((number for number, end in enumerate(np.cumsum(sizes).tolist()) if end not in ends and end), None)
+    if wrong is None:
+        return
+    name, size = sources.names[wrong], sizes[wrong]
+    if sorted(filter(None, parts)) == sorted(filter(None, sizes)):
+        found = [part for part in parts if part][sum(map(bool, sizes[:wrong]))]
+        raise Infeasible(
+            f"source {shown(name)} of the plan has {size} samples, and in its place the ConcatDataset has a part of {found}",
+            _WAY_OUT,
+        )
+    warn(
+        f"source {shown(name)} of the plan, of {size} samples, ends within a part of the ConcatDataset, so some of its "
+        f"samples may be those of another source; {_WAY_OUT}."
+    )
+
+
+def _sources(plan: BasePlan, sample_count: int) -> Groups | None:
+    """The groups of a plan that lie one behind the other in its data set, as sources and tasks do; None without them."""
+    of_order = getattr(plan, "order_plan", plan).groups  # a plan that splits samples has other numbers than its order
+    for groups in (plan.groups, of_order):
+        if groups.index is None and groups.starts.size and groups.sample_count == sample_count:
+            return groups
+    return None
+
+
+def _sizes(parts: Sequence[Any]) -> Iterator[int]:
+    """How many samples the parts have, of parts that are concatenations themselves those of their parts."""
+    for part in parts:
+        if isinstance(part, ConcatDataset):
+            yield from _sizes(part.datasets)
+        else:
+            yield len(part)

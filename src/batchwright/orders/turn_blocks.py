@@ -1,0 +1,62 @@
+"""Turns of tasks that are computed block by block."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Block", "TurnBlocks"]
+
+
+class Block(NamedTuple):
+    """A block of turns; of a schedule that has some turns only, these are its slots.
+
+    Attributes:
+        number: which block.
+        tasks: the task of each slot, int array.
+        before: how many earlier slots of the block are of the same task, int array.
+        counts: how many turns each task had before the block.
+    """
+
+    number: int
+    tasks: np.ndarray
+    before: np.ndarray
+    counts: list[int]
+
+
+class TurnBlocks(ABC):
+    """Turns of tasks in blocks of `length` turns; the block used last is kept."""
+
+    def __init__(self, weights: Sequence[int], length: int) -> None:
+        self._weights, self._length = list(weights), length
+        self._block: Block | None = None
+
+    @abstractmethod
+    def slots(self, turn: int) -> int:
+        """How many turns before `turn` are slots of this schedule."""
+
+    @abstractmethod
+    def _made(self, number: int) -> Block:
+        """Compute a block."""
+
+    def at(self, turn: int) -> tuple[int, int]:
+        """The task of `turn`, which must be a slot, and how many turns this task had before."""
+        block, place = self._found(turn)
+        task = int(block.tasks[place])
+        return task, block.counts[task] + int(block.before[place])
+
+    def counts(self, turn: int) -> list[int]:
+        """How many turns before `turn` each task had."""
+        block, place = self._found(turn)
+        within = np.bincount(block.tasks[:place], minlength=len(self._weights)).tolist()
+        return [count + had for count, had in zip(block.counts, within, strict=True)]
+
+    def _found(self, turn: int) -> tuple[Block, int]:
+        number = turn // self._length
+        block = self._block
+        if block is None or block.number != number:
+            block = self._block = self._made(number)
+        return block, self.slots(turn) - self.slots(number * self._length)

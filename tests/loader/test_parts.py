@@ -1,0 +1,63 @@
+"""The parts of a `ConcatDataset` are compared with the sources of a mixture and with tasks."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import ConcatDataset
+
+import batchwright as bw
+
+from .datasets import Numbers
+
+
+def plans(sizes: dict[str, int]) -> list[Any]:
+    mixture, lengths = bw.mixed(sizes, 4), [3] * sum(sizes.values())
+    split = bw.packed([n % 5 + 1 for n in range(sum(sizes.values()))], 2, order=mixture, too_long="split")
+    tasks = bw.alternating({name: bw.shuffled(size, 2) for name, size in sizes.items()})
+    return [mixture, tasks, bw.budgeted(lengths, 12, order=mixture), split]
+
+
+def loader(plan: Any, parts: list[Any], **options: Any) -> Any:
+    dataset = ConcatDataset(parts)
+    if hasattr(plan, "pieces") and len(dataset) != plan.groups.sample_count:
+        dataset = plan.pieces(dataset)
+    return plan.loader(dataset, num_workers=0, **options)
+
+
+@pytest.mark.filterwarnings("ignore:.*:batchwright.PoorWarning")
+def test_parts_in_another_order_than_the_sources_are_refused_and_in_their_order_taken() -> None:
+    sizes = {"web": 20, "code": 8, "books": 14}
+    for plan in plans(sizes):
+        for order in permutations(sizes):
+            parts = [Numbers(sizes[name]) for name in order]
+            if order == tuple(sizes):
+                loader(plan, parts)
+                continue
+            with pytest.raises(bw.Infeasible, match=r"of the plan has \d+ samples, and in its place the ConcatDataset"):
+                loader(plan, parts)
+            loader(plan, parts, check_data=False)
+
+
+@given(parts=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=3), min_size=1, max_size=4))
+def test_a_source_may_be_concatenated_of_several_parts_itself(parts: list[list[int]]) -> None:
+    sizes = {name: sum(part) for name, part in enumerate(parts)}
+    if not sum(sizes.values()):
+        return
+    plan = bw.mixed(sizes, 1)
+    nested = [ConcatDataset([Numbers(size) for size in part]) for part in parts]
+    loader(plan, [bw.identified(part) if number % 2 else part for number, part in enumerate(nested)])
+    loader(plan, [Numbers(size) for part in parts for size in part])
+
+
+def test_a_source_that_ends_within_a_part_is_warned_of() -> None:
+    plan = bw.mixed({"web": 9, "code": 3}, 4)
+    with pytest.warns(bw.PoorWarning, match=r"source 'web' of the plan, of 9 samples, ends within a part"):
+        loader(plan, [Numbers(3), Numbers(8), Numbers(1)])
+    # of classes nothing follows: they do not lie one behind the other
+    loader(bw.balanced([0] * 9 + [1] * 3, 4), [Numbers(3), Numbers(9)])
+    loader(bw.shuffled(12, 4), [Numbers(3), Numbers(9)])
