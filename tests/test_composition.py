@@ -145,6 +145,56 @@ def test_plans_by_lengths_know_padding_and_work_themselves():
     assert "tokens" not in values
 
 
+def test_padding_is_what_the_plan_pads_also_where_lengths_are_given_for_shares_of_tokens():
+    lengths = np.arange(93) % 40 + 1
+    order = bw.mixed({"web": 60, "code": 33}, 6)
+    plans = {
+        "packed": bw.packed(lengths, 64, order=order, window=8),
+        "packs of several": bw.packed(lengths, 64, packs=3),
+        "summed": bw.budgeted(lengths, 90, padded=False),
+        "padded": bw.budgeted(lengths, 90, order=order, window=8),
+    }
+    for kind, plan in plans.items():
+        sampler = plan.sampler(rank=0, world_size=2)
+        own = bw.Composition(sampler).measured(0, 6, epoch=0)
+        told = bw.Composition(sampler, lengths=lengths).measured(0, 6, epoch=0)
+        assert told["padding"] == own["padding"]
+        assert ("token_share/web" in told) == (plan.groups.names[0] == "web")
+        assert (own["padding"] == 0) == (kind == "summed")
+        assert own["padding"] == pytest.approx(padding_of(plan.stepped(2), lengths, kind, 12))
+    both = bw.alternating({"pairs": plans["packed"], "lone": plans["summed"]}, target="uniform")
+    twice = np.concatenate([lengths, lengths])
+    found = bw.Composition(both.sampler(), lengths=twice).measured(0, 12, epoch=0)
+    parts = [both.children[0].cutter.tokens(both.children[0][number]) for number in range(6)]
+    parts += [(lengths[batch].sum(),) * 2 for batch in (both.children[1][number] for number in range(6))]
+    used, computed = np.sum(parts, axis=0)
+    assert found["padding"] == pytest.approx(1 - used / computed)
+
+
+def padding_of(plan, lengths, kind, count):
+    batches = [lengths[plan[number]] for number in range(count)]
+    computed = {
+        "packed": lambda batch: 64,
+        "packs of several": lambda batch: 64 * 3,
+        "summed": lambda batch: batch.sum(),
+        "padded": lambda batch: batch.max() * batch.size,
+    }[kind]
+    return 1 - sum(batch.sum() for batch in batches) / sum(map(computed, batches))
+
+
+def test_padding_is_left_out_where_it_is_not_known():
+    lengths = np.arange(1, 41)
+    buckets = bw.bucketed(lengths[:, None], 4, buckets=4)
+    assert "padding" not in bw.Composition(buckets.sampler()).measured(0, 4, epoch=0)
+    batches = [lengths[buckets[number]] for number in range(4)]
+    padded = 1 - sum(map(np.sum, batches)) / sum(batch.max() * batch.size for batch in batches)
+    found = bw.Composition(buckets.sampler(), lengths=lengths).measured(0, 4, epoch=0)
+    assert found["padding"] == pytest.approx(padded)
+    for plan in (bw.evaluation(lengths, capacity=64), bw.evaluation(lengths, max_tokens=64)):
+        found = bw.Composition(plan.sampler(), lengths=lengths).measured(0, 4, epoch=0)
+        assert ("padding" in found) == (plan.padded_budget is not None)
+
+
 def test_groupings_of_other_samples_are_refused(plan):
     with pytest.raises(bw.Infeasible, match=r"by\['a'\] has 2 labels, the plan yields 93 numbers"):
         bw.Composition(plan.sampler(), by={"a": [0, 1]})

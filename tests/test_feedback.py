@@ -120,7 +120,8 @@ def test_shares_keep_floor_ceiling_and_the_limit_of_change(signals, most_change,
     feedback = Feedback(made.sampler(), rule, most_change=most_change)
     for signal in signals:
         before = feedback.shares
-        feedback.observe(signal, samples=[0, 50, 100, 150])
+        most = 100 if isinstance(rule, by_recall) else 1
+        feedback.observe(np.array(signal) / most, samples=[0, 50, 100, 150])
         shares = feedback.update()
         assert shares.sum() == pytest.approx(1, abs=1e-9)
         assert shares.min() >= 0.1 - 1e-9

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse
 import torch
-from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
 import batchwright as bw
 
@@ -105,6 +105,15 @@ def test_classes_are_known_by_their_names_too(make, view):
         bw.balanced(data, 4, target={"neg": 0.25, 0: 0.75})
     with pytest.raises(bw.Infeasible, match="a share is given to 'neutral' but the labels are 0, 1"):
         bw.balanced(data, 4, target={"neg": 0.25, "neutral": 0.75})
+
+
+def test_classes_of_a_concatenation_are_known_by_name_if_its_parts_agree():
+    both = ConcatDataset([hugging_face(), Subset(torchvision_like(), [1, 2])])
+    assert bw.balanced(both, 2, target={"neg": 0.25, "pos": 0.75}).shares().tolist() == [0.25, 0.75]
+    for names in ({"neg": 1, "pos": 0}, {"cat": 0, "dog": 1}):
+        other = ConcatDataset([hugging_face(), Labelled(targets=[0, 1], class_to_idx=names)])
+        with pytest.raises(bw.Infeasible, match="a share is given to 'neg' but the labels are 0, 1"):
+            bw.balanced(other, 2, target={"neg": 0.25, "pos": 0.75})
 
 
 def test_a_hugging_face_column_knows_its_classes():

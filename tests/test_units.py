@@ -56,7 +56,7 @@ def test_tokens_are_mixed_as_asked_under_token_budgets_and_packing(cut):
 def test_expected_units_are_exactly_the_inner_target_of_unit_totals(data, sizes):
     lengths = np.array(data.draw(st.lists(st.integers(1, 1000), min_size=sum(sizes), max_size=sum(sizes))))
     inner = data.draw(
-        st.sampled_from([targets.natural(), targets.uniform(), targets.temperature(3), targets.capped(2)])
+        st.sampled_from([targets.natural(), targets.uniform(), targets.temperature(3), targets.power(0.5)])
     )
     groups = bw.Groups.from_sizes(dict(enumerate(sizes)))
     bound = targets.in_units(inner, lengths).bound_to(groups)
@@ -64,6 +64,95 @@ def test_expected_units_are_exactly_the_inner_target_of_unit_totals(data, sizes)
     totals = np.add.reduceat(lengths, starts)
     units = bound.shares(sizes) * totals / sizes
     assert units / units.sum() == pytest.approx(inner.shares(totals), abs=1e-12)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 200), min_size=1, max_size=6),
+    means=st.lists(st.integers(1, 500), min_size=6, max_size=6),
+    passes=st.fractions(1, 20, max_denominator=100),
+    budget=st.none() | st.integers(1, 300),
+)
+def test_caps_in_units_are_passes_over_samples_and_all_others_have_as_many_tokens(sizes, means, passes, budget):
+    groups = bw.Groups.from_sizes(dict(enumerate(sizes)))
+    means = np.array(means[: len(sizes)])
+    draws = sum(sizes) if budget is None else min(budget, int(passes * sum(sizes)))
+    target = targets.in_units(targets.capped(passes, budget=None if budget is None else draws), np.repeat(means, sizes))
+    drawn = target.bound_to(groups).shares(sizes) * draws
+    caps = float(passes) * np.array(sizes)
+    assert (drawn <= caps * (1 + 1e-9)).all()
+    tokens, free = drawn * means, drawn < caps * (1 - 1e-9)
+    if free.any():
+        assert tokens[free] == pytest.approx(tokens[free].max())
+        assert tokens.max() <= tokens[free].max() * (1 + 1e-9)
+    plain = targets.capped(passes, budget=None if budget is None else draws)
+    assert targets.in_units(plain, [7] * sum(sizes)).bound_to(groups).shares(sizes) == pytest.approx(
+        plain.shares(sizes)
+    )
+
+
+def test_a_cap_holds_in_an_epoch_that_is_mixed_in_tokens():
+    sizes, tokens = {"web": 9000, "books": 120, "rare": 30}, np.repeat([100, 400, 2000], [9000, 120, 30])
+    for target in ("capped", "scheduled", "moving"):
+        capped = targets.capped(3)
+        inner = targets.schedule(capped, capped, epochs=2) if target == "scheduled" else capped
+        units = targets.in_units(inner, tokens)
+        plan = bw.mixed(sizes, 64, target=targets.moving(units) if target == "moving" else units)
+        drawn = np.bincount(plan.groups.group_of(np.concatenate(list(plan.epoch(0)))))
+        assert drawn[1:] == pytest.approx([3 * 120, 3 * 30], abs=2)
+        sampler = bw.mixed(sizes, 64, target=targets.moving(targets.in_units("natural", tokens))).sampler()
+        sampler.retarget(capped)
+        assert sampler.plan.shares() == pytest.approx(plan.shares(), abs=1e-9)
+    with pytest.raises(bw.Infeasible, match=r"0\.5 passes through 9150 samples give 4575, the budget is 9150"):
+        bw.mixed(sizes, 64, target=targets.in_units(targets.capped(0.5), tokens))
+
+
+EVEN = dict.fromkeys(SOURCES, 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("shares", "options", "of_tokens"),
+    [
+        (WANTED, {}, WANTED),
+        (np.array(list(WANTED.values())), {}, WANTED),
+        ("uniform", {}, EVEN),
+        (targets.blend(0.0), {}, None),  # natural: as many tokens as each has
+        (targets.in_units("uniform", TOKENS), {}, EVEN),
+        (WANTED, {"in_samples": True}, None),
+    ],
+)
+def test_shares_that_are_set_are_in_the_unit_of_the_plan(shares, options, of_tokens):
+    sampler = bw.mixed(SOURCES, 64, target=targets.moving(targets.in_units(EVEN, TOKENS)), epoch=500).sampler()
+    first = sampler.retarget(WANTED)  # nor does it matter what was set before
+    sampler.seek(100)
+    first = sampler.retarget(shares, **options)
+    assert first == 178
+    drawn = np.concatenate([sampler.plan[batch] for batch in range(first, first + 20 * 89)])
+    source = sampler.plan.groups.group_of(drawn)
+    found = np.bincount(source, weights=TOKENS[drawn])
+    if of_tokens is None:
+        found = np.bincount(source)
+        of_tokens = WANTED if options else SOURCES
+    wanted = np.array(list(of_tokens.values()), float)
+    assert np.abs(found / found.sum() - wanted / wanted.sum()).max() < 0.01
+    other = bw.mixed(SOURCES, 64, target=targets.moving("uniform"), epoch=500).sampler()
+    if not isinstance(shares, targets.Target):  # of a plan in samples they are shares of samples
+        other.retarget(shares)
+        assert other.plan.shares() == pytest.approx(list((EVEN if isinstance(shares, str) else WANTED).values()))
+
+
+def test_feedback_sets_shares_of_samples_of_a_plan_in_tokens_too():
+    sampler = bw.mixed(SOURCES, 64, target=targets.moving(targets.in_units(EVEN, TOKENS)), epoch=500).sampler()
+    feedback = bw.feedback.Feedback(sampler, bw.feedback.by_signal(), most_change=0.1)
+    feedback.observe(np.arange(1.0, 4.0), labels=list(SOURCES))
+    assert feedback.update() == pytest.approx(sampler.plan.shares())
+
+
+def test_limits_are_of_samples():
+    plan = bw.mixed(SOURCES, 64, target=targets.moving(targets.in_units(EVEN, TOKENS), floor=0.05, ceiling=0.7))
+    with pytest.raises(
+        bw.Infeasible, match=r"group 'short' is given the share of samples 0\.9\d*, the plan is laid out"
+    ):
+        plan.sampler().retarget({"short": 0.8, "middle": 0.1, "long": 0.1})
 
 
 def test_natural_in_units_is_natural_in_samples():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
 import batchwright as bw
 from batchwright import ranks
 from batchwright.accumulation import check_accumulation
-from batchwright.feedback import Feedback, bandit, by_signal
+from batchwright.feedback import Feedback, bandit, by_recall, by_signal
 
 from .evaluation.test_ways_out import CASES as EVALUATION
 from .refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
@@ -21,9 +22,9 @@ MOVING = bw.balanced(LABELS, 8, target=bw.targets.moving("uniform"))
 THREE = bw.balanced([0, 1, 2], 3, target=bw.targets.moving("uniform"))
 
 
-def observed(rule: Any = None, **seen: Any) -> Any:
+def observed(rule: Any = None, values: Any = (1.0, 2.0), **seen: Any) -> Any:
     given = Feedback(MOVING.sampler(), rule or by_signal())
-    given.observe([1.0, 2.0], **seen or {"labels": [0, 1]})
+    given.observe(values, **seen or {"labels": [0, 1]})
     return given.update()
 
 
@@ -94,6 +95,24 @@ TABLE = {
         r"power is \[\[1\]\], not a finite number",
         "pass power as a finite number",
         lambda: by_signal(0.5),
+    ),
+    "a signal that is negative": (
+        lambda: observed(by_signal(), values=[-0.3, 2.0]),
+        "the mean signal of group 0, in their order, is -0.3, and by_signal takes 0 or more",
+        "observe a loss or a norm, or write a rule for your signal",
+        lambda: (observed(by_signal()), observed(lambda signal, update: np.exp(signal), values=[-0.3, 2.0])),
+    ),
+    "a recall in percent": (
+        lambda: observed(by_recall(), values=[100, 50]),
+        "the mean signal of group 0, in their order, is 100, and by_recall takes 0 to 1",
+        "observe 1 for a sample that was recognised and 0 for one that was not",
+        lambda: observed(by_recall(), values=[1, 0]),
+    ),
+    "a step before a resume": (
+        lambda: bw.Composition(resumed(), every=1).after(1, lambda values, step: None, epoch=0),
+        "step 1 of epoch 0 came before the run was resumed, after 1 batches of it",
+        r"count on from there: pass loader.batches_done, or enumerate(loader, 2)",
+        lambda: bw.Composition(resumed(), every=1).after(2, lambda values, step: None, epoch=0),
     ),
     "numbers out of range": (
         lambda: Feedback(MOVING.sampler(), by_signal(), smoothing=1.0, most_change=0),

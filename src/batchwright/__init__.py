@@ -13,6 +13,7 @@ from . import fork as _fork  # noqa: F401  # before anything is imported in a th
 
 if TYPE_CHECKING:
     from . import correct, costs, feedback, online, targets
+    from . import labels as labels
     from .collate import (
         Batch,
         Collate,
@@ -98,6 +99,7 @@ _HOME = {
     "hybrid": "plans.hybrid",
     "identified": "collate",
     "index": "indexes",
+    "labels": "",
     "media": "collate",
     "mixed": "plans.mixed",
     "multilabel": "plans.multilabel",

@@ -15,7 +15,7 @@ from .errors import said, shown, typed
 from .files import Column
 from .values import is_tensor
 
-__all__ = ["MOST_VALUES", "Call", "call_of", "recorded"]
+__all__ = ["MOST_VALUES", "Call", "call_of", "recorded", "recorded_counting"]
 
 MOST_VALUES = 4096  # of one argument that are written down; more belong into a file
 Params = ParamSpec("Params")
@@ -40,15 +40,29 @@ class _UnwritableError(Exception):
     """An argument that a recipe cannot hold; the message says which."""
 
 
-def recorded(function: Callable[Params, Made]) -> Callable[Params, Made]:
-    """Let a builder remember its call with what it made. The arguments are written down at once, never kept."""
+def recorded(function: Callable[Params, Made], *, counted: str = "") -> Callable[Params, Made]:
+    """Let a builder remember its call with what it made. The arguments are written down at once, never kept.
+
+    Args:
+        function: the builder.
+        counted: the argument that may be a data set of which only the length counts; it is written as a number.
+    """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def record(*arguments: Params.args, **named: Params.kwargs) -> Made:
         made = function(*arguments, **named)
-        vars(made)["_call"] = _call(function.__name__, signature.bind(*arguments, **named))
+        vars(made)["_call"] = _call(function.__name__, signature.bind(*arguments, **named), counted)
         return made
+
+    return record
+
+
+def recorded_counting(counted: str) -> Callable[[Callable[Params, Made]], Callable[Params, Made]]:
+    """`recorded` for a builder with an argument that may be a data set of which only the length counts."""
+
+    def record(function: Callable[Params, Made]) -> Callable[Params, Made]:
+        return recorded(function, counted=counted)
 
     return record
 
@@ -59,15 +73,14 @@ def call_of(made: Any) -> Call | None:
     return found if isinstance(found, Call) else None
 
 
-def _call(name: str, bound: inspect.BoundArguments) -> Call:
+def _call(name: str, bound: inspect.BoundArguments, counted: str) -> Call:
     written = {}
     try:
         for parameter, value in bound.arguments.items():
             if value is None or parameter == "cls":  # None is always the default
                 continue
-            counted = parameter == "samples" and name in ("shuffled", "sequential", "ordered")
-            # Of a data set only the length counts. An array without dimensions has none: it is a number.
-            if counted and hasattr(value, "__len__") and getattr(value, "shape", True):
+            # An array without dimensions has no length: it is a number.
+            if parameter == counted and hasattr(value, "__len__") and getattr(value, "shape", True):
                 value = len(value)
             if (
                 isinstance(value, tuple)

@@ -43,8 +43,8 @@ class Composition:
     - `share/<name>/<group>`, ...: the same for every other grouping in `by`.
     - `tokens` and `token_share/<group>`: if lengths are given, how many there were, and each group's share of them.
     - `repeated`: how many samples in the lists of all ranks with one number repeat another sample there; a mean.
-    - `padding`: the fraction of what is computed that is padding. Plans by lengths know it; for others, if lengths are
-      given, of micro-batches that are padded to their longest sample.
+    - `padding`: the fraction of what is computed that is padding. Plans by lengths know it; for others and for buckets, if
+      lengths are given, of micro-batches that are padded to their longest sample. Left out where it is not known.
     - `cost_spread`: how far the most expensive rank is above the mean of the ranks, which wait for it. Plans by lengths know
       what a micro-batch costs; for others, if costs are given.
 
@@ -101,14 +101,23 @@ class Composition:
         """Call this after each of this rank's batches; it calls `log` after every `every` batches.
 
         Args:
-            step: how many batches of the epoch this rank has had.
+            step: how many batches of the epoch this rank has had, also before a resume: `loader.batches_done`, not a count
+                that begins at 1 in every process.
             log: receives the numbers.
             epoch: the epoch of these batches.
             at: the step to log at; if left out, the number of batches over all epochs.
+
+        Raises:
+            Infeasible: the step came before the run was resumed.
         """
-        if check_integer(step, "step", least=1) % self.every == 0:
-            # Lists before a resume were those of another run, perhaps with another world size.
-            resumed_at = self.sampler.started_at(epoch)
+        # Lists before a resume were those of another run, perhaps with another world size.
+        resumed_at = self.sampler.started_at(epoch)
+        if check_integer(step, "step", least=1) <= resumed_at:
+            raise Infeasible(
+                f"step {step} of epoch {epoch} came before the run was resumed, after {resumed_at} batches of it",
+                f"count on from there: pass loader.batches_done, or enumerate(loader, {resumed_at + 1})",
+            )
+        if step % self.every == 0:
             log(
                 self.measured(max(step - self.every, resumed_at), step, epoch=epoch),
                 epoch * len(self.sampler) + step if at is None else at,
@@ -130,18 +139,32 @@ class Composition:
             )
         places = [divmod(step, len(self.sampler)) for step in range(first, last)]
         epochs = Counter(epoch + later for later, _ in places)
-        steps = [self.sampler.all_ranks(step, epoch=epoch + later) for later, step in places]
-        batches = [batch for step in steps for batch in step]
+        starts = [self.sampler.before(step, epoch=epoch + later) for later, step in places]
+        numbers = [
+            (start.sequence, start.micro_batch + place)
+            for start in starts
+            for place in range(self.sampler.fetched_by_all)
+        ]
+        batches = [of[number] for of, number in numbers]
+        steps = [
+            batches[at : at + self.sampler.fetched_by_all] for at in range(0, len(batches), self.sampler.fetched_by_all)
+        ]
         samples, plan = np.concatenate(batches), self.sampler.plan
         found = {"samples": float(samples.size)}
         weights = None if self.lengths is None else self.lengths[samples]
         if weights is not None:
             found["tokens"] = float(weights.sum())
         for name, groups in {"": plan.groups, **{f"/{name}": groups for name, groups in self.by.items()}}.items():
-            target = sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
-            found |= _shares(groups, samples, np.asarray(target), weights, name)
+            if groups is plan.groups and hasattr(plan, "share_changes"):  # shares may be set within an epoch
+                begun = self.sampler.before(places[0][1], epoch=epoch + places[0][0]).micro_batch
+                target = plan.prior_between(begun, begun + len(batches))
+            else:
+                target = np.asarray(
+                    sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
+                )
+            found |= _shares(groups, samples, target, weights, name)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))
-        padded = self._padding(batches)
+        padded = _padding([self._tokens(*numbered, batch) for numbered, batch in zip(numbers, batches, strict=True)])
         if padded is not None:
             found["padding"] = padded
         work = self._work(batches)
@@ -152,22 +175,28 @@ class Composition:
 
     def _target(self, groups: Groups, epoch: int) -> np.ndarray:
         plan = self.sampler.plan
-        if groups is plan.groups and hasattr(plan, "share_changes"):
-            return plan.shares(epoch)  # shares set during the run count, and these are the present ones
         length = plan.epoch_length()
         return plan.prior_between(epoch * length, (epoch + 1) * length, groups)
 
-    def _padding(self, batches: list[np.ndarray]) -> float | None:
-        plan: Any = self.sampler.plan
-        if self.lengths is not None:
-            lengths = [self.lengths[batch] for batch in batches]
-            tokens = np.array([(one.sum(), one.max() * one.size) for one in lengths])
-        elif hasattr(plan, "cutter"):
-            tokens = np.array([plan.cutter.tokens(plan.admission.items_in(batch)[0]) for batch in batches])
-        else:
+    def _tokens(self, plan: Any, number: int, samples: np.ndarray, offset: int = 0) -> tuple[float, float] | None:
+        """The tokens of a micro-batch, and the tokens with what pads it; None where that is not known.
+
+        Args:
+            plan: the plan that it belongs to.
+            number: its number in that plan.
+            samples: its samples, as the sampler yields them.
+            offset: what is added to the plan's own numbers of them: it is the plan of a task.
+        """
+        if hasattr(plan, "turn_of"):
+            task, own = plan.turn_of(number)
+            return self._tokens(plan.children[task], own, samples, offset + plan.starts[task])
+        if getattr(getattr(plan, "cutter", None), "lengths", None) is not None:
+            found: tuple[float, float] = plan.cutter.tokens(plan.admission.items_in(samples - offset)[0])
+            return found
+        if self.lengths is None or (plan.told_lengths is not None and plan.padded_budget is None):  # it pads no batch
             return None
-        used, computed = tokens.sum(axis=0).tolist()
-        return 1 - used / computed if computed else 0.0
+        lengths = self.lengths[samples]
+        return float(lengths.sum()), float(lengths.max() * lengths.size)
 
     def _work(self, batches: list[np.ndarray]) -> np.ndarray | None:
         """What each micro-batch costs, where that is known."""
@@ -199,6 +228,15 @@ def _shares(
         if tokens is not None:
             found[f"token_share{of}/{name}"] = float(tokens[group])
     return found
+
+
+def _padding(tokens: list[tuple[float, float] | None]) -> float | None:
+    """The part of padding in micro-batches; None if it is not known of all of them."""
+    known = [one for one in tokens if one is not None]
+    if len(known) < len(tokens):
+        return None
+    used, computed = np.sum(known, axis=0).tolist()
+    return 1 - used / computed if computed else 0.0
 
 
 def _repeats(samples: np.ndarray) -> int:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .columns import as_numbers
 from .errors import Infeasible, check_bool, check_integer, check_number, shown, typed
+from .kernels.array_types import Floats
 from .public import opened
 from .readings import as_list
 
 __all__ = ["Cost", "linear", "quadratic", "transformer"]
 
-Floats = NDArray[np.float64]
 
 _NAMES = {
     "layers": ("num_hidden_layers", "n_layer", "n_layers", "depth"),

@@ -1,4 +1,7 @@
-"""Rank, world size and communication: the only module that uses `torch.distributed`."""
+"""Rank, world size and communication: the only module that asks `torch.distributed` who this process is.
+
+Two modules besides communicate, each with one all-reduce: of batch statistics, and of whether a stream goes on.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,7 @@ def meet() -> int:
         store.set(f"{key}/all", "")
         return size
     try:
-        store.wait([f"{key}/all"], min(store.timeout, _PATIENCE))
+        store.wait([f"{key}/all"], min(store.timeout, _PATIENCE))  # type: ignore[attr-defined]  # torch's stubs lack it
     except RuntimeError:  # the timeout; of a store that was lost, the next line raises again
         return store.add(key, 0)
     return size

@@ -1,4 +1,4 @@
-"""Refuses a sampler of one rank to those who would divide its batches among the ranks again; no trainer is imported for that."""
+"""Refuses a sampler of one rank to what would divide its batches among the ranks again; no trainer is imported for that."""
 
 from __future__ import annotations
 

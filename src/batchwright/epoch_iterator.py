@@ -55,18 +55,18 @@ class EpochIterator(Iterator[list[int]]):
         fetched = next(self._batches)
         return fetched[0] if len(fetched) == 1 else list(chain.from_iterable(fetched))
 
-    def warn_if_read_ahead(self) -> None:
-        """Give a `PoorWarning` if workers of a plain `DataLoader` have read batches that its loop has not seen."""
+    def warn_if_read_ahead(self, so: str) -> None:
+        """Give a `PoorWarning` if workers of a plain `DataLoader` have read batches that its loop has not seen.
+
+        Args:
+            so: what follows from it, and a way out.
+        """
         reader = None if self._reader is None else self._reader()
         ahead = (
             0 if reader is None else int(reader._send_idx - reader._rcvd_idx)
         )  # None: no workers, or the loop is over
         if ahead:
-            warn(
-                f"the loader's workers have read {ahead} batches that the loop has not seen, and this state counts them as "
-                "done; make the loader with plan.loader(dataset), or save sampler.state_at(batches), the number of "
-                "batches of this epoch that were trained."
-            )
+            warn(f"the loader's workers have read {ahead} batches that the loop has not seen, and {so}.")
 
     def state_dict(self) -> dict[str, Any]:
         """Whether the epoch has ended; the position is in the sampler's state."""

@@ -29,12 +29,26 @@ Rule = Callable[[np.ndarray, int], np.ndarray]
 """From the smoothed signal, float64 (groups,), and the number of the update, from 1, to shares in proportion."""
 
 _DIGITS = 12  # shares are rounded to so many: the rule's last bits may differ from rank to rank, what is set must not
+_ROUNDING = 1e-9
 _HALVINGS = 200  # a bisection of floats has ended long before: 64 halvings reach one unit in the last place
+
+
+def _check_within(signal: np.ndarray, least: float, most: float, fact: str, way_out: str) -> None:
+    """Refuse a signal that a rule cannot mean; smoothing may leave it outside by a rounding error."""
+    beyond = np.maximum(least - signal, signal - most)
+    worst = int(beyond.argmax())
+    if beyond[worst] > _ROUNDING:
+        raise Infeasible(
+            f"the mean signal of group {worst}, in their order, is {signal[worst]:g}, and {fact}", f"observe {way_out}"
+        )
 
 
 @dataclass(frozen=True)
 class by_signal:  # noqa: N801  # reads as the function that it is
     """Shares in proportion to the signal (a loss, a gradient norm), to some power.
+
+    Raises:
+        Infeasible: the signal of a group is negative, which is no share.
 
     Example:
         >>> by_signal()(np.array([1.0, 3.0]), 1).tolist()
@@ -49,6 +63,9 @@ class by_signal:  # noqa: N801  # reads as the function that it is
 
     def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
         """The signal to the power `power`."""
+        _check_within(
+            signal, 0, math.inf, "by_signal takes 0 or more", "a loss or a norm, or write a rule for your signal"
+        )
         wanted: np.ndarray = np.maximum(signal, 0) ** self.power
         return wanted
 
@@ -57,6 +74,9 @@ class by_signal:  # noqa: N801  # reads as the function that it is
 class by_recall:  # noqa: N801  # reads as the function that it is
     """Shares in proportion to 1 - recall; the signal is 1 for a sample that was recognised and 0 for one that was not.
 
+    Raises:
+        Infeasible: the recall of a group is outside 0 to 1, such as a percentage.
+
     Example:
         >>> by_recall()(np.array([0.75, 0.25]), 1).tolist()
         [0.25, 0.75]
@@ -64,6 +84,9 @@ class by_recall:  # noqa: N801  # reads as the function that it is
 
     def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
         """1 - recall."""
+        _check_within(
+            signal, 0, 1, "by_recall takes 0 to 1", "1 for a sample that was recognised and 0 for one that was not"
+        )
         wanted: np.ndarray = np.clip(1 - signal, 0, 1)
         return wanted
 
@@ -124,7 +147,8 @@ class Feedback:
         if not callable(rule) or isinstance(rule, type):
             raise Infeasible(f"the rule is {shown(rule)}", "pass a rule that is made, such as by_signal()")
         plan: Any = sampler.plan
-        limits = plan.order.shares.limits if hasattr(plan, "order") else None
+        ordered: Any = getattr(plan, "order_plan", plan)  # a plan by lengths cuts the order of another plan
+        limits = ordered.order.shares.limits if hasattr(ordered, "order") else None
         if limits is None:
             raise Infeasible(f"the shares of {plan!r} cannot be set", "build the plan with target=targets.moving(...)")
         self.sampler = sampler
@@ -134,7 +158,7 @@ class Feedback:
         self.groups = plan.groups
         self._limits = limits
         count = self.groups.group_count
-        self.shares: np.ndarray = plan.shares()
+        self.shares: np.ndarray = ordered.shares()
         self._signal = np.full(count, np.nan)
         self._seen = np.zeros((2, count))  # sums and counts of this rank since the last update
         self._updates = 0
@@ -205,7 +229,7 @@ class Feedback:
                 f"the rule gives {exactly(wanted[wrong[0]])} for group {name}", "give finite numbers of 0 or more"
             )
         self.shares = self._limited(wanted)
-        self.sampler.retarget(self.shares)
+        self.sampler.retarget(self.shares, in_samples=True)
         return self.shares
 
     def state_dict(self) -> dict[str, Any]:

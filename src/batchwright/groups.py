@@ -28,6 +28,7 @@ from .group_parts import (
 from .labels import class_names, coded_labels, held_labels
 from .labels import labels as labels_of
 from .readings import check_count
+from .tables import Coded
 from .values import no_label, plain
 
 __all__ = ["Groups"]
@@ -48,6 +49,8 @@ class Groups:
             sample i.
         sample_count: how many samples the dataset has.
         aliases: from other names, such as those of classes, to labels.
+        declared: the labels in the order of a column that declares one (an ordered categorical of pandas, an `Enum` of
+            polars); None for other labels. Corrections take it as the order of the logits.
 
     Raises:
         Infeasible: names, starts and index that are no index of `sample_count` samples.
@@ -68,6 +71,7 @@ class Groups:
         self.starts, self.index = checked_index(self.names, starts, index, count)
         self.sample_count = count
         self.aliases: Mapping[Hashable, Hashable] = {}
+        self.declared: Sequence[Hashable] | None = None
 
     @classmethod
     def _made(
@@ -82,6 +86,7 @@ class Groups:
         groups = cls.__new__(cls)
         groups.names, groups.starts, groups.index, groups.sample_count = names, starts, index, sample_count
         groups.aliases = aliases or {}
+        groups.declared = None
         return groups
 
     @classmethod
@@ -123,6 +128,7 @@ class Groups:
         if found.size == 0:
             raise Infeasible("the dataset is empty: 0 labels", "pass at least one sample")
         groups = cls._made(*indexed(found), found.size, class_names(labels))
+        groups.declared = found.order if isinstance(found, Coded) else None
         warn_of_singles(found, groups.sizes)
         return groups
 
@@ -381,7 +387,7 @@ class Groups:
         return super().__reduce__()
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("names", "starts", "index", "sample_count", "aliases")
+        kept = ("names", "starts", "index", "sample_count", "aliases", "declared")
         return {name: value for name, value in vars(self).items() if name in kept}
 
     def __len__(self) -> int:

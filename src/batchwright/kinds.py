@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from .groups import Groups
+from .kernels.array_types import Integers
 from .lengths.admission import Admission
-from .lengths.cut import Cut, Cutter, Integers
+from .lengths.cut import Cut, Cutter
 from .lengths.rank_groups import Division, Part
 from .lengths.windows import Windows
 from .orders import ShareChange, SharedOrder

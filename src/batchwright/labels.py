@@ -87,12 +87,17 @@ def known_labels(dataset: Any) -> np.ndarray | None:
 def class_names(source: Any) -> dict[Hashable, Hashable]:
     """From the names of classes to their labels, if a dataset has such names; else empty.
 
-    Hugging Face keeps them in `features`, torchvision in `class_to_idx`.
+    Hugging Face keeps them in `features`, torchvision in `class_to_idx`. Of a concatenation those of its parts, unless two
+    parts have a name for different labels, or different names for a label.
     """
     if _is_subset(source):
         return class_names(source.dataset)
     if _is_plain_column(source):
         return {}
+    if _is_concatenation(source):
+        pairs = list(dict.fromkeys(pair for part in source.datasets for pair in class_names(part).items()))
+        found = dict(pairs)
+        return found if len(found) == len(set(found.values())) == len(pairs) else {}
     known = getattr(source, "class_to_idx", None)
     if isinstance(known, Mapping):
         return dict(known)

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch.distributed
 
 from .distributed import gathered, joined, meet, model_groups, ranks, this_process
 from .errors import Infeasible, listed, warn
+from .orders.share_change import ShareChange
 from .orders.shares import meant
 from .position import Position
 from .sampler import BatchSampler
 from .sampler_of import inside, sampler_of
 
 __all__ = ["check_ranks", "compare_loaders", "sampler_of"]
+
+
+_SHARES = "the digest of the shares that were set"
+_SAME_PLACE = "load the same state, and call set_epoch and seek alike, on every rank"
+_WAYS_OUT = {
+    "epoch": _SAME_PLACE,
+    "batches_done": _SAME_PLACE,
+    _SHARES: "call retarget with the same shares at the same step of every rank, or load one state on all of them",
+}
 
 
 def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = None) -> None:
@@ -99,6 +111,7 @@ def _check(
         **{f"{name} of the plan": value for name, value in sampler.plan.identity.items()},
         "accumulate": str(sampler.accumulate),
         "fetch": str(sampler.fetch),
+        _SHARES: _digest(getattr(sampler.plan, "share_changes", ())),
         "world_size": str(sampler.world_size),
         "epoch": str(epoch),
         "batches_done": str(batches_done),
@@ -109,6 +122,13 @@ def _check(
     if not sampler.of_mesh:  # else the user has said what is data-parallel
         _refuse_parts_of_a_model_apart(taken, [groups for _, _, _, groups in processes])
     _refuse_wrong_shares(list(taken.values()), sampler, sharded_by)
+
+
+def _digest(share_changes: Sequence[ShareChange]) -> str:
+    """Few letters for the shares that `retarget` set; those of thousands of groups are not sent around."""
+    if not share_changes:
+        return "none"
+    return hashlib.blake2b(repr([change.as_list() for change in share_changes]).encode(), digest_size=4).hexdigest()
 
 
 def _found(loader: Any) -> tuple[BatchSampler, list[str]]:
@@ -135,9 +155,7 @@ def _refuse_differences(described: list[dict[str, str]]) -> None:
             if meant(first.get(name, "")) != meant(other.get(name, "")):
                 raise Infeasible(
                     f"{name} is {first.get(name)} on process 0 and {other.get(name)} on process {process}",
-                    "load the same state, and call set_epoch and seek alike, on every rank"
-                    if name in ("epoch", "batches_done")
-                    else "build the plan and its sampler from the same arguments on every rank",
+                    _WAYS_OUT.get(name, "build the plan and its sampler from the same arguments on every rank"),
                 )
 
 

@@ -50,6 +50,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
         follows_group: whether rank and world size come from the process group or a mesh.
         of_mesh: whether they come from a mesh.
+        shares_from: the first micro-batch that may be another since `retarget` set shares; None if it set none in this
+            process.
 
     Args:
         plan: the plan whose micro-batches are taken.
@@ -96,9 +98,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.copies, self.follows_group, self._fixed_ranks = share.copies, share.follows_group, share.fixed_ranks
         self.of_mesh, self._groups = share.groups is not None, share.groups
         self.run = RunState()
-        self._read = 0  # the micro-batch behind the last one that the latest iterator read; it may be ahead of the run
         self._known = KnownBatches()
-        self._shares_set = False
+        self.shares_from: int | None = None
         self._iterator: weakref.ref[EpochIterator] | None = None  # the iterator that was made last
 
     @property
@@ -200,9 +201,10 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         Warns:
             PoorWarning: workers of a `DataLoader` have read batches that did not reach the training loop yet.
         """
-        iterator = None if self._iterator is None or self.run.requested is not None else self._iterator()
-        if iterator is not None:
-            iterator.warn_if_read_ahead()
+        self._warn_if_read_ahead(
+            "this state counts them as done; make the loader with plan.loader(dataset), or save sampler.state_at(batches), "
+            "the number of batches of this epoch that were trained"
+        )
         state = self._state(self.position())
         return {**state, "ended": True} if self.run.ended else state
 
@@ -228,7 +230,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.plan = self.plan.as_of(position.sequence)
         self.run = RunState(position, position.consumed, ended=ended)
         self._known = KnownBatches(here, self.fetched_by_all)
-        self._shares_set = False
+        self.shares_from = None
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
@@ -236,31 +238,46 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
 
         return audit_rank(self, epochs=epochs, first=first)
 
-    def retarget(self, shares: Any) -> int:
+    def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
         """Set the shares of groups from the next round of micro-batches on. Call it on every rank, at the same step.
 
-        No sample is skipped or repeated. The state holds the new shares, so a resumed run uses them too. If shares are
-        set again before the round begins, the later ones are used.
+        The next round is the one after the batches that the loop was given. What workers of a plan's loader have read of it
+        is read again, so neither the batches nor the returned number depend on how many workers each rank has. No sample is
+        skipped or repeated. The state holds the new shares, so a resumed run uses them too. If shares are set again before
+        the round begins, the later ones are used.
 
         Args:
             shares: by label, by the name of a target ("uniform", ...), or in the order of `plan.groups.names`; summing
-                to 1.
+                to 1. If the plan was built with `moving(in_units(...))`, they are shares of that unit, such as tokens.
+            in_samples: whether they are shares of samples also then.
 
         Returns:
             The first micro-batch, counted over all epochs and ranks, that has them.
 
         Raises:
             Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.
+
+        Warns:
+            PoorWarning: workers of a plain `DataLoader` have read batches that did not reach the training loop yet.
         """
-        # Micro-batches that a loader's workers have read are of the present shares, though they did not reach the run yet.
-        self.plan, first = self.plan.retargeted(max(self.position().micro_batch, self._read), shares)
+        self._warn_if_read_ahead(
+            "the new shares begin after them, which may be another round on a rank with other workers; make the loader with "
+            "plan.loader(dataset)"
+        )
+        here = self.position()
+        sequence, self.shares_from, first = here.sequence.retargeted(here.micro_batch, shares, in_samples=in_samples)
+        self.plan = self.plan.as_of(sequence)
         start = self.run.start
         if start is not None:
-            self.run = self.run._replace(start=start._replace(sequence=self.plan))
+            self.run = self.run._replace(start=start.with_shares_of(self.plan))
         if self._known.since is not None:
-            self._known = self._known._replace(since=self._known.since._replace(sequence=self.plan))
-        self._shares_set = True
+            self._known = self._known._replace(since=self._known.since.with_shares_of(self.plan))
         return first
+
+    def _warn_if_read_ahead(self, so: str) -> None:
+        iterator = None if self._iterator is None or self.run.requested is not None else self._iterator()
+        if iterator is not None:
+            iterator.warn_if_read_ahead(so)
 
     @internal
     def next_start(self) -> Position:
@@ -290,19 +307,18 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         plan, (rank, world_size) = self.plan, self._ranks()
         consumed, length, at_once, more = start.consumed, start.length, world_size * self.fetch, self.fetch - 1
         run = None
-        self._read = start.micro_batch
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
-                plan, start = self.plan, start._replace(sequence=self.plan)
+                plan, start = self.plan, start.with_shares_of(self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
             first = next(micro_batches, None)
             if first is None:
                 return
             fetched = [first, *islice(micro_batches, more)] if more else [first]
             before, consumed = consumed, consumed + at_once
-            if iterator is None:
-                self._read = start.origin + consumed
+            if iterator is None:  # the loader moves the run
+                pass
             elif self.run is run:  # what `advance` does then, in a quarter of its time
                 iterator.ended = ended = consumed >= length
                 self.run = run = tuple.__new__(RunState, (start, consumed, True, None, ended))
@@ -329,8 +345,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             check_same_place(self._present().next_start(), start.epoch, before, self.fetched_by_all)
         if start is not self.run.start:  # a loop begins, or an older one goes on
             self._known = self._known.at(start.after(before), self.fetched_by_all)
-        if self._shares_set:  # perhaps after the iterator began: a state must hold them
-            start = start._replace(sequence=self.plan)
+        if self.shares_from is not None:  # perhaps after the iterator began: a state must hold them
+            start = start.with_shares_of(self.plan)
         self.run = RunState(start, after, True, None, ended)
 
     def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:

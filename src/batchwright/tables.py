@@ -19,10 +19,13 @@ class Coded(NamedTuple):
     Args:
         names: the values that may occur, each once, sorted if possible.
         codes: the index of each sample's value in `names`, an array of integers of shape (samples,).
+        order: the values in the order that the column declares (an ordered categorical of pandas, an `Enum` of polars); None
+            if it declares none.
     """
 
     names: list[Any]
     codes: np.ndarray
+    order: list[Any] | None = None
 
     @property
     def size(self) -> int:
@@ -103,7 +106,9 @@ def coded(values: Any) -> Coded | None:
         return None
     place = {name: number for number, name in enumerate(names)}
     width = np.min_scalar_type(len(names))
-    return Coded(names, np.array([place[name] for name in held], width)[codes])
+    kind = getattr(values, "dtype", None)
+    ordered = bool(getattr(kind, "ordered", False)) or str(kind).startswith("Enum")
+    return Coded(names, np.array([place[name] for name in held], width)[codes], held if ordered else None)
 
 
 def _of_pandas(values: Any) -> tuple[np.ndarray, list[Any]] | None:

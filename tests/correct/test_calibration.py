@@ -117,11 +117,11 @@ def test_own_fields_of_a_batch() -> None:
 
 @pytest.mark.parametrize("shape", [(-1, 2), (-1, 1), (-1,)])
 def test_the_plan_gives_the_correction_for_two_logits_and_for_one(shape: tuple[int, ...]) -> None:
-    plan = bw.balanced(["no"] * 90 + ["yes"] * 10, batch_size=10)
+    plan = bw.balanced([0] * 90 + [1] * 10, batch_size=10)
     logits, targets = predictions(3, 40, 2)
     given = logits if shape[-1] == 2 else (logits[:, 1] - logits[:, 0]).view(shape)
     found = evaluate(nn.Identity(), [(given, targets)], plan)
-    expected = measure(logits + torch.tensor([0.9, 0.1]).log(), targets, ["no", "yes"])
+    expected = measure(logits + torch.tensor([0.9, 0.1]).log(), targets, [0, 1])
     assert found.corrected.negative_log_likelihood == pytest.approx(expected.negative_log_likelihood, rel=1e-6)
     assert found.corrected.recall == expected.recall
 
@@ -160,6 +160,9 @@ def test_nothing_to_measure_is_refused() -> None:
     adjustment = LogitAdjustment([0.5, 0.5], [0.5, 0.5])
     with pytest.raises(Infeasible, match="0 batches"):
         evaluate(nn.Identity(), [], adjustment=adjustment)
+    for error in (calibration_error, classwise_calibration_error):
+        with pytest.raises(Infeasible, match="bins is 0, the least is 1"):
+            error(torch.ones(1, 1), torch.tensor([0]), bins=0)
     with pytest.raises(Infeasible, match="both None"):
         evaluate(nn.Identity(), [(torch.zeros(1, 2), torch.tensor([0]))])
     with pytest.raises(Infeasible, match="0 samples"):

@@ -143,7 +143,7 @@ def test_it_is_a_module_without_parameters_that_saves_and_follows_the_logits() -
     other = LogitAdjustment([0.5, 0.5], [0.1, 0.9])
     other.load_state_dict(copy.deepcopy(adjust.state_dict()))
     assert torch.equal(other(torch.zeros(2)), adjust(torch.zeros(2)))
-    assert repr(adjust) == "LogitAdjustment(2 classes, mode='post_hoc', tau=1.0, binary=False)"
+    assert repr(adjust) == "LogitAdjustment(2 classes: 0 +0.588, 1 -1.61, mode='post_hoc', tau=1.0, binary=False)"
 
 
 @pytest.mark.parametrize(

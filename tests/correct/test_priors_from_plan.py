@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import math
+import pickle
+import warnings
 
 import numpy as np
+import pandas
+import polars
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.correct import LogitAdjustment
@@ -88,6 +94,72 @@ def test_binary_models_take_one_log_odds() -> None:
     plan = bw.balanced([0] * 980 + [1] * 20, batch_size=10)
     adjust = LogitAdjustment.from_plan(plan, binary=True)
     assert adjust.offset.item() == pytest.approx(math.log(0.02 / 0.98), rel=1e-6)
+
+
+ILL = ["ill"] * 7 + ["well"] * 93
+
+
+def test_log_odds_of_named_classes_say_whose_they_are() -> None:
+    plan = bw.balanced(ILL, batch_size=10)
+    with pytest.warns(
+        bw.PoorWarning, match="the log-odds are taken to be those of 'well', the second of 'ill' and 'well'"
+    ):
+        taken = LogitAdjustment.from_plan(plan, binary=True)
+    named = {
+        first: LogitAdjustment.from_plan(plan, binary=True, order=[first, *({*ILL} - {first})]) for first in set(ILL)
+    }
+    assert taken.positive == named["ill"].positive == "well"
+    assert named["well"].positive == "ill"
+    assert taken.offset == named["ill"].offset == -named["well"].offset
+    assert named["well"].offset.item() == pytest.approx(math.log(0.07 / 0.93), rel=1e-6)
+    assert "log-odds of 'well' +2.59" in repr(taken)
+    assert "log-odds of 'ill' -2.59" in repr(named["well"])
+    assert "2 classes: 'ill' -1.97, 'well' +0.621" in repr(LogitAdjustment.from_plan(plan))
+
+
+SIZES = {"small": 5, "medium": 2, "large": 3}
+GRADES = [name for name, size in SIZES.items() for _ in range(size)]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda: pandas.Series(pandas.Categorical(GRADES, categories=list(SIZES), ordered=True)),
+        lambda: pandas.DataFrame({"label": pandas.Categorical(GRADES, categories=list(SIZES), ordered=True)}),
+        lambda: polars.Series(GRADES, dtype=polars.Enum(list(SIZES))),
+    ],
+)
+def test_ordered_categories_are_the_order_of_the_logits(column) -> None:
+    plan = pickle.loads(pickle.dumps(bw.balanced(column(), batch_size=3)))
+    assert plan.fingerprint == bw.balanced(GRADES, batch_size=3).fingerprint
+    adjust = LogitAdjustment.from_plan(plan)
+    assert adjust.classes == list(SIZES)
+    assert adjust.offset.tolist() == offsets(0.3 * np.array(list(SIZES.values())))
+    assert LogitAdjustment.from_plan(bw.balanced(GRADES, batch_size=3)).classes == sorted(SIZES)
+    assert LogitAdjustment.from_plan(plan, order=sorted(SIZES)).classes == sorted(SIZES)
+
+
+def test_numbers_as_text_are_warned_of_where_their_order_is_that_of_text() -> None:
+    for count in (10, 12):
+        plan = bw.balanced([str(i % count) for i in range(10 * count)], batch_size=count)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            found = LogitAdjustment.from_plan(plan).classes
+        assert found == sorted(map(str, range(count)))
+        assert bool(told) == (count > 10)
+        assert all("the logits are taken to be of '0', '1', '10', '11', '2'" in str(one.message) for one in told)
+
+
+@given(st.data())
+def test_the_classes_may_be_in_any_dimension(data: st.DataObject) -> None:
+    shape = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    dim = data.draw(st.integers(-len(shape), len(shape) - 1))
+    shape[dim] = 3
+    adjust = LogitAdjustment([1 / 3] * 3, [0.5, 0.3, 0.2])
+    logits = torch.randn(shape)
+    adjusted = adjust(logits, dim=dim)
+    for place in range(3):
+        assert torch.equal(adjusted.select(dim, place), logits.select(dim, place) + adjust.offset[place])
 
 
 CLASSES = np.array(["cat", "dog", "owl"])[np.arange(1000) % 3]

@@ -69,6 +69,33 @@ TABLE = {
         "give logits (..., C), a number for each class",
         lambda: LogitAdjustment.from_plan(PLAN)(torch.zeros(2)),
     ),
+    "classes in another dimension": (
+        lambda: LogitAdjustment.from_plan(PLAN)(torch.zeros(2, 2, 5)),
+        "the model gives 5 logits, the priors are of 2 classes: 0, 1",
+        "pass dim=1, the dimension of the classes",
+        lambda: LogitAdjustment.from_plan(PLAN)(torch.zeros(2, 2, 5), dim=1),
+    ),
+    "classes in one of two dimensions": (
+        lambda: LogitAdjustment.from_plan(PLAN)(torch.zeros(3, 2, 2, 2)),
+        r"logits of shape \(3, 2, 2, 2\) may have their 2 classes in dimension 1 or in the last",
+        "pass dim=1, or dim=-1",
+        lambda: [LogitAdjustment.from_plan(PLAN)(torch.zeros(3, 2, 2, 2), dim=dim) for dim in (1, -1)],
+    ),
+    "no such dimension": (
+        lambda: LogitAdjustment.from_plan(PLAN)(torch.zeros(3, 2), dim=2),
+        r"dim is 2, and the logits of shape \(3, 2\) have no such dimension",
+        "leave dim out, or pass the dimension of the classes",
+        lambda: [LogitAdjustment.from_plan(PLAN)(torch.zeros(3, 2), dim=dim) for dim in (None, 1, -1)],
+    ),
+    "a dimension of log-odds": (
+        lambda: LogitAdjustment.from_plan(PLAN, binary=True)(torch.zeros(3), dim=0),
+        r"dim is 0, and the logits of shape \(3,\) are log-odds without classes",
+        "leave dim out, or pass the dimension of the classes",
+        lambda: (
+            LogitAdjustment.from_plan(PLAN, binary=True)(torch.zeros(3)),
+            LogitAdjustment.from_plan(PLAN)(torch.zeros(3, 2), dim=1),
+        ),
+    ),
     "more logits than classes": (
         lambda: LogitAdjustment.from_plan(PLAN)(torch.zeros(2, 3)),
         "the model gives 3 logits, the priors are of 2 classes: 0, 1",

@@ -9,12 +9,19 @@ from torch.utils.data import DataLoader
 
 import batchwright as bw
 from batchwright.correct import LossScale, Weighted, Weights, evaluate, loss_scale
+from batchwright.correct.calibration import calibration_error
 
 from ..refusals import cases, told_and_followed
 from .small import IMAGES, LABELS, PLAN, loader
 
 MOVING = bw.balanced(LABELS, batch_size=8, target=lambda counts, epoch: [0.5, 0.5] if epoch % 2 else [0.75, 0.25])
 PREDICTED = (torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 0]))
+ROWS = torch.utils.data.TensorDataset(torch.eye(3, 2), torch.tensor([0, 1, 1]))
+
+
+def filled() -> bw.loader.Loader:
+    """Batches of two, of which the second has a filler."""
+    return bw.evaluation(ROWS, 2).loader(ROWS, accumulate=2)
 
 
 TABLE = {
@@ -55,6 +62,27 @@ TABLE = {
         "plan and adjustment are both None, one is needed",
         "pass the plan the model was trained on",
         lambda: evaluate(nn.Identity(), [PREDICTED], PLAN),
+    ),
+    "the loader of a training plan": (
+        lambda: evaluate(nn.Identity(), loader(), PLAN),
+        "the loader gives the batches of <plan.*>, a plan for training, whose epochs have other shares than the data or .*",
+        "pass bw.evaluation(dataset, batch_size).loader(dataset)",
+        lambda: evaluate(nn.Identity(), bw.evaluation(ROWS, 2).loader(ROWS), PLAN),
+    ),
+    "one rank of several": (
+        lambda: evaluate(nn.Identity(), bw.evaluation(ROWS, 2).loader(ROWS, rank=1, world_size=2), PLAN),
+        "the loader gives the batches of rank 1 of 2, and there is no process group of 2 to gather those of the others from",
+        "leave rank and world_size out, or pass rank=0, world_size=1 to plan.loader",
+        lambda: [
+            evaluate(nn.Identity(), bw.evaluation(ROWS, 2).loader(ROWS, **ranks), PLAN)
+            for ranks in ({}, {"rank": 0, "world_size": 1})
+        ],
+    ),
+    "a row for each token": (
+        lambda: evaluate(nn.Identity(), filled(), PLAN, forward=lambda model, batch: batch[0].repeat(2, 1)),
+        "the model gives 4 rows of logits for batch 1, which has 2 samples, 1 of which count",
+        "give a row for each sample: forward=lambda model, batch: ...",
+        lambda: evaluate(nn.Identity(), filled(), PLAN, forward=lambda model, batch: batch[0]),
     ),
     "targets of another shape": (
         lambda: evaluate(nn.Identity(), [(PREDICTED[0], torch.zeros(2, 2).long())], PLAN),
@@ -145,6 +173,12 @@ TABLE = {
         "counts at sample 39 is -1234567.5",
         "pass amounts of 0 or more",
         lambda: LossScale(PLAN.sampler(), counts=[1] * 39 + [0]).at(0),
+    ),
+    "no probabilities": (
+        lambda: calibration_error(torch.ones(0, 2), torch.ones(0)),
+        "there are 0 samples",
+        "pass the probabilities of one sample at least",
+        lambda: calibration_error(torch.ones(1, 2), torch.ones(1)),
     ),
     "means of some": (
         lambda: Weights(PLAN).report().bias({0: 1.0}),

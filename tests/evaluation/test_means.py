@@ -78,6 +78,68 @@ def test_processes_agree_with_one(kind, world):
     assert ranks[0]["correct"] == expected["correct"]
 
 
+def lacking_a_step(rank, world_size):
+    """The refusal of every rank where the last one leaves out a step, and the means of the next evaluation."""
+    sampler = bw.evaluation(N, 4).sampler()
+    means = Means(sampler)
+    for step, samples in enumerate(sampler):
+        if step < len(sampler) - (rank == world_size - 1):
+            means.add(step, number=samples)
+    with pytest.raises(bw.Infeasible) as refusal:
+        means.result()
+    part = means.result(whole=False)
+    for step, samples in enumerate(sampler):
+        means.add(step, number=samples)
+    if rank == 0:  # alone
+        add_all(own := Means(PLANS["by number"]().sampler(rank=0, world_size=1)), own.sampler)
+        assert own.result()["loss"] == pytest.approx(VALUES[:N].mean(), rel=1e-12)
+    one_rank_twice = Means(bw.evaluation(N, 4).sampler(rank=0, world_size=2))
+    add_all(one_rank_twice, one_rank_twice.sampler)
+    with pytest.raises(
+        bw.Infeasible, match=f"of 102 samples, and there are {N}; this rank, 0 of 2, added 13 of its 13 steps"
+    ):
+        one_rank_twice.result()
+    return refusal.value.fact, part, means.result()
+
+
+def test_means_of_a_part_are_refused_on_every_rank_and_the_next_evaluation_is_whole():
+    first, second = processes.run(lacking_a_step, 2)
+    for rank, (fact, part, whole) in enumerate((first, second)):
+        assert fact.startswith(
+            f"the means would be of 99 samples, and there are {N}; this rank, {rank} of 2, added {13 - rank} of its 13 "
+        )
+        assert part == first[1] != whole == {"number": (N - 1) / 2}
+
+
+@given(epochs=st.lists(st.lists(st.integers(0, 25), unique=True, min_size=1), min_size=1, max_size=4))
+def test_means_are_of_the_steps_since_the_last_result(epochs):
+    plan = bw.evaluation(N, 4)
+    means = Means(plan.sampler())
+    for epoch, steps in enumerate(epochs):
+        for step in steps:
+            means.add(step, epoch=epoch, number=plan[step])
+        with pytest.raises(bw.Infeasible, match="was added before"):
+            means.add(steps[0], epoch=epoch, number=plan[steps[0]])
+        samples = np.concatenate([plan[step] for step in steps])
+        if len(steps) == 26:
+            assert means.result() == {"number": (N - 1) / 2}
+        else:
+            with pytest.raises(bw.Infeasible, match=f"of {samples.size} samples, and there are {N}"):
+                means.result()
+            assert means.result(whole=False) == pytest.approx({"number": samples.mean()})
+
+
+def test_one_rank_of_several_without_the_others_is_a_part():
+    sampler = bw.evaluation(32, 4).sampler(rank=2, world_size=8)
+    means = Means(sampler)
+    for step, samples in enumerate(sampler):
+        means.add(step, number=samples)
+    with pytest.raises(
+        bw.Infeasible, match="of 4 samples, and there are 32; this rank, 2 of 8, added 1 of its 1 steps"
+    ):
+        means.result()
+
+
 @every_plan
 @settings(max_examples=20)
 @given(world=st.integers(1, 9), accumulate=st.integers(1, 3))

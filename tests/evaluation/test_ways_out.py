@@ -35,6 +35,21 @@ def means(rows=2, step=0, **more):
     return found
 
 
+def added(steps, **more):
+    found = Means(PLAN.sampler())
+    for step in steps:
+        found.add(step, loss=torch.zeros(2), **more)
+    return found
+
+
+def two_epochs():
+    found = added(range(10))
+    assert found.result() == {"loss": 0}
+    for step in range(10):
+        found.add(step, epoch=1, loss=torch.ones(2))
+    assert found.result() == {"loss": 1}
+
+
 def changing_names():
     found = means()
     found.add(1, other=torch.zeros(2))
@@ -99,7 +114,18 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: means(extra=torch.tensor([0.5, 0.5]))),
     "few values": (lambda: means(1), "'loss' has shape (1,), the batch has 2 samples that count", lambda: means(2)),
     "nothing": (lambda: Means(PLAN.sampler()).result(), "there are means of 0 values; call means.add(step, loss=...) in",
-        lambda: means().result()),
+        lambda: added(range(10)).result()),
+    "a training plan": (lambda: Means(bw.shuffled(20, 2).loader(range(20))),
+        "the means are to be over every sample once, and <plan: 10 micro-batches of 2 an epoch",
+        lambda: Means(bw.evaluation(range(20), 2).loader(range(20)))),
+    "a step twice": (lambda: added([0, 0]), "step 0 of epoch 0 was added before; add all values of a step in one call",
+        lambda: added([0], other=torch.zeros(2))),
+    "two epochs": (lambda: added(range(10)).add(0, epoch=1, loss=torch.zeros(2)),
+        "step 0 is of epoch 1, the steps before it were of epoch 0; call means.result() after each evaluation, or make new",
+        lambda: two_epochs()),
+    "steps that are lacking": (lambda: added([3]).result(),
+        "the means would be of 2 samples, and there are 20; this rank, 0 of 1, added 1 of its 10 steps; add every step on",
+        lambda: (added(range(10)).result(), added([3]).result(whole=False))),
     # orders that are given
     "sequential of too many": (lambda: bw.sequential(HUGE, 4), f"samples is {HUGE}, the most is {HUGE - 1}",
         lambda: bw.sequential(HUGE - 1, 4)),

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
 import batchwright as bw
+from batchwright import online
 from batchwright.indexes import datasets as reading
 
 from .data import folder, table
@@ -84,6 +86,26 @@ def test_shards_have_sizes_and_the_labels_of_their_members(tmp_path, engine):
     assert index.groups("lang").names == ["de"]
     assert index[4] == ("1.tar", 1)
     assert np.asarray(bw.Column(tmp_path / "data", "n")).tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_an_index_and_a_stream_count_the_samples_that_webdataset_gives(tmp_path):
+    names = [
+        *("a.cls", "a.JPG", "b.CLS", "notes", "__meta__", "__meta__/c.cls", "__x__.cls", "c.d/e.cls", "c.d/e.seg.png"),
+        *("c.d/f.cls", ".hidden", "a.cls", "./a.cls", "g/__h__.cls"),
+    ]
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as opened:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            opened.addfile(member, io.BytesIO(b"1"))
+    with path.open("rb") as content:
+        theirs = list(group_by_keys(tar_file_expander([{"url": str(path), "stream": content}])))
+    ours = list(online.tar(path).open(0))
+    assert [sample["__key__"] for sample in ours] == [sample["__key__"] for sample in theirs]
+    index = bw.index(path, path=tmp_path / "made", label="cls", length="bytes")
+    sizes = [sum(len(value) for name, value in sample.items() if not name.startswith("__")) for sample in theirs]
+    assert np.asarray(index.lengths).tolist() == sizes
 
 
 def test_a_shard_that_was_cut_short_is_refused(tmp_path):

@@ -60,6 +60,13 @@ def sought_in_the_second_epoch(rank: int) -> Any:
     return one
 
 
+def with_other_shares(rank: int) -> Any:
+    one = loader(bw.balanced([0, 1] * (SAMPLES // 2), 2, target=bw.targets.moving("uniform")))
+    list(one)
+    one.retarget([0.5, 0.5] if rank else [0.25, 0.75])
+    return one
+
+
 CASES: dict[str, Callable[[int], Any]] = {
     "the group's ranks": lambda rank: loader(),
     "the group's ranks, another seed": lambda rank: loader(bw.shuffled(SAMPLES, 2, seed=rank)),
@@ -78,6 +85,7 @@ CASES: dict[str, Callable[[int], Any]] = {
     "the state of the last batch but one on one process": lambda rank: resumed(rank, 8),
     "the state of an ended epoch on one process": lambda rank: resumed(rank, 9),
     "another place in the second epoch": sought_in_the_second_epoch,
+    "other shares": with_other_shares,
 }
 
 ALONE: dict[str, Callable[[int], Any]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ LABELS = [0] * 8 + [1] * 4
 MANY_LABELS = [*np.random.default_rng(0).integers(0, 2, 70_000).tolist(), 0, 1]  # of these only a part is compared
 BALANCED = bw.balanced(LABELS, batch_size=4)
 TASKS = {"a": bw.shuffled(8, 4), "b": bw.shuffled(4, 4)}
+SPLIT = bw.packed([3, 7, 5], 4, too_long="split")
+SEQUENCES = [{"ids": [1] * length} for length in (3, 7, 5)]
 NAMED = bw.alternating(TASKS, named=True)
 
 
@@ -29,6 +31,12 @@ class Labelled(Numbers):
     def __init__(self, targets: Any) -> None:
         super().__init__(len(targets))
         self.targets = targets
+
+
+class Classes(Labelled):
+    """One that holds numbers of classes, and their names."""
+
+    class_to_idx: ClassVar = {"cat": 0, "dog": 1}
 
 
 class Stream(IterableDataset):
@@ -189,6 +197,33 @@ TABLE = {
             looped(Labelled(LABELS[::-1]), plan=BALANCED, check_data=False),
         ),
     ),
+    "the labels of another split": (
+        lambda: made(Labelled([0] * 6 + [1] * 6), plan=BALANCED),
+        "sample 6 is labelled 1 in the data set and 0 in the plan; 2 of 12 labels that were compared differ",
+        "make the plan from the labels of this data set, in its order, or pass check_data=False",
+        lambda: (
+            looped(Labelled([0] * 6 + [1] * 6), plan=bw.balanced(Labelled([0] * 6 + [1] * 6), 4)),
+            looped(Labelled([0] * 6 + [1] * 6), plan=BALANCED, check_data=False),
+        ),
+    ),
+    "names of classes and their numbers": (
+        lambda: made(Classes(LABELS[::-1]), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
+        "sample 0 is labelled 1 in the data set and 'cat' in the plan; 8 of 12 labels that were compared differ",
+        "make the plan from the labels of this data set, in its order, or pass check_data=False",
+        lambda: looped(Classes(LABELS), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
+    ),
+    "names of another split": (
+        lambda: made(Labelled(["cat"] * 6 + ["dog"] * 6), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
+        "sample 6 is labelled 'dog' in the data set and 'cat' in the plan; 2 of 12 labels that were compared differ",
+        "make the plan from the labels of this data set, in its order, or pass check_data=False",
+        lambda: looped(Labelled(["cat"] * 8 + ["dog"] * 4), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
+    ),
+    "numbers of classes and their names": (
+        lambda: made(Labelled(["dog"] * 4 + ["cat"] * 8), plan=bw.balanced(Classes(LABELS), 4)),
+        "sample 0 is labelled 'dog' in the data set and 0 in the plan; 8 of 12 labels that were compared differ",
+        "make the plan from the labels of this data set, in its order, or pass check_data=False",
+        lambda: looped(Labelled(["cat"] * 8 + ["dog"] * 4), plan=bw.balanced(Classes(LABELS), 4)),
+    ),
     "more labels than are compared, in another order": (
         lambda: made(Labelled(MANY_LABELS[::-1]), plan=bw.balanced(MANY_LABELS, 4)),
         "labels that were compared differ",
@@ -236,6 +271,14 @@ TABLE = {
         "on_error is 'skip', and the plan yields pairs of a task and a number",
         'build the plan with named=False, or pass on_error="refuse"',
         lambda: (looped(Pairs(), plan=NAMED), looped(plan=bw.alternating(TASKS), on_error="skip")),
+    ),
+    "a data set that is not cut": (
+        lambda: made(SEQUENCES, plan=SPLIT),
+        "the data set has 3 samples, the plan yields 5 pieces of samples",
+        "pass plan.pieces(dataset, cut=[...]), with the data set that the plan was made from, and the names of what is cut",
+        lambda: looped(
+            SPLIT.pieces(SEQUENCES, cut=["ids"]), plan=SPLIT, collate=bw.Collate(ids=bw.ragged()).packs(packs=SPLIT)
+        ),
     ),
     "parts in another order than the sources": (
         lambda: made(ConcatDataset([Numbers(3), Numbers(9)]), plan=bw.mixed({"web": 9, "code": 3}, 4)),
@@ -308,17 +351,6 @@ def test_every_refusal_has_a_case():
 def test_what_the_plan_decides_is_refused(name):
     with pytest.raises(bw.Infeasible, match=f"{name}=None was given to plan.loader"):
         made(**{name: None})
-
-
-def test_the_labels_of_another_split_are_warned_of():
-    other = [0] * 6 + [1] * 6
-    with pytest.warns(bw.PoorWarning, match="sample 6 is labelled 1 in the data set and 0 in the plan; 2 of 12"):
-        made(Labelled(other), plan=BALANCED)
-    names = np.array(["cat", "dog"])
-    with pytest.warns(
-        bw.PoorWarning, match="sample 6 is labelled 'dog' in the data set and 'cat' in the plan; 2 of 12"
-    ):
-        made(Labelled(names[other].tolist()), plan=bw.balanced(names[LABELS], 4))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import random
 import signal
 import time
 import warnings
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def read(rank: int, world_size: int, kind: str, source: str, workers: int, state
             lines.flush()
             given.clear()
 
-        for number, batch in enumerate(loader):
+        # By epochs: a kill may come right after the last batch, and a plain loop would go on with the next epoch there.
+        for number, batch in enumerate(chain.from_iterable(loader.epochs(1))):
             given.append([list(batch), list(batch.repeats)])
             if number == 0 or chance.random() < 0.3:
                 children = [child.pid for child in multiprocessing.active_children()]

@@ -303,7 +303,7 @@ def test_the_audit_sees_a_source_whose_groups_are_passed_through_unevenly():
 def test_a_digest_of_a_source_is_computed_where_it_is_asked_for():
     """Reading every sample of a large index takes as long as the rest of building the mixture, or longer."""
     labels = bw.Groups.from_labels(np.arange(2000) % 4)
-    plan = bw.mixed({"own": bw.balanced(labels, 8), "size": 50}, 12)
+    plan = bw.mixed({"own": bw.balanced(labels, 8), "size": 50, "order": bw.balanced(labels, 8).order}, 12)
     assert "digest" not in vars(labels)
     assert plan.fingerprint
     assert "digest" in vars(labels)

@@ -252,6 +252,15 @@ def test_summary_tells_passes_and_bound():
     assert "0.667 turns off" in str(summary)
 
 
+def test_a_task_that_was_cut_for_other_steps_is_told():
+    cut = bw.budgeted([1, 2, 3, 4] * 50, 8)
+    for own, told in ((1, True), (4, False)):
+        plan = bw.alternating({"cut": cut.stepped(own), "b": bw.shuffled(9, 3)}, unit="step")
+        said = "task 'cut': its plan was cut for steps of 1 micro-batches, these have 4"
+        assert (said in str(plan.stepped(4).summary())) is told
+        assert said not in str(plan.summary())
+
+
 @pytest.mark.parametrize(
     ("tasks", "options", "fact"),
     [

@@ -1,6 +1,6 @@
 """torchtitan's loader of packs: built as its trainer builds it, and read as it reads.
 
-In an environment of its own (`make test-trainers`), since its packages clash with others; `test_torchtitan_runs` runs the trainer.
+In an environment of its own (`make test-trainers`), since its packages clash. `test_torchtitan_runs` runs its trainer.
 """
 
 from __future__ import annotations
@@ -154,7 +154,12 @@ CASES = cases(
             lambda: built(documents=several, shares={"web": 1.0}),
             "shares are of ['web'], the documents of ['books', 'web']; pass a share of each sequence of documents.",
             lambda: built(documents=several, shares={"web": 0.5, "books": 0.5}),
-        )
+        ),
+        "a document of no token": (
+            lambda: built(documents=lambda tokenizer: [[1, 2], [], [3]]),
+            "document 1 has 0 tokens, the least is 2: one is read, the next one predicted; leave out documents of fewer",
+            lambda: built(documents=lambda tokenizer: [[1, 2]]),
+        ),
     },
 )
 
@@ -162,7 +167,7 @@ CASES = cases(
 def test_every_refusal_says_what_is_wrong_and_its_way_out_works():
     for case in CASES.values():
         told_and_followed(case)
-    check_that_all_are_reached([SOURCE / "adapters" / "torchtitan.py"], 1, [CASES], [])
+    check_that_all_are_reached([SOURCE / "adapters" / "torchtitan.py"], 2, [CASES], [])
 
 
 def test_the_page_runs():

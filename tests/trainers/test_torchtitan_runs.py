@@ -27,7 +27,7 @@ def lived(folder, *lives, **shared):
 
 
 def times_trained(folder):
-    """Hold each life against a sampler that resumes where the lives before it had come to; gives how often each document came."""
+    """Hold each life against a sampler that resumes where those before it had come; gives how often each document came."""
     ranks = [recorder.lives(folder, rank) for rank in range(4)]
     begun = [header["from"] for header, _ in ranks[0].values()]
     state, times = {}, Counter()
@@ -59,7 +59,9 @@ def test_finite_data_go_on_on_two_processes_and_end_with_a_whole_step(tmp_path):
 def test_goes_on_over_epochs_and_in_other_worlds(tmp_path):
     """From within an epoch, its last step, and its end; another accumulation, and workers."""
     lived(tmp_path, (1, 1, 0, 16), (2, 2, 1, 4), (4, 1, 0, 4), (1, 1, 1, 0), epochs=4)
-    assert set(times_trained(tmp_path).values()) <= {4, 5}  # the last step of an epoch goes on into the next
+    times = times_trained(tmp_path)
+    assert len(times) == len(LENGTHS)
+    assert max(times.values()) - min(times.values()) <= 1
 
 
 @pytest.mark.long

@@ -43,7 +43,7 @@ with warnings.catch_warnings():  # Ray's own, when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
 APART = SOURCE / "adapters" / "torchtitan.py"  # whose tests are in an environment of their own
-FILES = sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART}) + [SOURCE / "divided.py"]
+FILES = [SOURCE / "divided.py", *sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART})]
 
 ALL = epochs((0, 0, LENGTH))
 OF_TWO = {"rank": 0, "world_size": 2}
@@ -130,6 +130,11 @@ def ray_trains(**options):
         assert [place(batch) for batch in prepared] == ALL
 
     TorchTrainer(train, scaling_config=ScalingConfig(num_workers=0, use_gpu=False)).fit()
+
+
+def ray_saves(**options):
+    with tempfile.TemporaryDirectory() as folder:
+        adapter_of_ray.save_position(made_of(), folder, **options)
 
 
 def stateful(sampler, every):
@@ -237,15 +242,27 @@ TABLE = {
         "episode 1 has 2 tasks, and its frames are to be of one group; pass tasks=, one of each episode.",
         lambda: frames(of_two_tasks(), by="task", tasks=["a", "b"]),
     ),
+    "lerobot: tasks of episodes": (
+        lambda: frames(EPISODES, by="episode", tasks=["a", "b"]),
+        "tasks are given, and frames are grouped by 'episode'; pass by=\"task\", or leave tasks out.",
+        lambda: [frames(EPISODES, by="task", tasks=["a", "b"]), frames(EPISODES, by="episode")],
+    ),
     "sentence transformers: another data set": (
         lambda: of_sentences(98),
         "the data set has 98 rows, the plan was made for 99; make the plan from the data set that is trained on, and name",
         of_sentences,
     ),
     "sentence transformers: an evaluation that cannot be told from the training": (
-        lambda: of_sentences(evaluation=sentence_transformers.rows(99)),
+        lambda: of_sentences(evaluation={"nine": sentence_transformers.rows(9), "all": sentence_transformers.rows(99)}),
         "the data set to evaluate has 99 rows, as many as the plan was made for; use PlanTrainer",
-        lambda: of_sentences(evaluation=[sentence_transformers.rows(9), sentence_transformers.rows(98)]),
+        lambda: [
+            of_sentences(evaluation=evaluated)
+            for nine in [sentence_transformers.rows(9)]
+            for evaluated in (
+                [nine, sentence_transformers.rows(98)],
+                {"nine": nine, "rest": sentence_transformers.rows(98)},
+            )
+        ],
     ),
     "sentence transformers: a loader as the plan": (
         lambda: of_sentences(plan=made),
@@ -360,6 +377,11 @@ TABLE = {
         lambda: ray_trains(**OF_TWO),
         "this is worker 0 of 1, the loader's batches are shared by <rank 0 of 2 of <plan: 10 micro-batches of 4",
         ray_trains,
+    ),
+    "ray: an epoch without a step": (
+        lambda: ray_saves(epoch=0),
+        "epoch is 0 and step is None; pass step= of that epoch too, or leave epoch out.",
+        lambda: [ray_saves(epoch=0, step=1), ray_saves()],
     ),
     "torchdata: a state older than the loader": (
         lambda: goes_on(stateful(plan().sampler(), 2)),

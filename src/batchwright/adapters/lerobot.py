@@ -44,8 +44,9 @@ def frames(
         drop_last: frames left out at its end.
         window: frames that are read from each drawn frame on; windows end within their episode.
         stride: frames from the first of a window to the first of the next.
-        episodes: numbers of the episodes to draw from, int array-like; all if left out.
-        tasks: the task of each episode; the data set's if left out.
+        episodes: the episodes to draw from, int array-like; all if left out. They are numbered from 0 among those of the
+            data set as it is: if it was loaded with `episodes=[3, 7]`, 0 is episode 3.
+        tasks: the task of each episode, for `by="task"`; the data set's if left out.
 
     Raises:
         Infeasible: episodes that are none or overlap, an episode without one task, or no frame left to draw.
@@ -63,6 +64,8 @@ def frames(
     check_integer(drop_last, "drop_last", least=0)
     check_integer(window, "window", least=1)
     check_integer(stride, "stride", least=1)
+    if tasks is not None and by != "task":
+        raise Infeasible(f"tasks are given, and frames are grouped by {by!r}", 'pass by="task", or leave tasks out')
     found = _episodes(dataset, tasks if by == "task" else [], by == "task")
     numbers = np.arange(len(found.starts)) if episodes is None else whole_numbers(episodes, called="episodes", least=0)
     if numbers.max(initial=-1) >= len(found.starts):

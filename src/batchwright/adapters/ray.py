@@ -13,7 +13,7 @@ import ray.train
 import ray.train.torch
 
 from ..composition import Composition, Log
-from ..errors import Infeasible
+from ..errors import Infeasible, shown
 from ..loader import Loader
 from ..ranks import check_ranks
 from ..sampler import BatchSampler
@@ -74,8 +74,15 @@ def save_position(
         loader: that trains; or the batch sampler of another loader, which does not know what its workers have read ahead.
         folder: which becomes the checkpoint.
         step: batches of the epoch that this worker has trained on; where the loader stands if left out.
-        epoch: which epoch; the present one if left out.
+        epoch: which epoch, together with `step`; the present one if left out.
+
+    Raises:
+        Infeasible: an epoch without a step of it.
     """
+    if step is None and epoch is not None:
+        raise Infeasible(
+            f"epoch is {shown(epoch)} and step is None", "pass step= of that epoch too, or leave epoch out"
+        )
     state = loader.state_dict() if step is None else loader.state_at(step, epoch=epoch)
     Path(folder, _FILE).write_text(json.dumps(state))
 

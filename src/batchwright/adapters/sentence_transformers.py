@@ -6,7 +6,7 @@ mid-epoch checkpoints on several processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import torch.utils.data
@@ -19,7 +19,7 @@ __all__ = ["samplers"]
 
 
 def samplers(
-    plan: Plan, *, accumulate: int = 1, evaluation: Sized | Sequence[Sized] = ()
+    plan: Plan, *, accumulate: int = 1, evaluation: Sized | Sequence[Sized] | Mapping[str, Sized] = ()
 ) -> dict[str, Callable[..., torch.utils.data.BatchSampler]]:
     """The arguments of `SentenceTransformerTrainingArguments` with which training takes its batches from a plan.
 
@@ -29,7 +29,8 @@ def samplers(
     Args:
         plan: the plan of the training batches.
         accumulate: `gradient_accumulation_steps` of the arguments.
-        evaluation: the data set that is evaluated, or several; they come in order, `per_device_eval_batch_size` at a time.
+        evaluation: the data set that is evaluated, or several, also by name; they come in order,
+            `per_device_eval_batch_size` at a time.
 
     Returns:
         `batch_sampler` and `multi_dataset_batch_sampler`, by name.
@@ -47,6 +48,8 @@ def samplers(
         raise Infeasible(f"plan is {typed(plan)}", "pass the plan itself, such as bw.shuffled(rows, 32)")
     check_integer(accumulate, "accumulate", least=1)
     count = plan.groups.sample_count
+    if isinstance(evaluation, Mapping):  # of several, by name
+        evaluation = list(evaluation.values())
     lengths = {len(each) for each in evaluation} if isinstance(evaluation, (list, tuple)) else {len(evaluation)}
     if count in lengths:
         raise Infeasible(

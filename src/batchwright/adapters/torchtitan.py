@@ -89,12 +89,18 @@ class PlanDataLoader(BaseDataLoader):
                 "pass a share of each sequence of documents",
             )
         documents = _Documents(ConcatDataset(list(several.values())))
-        tokens = (
+        tokens = np.asarray(
             [len(documents.tokens[number]) for number in range(len(documents))]
             if config.lengths is None
             else config.lengths
         )
-        lengths = np.asarray(tokens) - 1  # the last token of a document is the label of the one before it, and no input
+        short = np.flatnonzero(tokens < 2)
+        if short.size:
+            raise Infeasible(
+                f"document {short[0]} has {tokens[short[0]]} tokens, the least is 2: one is read, the next one predicted",
+                f"leave out documents of fewer than 2 tokens: there are {short.size}",
+            )
+        lengths = tokens - 1  # the last token of a document is the label of the one before it, and no input
         order = None
         if len(several) > 1:
             target = in_units("natural" if config.shares is None else dict(config.shares), lengths)

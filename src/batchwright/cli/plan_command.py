@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..audit import audit_of_run
 from ..plans.by_length import LengthPlan
 from ..recipes import read_recipe
 from . import making, planning, printing
@@ -21,6 +20,7 @@ from .shared import (
     Length,
     WorldSize,
     app,
+    audit_in,
     check_folder,
     command,
     named_columns,
@@ -149,7 +149,7 @@ def plan(
             summary: Any = made.summary(run.step_size, accumulate=run.accumulate)
         else:
             summary = made.summary()
-        audit = audit_of_run(made, run.step_size)
+        audit = audit_in(made, run)
     told: dict[str, Any] = {
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,
@@ -169,7 +169,7 @@ def plan(
         if index:
             told["index"] = str(making.write_index_of(made, save, recipe["arguments"]))
     if out is not None:
-        table = made.table(epochs=epochs, ranks=run.world_size, accumulate=run.accumulate)
+        table = made.table(epochs=epochs, world_size=run.world_size, accumulate=run.accumulate)
         told["out"] = str(out)
         told["rows"] = table.to_parquet(out, watch=lambda steps, count: printing.progress(steps, "writing", count))
     if html is not None:

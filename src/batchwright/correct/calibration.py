@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import Infeasible, check_integer
+
 __all__ = ["balanced_accuracy", "calibration_error", "classwise_calibration_error", "recalls"]
 
 
@@ -16,7 +18,10 @@ def calibration_error(probabilities: Tensor, targets: Tensor, *, bins: int = 15)
     Args:
         probabilities: tensor of shape (N, C), rows that sum to 1.
         targets: integer tensor of shape (N,), the true classes.
-        bins: the number of bins.
+        bins: the number of bins, int, 1 or more.
+
+    Raises:
+        Infeasible: there are no samples, or no bins.
 
     Example:
         >>> calibration_error(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), torch.tensor([0, 1]))
@@ -63,6 +68,9 @@ def balanced_accuracy(predicted: Tensor, targets: Tensor, *, classes: int) -> fl
 
 def _gap(confidence: Tensor, correct: Tensor, bins: int) -> float:
     """The sum over bins of |sum of outcomes - sum of confidences| / N."""
+    bins = check_integer(bins, "bins", least=1)
+    if not len(confidence):
+        raise Infeasible("there are 0 samples", "pass the probabilities of one sample at least")
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
     difference = torch.zeros(bins, dtype=torch.float64, device=confidence.device)
     difference.index_add_(0, place, correct.double() - confidence)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Infeasible, listed, shown, typed
+from ..errors import Infeasible, listed, shown, typed, warn
 from ..groups import Groups
 from ..readings import as_list, reading
 
@@ -54,7 +54,8 @@ def class_priors(
             settled, or epoch 0 if they never change.
         classes: labels, array-like of shape (n_samples,), int or str, or `Groups`; needed if the groups of the plan are
             no classes.
-        order: the class of each logit, array-like of shape (n_classes,); if left out, in the order of the groups.
+        order: the class of each logit, array-like of shape (n_classes,); if left out, in the order that the labels declare
+            (ordered categories), else in that of the groups: sorted.
         class_of: from the name of a group to its class; the name itself if left out.
         domain_of: from the name of a group to its domain, for one row per domain.
 
@@ -82,13 +83,28 @@ def class_priors(
     of_class = names if class_of is None else [class_of(name) for name in names]
     of_domain = [None] * len(names) if domain_of is None else [domain_of(name) for name in names]
     # `dict.fromkeys` and not `set`: the order of the groups is kept, and is the same in every process.
-    found = list(dict.fromkeys(of_class)) if order is None else _in_order(order, of_class)
+    if order is not None:
+        found = _in_order(order, of_class)
+    elif groups.declared is not None and class_of is None:
+        found = list(groups.declared)
+    else:
+        found = list(dict.fromkeys(of_class))
+        _warn_of_numbers_as_text(found)
     rows = list(dict.fromkeys(of_domain))
     cells, domains = (_places(of_domain, rows), _places(of_class, found)), None if domain_of is None else rows
     trained, natural = (
         _summed(prior, cells, found, domains) for prior in (sampled, groups.sizes / groups.grouped_count)
     )
     return ClassPriors(found, domains, trained, natural)
+
+
+def _warn_of_numbers_as_text(found: list[Any]) -> None:
+    """Say that numbers written as text are sorted as text, where that is another order: "10" comes before "2"."""
+    if all(isinstance(name, str) and name.isdecimal() for name in found) and found != sorted(found, key=int):
+        warn(
+            f"the classes are numbers written as text, so the logits are taken to be of {listed(map(shown, found))}, in "
+            "this order; pass order=, the class of every logit, or make the plan from numbers."
+        )
 
 
 def _places(names: list[Any], axis: list[Any]) -> list[int]:

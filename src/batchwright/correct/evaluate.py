@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import Infeasible, check_integer, exactly, typed
+from ..distributed import gathered, ranks
+from ..errors import Infeasible, check_integer, exactly, shown, typed
 from ..readings import reading
+from ..sampler_of import sampler_of
 from .batchnorm.population import Forward, first_field
 from .calibration import (
     balanced_accuracy,
@@ -24,6 +26,7 @@ from .table import text_table
 
 if TYPE_CHECKING:
     from ..interface import BasePlan
+    from ..sampler import BatchSampler
 
 __all__ = ["Evaluation", "Metrics", "evaluate", "measure", "second_field"]
 
@@ -83,11 +86,14 @@ def evaluate(
     """Measure calibration and accuracy of a model, before and after correcting for the sampling.
 
     The loader must have data with the shares of later use, not those of the plan. The model runs in evaluation mode;
-    its mode is restored afterwards.
+    its mode is restored afterwards. With the loader of a `batchwright.evaluation` plan every sample counts once, on any
+    number of ranks: call it on every rank. Their predictions are gathered, and all ranks return the same. Of any other
+    loader, this process's batches are measured as they come.
 
     Args:
         model: returns logits (N, C), or log-odds (N,) or (N, 1) of the second of two classes.
-        loader: batches (inputs, targets, ...), with integer targets in the order of the logits.
+        loader: batches (inputs, targets, ...), with integer targets in the order of the logits. A training plan's loader is
+            refused.
         plan: the plan of the training; `LogitAdjustment.from_plan(plan)` is the correction.
         adjustment: another correction in place of that one, for instance for other deploy shares.
         bins: the number of bins of the calibration errors.
@@ -96,11 +102,17 @@ def evaluate(
         domains: from a batch to its domains, for an adjustment with a row of priors for each.
 
     Raises:
-        Infeasible: the loader has no sample, a class lies outside the plan's, logits and targets do not fit each other,
-            a logit is NaN, or there is neither plan nor adjustment.
+        Infeasible: the loader has no sample, is that of a training plan, or of a rank whose peers are not there; a class
+            lies outside the plan's, logits and targets do not fit each other, a logit is NaN, or there is neither plan nor
+            adjustment.
     """
     bins = check_integer(bins, "bins", least=1)
-    logits, truth, of_domain = _predictions(model, loader, forward, targets, domains)
+    sampler = sampler_of(loader)
+    if sampler is not None:
+        _check_sampler(sampler)
+    logits, truth, of_domain = _predictions(model, loader, sampler, forward, targets, domains)
+    if sampler is not None and sampler.world_size > 1:
+        logits, truth, of_domain = _of_all_ranks(sampler, logits, truth, of_domain)
     if adjustment is not None:
         correct = adjustment
     elif plan is not None:
@@ -154,9 +166,33 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
     )
 
 
+def _check_sampler(sampler: BatchSampler) -> None:
+    """Refuse the batches of a training plan, and those of one rank where the others are not there to be asked."""
+    if not sampler.plan.whole_epochs:
+        raise Infeasible(
+            f"the loader gives the batches of {shown(sampler.plan)}, a plan for training, whose epochs have other shares "
+            "than the data or repeat samples",
+            "pass bw.evaluation(dataset, batch_size).loader(dataset)",
+        )
+    rank, world_size = sampler.rank, sampler.world_size
+    if world_size not in (1, ranks(sampler.over)[1]):
+        raise Infeasible(
+            f"the loader gives the batches of rank {rank} of {world_size}, and there is no process group of {world_size} to "
+            "gather those of the others from",
+            "leave rank and world_size out, or pass rank=0, world_size=1 to plan.loader",
+        )
+
+
+def _of_all_ranks(sampler: BatchSampler, *own: Tensor | None) -> tuple[Any, ...]:
+    """The predictions of all ranks, in the order of ranks, on the CPU."""
+    everyone = gathered([None if part is None else part.cpu() for part in own], sampler.over)
+    return tuple(None if parts[0] is None else torch.cat(parts) for parts in zip(*everyone, strict=True))
+
+
 def _predictions(
     model: nn.Module,
     loader: Iterable[Any],
+    sampler: BatchSampler | None,
     forward: Forward,
     targets: Callable[[Any], Tensor],
     domains: Callable[[Any], Tensor] | None,
@@ -164,9 +200,10 @@ def _predictions(
     logits: list[Tensor] = []
     truth: list[Tensor] = []
     of_domain: list[Tensor] = []
+    epoch, begun = (0, 0) if sampler is None else _next_start(loader, sampler)
     with modes_kept(model), torch.no_grad():
         model.eval()
-        for batch in loader:
+        for number, batch in enumerate(loader, begun):
             try:
                 given = forward(model, batch)
             except Exception as error:
@@ -177,15 +214,41 @@ def _predictions(
                     f"the logits of a batch are {typed(given)}, no tensor",
                     "say how the model is run: forward=lambda model, batch: ...",
                 )
-            logits.append(given)
-            truth.append(_integers(targets(batch)).to(logits[-1].device))
+            real = None if sampler is None else _that_count(sampler, number, epoch, len(given))
+            logits.append(given[:real])
+            truth.append(_integers(targets(batch)).to(given.device)[:real])
             if domains is not None:
                 own = domains(batch)
                 with reading(own, "the domain of each sample", "give integers: domains=lambda batch: ..."):
-                    of_domain.append(torch.as_tensor(own).to(given.device))
+                    of_domain.append(torch.as_tensor(own).to(given.device)[:real])
     if not logits:
         raise Infeasible("the loader gave 0 batches, at least 1 is needed", "pass a loader that is not empty")
     return torch.cat(logits), torch.cat(truth), torch.cat(of_domain) if of_domain else None
+
+
+def _that_count(sampler: BatchSampler, number: int, epoch: int, rows: int) -> int:
+    """How many rows of the logits of a batch are of samples that count; fillers come behind them."""
+    real = sampler.real(number, epoch=epoch)
+    if rows != real:
+        own = sampler.all_ranks(number, epoch=epoch)[sampler.rank :: sampler.world_size]
+        samples = sum(map(len, own))
+        if samples == real:  # without fillers, rows may be anything, such as tokens
+            return rows
+        if rows != samples:
+            raise Infeasible(
+                f"the model gives {rows} rows of logits for batch {number}, which has {samples} samples, {real} of which "
+                "count",
+                "give a row for each sample: forward=lambda model, batch: ...",
+            )
+    return real
+
+
+def _next_start(loader: Any, sampler: BatchSampler) -> tuple[int, int]:
+    """The epoch that a loop over the loader takes, and how many batches of it are left out."""
+    if hasattr(loader, "next_start"):  # a plan's loader, which goes back behind a look
+        start: tuple[int, int] = loader.next_start()
+        return start
+    return sampler.epoch, sampler.batches_done
 
 
 def _integers(targets: Any) -> Tensor:

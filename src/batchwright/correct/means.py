@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..distributed import summed
-from ..errors import Infeasible, listed, shown
+from ..errors import Infeasible, check_bool, listed, shown
 from ..readings import check_count, reading
 from ..sampler_of import needed_sampler
 
@@ -26,11 +26,13 @@ class Means:
     number of ranks: fillers (see `batchwright.evaluation`) are left out, integers are summed exactly, and other numbers in
     float64. The mean of the ranks' own means would be wrong: a rank with fewer samples would count as much as the others.
 
+    `result` ends an evaluation: what is added after it belongs to the next one.
+
     Args:
-        sampler: the sampler that yields this rank's batches.
+        sampler: the sampler that yields this rank's batches, of a plan in which every sample counts once.
 
     Raises:
-        Infeasible: `sampler` is not a sampler.
+        Infeasible: `sampler` is not a sampler, or it is that of a training plan.
 
     Example:
         >>> import batchwright as bw
@@ -44,8 +46,19 @@ class Means:
 
     def __init__(self, sampler: BatchSampler) -> None:
         sampler = needed_sampler(sampler)
+        if not sampler.plan.whole_epochs:
+            raise Infeasible(
+                f"the means are to be over every sample once, and {shown(sampler.plan)} is a plan for training",
+                "pass the sampler or the loader of bw.evaluation(dataset, batch_size)",
+            )
         self.sampler = sampler
+        self._begin(0)
+
+    def _begin(self, epoch: int) -> None:
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
+        self._epoch, self._ended = epoch, False
+        self._added = bytearray(len(self.sampler))  # whether each step was added
+        self._samples = 0
 
     def add(self, step: int, *, epoch: int | None = None, **values: Any) -> None:
         """Add the values of the samples in one batch of this rank.
@@ -58,9 +71,21 @@ class Means:
                 For a mean over tokens, pass the summed loss of each sample and its number of tokens.
 
         Raises:
-            Infeasible: there is not one value for each sample of the batch, or the names differ from those of earlier steps.
+            Infeasible: there is not one value for each sample of the batch, the names differ from those of earlier steps,
+                the step was added before, or an earlier step was of another epoch.
         """
         real = self.sampler.real(step, epoch=epoch)
+        if epoch is None:
+            epoch = self.sampler.position().epoch
+        if self._ended or not self._sums:
+            self._begin(epoch)
+        if epoch != self._epoch:
+            raise Infeasible(
+                f"step {step} is of epoch {epoch}, the steps before it were of epoch {self._epoch}",
+                "call means.result() after each evaluation, or make new means for each",
+            )
+        if self._added[step]:
+            raise Infeasible(f"step {step} of epoch {epoch} was added before", "add all values of a step in one call")
         if self._sums and self._sums.keys() != values.keys():
             raise Infeasible(
                 f"step {step} has values called {listed(values)}, an earlier one {listed(self._sums)}",
@@ -72,11 +97,17 @@ class Means:
             amounts = torch.tensor(real) if under is None else _sum(under, real, name)
             before = self._sums.get(name)
             self._sums[name] = (sums, amounts) if before is None else (before[0] + sums, before[1] + amounts)
+        self._added[step] = True
+        self._samples += real
 
-    def result(self, *, process_group: dist.ProcessGroup | None = None) -> dict[str, float]:
+    def result(self, *, whole: bool = True, process_group: dist.ProcessGroup | None = None) -> dict[str, float]:
         """The means over all ranks of the group: one all-reduce, the same numbers on every rank.
 
+        Of a sampler with `world_size=1`, which has all samples, nothing is communicated.
+
         Args:
+            whole: refuse means of only some of the samples. Pass False for an evaluation that stops early on purpose, or
+                that was resumed: values that were added before a restart are lost.
             process_group: the ranks that took part in the evaluation; default: all, each once where several processes
                 have the same batches (see `mesh` of `plan.loader`).
 
@@ -85,14 +116,29 @@ class Means:
             is 0.
 
         Raises:
-            Infeasible: no values were added.
+            Infeasible: no values were added; or, on every rank, all ranks together added fewer or more samples than there
+                are.
         """
+        check_bool(whole, "whole")
         if not self._sums:
             raise Infeasible("there are means of 0 values", "call means.add(step, loss=...) in every step")
         # Integers above 2^53 would be rounded here; counts of samples and tokens in an evaluation are far smaller.
-        table = torch.stack([part.double() for pair in self._sums.values() for part in pair])
-        totals = summed(table, self.sampler.over if process_group is None else process_group).reshape(-1, 2)
-        means = (totals[:, 0] / totals[:, 1]).tolist()
+        parts = [torch.tensor(self._samples), *(part for pair in self._sums.values() for part in pair)]
+        table = torch.stack([part.double() for part in parts])
+        alone = process_group is None and self.sampler.world_size == 1  # it has all samples, and others may not come
+        samples, *totals = (
+            table if alone else summed(table, self.sampler.over if process_group is None else process_group)
+        )
+        self._ended = True
+        count = self.sampler.plan.groups.sample_count
+        if whole and samples != count:
+            raise Infeasible(
+                f"the means would be of {int(samples)} samples, and there are {count}; this rank, {self.sampler.rank} of "
+                f"{self.sampler.world_size}, added {sum(self._added)} of its {len(self._added)} steps",
+                "add every step on every rank, each with a share of its own, or pass whole=False for an evaluation that "
+                "stops early",
+            )
+        means = [(over / under).item() for over, under in zip(totals[::2], totals[1::2], strict=True)]
         return dict(zip(self._sums, means, strict=True))
 
 

@@ -28,6 +28,7 @@ Priors = npt.ArrayLike
 Deploy = Literal["natural", "uniform"] | Mapping[Any, float] | Priors
 
 _NEVER = math.log(np.finfo(np.float32).tiny)  # about -87: the smallest exponent whose probability is above 0 in float32
+_SHAPED_LIKE_IMAGES = 4  # dimensions from which on torch's losses have classes second, and a sequence's logits are rare
 _SUM_TOLERANCE = 1e-6  # shares written with a few digits may miss 1 by this
 
 
@@ -53,8 +54,13 @@ class LogitAdjustment(nn.Module):
         deploy: the shares in later use, of the same shape, or `"uniform"` over the classes of the training.
         mode: `"post_hoc"` or `"loss"`.
         tau: the strength: 1 is Bayes' rule, 0 changes nothing.
-        binary: whether the model has one logit for each sample, the log-odds of the second of two classes.
-        names: the names of the classes in errors; 0..C-1 if left out.
+        binary: whether the model has one logit for each sample, the log-odds of the second of two classes (`positive`).
+        names: the names of the classes, in the order of the logits; 0..C-1 if left out.
+
+    Attributes:
+        classes: the name of the class of each logit; of two with `binary`.
+        positive: with `binary`, the class whose log-odds the model gives; None without.
+        offset: what is added to the logits, float32 (C,); (D, C) with domains; without C if `binary`.
 
     Raises:
         Infeasible: shares are negative, do not sum to 1, or have different shapes; `binary` with more or fewer than two
@@ -102,6 +108,7 @@ class LogitAdjustment(nn.Module):
         if binary:
             offset = offset[..., 1] - offset[..., 0]
         self.mode, self.tau, self.binary, self.classes = mode, tau, binary, classes
+        self.positive = classes[1] if binary else None
         self.domains = before.shape[0] if before.ndim == 2 else None
         self.register_buffer("offset", torch.as_tensor(offset, dtype=torch.float32))
 
@@ -137,8 +144,8 @@ class LogitAdjustment(nn.Module):
                 where open shards lack a group: pass the number, or use `from_sampler`.
             classes: the class of every sample, array-like of shape (n_samples,), or `Groups`; needed if the groups of
                 the plan are not classes but sources, tasks or single samples.
-            order: the class of each logit, also of classes that the plan does not have; the names of the groups if left
-                out.
+            order: the class of each logit, also of classes that the plan does not have. If left out: the order that the
+                labels declare, as ordered categories of pandas do, else sorted ("10" before "2" if they are text).
             class_of: from the name of a group to its class, if groups are not classes.
             domain_of: from the name of a group to its domain: one row of priors for each, in the order of the groups.
 
@@ -157,7 +164,7 @@ class LogitAdjustment(nn.Module):
         priors = class_priors(
             plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
         )
-        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary)
+        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary, named=order is not None)
 
     @classmethod
     def from_sampler(
@@ -199,10 +206,18 @@ class LogitAdjustment(nn.Module):
         priors = class_priors(
             sampler.plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
         )
-        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary)
+        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary, named=order is not None)
 
     @classmethod
-    def _between(cls, priors: ClassPriors, deploy: Deploy, *, mode: Mode, tau: float, binary: bool) -> LogitAdjustment:
+    def _between(
+        cls, priors: ClassPriors, deploy: Deploy, *, mode: Mode, tau: float, binary: bool, named: bool
+    ) -> LogitAdjustment:
+        if binary and not named and len(priors.classes) == 2 and isinstance(priors.classes[1], str):
+            first, second = map(shown, priors.classes)
+            warn(
+                f"the log-odds are taken to be those of {second}, the second of {first} and {second}; pass order=, the "
+                "positive class last."
+            )
         shares: Priors | Literal["uniform"]
         deploy = by_label(deploy)
         if isinstance(deploy, Mapping):
@@ -214,16 +229,17 @@ class LogitAdjustment(nn.Module):
             shares = deploy  # "uniform" or shares; the constructor refuses other words
         return cls(priors.trained, shares, mode=mode, tau=tau, binary=binary, names=priors.classes)
 
-    def forward(self, logits: Tensor, *, domains: Tensor | None = None) -> Tensor:
+    def forward(self, logits: Tensor, *, domains: Tensor | None = None, dim: int | None = None) -> Tensor:
         """Add the offset to logits (..., C), or, if `binary`, to log-odds of any shape; their dtype does not change.
 
         Args:
             logits: the output of the model.
             domains: the domain of each sample, an integer tensor (N,); if and only if the priors have a row for each.
+            dim: the dimension of the classes; the last if left out. Segmentation models give (N, C, H, W): pass `dim=1`.
 
         Raises:
             Infeasible: the number of classes differs from that of the priors; `domains` is missing, not needed, or not one
-                of the rows.
+                of the rows; `dim` is no dimension, or it is left out and the logits could be (N, C, ..., C).
         """
         if domains is None and self.domains is not None:
             raise Infeasible(
@@ -239,12 +255,37 @@ class LogitAdjustment(nn.Module):
             raise Infeasible(
                 "the model gives logits without dimensions", "give logits (..., C), a number for each class"
             )
+        if dim is not None:
+            if self.binary or not -logits.dim() <= check_integer(dim, "dim") < logits.dim():
+                raise Infeasible(
+                    f"dim is {dim}, and the logits of shape {tuple(logits.shape)} "
+                    f"{'are log-odds without classes' if self.binary else 'have no such dimension'}",
+                    "leave dim out, or pass the dimension of the classes",
+                )
+            return self._adjusted(logits.movedim(dim, -1), domains).movedim(-1, dim)
+        if (
+            not self.binary
+            and logits.dim() >= _SHAPED_LIKE_IMAGES
+            and logits.shape[1] == logits.shape[-1] == len(self.classes)
+        ):
+            raise Infeasible(
+                f"logits of shape {tuple(logits.shape)} may have their {len(self.classes)} classes in dimension 1 or in the "
+                "last",
+                "pass dim=1, or dim=-1",
+            )
+        return self._adjusted(logits, domains)
+
+    def _adjusted(self, logits: Tensor, domains: Tensor | None) -> Tensor:
+        """The logits with the offset, of which the last dimension has the classes."""
         if not self.binary and logits.shape[-1] != len(self.classes):
+            where = next((at for at in range(1, logits.dim()) if logits.shape[at] == len(self.classes)), None)
             raise Infeasible(
                 f"the model gives {logits.shape[-1]} logits, the priors are of {len(self.classes)} classes: "
                 f"{', '.join(map(repr, self.classes[:3]))}{', ...' if len(self.classes) > 3 else ''}",
                 "name the class of every logit with order=, or the class of every sample with classes= if the groups of "
-                "the plan are something else",
+                "the plan are something else"
+                if where is None
+                else f"pass dim={where}, the dimension of the classes",
             )
         offset = self.offset.to(logits)
         if domains is not None:
@@ -269,8 +310,15 @@ class LogitAdjustment(nn.Module):
         return ids
 
     def extra_repr(self) -> str:
-        """The arguments, for `repr`."""
-        return f"{len(self.classes)} classes, mode={self.mode!r}, tau={self.tau}, binary={self.binary}"
+        """The arguments and the offset of each class, for `repr`."""
+        offsets = self.offset.tolist()
+        if self.domains is not None:
+            told = f"{listed(map(shown, self.classes))} in {self.domains} domains"
+        elif self.binary:
+            told = f"log-odds of {shown(self.positive)} {offsets:+.3g}"
+        else:
+            told = listed(f"{shown(name)} {offset:+.3g}" for name, offset in zip(self.classes, offsets, strict=True))
+        return f"{len(self.classes)} classes: {told}, mode={self.mode!r}, tau={self.tau}, binary={self.binary}"
 
 
 def _shares(name: str, values: Priors) -> npt.NDArray[np.float64]:

@@ -1,18 +1,21 @@
-"""Reads the samples of tar shards: members whose names are alike up to the first dot are one sample."""
+"""Reads the samples of tar shards by webdataset's rules: members whose names are alike up to the first dot make one."""
 
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-__all__ = ["names_of_shard", "rows_of_shard"]
+__all__ = ["names_of_shard", "rows_of_shard", "sample_of"]
 
 _OWN = ("key", "bytes")  # columns that every shard has
 # Members that hold one value as text.
 _TEXT = frozenset({"cls", "cls2", "index", "count", "txt", "text", "id", "label"})
+_PARTS = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)$")
+_NOTES = re.compile(r"__[^/]*__($|/)")
 
 
 def rows_of_shard(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -23,15 +26,17 @@ def rows_of_shard(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     texts = [name for name in names if name in _TEXT]
     fields = [name for name in names if name not in _TEXT and name not in _OWN]
     row: dict[str, Any] = {}
+    sample = ""
     with tarfile.open(path, "r:") as opened:
         for member in opened:
-            if not member.isfile():
+            found = sample_of(member)
+            if found is None:
                 continue
-            key, ending = _split(member.name)
-            if row and row["key"] != key:
+            if row and found[0] != sample:
                 yield {name: row.get(name) for name in names}
                 row = {}
-            row = row or {"key": key, "bytes": 0}
+            sample, ending = found
+            row = row or {"key": str(PurePosixPath(sample)), "bytes": 0}
             row["bytes"] += member.size
             wanted = ending in texts or (fields and ending == "json")
             content = opened.extractfile(member) if wanted else None
@@ -49,11 +54,12 @@ def names_of_shard(path: Path) -> list[str]:
     names, first = list(_OWN), None
     with tarfile.open(path, "r:") as opened:
         for member in opened:
-            if not member.isfile():
+            found = sample_of(member)
+            if found is None:
                 continue
-            key, ending = _split(member.name)
-            first = first if first is not None else key
-            if key != first:
+            sample, ending = found
+            first = first if first is not None else sample
+            if sample != first:
                 break
             if ending in _TEXT:
                 names.append(ending)
@@ -63,8 +69,17 @@ def names_of_shard(path: Path) -> list[str]:
     return names
 
 
-def _split(name: str) -> tuple[str, str]:
-    """The key of a member's sample, with its folder, and what follows the first dot of its name."""
-    path = PurePosixPath(name)
-    base, _, ending = path.name.partition(".")
-    return str(path.parent / base), ending
+def sample_of(member: tarfile.TarInfo) -> tuple[str, str] | None:
+    """The sample that a member belongs to and its ending, by webdataset's rules; None if it belongs to none.
+
+    That is what comes before and after the first dot of its name; the ending in small letters. A member without a dot is
+    of no sample, nor are webdataset's own notes, in a file or a folder whose name is in double underscores.
+
+    Example:
+        >>> sample_of(tarfile.TarInfo("cats/7.seg.PNG")), sample_of(tarfile.TarInfo("__meta__/7.json"))
+        (('cats/7', 'seg.png'), None)
+    """
+    found = _PARTS.match(member.name)
+    if found is None or not member.isreg() or _NOTES.match(member.name):
+        return None
+    return found[1], found[2].lower()

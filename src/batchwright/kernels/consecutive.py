@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .array_types import Floats, Integers
 from .compile import inner, kernel
 
 __all__ = ["equal_steps"]
@@ -35,9 +35,7 @@ def _cut(costs, first, last, step, limit, padded, offsets, at):
 
 
 @kernel("int64[:](float64[:], int64[:], int64, float64, boolean)")
-def equal_steps(
-    costs: NDArray[np.float64], runs: NDArray[np.int64], step: int, limit: float, padded: bool
-) -> NDArray[np.int64]:
+def equal_steps(costs: Floats, runs: Integers, step: int, limit: float, padded: bool) -> Integers:
     """Offsets of micro-batches over the same samples: each `step` runs are cut again, so that the largest cost is least.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_types import Floats, Integers
 from .compile import inner, kernel
 from .hashing import GOLDEN, mix
 
@@ -12,9 +13,6 @@ __all__ = [
     "count_longest", "count_summed", "count_within", "cut_longest", "cut_several", "keyed_shuffle", "of_first",
     "rows_shuffled", "shuffle",
 ]  # fmt: skip
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @kernel("int64[:](float64[:], float64, int64, int64)")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_types import Floats
 from .compile import inner
 
 __all__ = ["raise_up", "sink"]
 
 Short = NDArray[np.int32]
-Floats = NDArray[np.float64]
 
 
 @inner

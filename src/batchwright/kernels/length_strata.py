@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_types import Integers
 from .compile import kernel
 from .cuts import shuffle
 from .hashing import child, stream
 
 __all__ = ["one_of_each_stratum", "shuffled_by_key"]
 
-Integers = NDArray[np.int64]
 Words = NDArray[np.uint32]
 
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .array_types import Floats, Integers
 from .compile import inner, kernel
 
 __all__ = ["level_work"]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 # How many partners are tried, and the gain that counts as one: both chosen by trial.
 _CHEAPER = 4

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .array_types import Floats, Integers
 from .compile import inner, kernel
 from .partition import exchange, sift
 
 __all__ = ["exact_parts", "full_parts", "lightest_that_fits", "swap_within"]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _BLOCK = 16  # parts that are summarised together; about the square root of some hundred parts
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_types import Integers
 from .compile import inner
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "set_bit",
 ]
 
-Integers = NDArray[np.int64]
 Links = NDArray[np.int32]
 Words = NDArray[np.uint64]
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_types import Floats, Integers
 from .compile import inner, kernel
 from .open_gaps import LEVELS, MOST_BITS, bitmap, clear_bit, close_gap, least_bit, least_gap, open_gap, set_bit
 
@@ -26,8 +27,6 @@ __all__ = [
     "stack_contents",
 ]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 PARENT, LENGTH, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
 
@@ -295,12 +294,12 @@ def next_fit(lengths: Integers, capacities: Integers, most_samples: int) -> Inte
 
 @kernel("Tuple((float64, int64[:]))(int64[:], float64[:], int64[:], int64, int64)")
 def most_valuable_pack(
-    lengths: NDArray[np.int64],
-    values: NDArray[np.float64],
-    at_most: NDArray[np.int64],
+    lengths: Integers,
+    values: Floats,
+    at_most: Integers,
     capacity: int,
     max_per_pack: int,
-) -> tuple[float, NDArray[np.int64]]:
+) -> tuple[float, Integers]:
     """The highest total value of one pack and how many samples of each length it takes.
 
     A bounded knapsack by dynamic programming over (samples used, capacity used); at most `at_most[i]`

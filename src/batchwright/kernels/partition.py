@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .array_types import Floats, Integers
 from .compile import inner, kernel
 
 __all__ = ["exchange", "longest_first", "sift", "swap_down"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @inner

@@ -36,7 +36,7 @@ def evaluate_raking(multipliers, base, floor, cap, starts, attributes, weights, 
         exponent = 0.0
         for place in range(first, last):
             exponent += multipliers[attributes[place]]
-        # exp(709) is the largest that float64 holds.
+        # Above exp(709) float64 is infinite; exp(700) leaves room for the product with `base`, and for sums over items.
         weight = base[item] * math.exp(min(exponent, 700.0))
         free = floor[item] < weight < cap[item]
         if free:

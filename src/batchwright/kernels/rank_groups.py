@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .array_types import Floats, Integers
 from .compile import kernel
 from .partition import sift
 
 __all__ = ["place_on_groups"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @kernel("float64(int64[:], float64[:], int64[:], float64[:])")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .array_types import Floats, Integers
 from .compile import inner, kernel
 
 __all__ = ["balance_in_all", "fill_up_to_most_expensive", "split_pairs_again"]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _LOOKED_AT = 64  # samples of a suitable cost that are tried; if none can be used, the micro-batch stays as it is
 

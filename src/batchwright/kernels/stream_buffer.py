@@ -15,15 +15,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .array_types import Floats, Integers
 from .compile import inner, kernel
 from .hashing import below, child
 from .heap import raise_up, sink
 
 __all__ = ["COUNTERS", "FIELDS", "arrive", "serve", "trim"]
 
-Integers = NDArray[np.int64]
 Short = NDArray[np.int32]
-Floats = NDArray[np.float64]
 
 # The fields of a group; the first eight, 64 bytes, are one line of a cache, and each sample needs only these.
 HEAD, TAIL, COUNT, ROOM, BALANCE, SEEN, POOL, POOL_ROOM = range(8)

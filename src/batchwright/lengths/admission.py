@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from ..groups import Groups
+from ..kernels.array_types import Integers
 from ..orders.inclusion import InclusionRates, Stratum
-from .cut import Integers
 
 __all__ = ["Admission", "TooLong"]
 

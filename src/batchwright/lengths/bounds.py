@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..kernels.array_types import Floats, Integers
 
 __all__ = ["packs_at_least", "rows_cost_at_least"]
 
 
-def packs_at_least(
-    lengths: NDArray[np.int64], counts: NDArray[np.int64], capacity: int, max_per_pack: int | None = None
-) -> int:
+def packs_at_least(lengths: Integers, counts: Integers, capacity: int, max_per_pack: int | None = None) -> int:
     """The least number of packs that can hold `counts[kind]` samples of `lengths[kind]`, distinct and ascending.
 
     The largest of three bounds: all tokens divided by the capacity; all samples divided by `max_per_pack`; and L2 of
@@ -45,9 +44,7 @@ def packs_at_least(
     return max(int(bounds.max()), -(-int(summed[-1]) // capacity), by_count)
 
 
-def rows_cost_at_least(
-    costs: NDArray[np.float64], lengths: NDArray[np.int64], capacity: int, ranks: int, packs: int = 1
-) -> float:
+def rows_cost_at_least(costs: Floats, lengths: Integers, capacity: int, ranks: int, packs: int = 1) -> float:
     """The least that the most expensive micro-batches of all rows can cost together, of `ranks` micro-batches a row.
 
     Sort rows by their most expensive micro-batch, m1 >= m2 >= ... No pack has two samples longer than half the capacity.

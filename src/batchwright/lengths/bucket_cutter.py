@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..micro_batches import whole_steps
-from .cut import Cut, Integers, Unsearched, by_steps, split_to
+from .cut import Cut, Unsearched, by_steps, split_to
 from .numbers import Numbers
 from .same_size_cutter import even_offsets
 
@@ -52,7 +52,7 @@ class BucketCutter(Unsearched):
         """See `Cutter`."""
         return self.length_keys
 
-    def sizes_of(self, samples: Integers) -> NDArray[np.float64]:
+    def sizes_of(self, samples: Integers) -> Floats:
         """See `Cutter`: every sample takes one place."""
         return np.ones(samples.size)
 
@@ -124,7 +124,7 @@ class BucketCutter(Unsearched):
         wanted = max(batches, whole_steps(len(parts), step_size))
         return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
         """See `Cutter`: for each sample the area of its bucket."""
         return np.add.reduceat(self.areas[self.bucket_of[samples]], offsets[:-1])
 

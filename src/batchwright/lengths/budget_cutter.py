@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import count_longest, count_summed, cut_longest, cut_several, of_first
 from ..kernels.step_balance import fill_up_to_most_expensive
 from .cut import Cut, Prefixes, Unsearched, by_steps, cut_evenly, split_to
@@ -28,8 +29,6 @@ from .step_balance import (
 
 __all__ = ["BudgetCutter", "SortedPrefixes"]
 
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 # Micro-batches of fewer samples stay at the whole budget: one sample more or less is over 3 % of their cost.
 _FEW = 32

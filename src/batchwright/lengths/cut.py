@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Infeasible
+from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import keyed_shuffle, rows_shuffled
 from .identity import fields_as_text
 from .numbers import SortKeys
@@ -28,8 +28,6 @@ __all__ = [
     "steps_shuffled",
 ]
 
-Integers = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Cut:
@@ -45,7 +43,7 @@ class Cut:
 
     members: Integers
     offsets: Integers
-    costs: NDArray[np.float64]
+    costs: Floats
     in_steps: bool = False
     sorted_in_steps: bool = False
 
@@ -123,7 +121,7 @@ class Cutter(Protocol):
         """
         ...
 
-    def sizes_of(self, samples: Integers) -> NDArray[np.float64]:
+    def sizes_of(self, samples: Integers) -> Floats:
         """What each of these samples adds to a micro-batch, float64, in any unit: to guess how many samples fit."""
         ...
 
@@ -170,7 +168,7 @@ class Cutter(Protocol):
         """
         ...
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
         """What each of several micro-batches costs: micro-batch b has `samples[offsets[b]:offsets[b + 1]]`, one or more."""
         ...
 
@@ -236,7 +234,7 @@ class WithIdentity(ABC):
         return Prefixes(self, samples, step_size)
 
     @abstractmethod
-    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
         """See `Cutter`."""
 
     def cost(self, samples: Integers) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..kernels.array_types import Integers
 
 __all__ = ["DistinctLengths"]
 
-Integers = NDArray[np.int64]
 
 # Counting sort takes one counter for each possible length, so it is used only up to 16 counters a sample; above,
 # sorting is faster and takes less memory.

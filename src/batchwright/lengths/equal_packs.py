@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..kernels.partition import longest_first
-from .cut import Cut, Integers
+from .cut import Cut
 from .step_balance import (
     EQUAL_ENOUGH,
     NewStep,
@@ -25,7 +25,6 @@ from .step_balance import (
 
 __all__ = ["EqualPacks"]
 
-Floats = NDArray[np.float64]
 Way = Callable[[Integers, Integers], NewStep | None]
 
 _WAITING = 0.01  # of the work: if ranks wait longer than this, steps that are made level one by one are tried too

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Infeasible
+from ..kernels.array_types import Floats, Integers
 from .bounds import packs_at_least
 
 __all__ = ["Allowance", "pack_patterns"]
 
-Integers = NDArray[np.int64]
 _PAYS = 1e-7  # a pack joins the programme if it is worth so much more than 1: above the rounding errors of the solver
 _VARIATIONS = 30  # further packs tried in a round: several columns a round need far fewer rounds (chosen by trial)
 _ROUNDS = 200  # columns may be added in this many rounds at most (chosen by trial); the bound stays valid with fewer
@@ -170,7 +169,7 @@ class _Programme:
         table = best_fit_decreasing(self.lengths, wanted, self.capacity, self.max_per_pack or np.iinfo(np.int64).max)
         return _Packs(*stack_contents(table, self.lengths.size))
 
-    def whole_packs(self, shares: NDArray[np.float64], wanted: Integers) -> _Packs:
+    def whole_packs(self, shares: Floats, wanted: Integers) -> _Packs:
         """The packs whose share is 1 or more, with shares rounded down; if there are none, one pack of the largest share."""
         whole = np.floor(shares + 1e-9).astype(np.int64)
         if not whole.any():
@@ -185,7 +184,7 @@ class _Programme:
                 left -= copies[-1] * pattern
         return _Packs(np.array(patterns).reshape(-1, wanted.size), np.array(copies, np.int64))
 
-    def solve(self, wanted: Integers) -> tuple[NDArray[np.float64], int]:
+    def solve(self, wanted: Integers) -> tuple[Floats, int]:
         """The optimum over all packs for `wanted`: the share of each column, and the lower bound that it proves.
 
         If the allowance ends earlier, it is the optimum over the packs found so far, or there are no shares.
@@ -205,7 +204,7 @@ class _Programme:
                 break
         return shares, bound
 
-    def _priced(self, values: NDArray[np.float64], wanted: Integers) -> tuple[float, Integers] | None:
+    def _priced(self, values: Floats, wanted: Integers) -> tuple[float, Integers] | None:
         """The most valuable pack and its value; None if the allowance is too small to find it."""
         from ..kernels.packing import most_valuable_pack
 
@@ -215,7 +214,7 @@ class _Programme:
         worth, pack = most_valuable_pack(self.lengths, values, wanted, self.capacity, self.max_per_pack)
         return worth, pack
 
-    def _variations(self, values: NDArray[np.float64], wanted: Integers, pack: Integers) -> Integers:
+    def _variations(self, values: Floats, wanted: Integers, pack: Integers) -> Integers:
         """The most valuable pack, and further packs that improve the optimum too."""
         found = [pack]
         lowered = values.copy()
@@ -229,7 +228,7 @@ class _Programme:
                 found.append(pack)
         return np.array(found)
 
-    def _optimum(self, wanted: Integers) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    def _optimum(self, wanted: Integers) -> tuple[Floats, Floats, float]:
         """The optimum over the columns: the share of each, the value of a sample of each length (dual), the packs used."""
         from scipy.optimize import linprog
         from scipy.sparse import csc_matrix

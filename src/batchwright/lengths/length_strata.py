@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels.array_types import Integers
 from ..kernels.cuts import keyed_shuffle
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.length_strata import one_of_each_stratum, shuffled_by_key
-from .cut import Integers
 from .numbers import BLOCK, SortKeys
 from .sort_keys import sorted_places
 

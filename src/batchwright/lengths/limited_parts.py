@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..kernels.limited_parts import exact_parts, full_parts, lightest_that_fits, swap_within
 from ..kernels.partition import longest_first, swap_down
 
@@ -23,8 +23,6 @@ __all__ = [
     "part_of_cells",
 ]
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _NEAR = 5e-4  # stop swapping this near to the mean
 _SWAPS = 500_000  # cells that swaps may look at: some milliseconds

@@ -7,14 +7,14 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Infeasible
+from ..kernels.array_types import Floats, Integers
 from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors, next_fit
 from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least, rows_cost_at_least
-from .cut import Cut, Integers, WithIdentity, split_to
+from .cut import Cut, WithIdentity, split_to
 from .distinct_lengths import DistinctLengths
 from .equal_packs import EqualPacks
 from .exact import Allowance
@@ -24,7 +24,6 @@ from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_o
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
-Floats = NDArray[np.float64]
 
 _HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it to 1/256
 
@@ -148,7 +147,7 @@ class PackCutter(WithIdentity):
             lambda members: self.pack_offsets(samples[members]),
         ).of(cut)
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
         """See `Cutter`: the sum over the samples."""
         return np.add.reduceat(self.costs[samples], offsets[:-1])
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import columns
 from ..errors import Infeasible, check_integer, one_of
+from ..kernels.array_types import Integers
 from .bounds import packs_at_least
 from .distinct_lengths import DistinctLengths
 from .exact import Allowance, pack_patterns
@@ -31,8 +32,8 @@ class Packing:
         at_least: a proven lower bound: no way to pack these samples needs fewer packs.
     """
 
-    members: NDArray[np.int64]
-    offsets: NDArray[np.int64]
+    members: Integers
+    offsets: Integers
     at_least: int
 
     def __len__(self) -> int:
@@ -43,11 +44,11 @@ class Packing:
         """Packs above the proven lower bound, as a fraction of it: 0 is optimal."""
         return len(self) / self.at_least - 1 if self.at_least else 0.0
 
-    def loads(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    def loads(self, lengths: Integers) -> Integers:
         """The total length of each pack, int64 (packs,)."""
         running = np.zeros(self.members.size + 1, np.int64)
         np.cumsum(lengths[self.members], out=running[1:])
-        loads: NDArray[np.int64] = running[self.offsets[1:]] - running[self.offsets[:-1]]
+        loads: Integers = running[self.offsets[1:]] - running[self.offsets[:-1]]
         return loads
 
 
@@ -96,7 +97,7 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
 
 
 def search(
-    column: NDArray[np.int64], capacity: int, max_per_pack: int | None, allowance: Allowance, *, enough: int = 0
+    column: Integers, capacity: int, max_per_pack: int | None, allowance: Allowance, *, enough: int = 0
 ) -> Packing:
     """Pack by the exact solver within an allowance; stops when there are `enough` packs or fewer."""
     distinct = DistinctLengths.of(column)
@@ -106,7 +107,7 @@ def search(
     return filled(_as_stacks(patterns, copies), distinct, at_least)
 
 
-def filled(table: NDArray[np.int64], distinct: DistinctLengths, at_least: int) -> Packing:
+def filled(table: Integers, distinct: DistinctLengths, at_least: int) -> Packing:
     """Put the samples into the packs that a table describes."""
     from ..kernels.packing import fill_packs
 
@@ -114,7 +115,7 @@ def filled(table: NDArray[np.int64], distinct: DistinctLengths, at_least: int) -
     return Packing(members, offsets, at_least)
 
 
-def checked_lengths(values: ArrayLike, capacity: int) -> NDArray[np.int64]:
+def checked_lengths(values: ArrayLike, capacity: int) -> Integers:
     """Check lengths: int64; one that no pack can hold is refused."""
     lengths = columns.whole_numbers(values, called="lengths", least=1)
     if lengths.max(initial=0) > capacity:
@@ -126,7 +127,7 @@ def checked_lengths(values: ArrayLike, capacity: int) -> NDArray[np.int64]:
     return lengths
 
 
-def _as_stacks(patterns: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[np.int64]:
+def _as_stacks(patterns: Integers, copies: Integers) -> Integers:
     """Patterns as the table that `fill_packs` reads: for each pattern one chain of rows, longest sample first."""
     rows: list[tuple[int, int, int, int, int, int]] = []
     for pattern, count in zip(patterns, copies, strict=True):

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..columns import as_numbers
 from ..errors import Infeasible, check_bool, check_integer, check_mapping, check_number, exactly, shown
 from ..groups import Groups
+from ..kernels.array_types import Floats, Integers
 from ..kernels.partition import longest_first, swap_down
 from .limited_parts import (
     Limits,
@@ -46,9 +47,9 @@ class Partition:
         max_over_mean_at_least: a proven lower bound of `max_over_mean` for this number of parts.
     """
 
-    parts: tuple[NDArray[np.int64], ...]
-    inverse: NDArray[np.int64]
-    costs: NDArray[np.float64]
+    parts: tuple[Integers, ...]
+    inverse: Integers
+    costs: Floats
     at_least: int = 1
     max_over_mean_at_least: float = 1.0
 
@@ -61,7 +62,7 @@ class Partition:
     def __len__(self) -> int:
         return len(self.parts)
 
-    def __getitem__(self, part: int) -> NDArray[np.int64]:
+    def __getitem__(self, part: int) -> Integers:
         return self.parts[part]
 
     def restore(self, results: Sequence[Any]) -> list[Any]:
@@ -188,10 +189,10 @@ def _up(ratio: float) -> float:
     return math.ceil(ratio * 1e4) / 1e4
 
 
-Bundles = tuple[NDArray[np.int64], NDArray[np.int64]]  # offsets, and the items of each key
+Bundles = tuple[Integers, Integers]  # offsets, and the items of each key
 
 
-def _level(cost: NDArray[np.float64], parts: int, max_cost: float | None, *, equal_size: bool) -> NDArray[np.int64]:
+def _level(cost: Floats, parts: int, max_cost: float | None, *, equal_size: bool) -> Integers:
     """The part of each item, without limits but `max_cost`, which may be exceeded."""
     falling = np.argsort(-cost, kind="stable")
     placed = longest_first(cost[falling], parts, cost.size // parts if equal_size else cost.size)
@@ -213,17 +214,17 @@ def _bundled(together: Any, count: int) -> Bundles:
     return groups.starts, groups.index.astype(np.int64)
 
 
-def _summed(column: NDArray[np.float64], bundles: Bundles | None) -> NDArray[np.float64]:
+def _summed(column: Floats, bundles: Bundles | None) -> Floats:
     """The sums of a column over items that stay together."""
     if bundles is None or not column.size:
         return column
-    sums: NDArray[np.float64] = np.add.reduceat(column[bundles[1]], bundles[0][:-1])
+    sums: Floats = np.add.reduceat(column[bundles[1]], bundles[0][:-1])
     return sums
 
 
 def _made(
-    part_of: NDArray[np.int64],
-    cost: NDArray[np.float64],
+    part_of: Integers,
+    cost: Floats,
     parts: int,
     bundles: Bundles | None,
     at_least: int,
@@ -247,7 +248,7 @@ def _made(
     return Partition(members, inverse, totals, at_least, max(1.0, largest_at_least / mean) if mean > 0 else 1.0)
 
 
-def _limits(limits: Any, count: int) -> dict[str, tuple[NDArray[np.float64], float]]:
+def _limits(limits: Any, count: int) -> dict[str, tuple[Floats, float]]:
     """Check limits: by name what each item takes, float64 (items,), and the most."""
     found = {}
     for name, given in check_mapping(limits, "limits").items():
@@ -285,9 +286,7 @@ def _refuse_too_large(table: Limits, bundles: Bundles | None) -> None:
     )
 
 
-def _above_max_cost(
-    cost: NDArray[np.float64], totals: NDArray[np.float64], max_cost: float, *, bundled: bool
-) -> Infeasible:
+def _above_max_cost(cost: Floats, totals: Floats, max_cost: float, *, bundled: bool) -> Infeasible:
     """The error for a part that costs more than `max_cost`, with the simplest reason that is true."""
     most, limit, total = exactly(totals.max()), exactly(max_cost), float(cost.sum())
     item = int(cost.argmax())
@@ -308,7 +307,7 @@ def _above_max_cost(
     )
 
 
-def checked_column(values: ArrayLike, called: str, each: str) -> NDArray[np.float64]:
+def checked_column(values: ArrayLike, called: str, each: str) -> Floats:
     """Check numbers of items: float64 (items,), each 0 or more; what cannot be summed is refused."""
     column = np.asarray(as_numbers(values, called=called), np.float64)
     if column.ndim != 1:

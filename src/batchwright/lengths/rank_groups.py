@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Infeasible
+from ..kernels.array_types import Floats, Integers
 from .packing import MOST_CAPACITY, pack
 
 __all__ = ["Division", "Part", "Schedule", "group_sizes"]
 
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 # Samples are first divided among no more ranks than they need, or than keep their work within the lower bound. If the work
 # is then not level, they are divided further: until none has more than 0.9, 0.9^2, ... of the bound, down to a twelfth.

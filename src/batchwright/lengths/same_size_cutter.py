@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Infeasible
+from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import cut_longest
-from .cut import Cut, Integers, Unsearched, by_steps, cut_evenly
+from .cut import Cut, Unsearched, by_steps, cut_evenly
 from .numbers import Keys, Numbers
 from .sort_keys import sorted_places
 
@@ -81,7 +81,7 @@ class GroupCutter(Unsearched):
         """See `Cutter`."""
         return self.length_keys
 
-    def sizes_of(self, samples: Integers) -> NDArray[np.float64]:
+    def sizes_of(self, samples: Integers) -> Floats:
         """See `Cutter`: 1 for each sample, because only their number counts."""
         return np.ones(samples.size)
 
@@ -134,7 +134,7 @@ class GroupCutter(Unsearched):
             offsets = np.insert(offsets, most_expensive + 1, middle)
         return offsets
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> NDArray[np.float64]:
+    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
         """See `Cutter`: the length of the longest sample x the number of samples."""
         return np.maximum.reduceat(self.lengths[samples], offsets[:-1]) * np.diff(offsets).astype(np.float64)
 

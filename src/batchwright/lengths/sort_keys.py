@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Integers
 from ..kernels.cuts import keyed_shuffle
 from ..kernels.packing import group_by_length
 from .numbers import Keys, Rows, SortKeys
 
 __all__ = ["mixed_places", "most_expensive_of_strata", "similarity_keys_of", "sorted_places"]
-
-Integers = NDArray[np.int64]
 
 
 def most_expensive_of_strata(table: Rows, falling: Integers, windows: int) -> Rows:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..kernels.consecutive import equal_steps
 from ..kernels.cuts import cut_several
 
@@ -35,7 +35,13 @@ class Span(NamedTuple):
 
 
 class Spans(Protocol):
-    """A way to cut an order."""
+    """A way to cut an order.
+
+    Attributes:
+        kind: its name in the identity of a plan: states hold it, so it stays.
+    """
+
+    kind: ClassVar[str]
 
     @property
     def filler(self) -> int:
@@ -61,6 +67,7 @@ class Even:
 
     sample_count: int
     batch_size: int
+    kind: ClassVar[str] = "even"
 
     @property
     def filler(self) -> int:
@@ -93,11 +100,12 @@ class Limited:
         packs: where packs begin in the order, and the end, int64 (packs + 1,); None where the order has no packs.
     """
 
-    costs: NDArray[np.float64]
+    kind: ClassVar[str] = "limited"
+    costs: Floats
     limit: float
     padded: bool
-    packs: NDArray[np.int64] | None = None
-    _offsets: OrderedDict[tuple[int, int], NDArray[np.int64]] = field(
+    packs: Integers | None = None
+    _offsets: OrderedDict[tuple[int, int], Integers] = field(
         default_factory=OrderedDict, init=False, repr=False, compare=False
     )
 
@@ -115,7 +123,7 @@ class Limited:
         first, last = self.offsets(start, step_size)[number : number + 2].tolist()
         return Span(first, last, max(1, last - first))
 
-    def offsets(self, start: int, step_size: int) -> NDArray[np.int64]:
+    def offsets(self, start: int, step_size: int) -> Integers:
         """Micro-batch i holds places offsets[i]..offsets[i + 1] - 1 of the order, int64 (micro-batches + 1,)."""
         found = self._offsets.get((start, step_size))
         if found is None:
@@ -130,7 +138,7 @@ class Limited:
         costs = self.costs[first:last]
         return float(costs.max(initial=0) * costs.size if self.padded else costs.sum())
 
-    def _runs(self, start: int) -> NDArray[np.int64]:
+    def _runs(self, start: int) -> Integers:
         """Offsets of as few micro-batches within the limit as consecutive places allow, from `start` on."""
         if self.packs is not None:
             return np.concatenate([[start], self.packs[self.packs > start]])

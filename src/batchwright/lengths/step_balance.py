@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..kernels.level_work import level_work
 from ..kernels.step_balance import balance_in_all, split_pairs_again
-from .cut import Cut, Integers, by_steps
+from .cut import Cut, by_steps
 from .partition import partition
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "waiting",
 ]
 
-Floats = NDArray[np.float64]
 
 EQUAL_ENOUGH = (
     0.9995  # of the most expensive: a micro-batch this close is left as it is; the time of a step varies by more

@@ -23,10 +23,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ..errors import Infeasible
+from ..kernels.array_types import Integers
 from ..micro_batches import AS_IT_WAS
 from ..orders import Order
 from .admission import Admission
-from .cut import Cut, Cutter, Integers, Prefixes, split_to
+from .cut import Cut, Cutter, Prefixes, split_to
 from .layout import Layout
 from .length_strata import LengthStrata
 
@@ -266,6 +267,7 @@ class OfShuffle(OfEpochs):
                 epoch * self._epoch_samples + self.layout.end(number, self._epoch_samples),
             )
             wanted = self.layout.batches_in(number)
+            # Only buckets have such windows, and of buckets every sample is an item: `start + held` is a place of the order.
             items = self._order.take(start, max(end, start + wanted))
             held, cut = fitting(self._cutter.prefixes(items, self.layout.step_size), items.size, wanted)
             self._starts[window + 1] = start + held

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import os
-from collections import Counter
 from collections.abc import Mapping, Sized
 from typing import Any
 
@@ -13,9 +12,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from ..errors import Infeasible, check_integer, meant, said, shown, typed, warn
+from ..errors import Infeasible, check_integer, meant, said, shown, typed
 from ..interface import BasePlan
-from ..labels import known_labels
+from ..labels import class_names, known_labels
 from ..readings import reading
 
 __all__ = ["check_dataset", "check_named", "check_options", "fitting_workers", "starts_python"]
@@ -28,6 +27,10 @@ _OWN = (
     "accumulate", "check_data", "collate", "compare_ranks", "device", "dims", "fetch", "max_errors", "mesh", "on_error",
     "rank", "seeded", "world_size",
 )  # fmt: skip
+_OTHER_LENGTH = "make the plan from this data set, or pass the part of the data set that it was made from"
+_NO_PIECES = (
+    "pass plan.pieces(dataset, cut=[...]), with the data set that the plan was made from, and the names of what is cut"
+)
 _DECIDED = {
     "batch_size": "the plan decides what is in a batch",
     "shuffle": "the plan decides the order",
@@ -68,10 +71,8 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
     """Refuse a data set that is not the one the plan was made for, as far as length and labels show.
 
     Raises:
-        Infeasible: the data set has another length, no length, or the same labels in another order.
-
-    Warns:
-        PoorWarning: its labels are those of the plan's groups, but not as many of each.
+        Infeasible: the data set has another length, no length, or other labels than the plan, where the plan's groups are
+            made of such labels.
     """
     if isinstance(dataset, DataLoader):
         raise Infeasible("plan.loader was given a DataLoader", "pass the data set itself")
@@ -100,10 +101,10 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
     with reading(dataset, "the data set", "pass an object with __getitem__ and __len__"):
         length = len(dataset)
     if length != count:
-        raise Infeasible(
-            f"the data set has {length} samples, the plan was made for {count}",
-            "make the plan from this data set, or pass the part of the data set that it was made from",
-        )
+        fact, way_out = f"the data set has {length} samples, the plan was made for {count}", _OTHER_LENGTH
+        if getattr(plan, "splits", False):
+            fact, way_out = f"the data set has {length} samples, the plan yields {count} pieces of samples", _NO_PIECES
+        raise Infeasible(fact, way_out)
     _check_labels(plan, dataset)
 
 
@@ -130,7 +131,10 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
     groups = plan.groups
     number_of = groups.number_of
     compared = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), _COMPARED)).astype(np.int64))
-    found = labels[compared].tolist()
+    found = held = labels[compared].tolist()
+    if not set(found) <= set(number_of):  # one may be by the names of classes, the other by their numbers
+        names = {label: name for name, label in class_names(dataset).items()} or groups.aliases
+        found = [names.get(label, label) for label in found]
     if not set(found) <= set(number_of) or (len(compared) == len(labels) and set(found) != set(number_of)):
         return  # the plan's groups are something else than the data set's labels
     theirs, ours = np.array([number_of[label] for label in found]), groups.group_of(compared)
@@ -139,15 +143,11 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
         return
     sample = int(compared[differing[0]])
     fact = (
-        f"sample {sample} is labelled {shown(found[differing[0]])} in the data set and "
+        f"sample {sample} is labelled {shown(held[differing[0]])} in the data set and "
         f"{shown(groups.names[int(ours[differing[0]])]) if ours[differing[0]] < groups.group_count else 'in no group'} "
         f"in the plan; {differing.size} of {compared.size} labels that were compared differ"
     )
-    way_out = "make the plan from the labels of this data set, in its order, or pass check_data=False"
-    counts = Counter(labels.tolist())  # of all samples, not only of those that were compared
-    if counts == dict(zip(groups.names, groups.sizes.tolist(), strict=True)):  # the same samples in another order
-        raise Infeasible(fact, way_out)
-    warn(f"{fact}; {way_out}.")
+    raise Infeasible(fact, "make the plan from the labels of this data set, in its order, or pass check_data=False")
 
 
 def fitting_workers(dataset: Any, num_workers: int | None) -> int:

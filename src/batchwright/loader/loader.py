@@ -274,9 +274,9 @@ class Loader:
             raise Infeasible("no batch was given yet", way_out)
         return run.consumed // self.sampler.fetched_by_all - 1, run.start.epoch
 
-    def retarget(self, shares: Any) -> int:
+    def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
         """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""
-        return self.sampler.retarget(shares)
+        return self.sampler.retarget(shares, in_samples=in_samples)
 
     def state_dict(self) -> dict[str, Any]:
         """The state after the last batch that the loop was given: a fresh dict of JSON types, the same on all ranks.
@@ -293,12 +293,22 @@ class Loader:
         return self._saved(self.sampler.state_at(batches, epoch=epoch))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next loop resume from a state; {} changes nothing.
+        """Let the next loop resume from a state; {} changes nothing, with a warning.
 
         Raises:
             Infeasible: the state is of another plan or version, is damaged, or its epoch cannot continue in a world of this
                 size. All ranks refuse it alike, and the loader does not change.
+
+        Warns:
+            PoorWarning: the state is {}, as `checkpoint.get("loader", {})` gives it where the checkpoint has none.
         """
+        if isinstance(state, Mapping) and not state:
+            epoch, batches = self.next_start()
+            warn(
+                f"the state is {{}}, so nothing was loaded: the next loop begins at batch {batches} of epoch {epoch}; look "
+                "for the state under another name in the checkpoint, or load one only if there is one."
+            )
+            return
         broken = state.get("broken", []) if isinstance(state, Mapping) else []
         count = self.plan.groups.sample_count
         if not (isinstance(broken, list) and all(type(sample) is int and 0 <= sample < count for sample in broken)):

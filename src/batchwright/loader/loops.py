@@ -11,6 +11,7 @@ from ..errors import Infeasible
 from ..position import Position
 from ..sampler import BatchSampler
 from .looks import Looks
+from .requests import Requests
 from .samples import WithRemarks
 from .trainers import Told, trainer_of_this_loop
 
@@ -22,6 +23,7 @@ class Looped(Protocol):
 
     sampler: BatchSampler
     watch: Callable[[int, int, bool], None] | None
+    _requests: Requests
     _latest: weakref.ref[Batches] | None
     _looks: Looks
 
@@ -74,6 +76,7 @@ class Batches(Iterator[Any]):
         self._inner: Iterator[Any] = iter(())
         self._consumed = self._returned = self._at_once = 0
         self._trainer: Iterator[Told | None] = iter(())
+        self._plan = loader.sampler.plan  # the plan whose shares the batches have that come next
         self.ended = False
 
     def __next__(self) -> Any:
@@ -84,6 +87,7 @@ class Batches(Iterator[Any]):
             start = loader._begin(self._number)
             self._inner = loader._read_from(start)
             self._start, self._consumed, self._at_once = start, start.consumed, loader.sampler.fetched_by_all
+            self._plan = loader.sampler.plan
             loader._latest = weakref.ref(self)
             if not start.sequence.whole_epochs:  # an evaluation accumulates nothing
                 self._trainer = trainer_of_this_loop()
@@ -100,6 +104,8 @@ class Batches(Iterator[Any]):
         told = next(self._trainer, None)
         if told is not None:
             loader.compare_accumulation(*told)
+        if loader.sampler.plan is not self._plan:
+            self._take_new_shares(start)
         try:
             batch = next(self._inner)
         except BaseException:  # what comes behind a batch that failed would be counted as that batch
@@ -113,6 +119,16 @@ class Batches(Iterator[Any]):
         if isinstance(batch, Batch) and start.sequence.whole_epochs:
             return batch.scaled(1.0, real=loader.real)
         return batch
+
+    def _take_new_shares(self, start: Position) -> None:
+        """Where the shares that were set begin, read again what workers have read of the earlier ones."""
+        loader, first, here = self._loader, self._loader.sampler.shares_from, start.origin + self._consumed
+        if first is None or here + self._at_once <= first:
+            return
+        self._plan = loader.sampler.plan
+        if loader._requests.outdated(here):
+            self._inner = iter(())  # lets the workers end before others begin
+            self._inner = loader._read_from(start.with_shares_of(self._plan)._replace(consumed=self._consumed))
 
     def _advance(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""

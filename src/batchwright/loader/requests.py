@@ -24,6 +24,7 @@ class Requests(torch.utils.data.Sampler[Any]):
 
     Attributes:
         start: where that iterator began.
+        read: the micro-batch behind the last one that was asked for.
         broken: samples that are known to raise, from a state.
         lengths: of all samples, with which those that are read are compared; None for no comparison.
     """
@@ -31,6 +32,9 @@ class Requests(torch.utils.data.Sampler[Any]):
     def __init__(self, sampler: BatchSampler, lengths: np.ndarray | None) -> None:
         self._sampler = sampler
         self.start: Position | None = None
+        self.read = 0
+        self._plan = sampler.plan
+        self._old_until = 0  # before this micro-batch, other shares than those of `_plan` may have been asked for
         self.broken: frozenset[int] = frozenset()
         self.lengths = lengths
 
@@ -39,7 +43,17 @@ class Requests(torch.utils.data.Sampler[Any]):
 
     def __iter__(self) -> Iterator[Request]:
         assert self.start is not None
-        return self.of(self.start)
+        sampler, self.read = self._sampler, self.start.micro_batch
+        self._plan, self._old_until = sampler.plan, self.read
+        for request in self.of(self.start):
+            if sampler.plan is not self._plan:
+                self._plan, self._old_until = sampler.plan, self.read
+            self.read += sampler.fetched_by_all
+            yield request
+
+    def outdated(self, number: int) -> bool:
+        """Whether micro-batch `number` was asked for before the shares were set last."""
+        return number < (self._old_until if self._sampler.plan is self._plan else self.read)
 
     def of(self, start: Position) -> Iterator[Request]:
         """This rank's batches from a position to the end of its epoch, with the addresses of their random numbers."""

@@ -22,6 +22,7 @@ from .pieces import Left
 from .replicas import Replica
 from .sources import Indexed, OneReader, PlainReader, Reader, Source, deal
 from .stream import Stream
+from .stream_source import StreamSource
 
 __all__ = ["Chain", "as_source"]
 
@@ -35,8 +36,7 @@ def as_source(value: Any, *, name: str) -> Source:
     """
     name = shortened(name)
     if isinstance(value, Stream):
-        value.readable()
-        return value
+        return StreamSource(value)
     kind = type(value)
     iterable = isinstance(value, Iterable) or hasattr(kind, "__getitem__")
     if isinstance(value, Source) and not iterable and not isinstance(value, type):

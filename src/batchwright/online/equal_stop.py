@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import torch
 import torch.distributed as dist
 
+from ..distributed import joined
 from .worker_info import stepped
 
 __all__ = ["equal_stop"]
@@ -58,7 +59,7 @@ class EqualStop(Generic[B]):
             yield ahead.pop()
 
     def _all_have(self, ahead: list[B]) -> bool:
-        if not (dist.is_available() and dist.is_initialized()):
+        if not joined():
             return bool(ahead)
         device = "cuda" if dist.get_backend(self._group) == "nccl" else "cpu"  # NCCL reduces only tensors on its device
         flag = torch.tensor(len(ahead), device=device)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Literal
 
-from ..errors import Infeasible, PoorWarning, said, shortened
+from ..errors import Infeasible, PoorWarning, said, shortened, warn
 from .measures import Refused, number
 from .pieces import Left
 from .replicas import Replica
@@ -245,17 +244,11 @@ class Feed:
     def _end(self) -> None:
         self.ended = True
         if not self.tried and not self.part:
-            warnings.warn(
-                f"source {self.name!r} has 0 samples; see whether its path, filter or split is right",
-                PoorWarning,
-                stacklevel=2,
-            )
+            warn(f"source {self.name!r} has 0 samples; see whether its path, filter or split is right")
         if self.taken and self.skipped - self.failed == self.taken:
-            warnings.warn(
+            warn(
                 f"all {self.taken:,} samples of source {self.name!r}{self.part} were skipped; of the first, "
-                f"{self._first_refusal}",
-                PoorWarning,
-                stacklevel=2,
+                f"{self._first_refusal}"
             )
         if self._failure is not None:  # a generator that has raised ends at the next call: that is no end of the source
             raise self._failure

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import mmap
-import warnings
 
-from ..errors import PoorWarning
+from ..errors import warn
 from .replicas import Replica
 
 __all__ = ["Idle"]
@@ -29,9 +28,7 @@ class Idle:
         if replica.worker or replica.past or replica.workers <= reading or self._said[0]:
             return
         self._said[0] = 1
-        warnings.warn(
+        warn(
             f"{reading} of {replica.workers} workers read{'s' if reading == 1 else ''} source {name!r} and "
-            f"{replica.workers - reading} of them idle, since it {why}; {way_out}",
-            PoorWarning,
-            stacklevel=2,
+            f"{replica.workers - reading} of them idle, since it {why}; {way_out}"
         )

@@ -16,6 +16,7 @@ from . import states
 from .batch import StreamReport, total
 from .loaded import Begun
 from .look import check_look, first_batch, read_by
+from .next_pass import NextPass
 from .not_there import OF_A_LOADER, not_there
 from .replicas import Replica
 from .sources import Source
@@ -30,7 +31,7 @@ class Read(Protocol):
     """What a loader needs of its stream; the attributes are those of `Stream`."""
 
     _steps: int | None
-    _first_worker: int
+    _next: NextPass
 
     def __iter__(self) -> Iterator[Any]: ...
     def __len__(self) -> int: ...
@@ -40,7 +41,6 @@ class Read(Protocol):
     def load_state_dict(self, state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None: ...
     def _ranks(self) -> tuple[int, int]: ...
     def _replica(self) -> Replica: ...
-    def _next_epoch(self) -> int: ...
     def _settle_all(self, workers: int) -> Begun: ...
     def report(self) -> StreamReport: ...
     def _summary_of(self, report: StreamReport | None, epoch: int) -> StreamSummary: ...
@@ -184,7 +184,7 @@ class StreamLoader:
     @property
     def epoch(self) -> int:
         """The epoch of the loop that runs; between two loops, the epoch that the next one takes."""
-        return self._epoch if self._running else self.stream._next_epoch()
+        return self._epoch if self._running else self.stream._next.due
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next loop; a loaded state of another epoch is dropped."""

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-import torch.distributed
-
+from .. import distributed
 from ..errors import Infeasible, shortened
 from .made_of import of_webdataset
 from .replicas import Replica
@@ -67,6 +66,6 @@ class OwnSplit:
 
 def _known_ranks() -> tuple[int, int]:
     """The rank and world size as these libraries find them."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    if distributed.joined():
+        return distributed.ranks()
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.distributed
 import torch.utils.data
 
+from .. import distributed
 from ..errors import Infeasible, check_integer
 
 __all__ = ["Replica"]
@@ -64,6 +64,4 @@ def ranks(rank: int | None, world_size: int | None, *, otherwise: tuple[int, int
         raise Infeasible(f"rank is {rank} and world_size is {world_size}", "pass both or neither")
     if rank is not None and world_size is not None:
         return check_integer(rank, "rank"), check_integer(world_size, "world_size", least=1)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return otherwise
+    return distributed.ranks() if distributed.joined() else otherwise

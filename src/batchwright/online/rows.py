@@ -9,6 +9,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
+from ..files.tar import sample_of
+
 __all__ = ["Lines", "Member", "Members", "Rows", "TableRows", "samples_of"]
 
 _AT_ONCE = 512  # rows that become Python objects together: the fixed cost of a call is then small for each
@@ -73,19 +75,16 @@ Member = tuple[str, int, int]
 
 def samples_of(members: Iterable[tarfile.TarInfo]) -> list[list[Member]]:
     """The members of each sample, by webdataset's rules."""
-    from webdataset.tariterators import base_plus_ext
-
     found: list[list[Member]] = []
     key = None
     for member in members:
-        name = member.name
-        prefix, _ = base_plus_ext(name) if member.isreg() and not _is_meta(name) else (None, None)
-        if prefix is None:
+        sample = sample_of(member)
+        if sample is None:
             continue
-        if prefix != key:
+        if sample[0] != key:
             found.append([])
-            key = prefix
-        found[-1].append((name, member.offset_data, member.size))
+            key = sample[0]
+        found[-1].append((member.name, member.offset_data, member.size))
     return found
 
 
@@ -123,9 +122,3 @@ class Members(Rows):
     def _contents(self, members: Sequence[Member]) -> Iterator[dict[str, Any]]:
         for name, begin, size in members:
             yield {"fname": name, "data": self._content[begin : begin + size], "__url__": self._path}
-
-
-def _is_meta(name: str) -> bool:
-    """Whether webdataset skips a member: its own notes, whose names are in double underscores."""
-    first = name.partition("/")[0]
-    return first.startswith("__") and first.endswith("__")

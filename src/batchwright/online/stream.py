@@ -18,16 +18,14 @@ from . import states
 from .audited import Given, audited
 from .batch import StreamReport
 from .digests import digested
-from .loaded import Begun, Loaded
+from .loaded import Begun
 from .loader import StreamLoader
 from .made_of import written
+from .next_pass import NextPass
 from .not_there import OF_A_STREAM, not_there
-from .pieces import Left
-from .redeal import redealt
 from .replicas import Replica, ranks
 from .run import Recipe, Run
 from .sources import Source, reads_once
-from .stream_reader import StreamReader
 from .summary import StreamSummary, summarised
 
 if TYPE_CHECKING:
@@ -75,9 +73,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._state_bytes = check_integer(state_bytes, "state_bytes", least=1)
         self._first_worker = 0  # the number that the first worker of a loader reads for; see `StreamLoader`
         self._of_loader = False  # whether a `StreamLoader` reads it, which begins the epoch after an ended one itself
-        self._epoch = 0
-        self._loaded: dict[str, Any] | None = None
-        self._states: Loaded | None = None  # until it is known which reader this process is
+        self._next = NextPass()
         self._run: Run | None = None
         self._arguments: str | None = None  # as text in the states; made once, since a target may have many groups
         if rank is not None or world_size is not None:
@@ -86,7 +82,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
     def __getstate__(self) -> dict[str, Any]:
         """A copy begins where `iter` would begin here. Spawned workers are in no process group: the rank is sent along."""
         sent = {"_spawned_by": self._ranks()} if get_spawning_popen() is not None else {}
-        return {**self.__dict__, "_run": None, **sent}
+        return {**self.__dict__, "_run": None, "_next": copy.copy(self._next), **sent}
 
     def _ranks(self) -> tuple[int, int]:
         return ranks(self._rank, self._world_size, otherwise=self._spawned_by)
@@ -97,18 +93,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         Raises:
             Infeasible: it is not a whole number, or below 0.
         """
-        epoch = check_integer(epoch, "epoch", least=0)
-        loaded = self._state_loaded()
-        if loaded is None or loaded["epoch"] != epoch:
-            self._epoch, self._loaded, self._states = epoch, None, None
-
-    def _state_loaded(self) -> dict[str, Any] | None:
-        return self._loaded if self._states is None else self._states.states[0]
-
-    def _next_epoch(self) -> int:
-        """The epoch of the next pass."""
-        loaded = self._state_loaded()
-        return self._epoch if loaded is None else int(loaded["epoch"])
+        self._next.set_epoch(check_integer(epoch, "epoch", least=0))
 
     def __len__(self) -> int:
         if self._steps is None:
@@ -130,8 +115,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         Raises:
             Infeasible: the state that was loaded is another reader's.
         """
-        if self._states is not None:
-            self._states.has(self._replica())
+        if self._next.states is not None:
+            self._next.states.has(self._replica())
         self._run = None  # until the first item, a state is the start of this pass
         return self._pass()
 
@@ -140,24 +125,11 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         replica = replace(replica, worker=(replica.worker + self._first_worker) % replica.workers)
         return replica if self._steps is None else replace(replica, all_read=True)
 
-    def _settle(self, replica: Replica) -> None:
-        """Take this reader's state from those that were loaded; with another number of readers, divide what is left."""
-        if self._states is None:
-            return
-        found = self._states.of(replica, self._recipe, self._state_bytes)
-        self._states = None
-        self._loaded = None if found["run"] is None else self._state_of(**found, replica=replica)
-        self._epoch = found["epoch"] if self._loaded is None else found["next_epoch"]
-
     def _settle_all(self, workers: int) -> Begun:
-        """The same for all workers of this rank at once, in the process that starts them."""
+        """Where each worker of this rank begins, for the process that starts them."""
         replica = Replica(*self._ranks(), 0, workers, all_read=self._steps is not None)
         here = [replace(replica, worker=worker) for worker in range(workers)]
-        if self._states is None:
-            return Begun([None] * workers, self._epoch, self._epoch + 1, 0)
-        found = self._states.of_all(here, self._recipe, self._state_bytes)
-        self._states = Loaded([self._state_of(**one, replica=it) for one, it in zip(found, here, strict=True)])
-        return Begun.of(found)
+        return self._next.settle_all(here, self._recipe, self._state_bytes, self._state_of)
 
     def _pass(self) -> Iterator[Any]:
         """One pass. If a loaded state is at the end of its epoch, the next one begins, unless other replicas may be in it.
@@ -166,8 +138,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         once more and drops it.
         """
         replica = self._replica()
-        self._settle(replica)
-        loaded = self._loaded
+        self._next.settle(replica, self._recipe, self._state_bytes, self._state_of)
+        loaded = self._next.loaded
         given = self._rest(replica, loaded)
         in_worker = torch.utils.data.get_worker_info() is not None
         begins_next = not in_worker and not self._of_loader
@@ -179,11 +151,11 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         yield from given
 
     def _rest(self, replica: Replica, loaded: dict[str, Any] | None) -> Iterator[Any]:
-        epoch, state = (self._epoch, None) if loaded is None else (loaded["epoch"], loaded["run"])
+        epoch, state = (self._next.epoch, None) if loaded is None else (loaded["epoch"], loaded["run"])
         run = self._run = Run(self._recipe, replica, epoch, state, self._state_bytes)
         # The next pass is another epoch, even if this one is not read to its end: ranks may stop early.
         if loaded is None:
-            self._epoch = epoch + 1
+            self._next.epoch = epoch + 1
         return self._steps_of(run) if self._batches else self._samples_of(run)
 
     def _limit(self, replica: Replica) -> int | None:
@@ -202,25 +174,25 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                         "pass fewer steps, or no steps and online.equal_stop around the loader",
                     )
                 break
-            self._loaded = None
+            self._next.loaded = None
             run.used = len(run.batch)
             self._run = run  # another call of `iter` may have set it to None
             if run.steps == limit:  # a loader asks for no more, so this is the last chance
                 run.composer.judge()
             yield run.batch
-        self._loaded = None
+        self._next.loaded = None
 
     def _samples_of(self, run: Run) -> Iterator[Any]:
         while True:
             while run.used < len(run.batch):
                 sample = run.batch[run.used]
                 run.used += 1
-                self._loaded = None
+                self._next.loaded = None
                 self._run = run
                 yield sample
             if not run.advance():
                 break
-        self._loaded = None
+        self._next.loaded = None
 
     def _run_state(self) -> dict[str, Any] | None:
         """The state of the current pass in this process; None before its first batch."""
@@ -232,14 +204,14 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         Raises:
             Infeasible: a source has no position, or the buffer takes more than `state_bytes`.
         """
-        if self._states is not None:
-            return self._states.state_dict()
-        if self._loaded is not None:
-            return copy.deepcopy(self._loaded)
-        run = self._run
+        due, run = self._next, self._run
+        if due.states is not None:
+            return due.states.state_dict()
+        if due.loaded is not None:
+            return copy.deepcopy(due.loaded)
         if run is None:
-            return self._state_of(None, self._epoch, self._epoch, self._replica())
-        return self._state_of(run.state(), run.epoch, self._epoch, run.replica)
+            return self._state_of(None, due.epoch, due.epoch, self._replica())
+        return self._state_of(run.state(), run.epoch, due.epoch, run.replica)
 
     def _state_of(self, run: dict[str, Any] | None, epoch: int, next_epoch: int, replica: Replica) -> dict[str, Any]:
         """The state of a reader with this state of its pass."""
@@ -272,7 +244,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             return
         found = states.opened_all(state, *self._made_of())
         self._run = None
-        self._epoch, self._loaded, self._states = found[0]["next"], None, Loaded(found)
+        self._next.load(found)
 
     def loader(
         self,
@@ -399,34 +371,3 @@ class Stream(torch.utils.data.IterableDataset[Any]):
     def sources(self) -> Sequence[Source]:
         """The sources that it reads."""
         return self._recipe.sources()
-
-    def readable(self) -> None:
-        """Check that another stream can read this one.
-
-        Raises:
-            Infeasible: it yields batches, or was made for one rank.
-        """
-        if self._batches:
-            raise Infeasible(f"stream {self.name!r} gives batches", f"{self._for_samples} to read samples from it")
-        if self._rank is not None:
-            raise Infeasible(
-                f"stream {self.name!r} is rank {self._rank} of {self._world_size} and another stream reads it",
-                "pass rank and world_size to the outermost stream alone, which tells those that it reads",
-            )
-
-    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
-        """Deal what was left to its readers to others: a position for each."""
-        runs = [one["run"] for one in left if one["run"] is not None]
-        if not runs:
-            return [None] * readers
-        epoch = max(run.epoch for run in runs)
-        return redealt(runs, self._recipe, readers, epoch, self._state_bytes, [0] * readers)
-
-    def reader(self, replica: Replica, epoch: int) -> StreamReader:
-        """The samples of one replica, for a stream that reads this one."""
-
-        def begin(position: Any) -> Run:
-            self._run = Run(self._recipe, replica, epoch, position, self._state_bytes)
-            return self._run
-
-        return StreamReader(begin, self._samples_of)

@@ -7,14 +7,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Integers
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.permutation import permutation
 
 __all__ = ["Finite", "InFileOrder", "Listed", "Shuffled"]
-
-Integers = NDArray[np.int64]
 
 
 class Finite(ABC):

@@ -40,7 +40,8 @@ def alternating(
     gets every task in its share on average, for any number of ranks.
 
     Args:
-        tasks: for each task, by name, its plan.
+        tasks: for each task, by name, its plan. With `unit="step"`, pass a plan by lengths in the steps of the run:
+            `plan.stepped(world_size * accumulate)`; only then are the micro-batches of a step of like cost.
         target: the shares: "natural" is proportional to the length of each task's own epoch, "uniform" gives every task
             one turn a round (in the order given with `unit="step"`, shuffled in each round with "batch"), a mapping is
             explicit, `targets.temperature(T)` is between natural and uniform.

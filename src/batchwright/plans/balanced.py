@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .. import columns
-from ..calls import recorded
+from ..calls import recorded, recorded_counting
 from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
@@ -104,7 +104,7 @@ def balanced(
     return dealt_in_shards(groups, shares, batch_size, per_class, seed, length, shards, distinct=distinct)
 
 
-@recorded
+@recorded_counting("samples")
 def shuffled(
     samples: int | Sized,
     batch_size: int,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..columns import sample_numbers
 from ..errors import Infeasible, shown
+from ..kernels.array_types import Floats, Integers
 from ..lengths.admission import Admission
 from ..lengths.cut import Cutter
 from ..readings import reading
@@ -26,7 +26,7 @@ def are_several(batch: Any) -> bool:
         return len(batch) > 0 and np.ndim(next(iter(batch))) > 0
 
 
-def numbers_of_batch(batch: Any, count: int) -> NDArray[np.int64]:
+def numbers_of_batch(batch: Any, count: int) -> Integers:
     """The sample numbers of a micro-batch of a plan of `count` samples, int64."""
     samples = sample_numbers(batch, called="batch").astype(np.int64)
     if samples.ndim != 1:
@@ -41,7 +41,7 @@ def numbers_of_batch(batch: Any, count: int) -> NDArray[np.int64]:
     return samples
 
 
-def costs_of_batches(batches: Sequence[Any], count: int, admission: Admission, cutter: Cutter) -> NDArray[np.float64]:
+def costs_of_batches(batches: Sequence[Any], count: int, admission: Admission, cutter: Cutter) -> Floats:
     """The cost of each of these micro-batches, float64; their samples are numbered 0 to `count` - 1."""
     numbers = [numbers_of_batch(batch, count) for batch in batches]
     items, starts = admission.items_in(np.concatenate([np.empty(0, np.int64), *numbers]))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..groups import Groups
-from ..lengths.cut import Integers
+from ..kernels.array_types import Integers
 from ..orders import Dealt, Independent, Mixed, Order, SharedOrder, is_shared
 from ..orders.inclusion import inclusion_rates_of
 from ..orders.shares import Shares, TargetShares

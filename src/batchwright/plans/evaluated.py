@@ -161,7 +161,7 @@ class EvaluationPlan(EachOnce):
         return {
             "plan": "evaluation",
             "order": self.sequence.identity,
-            "cut": type(self.spans).__name__.lower(),
+            "cut": self.spans.kind,
             **fields_as_text(self.spans),
         }
 

@@ -6,11 +6,11 @@ from collections.abc import Sized
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of, seed_number
+from ..kernels.array_types import Floats, Integers
 from ..lengths.packing import pack
 from ..lengths.spans import Even, Limited
 from ..orders.finite import Finite, InFileOrder, Listed, Shuffled
@@ -22,7 +22,6 @@ __all__ = ["evaluation"]
 
 Order = Literal["file", "shuffled", "length"]
 TooLong = Literal["refuse", "alone"]
-Floats = NDArray[np.float64]
 
 
 @recorded
@@ -47,7 +46,8 @@ def evaluation(
 
     Args:
         samples: how many samples there are, or a dataset that has a length. With `max_tokens`, `capacity` or
-            `order="length"`: array-like of shape (n_samples,), the lengths of the samples, 0 or more.
+            `order="length"`: array-like of shape (n_samples,), the lengths of the samples, 0 or more; with both `capacity`
+            and `order="length"`, which packs them, whole numbers of 1 or more.
         batch_size: samples in every batch. The batches of the last step are smaller, and equal in size.
         max_tokens: instead of `batch_size`: the most tokens of a padded batch: longest sample times number of samples.
         capacity: instead of `batch_size`: the largest sum of lengths in a list, for packs and for ragged batches.
@@ -132,7 +132,7 @@ def _lengths(samples: Any) -> Floats:
     return lengths
 
 
-def _longest_first(lengths: Floats) -> NDArray[np.int64]:
+def _longest_first(lengths: Floats) -> Integers:
     return np.argsort(-lengths, kind="stable")
 
 

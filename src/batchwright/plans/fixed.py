@@ -134,11 +134,16 @@ class FixedPlan(Plan):
             )
         return self if share_changes == self.share_changes else self.with_share_changes(share_changes)
 
-    def retargeted(self, batch: int, shares: Any) -> tuple[FixedPlan, int]:
-        """See `BasePlan`; only the last few changes are kept."""
-        change = self.share_change_after(batch, shares)
+    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[FixedPlan, int, int]:
+        """See `MicroBatches`; only the last few changes are kept."""
+        change = self.share_change_after(batch, shares, in_samples=in_samples)
         kept = [earlier for earlier in self.share_changes if earlier.first < change.first]
-        return self.with_share_changes([*kept, change][-_CHANGES_KEPT:]), change.first
+        return self.with_share_changes([*kept, change][-_CHANGES_KEPT:]), change.first, change.first
+
+    def with_shares_of(self, plan: Any) -> FixedPlan:
+        """See `MicroBatches`."""
+        found: FixedPlan = plan
+        return found
 
     def as_of(self, batches: MicroBatches) -> FixedPlan:
         """See `BasePlan`: the run's micro-batches are such a plan."""
@@ -179,12 +184,14 @@ class FixedPlan(Plan):
         """The changes of the shares during the run; they are part of a sampler's state, not of the fingerprint."""
         return () if self.order.dealt is None else self.order.dealt.share_changes
 
-    def share_change_after(self, batch: int, shares: Any) -> ShareChange:
+    def share_change_after(self, batch: int, shares: Any, *, in_samples: bool = False) -> ShareChange:
         """The change to these shares, at the first round that begins at `batch` or later.
 
         Args:
             batch: a micro-batch of the endless plan.
-            shares: by label, by the name of a target ("uniform", ...), or in the order of `groups.names`; summing to 1.
+            shares: by label, by the name of a target ("uniform", ...), or in the order of `groups.names`; summing to 1. If
+                the plan was built with `moving(in_units(...))`, they are shares of that unit, such as tokens.
+            in_samples: whether they are shares of samples also then.
 
         Raises:
             Infeasible: the plan's target is not `targets.moving`, or a share is outside its limits.
@@ -195,7 +202,7 @@ class FixedPlan(Plan):
         """
         from .retarget import share_change_after
 
-        return share_change_after(self, batch, shares)
+        return share_change_after(self, batch, shares, in_samples=in_samples)
 
     def with_share_changes(self, share_changes: Sequence[ShareChange]) -> FixedPlan:
         """The same plan with these changes of the shares."""

@@ -10,12 +10,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, seed_number, shown
 from ..groups import Groups
+from ..kernels.array_types import Integers
 from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
 from ..lengths.numbers import Keys, Numbers
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HybridPlan", "hybrid"]
 
-Integers = NDArray[np.int64]
 
 _RUNS = 4  # by default, a rank runs this many times `tokens_per_rank` in a step: enough short samples to level the work
 _MEASURED = 1 << 18  # samples after which no further step is measured: then a summary takes seconds at most

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import columns
-from ..calls import recorded
+from ..calls import recorded_counting
 from ..errors import Infeasible, warn
 from ..groups import Groups
 from ..kernels.deal_arguments import ROUND
@@ -25,7 +25,7 @@ __all__ = ["ordered", "sequential"]
 _MOST_COUNTED = 1 << 31  # `ordered` keeps 8 bytes for each sample, to know its share: 16 GiB for so many
 
 
-@recorded
+@recorded_counting("samples")
 def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["natural"] = "natural") -> FixedPlan:
     """The samples in the order of the file, over and over.
 
@@ -59,7 +59,7 @@ def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["n
     return _plan(order, epoch)
 
 
-@recorded
+@recorded_counting("samples")
 def ordered(
     indices: Any,
     batch_size: int,

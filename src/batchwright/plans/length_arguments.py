@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import columns
 from ..errors import Infeasible, check_integer, check_mapping, exactly, noted, shown, typed
+from ..kernels.array_types import Floats
 from ..lengths.layout import Window
 from ..lengths.numbers import Numbers, Rows
 from ..orders import Order, is_order, is_shared
@@ -28,7 +29,6 @@ __all__ = [
     "table_of",
 ]
 
-Floats = NDArray[np.float64]
 
 ONLY = ""  # the name for lengths, and for a limit, that were passed without a name
 

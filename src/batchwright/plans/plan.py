@@ -110,20 +110,21 @@ class Plan(BasePlan):
             "fingerprint": self.fingerprint,
         }
 
-    def table(self, *, epochs: int = 1, ranks: int = 1, accumulate: int = 1) -> PlanTable:
+    def table(self, *, epochs: int = 1, world_size: int = 1, accumulate: int = 1) -> PlanTable:
         """The first epochs as a table of Arrow: what each rank gets, step by step.
 
         Use it for programs that do not use PyTorch (JAX, TensorFlow, Spark), or to check by hand what a run was given.
 
         Args:
             epochs: int, 1 or more.
-            ranks: the ranks of the run, int from 1 to 131,072.
+            world_size: the ranks of the run, int from 1 to 131,072.
             accumulate: the micro-batches of a rank in a step.
 
         Returns:
             A table with one row a sample: epoch, step (through all epochs), rank, micro (which micro-batch of the rank in
             this step), slot (the place in the micro-batch), pack (of plans of packs, else null), index, group, and pass
-            (how often the sample came before). It is a stream of one record batch a step.
+            (how often the sample came before). It is a stream of one record batch a step. Fillers of a plan for evaluation
+            have no row.
 
         Raises:
             Infeasible: pyarrow is not installed, or the plan has more than 2^28 samples.
@@ -131,11 +132,11 @@ class Plan(BasePlan):
         Example:
             >>> import batchwright as bw
             >>> import pyarrow
-            >>> table = pyarrow.table(bw.balanced(list("aabb"), batch_size=2).table(ranks=2))
+            >>> table = pyarrow.table(bw.balanced(list("aabb"), batch_size=2).table(world_size=2))
             >>> table["rank"].to_pylist(), table["group"].to_pylist()[:2] in (["a", "b"], ["b", "a"])
             ([0, 0, 1, 1], True)
         """
-        return PlanTable(self, epochs, ranks, accumulate)
+        return PlanTable(self, epochs, world_size, accumulate)
 
     def report(
         self,

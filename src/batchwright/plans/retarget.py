@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, check_number, exactly, shown, warn
+from ..errors import Infeasible, check_bool, check_number, exactly, shown, warn
 from ..groups import Groups
 from ..kinds import FixedKind
 from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Dealt, Independent, Mixed, ShareChange, SharedOrder
 from ..orders.constant_shares import TICKET
-from ..orders.shares import TargetShares, WeightShares
+from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import Target, resolve
+from ..targets.counts import counting_draws
+from ..targets.units import in_measure, measured
 from .poor import repeated, repeats_text
 
 __all__ = ["share_change_after", "with_share_changes"]
@@ -26,13 +29,14 @@ _TOLERANCE = 1e-6  # shares written with a few digits may miss 1, and a limit, b
 _MOST_DEFICIT = 64 * TICKET  # a state with more is damaged: a group can lack a tenth of this (guarantee G3)
 
 
-def share_change_after(plan: FixedKind, batch: int, shares: Any) -> ShareChange:
+def share_change_after(plan: FixedKind, batch: int, shares: Any, *, in_samples: bool) -> ShareChange:
     """See `FixedPlan.share_change_after`."""
     order, groups = plan.order, plan.groups
     limits = _check_settable(plan)
     assert isinstance(order, Dealt | Mixed)
-    wanted = _one_a_group(shares, groups)
-    _check_shares(wanted, groups, limits)
+    sums = None if check_bool(in_samples, "in_samples") else _sums_of_unit(order.shares)
+    wanted = _one_a_group(shares, groups, sums)
+    _check_shares(wanted, groups, limits, "share" if sums is None else "share of samples")
     weights = [round(share * _WHOLE) for share in wanted]
     rows = repeated(order.shares.moved(weights), groups, order.tickets, order.per_ticket)
     if rows.group.size:
@@ -55,8 +59,22 @@ def _check_settable(plan: FixedKind) -> tuple[float, float]:
     raise Infeasible(f"the shares of {plan!r} cannot be set{why}", way_out)
 
 
-def _one_a_group(shares: Any, groups: Groups) -> list[float]:
-    """Turn shares of any accepted form into one number for each group."""
+def _sums_of_unit(shares: Shares) -> Sequence[Fraction] | None:
+    """How much of its unit each group has, if the shares began in a unit such as tokens."""
+    if not isinstance(shares, TargetShares):
+        return None
+    found = (in_measure(part) for part in shares.target.arguments if isinstance(part, Target))
+    return next((sums for sums in found if sums is not None), None)
+
+
+def _one_a_group(shares: Any, groups: Groups, sums: Sequence[Fraction] | None) -> list[float]:
+    """Turn shares of any accepted form into one share of samples for each group.
+
+    Args:
+        shares: what was passed.
+        groups: the groups.
+        sums: how much each has of the unit of these shares; None for shares of samples.
+    """
     names, shares = groups.names, by_label(shares)
     if isinstance(shares, (str, Target)):
         target = resolve(shares)
@@ -64,7 +82,13 @@ def _one_a_group(shares: Any, groups: Groups) -> list[float]:
             raise Infeasible(
                 f"the target {target} moves", "pass shares that stay, and call retarget again when they are to change"
             )
-        shares = TargetShares(target, groups).of(0)
+        if measured(target) is not None:
+            sums = None  # it says itself in which unit it is
+        if sums is None:
+            shares = TargetShares(target, groups).of(0)
+        else:
+            weights = counting_draws(target).bound_to(groups).exact(sums, 0, names=names)
+            shares = [float(weight / sum(weights)) for weight in weights]
     if isinstance(shares, Mapping):
         shares = _by_group(shares, names)
     wanted = np.asarray(as_numbers(shares, called="the new shares"), np.float64)
@@ -76,6 +100,9 @@ def _one_a_group(shares: Any, groups: Groups) -> list[float]:
         raise Infeasible(
             f"the {wanted.size} new shares sum to {exactly(wanted.sum())}", f"give {len(names)} that sum to 1"
         )
+    if sums is not None:  # a share of samples is one of the unit, divided by what a sample has of it on average
+        means = np.divide(np.array(sums, float), groups.sizes, out=np.ones(wanted.size), where=groups.sizes > 0)
+        wanted = wanted / means / (wanted / means).sum()
     found: list[float] = wanted.tolist()
     return found
 
@@ -94,13 +121,13 @@ def _by_group(shares: Mapping[Any, Any], names: Sequence[Any]) -> list[float]:
     return [check_number(shares[name], f"the share of {name!r}") for name in names]
 
 
-def _check_shares(wanted: list[float], groups: Groups, limits: tuple[float, float]) -> None:
+def _check_shares(wanted: list[float], groups: Groups, limits: tuple[float, float], called: str) -> None:
     """Refuse shares beyond the limits of the plan, and shares of empty groups."""
     for name, size, share in zip(groups.names, groups.sizes.tolist(), wanted, strict=True):
         if not limits[0] - _TOLERANCE <= share <= limits[1] + _TOLERANCE:
             raise Infeasible(
-                f"group {shown(name)} is given the share {exactly(share)}, the plan is laid out for {exactly(limits[0])} to "
-                f"{exactly(limits[1])}",
+                f"group {shown(name)} is given the {called} {exactly(share)}, the plan is laid out for {exactly(limits[0])} "
+                f"to {exactly(limits[1])}",
                 "stay within these limits, or build the plan with others",
             )
         if share and not size:

@@ -26,17 +26,17 @@ class PlanTable:
     Attributes:
         plan: the plan.
         epochs: how many epochs, from the first.
-        ranks: the ranks of the run.
+        world_size: the ranks of the run.
         accumulate: the micro-batches of a rank in a step.
 
     Raises:
         Infeasible: pyarrow is not installed, or there are too many samples to count.
     """
 
-    def __init__(self, plan: BasePlan, epochs: int, ranks: int, accumulate: int) -> None:
+    def __init__(self, plan: BasePlan, epochs: int, world_size: int, accumulate: int) -> None:
         self.plan = plan
         self.epochs = check_integer(epochs, "epochs", least=1)
-        self.ranks = check_integer(ranks, "ranks", least=1, most=MOST_RANKS)
+        self.world_size = check_integer(world_size, "world_size", least=1, most=MOST_RANKS)
         self.accumulate = check_integer(accumulate, "accumulate", least=1)
         self._arrow = _pyarrow()
         count = plan.groups.sample_count
@@ -74,6 +74,8 @@ class PlanTable:
         for step in range(self.steps):
             first = step * step_size
             micro_batches = [plan[first + within] for within in range(step_size)]
+            if plan.whole_epochs:  # fillers stand last
+                micro_batches = [batch[: plan.real(first + at)] for at, batch in enumerate(micro_batches)]
             sizes = [batch.size for batch in micro_batches]
             index = np.concatenate(micro_batches)
             within = np.repeat(np.arange(step_size), sizes)
@@ -81,8 +83,8 @@ class PlanTable:
             columns = {
                 "epoch": np.full(index.size, first // length),
                 "step": np.full(index.size, step),
-                "rank": within % self.ranks,
-                "micro": within // self.ranks,
+                "rank": within % self.world_size,
+                "micro": within // self.world_size,
                 "slot": np.concatenate([np.arange(size) for size in sizes]),
                 "pack": None if packs is None else np.concatenate([_packs(packs(batch)) for batch in micro_batches]),
                 "index": index,
@@ -146,12 +148,11 @@ class PlanTable:
 
     @property
     def _step_size(self) -> int:
-        return self.ranks * self.accumulate
+        return self.world_size * self.accumulate
 
     def __repr__(self) -> str:
-        return (
-            f"PlanTable({self.steps} steps of {self.epochs} epochs, {self.ranks} ranks, accumulate {self.accumulate})"
-        )
+        size = f"{self.world_size} ranks, accumulate {self.accumulate}"
+        return f"PlanTable({self.steps} steps of {self.epochs} epochs, {size})"
 
 
 def _packs(packs: list[np.ndarray]) -> np.ndarray:

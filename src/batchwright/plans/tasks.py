@@ -16,6 +16,7 @@ from ..orders.inclusion import InclusionRates, Stratum
 from ..orders.reordered import Reordered
 from ..orders.task_schedule import reduced, task_schedule
 from ..position import number_of
+from ..public import internal
 from .fixed import FixedPlan
 from .plan import Plan
 from .poor import faults_of_tasks
@@ -84,7 +85,7 @@ class TaskPlan(Plan):
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 (samples of the micro-batch,)."""
-        task, own = self._task_at(counted(batch))
+        task, own = self.turn_of(counted(batch))
         found: np.ndarray = self.children[task][own] + self.starts[task]
         return found
 
@@ -103,7 +104,7 @@ class TaskPlan(Plan):
 
     def _batches(self, numbers: list[int]) -> list[tuple[int, np.ndarray]]:
         """The task of each of these micro-batches, and its samples by their numbers in the dataset of the task."""
-        wanted = [self._task_at(number) for number in numbers]
+        wanted = [self.turn_of(number) for number in numbers]
         by_task: dict[int, list[int]] = {}
         for task, own in wanted:
             by_task.setdefault(task, []).append(own)
@@ -122,7 +123,7 @@ class TaskPlan(Plan):
             >>> ["".join(sorted(plan.task_of(t) for t in range(first, first + 4))) for first in (0, 4)]
             ['aaab', 'aaab']
         """
-        name: Hashable = self.names[self._task_at(counted(batch))[0]]
+        name: Hashable = self.names[self.turn_of(counted(batch))[0]]
         return name
 
     @property
@@ -151,7 +152,17 @@ class TaskPlan(Plan):
             for name, child in zip(self.names, self.children, strict=True)
             for text in child.shortcomings
         )
-        return [*of_tasks, *faults_of_tasks(self)]
+        return [*of_tasks, *self._uneven_steps(), *faults_of_tasks(self)]
+
+    def _uneven_steps(self) -> list[str]:
+        """The tasks by lengths whose own plans have other steps than this plan."""
+        return [
+            f"task {name!r}: its plan was cut for steps of {child.step_size} micro-batches, these have {self.step_size}, so "
+            f"the ranks of a step get unequal work; pass its plan.stepped({self.step_size})"
+            for name, child in zip(self.names, self.children, strict=True)
+            if self.unit == "step" and self.step_size > 1 and hasattr(child, "cutter")
+            if child.step_size != self.step_size
+        ]
 
     def stepped(self, step_size: int) -> TaskPlan:
         """The plan with steps of `step_size` micro-batches; with `unit="step"` each step has one task. See `Plan`."""
@@ -240,7 +251,8 @@ class TaskPlan(Plan):
             had[self.turns.at(turn)[0]] += part
         return had
 
-    def _task_at(self, batch: int) -> tuple[int, int]:
+    @internal
+    def turn_of(self, batch: int) -> tuple[int, int]:
         """The number of the task that a micro-batch belongs to, and its number in the plan of this task."""
         turn, within = divmod(batch, self.step_size)
         task, before = self.turns.at(turn)

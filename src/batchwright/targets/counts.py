@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly
 from .target import Number, Target, fraction, to_twelve_digits
 
-__all__ = ["blend", "capped", "effective_number", "natural", "power", "repeat_factor", "temperature", "uniform"]
+if TYPE_CHECKING:
+    from ..groups import Groups
+
+__all__ = [
+    "blend",
+    "capped",
+    "counting_draws",
+    "effective_number",
+    "natural",
+    "power",
+    "repeat_factor",
+    "temperature",
+    "uniform",
+]
 
 
 @recorded
@@ -121,7 +136,7 @@ def capped(max_passes: Number, *, budget: float | None = None) -> Target:
     """As uniform as possible, with at most `max_passes` passes over any group in `budget` samples.
 
     UniMax of Chung et al. 2023: from the smallest group up, each gets an equal part of the rest of the budget, or its
-    cap if that is less.
+    cap if that is less. Within `in_units` the parts are equal in the unit; passes and budget count samples there too.
 
     Args:
         max_passes: the most passes over a group in the budget.
@@ -169,8 +184,21 @@ def _repeat_factor(counts: Sequence[int], names: Any, epoch: int, threshold: flo
 def _capped(
     counts: Sequence[int], names: Any, epoch: int, max_passes: Fraction, budget: int | None
 ) -> Sequence[Number]:
-    left = Fraction(sum(counts) if budget is None else budget)
-    held = sum(counts)
+    left = _draws(counts, max_passes, budget)
+    weights: list[Number] = [0] * len(counts)
+    # The smallest first: what a capped group leaves goes to all larger ones, so one pass is enough.
+    filled = sorted((count, group) for group, count in enumerate(counts) if count)
+    for done, (count, group) in enumerate(filled):
+        given = min(left / (len(filled) - done), max_passes * count)
+        weights[group] = given
+        left -= given
+    return weights
+
+
+def _draws(sizes: Sequence[Any], max_passes: Fraction, budget: int | None) -> Fraction:
+    """The draws of a budget, of which there must be no more than the passes give."""
+    held = sum(sizes)
+    left = Fraction(held if budget is None else budget)
     if held and max_passes * held < left:
         least: Number = math.ceil(left / held * 10**6) / 10**6
         if fraction(least) < left / held:  # the float is so large that six decimals are lost
@@ -180,13 +208,46 @@ def _capped(
             f"the budget is {_count(left)}",
             f"pass max_passes={exactly(least)} or more, or a smaller budget",
         )
-    weights: list[Number] = [0] * len(counts)
-    # The smallest first: what a capped group leaves goes to all larger ones, so one pass is enough.
-    filled = sorted((count, group) for group, count in enumerate(counts) if count)
-    for done, (count, group) in enumerate(filled):
-        given = min(left / (len(filled) - done), max_passes * count)
+    return left
+
+
+class _Sizes:
+    """Stands for the sizes of the groups until they are known."""
+
+    def bound_to(self, groups: Groups) -> tuple[int, ...]:
+        """The samples of each group."""
+        return tuple(groups.sizes.tolist())
+
+
+def counting_draws(target: Target) -> Target:
+    """The target with its caps in samples, where the amounts that it is given are of another unit."""
+    if target.formula is _capped:
+        return replace(target, formula=_capped_in_units, arguments=(*target.arguments, _Sizes()))
+    parts = tuple(counting_draws(part) if isinstance(part, Target) else part for part in target.arguments)
+    return replace(target, arguments=parts)
+
+
+def _capped_in_units(
+    amounts: Sequence[Number],
+    names: Any,
+    epoch: int,
+    max_passes: Fraction,
+    budget: int | None,
+    sizes: Sequence[int],
+) -> Sequence[Number]:
+    """`_capped` where parts are equal in amounts of a unit, while passes and the budget count samples."""
+    left = float(_draws(sizes, max_passes, budget))
+    weights: list[Number] = [0] * len(sizes)
+    # The least amount first, as in `_capped`. `rates` are samples for one of the unit, of the groups that are left.
+    filled = sorted(
+        (amount, size, group) for group, (amount, size) in enumerate(zip(amounts, sizes, strict=True)) if size
+    )
+    rates = [size / float(amount) for amount, size, _ in filled]
+    rest = list(accumulate(reversed(rates)))[::-1]
+    for (amount, _, group), rate, of_rest in zip(filled, rates, rest, strict=True):
+        given = min(fraction(to_twelve_digits(left / of_rest)), max_passes * fraction(amount))
         weights[group] = given
-        left -= given
+        left -= float(given) * rate
     return weights
 
 

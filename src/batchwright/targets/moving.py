@@ -20,6 +20,8 @@ _CLOSE = 1e-9  # a share this near to a limit is within it
 def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
     """Shares that begin as `start` and can be set with `sampler.retarget`, within these limits.
 
+    If `start` is in units, as in `moving(in_units(...))`, so are the shares that are set; the limits are of samples.
+
     A low ceiling is useful: two passes of a group are joined so that a batch with the largest possible quota has no
     repeats (G5). Groups smaller than three times that quota have one order in all passes.
 
@@ -48,7 +50,8 @@ def moving(start: Any, *, floor: float = 0.0, ceiling: float = 1.0) -> Target:
 
 def moved(target: Target, weights: Sequence[int]) -> Target:
     """A copy of a moving target, set to these weights."""
-    return replace(target, formula=_set, arguments=(tuple(weights),))
+    start = next(part for part in target.arguments if isinstance(part, Target))  # it says in which unit shares are set
+    return replace(target, formula=_set, arguments=(tuple(weights), start))
 
 
 def _start(
@@ -66,5 +69,7 @@ def _start(
     return weights
 
 
-def _set(counts: Sequence[Number], names: Sequence[Hashable], epoch: int, weights: tuple[int, ...]) -> Sequence[Number]:
+def _set(
+    counts: Sequence[Number], names: Sequence[Hashable], epoch: int, weights: tuple[int, ...], start: Target
+) -> Sequence[Number]:
     return weights

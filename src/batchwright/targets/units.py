@@ -14,6 +14,7 @@ import numpy as np
 from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, exactly, shown
+from .counts import counting_draws
 from .resolve import resolve
 from .target import Number, Target, fraction, to_twelve_digits
 
@@ -83,8 +84,9 @@ def in_units(target: Any, lengths: Any) -> Target:
     over complete passes, the unit is mixed in the wanted shares.
 
     Args:
-        target: the wanted shares of the unit, anything that `resolve` takes: "natural" is by tokens, `capped(2)` limits
-            to two passes with a budget in tokens.
+        target: the wanted shares of the unit, anything that `resolve` takes: "natural" is by tokens, "uniform" gives every
+            group as many; a function gets the amount of the unit in each group. `capped(2)` makes the groups as equal in
+            tokens as two passes over each allow; passes and its budget are in samples.
         lengths: array-like of shape (n_samples,): the amount of the unit in each sample, 0 or more, in the order of the
             dataset; of a mixture, in the order of its concatenated sources.
 
@@ -110,7 +112,9 @@ def in_units(target: Any, lengths: Any) -> Target:
         )
     # The lengths change what is drawn, so they must change the fingerprint, which is made of the text of a target.
     digest = hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
-    return Target(_in_units, (inner, Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at)
+    return Target(
+        _in_units, (counting_draws(inner), Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at
+    )
 
 
 def measured(target: Target) -> np.ndarray | None:

@@ -118,6 +118,8 @@ def train(rank: int, world_size: int, life: Life, parts: int = 1) -> None:
             "MASTER_PORT": "0",
         }
     step = world_size // parts * life.accumulate
+    ends = life.epochs > 1 and not life.dies_after
+    steps = -(-life.epochs * plan().epoch_length() // step) if ends else 10**6
     spec = model_registry("debugmodel")
     spec.model.layers = spec.model.layers[:1]
     spec.model.layers[0].attention.inner_attention = ScaledDotProductAttention.Config()  # Flex and Varlen ask for a GPU
@@ -129,7 +131,7 @@ def train(rank: int, world_size: int, life: Life, parts: int = 1) -> None:
         dataloader=loader(life),
         training=TrainingConfig(
             local_batch_size=ROWS, global_batch_size=ROWS * step, seq_len=SEQ_LEN, mixed_precision_param="float32",
-            steps=-(-life.epochs * plan().epoch_length() // step) if life.epochs > 1 else 10**6,
+            steps=steps,
         ),
         parallelism=ParallelismConfig(spmd_backend="partial_dtensor", tensor_parallel_degree=parts),
         loss=CrossEntropyLoss.Config(global_vocab_size=2048),

@@ -1,0 +1,105 @@
+"""Shares that are set during a loop: neither they nor the batches depend on how far the workers of a rank have read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+import batchwright as bw
+
+from .datasets import Numbers
+from .small import made
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores
+
+LABELS = [0] * 300 + [1] * 100
+SHARES = [{0: 0.5, 1: 0.5}, {0: 0.2, 1: 0.8}, {0: 0.9, 1: 0.1}]
+
+
+def plan(epoch: int = 120) -> Any:
+    return bw.balanced(LABELS, 8, target=bw.targets.moving("natural", floor=0.05), epoch=epoch, seed=2)
+
+
+def by_lengths() -> Any:
+    order = bw.balanced(LABELS, 4, target=bw.targets.moving("natural", floor=0.05), seed=2)
+    return bw.budgeted([8 + i % 5 for i in range(400)], 80, order=order, window=12)
+
+
+def run(loader: Any, moves: dict[int, int], epochs: int = 2) -> tuple[list[Any], list[Any], list[Any]]:
+    """The batches, the states after each, and where shares began that were set after so many batches of an epoch."""
+    given, states, begun = [], [], []
+    for epoch in loader.epochs(epochs):
+        for number, batch in enumerate(epoch, 1):
+            given.append(batch.tolist())
+            if number in moves:
+                begun.append(loader.retarget(SHARES[moves[number]]))
+                loader.peek()  # a look in between changes nothing
+            states.append(loader.state_dict())
+    return given, states, begun
+
+
+def expected(world: int, accumulate: int, fetch: int, moves: dict[int, int], make: Any = plan) -> list[tuple[Any, ...]]:
+    """The same from samplers, where nothing is read ahead."""
+    ranks = []
+    for rank in range(world):
+        sampler = make().sampler(rank=rank, world_size=world, accumulate=accumulate, fetch=fetch)
+        given, states, begun = [], [], []
+        for _ in range(2):
+            for number, batch in enumerate(sampler, 1):
+                given.append(batch)
+                if number in moves:
+                    begun.append(sampler.retarget(SHARES[moves[number]]))
+                states.append(sampler.state_dict())
+        ranks.append((given, states, begun))
+    return ranks
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    moves=st.dictionaries(st.integers(1, 60), st.integers(0, 2), max_size=3),
+    world=st.integers(1, 3),
+    accumulate=st.integers(1, 2),
+)
+def test_without_workers_a_loader_is_as_its_sampler(moves: dict[int, int], world: int, accumulate: int) -> None:
+    for rank, (wanted, _, begun) in enumerate(expected(world, accumulate, 1, moves)):
+        loader = made(plan(), rank=rank, world_size=world, accumulate=accumulate)
+        found = run(loader, moves)
+        assert (found[0], found[2]) == (wanted, begun)
+
+
+@pytest.mark.parametrize(
+    ("make", "world", "fetch", "moves"),
+    [
+        (plan, 1, 1, {80: 0}),  # what 4 x 8 batches ahead have read of the next round, from 89 on, is of the old shares
+        (plan, 1, 1, {70: 0, 85: 1, 100: 2}),  # set again before they begin, and soon after
+        (plan, 3, 1, {25: 0, 29: 2}),  # a batch of the three ranks lies on the border
+        (plan, 2, 2, {21: 1}),
+        (by_lengths, 2, 1, {5: 0, 9: 1}),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"persistent_workers": True}], ids=["workers that end", "workers that stay"])
+def test_ranks_with_different_workers_take_the_same_batches(
+    make: Any, world: int, fetch: int, moves: dict[int, int], options: dict[str, Any]
+) -> None:
+    for rank, (wanted, states, begun) in enumerate(expected(world, fetch, fetch, moves, make)):
+        workers = {} if rank == 2 else {"num_workers": 3 - rank, "prefetch_factor": 8, **options}
+        loader = made(make(), rank=rank, world_size=world, accumulate=fetch, fetch=fetch, **workers)
+        found = run(loader, moves)
+        assert (found[0], found[2]) == (wanted, begun)
+        assert [without_end(state) for state in found[1]] == [without_end(state) for state in states]
+
+
+def without_end(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in state.items() if name != "ended"}
+
+
+def test_a_plain_loader_whose_workers_read_ahead_is_warned_of() -> None:
+    sampler = plan().sampler()
+    loop = iter(DataLoader(Numbers(400), batch_sampler=sampler, num_workers=1))
+    next(loop)
+    with pytest.warns(bw.PoorWarning, match="have read 2 batches that the loop has not seen, and the new shares begin"):
+        sampler.retarget("uniform")
