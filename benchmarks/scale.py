@@ -1,25 +1,22 @@
 """What plans of many samples cost: an index of Parquet files and the plans made of it, beside what others cost.
 
-The others are torch, torchdata, grain and mosaicml-streaming. Arguments: numbers of samples, such as 1e6 1e7 1e8 1e9 (15 GB
-of disk, 27 GB while the index is made); "local" reads batches of ten million rows from their row
-groups, in a full shuffle and with few row groups open; "dataset" indexes samples that must be read. Memory is anonymous
-memory (Linux): arrays that are mapped from the disk are shared by all processes and can be dropped.
+The others are torch, torchdata, grain and mosaicml-streaming (`scale_peers.py`). Arguments: numbers of samples, such as
+1e6 1e7 1e8 1e9 (15 GB of disk, 27 GB while the index is made; 14 GB of memory); "local" reads batches of ten million rows
+from their row groups, in a full shuffle and with few row groups open; "dataset" indexes samples that must be read
+(`scale_reads.py`). Memory is anonymous memory (Linux): arrays that are mapped from the disk are shared by all processes and
+can be dropped. All numbers of samples of a run make one table.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
+import gc
 import json
 import multiprocessing
 import shutil
+import subprocess
 import sys
 import tempfile
-import threading
-import time
-import types
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,47 +24,18 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pyarrow.parquet
-import torch
 from limits import Limits
-from torchdata.stateful_dataloader import StatefulDataLoader
+from scale_measures import Peak, anonymous, timed, written
+from scale_peers import peers
+from scale_plans import PLANS, made_of
+from scale_reads import LOCAL_BATCH, LOCAL_ROWS, OPEN, ROW_GROUPS, dataset, local
 
 import batchwright as bw
 
 CLASSES, FILES, ROWS_OF_FILE, AT_ONCE, DIFFERENT = 1000, 10, 10_000_000, 1 << 20, 16
 RANDOM, PROCESSES = 200, 8
-REPLAYED = 10_000_000  # samples that a peer is let run through to resume
-MOST_BY_WEIGHT = 400_000_000  # samples of plans by weights, which take 21 bytes of each while they are made
-MOST_BY_LENGTH = 100_000_000  # samples of plans by lengths, which take 76 bytes of each while they are made
-MOST_OF_TORCH = 100_000_000  # a list of Python integers takes 40 bytes a sample
-MOST_OF_MOSAIC = 100_000_000  # its order of an epoch takes some 60 bytes a sample
-LOCAL_ROWS, ROW_GROUPS, LOCAL_BATCH, OPEN = 10_000_000, 100, 256, 4
-
-
-def anonymous() -> float:
-    """Anonymous memory of this process in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
-
-
-class Peak:
-    """The most anonymous memory while a block runs, beyond what there was before, and the seconds that it took."""
-
-    def __enter__(self) -> Peak:
-        self.before, self.most, self.ended = anonymous(), 0.0, threading.Event()
-        self.thread = threading.Thread(target=self._watch)
-        self.thread.start()
-        self.began, self.cpu = time.perf_counter(), time.process_time()
-        return self
-
-    def _watch(self) -> None:
-        while not self.ended.wait(0.02):
-            self.most = max(self.most, anonymous())
-
-    def __exit__(self, *error: object) -> None:
-        self.seconds, self.cpu = time.perf_counter() - self.began, time.process_time() - self.cpu
-        self.ended.set()
-        self.thread.join()
-        self.most = max(self.most, anonymous()) - self.before
+MOST_OF_EIGHT = 16_000  # MB: eight processes that would hold more, each with a plan of its own, do not run
+Row = dict[str, float]
 
 
 def write(folder: Path, count: int) -> None:
@@ -97,17 +65,14 @@ def write(folder: Path, count: int) -> None:
         writer.close()
 
 
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    value = function()
-    return time.perf_counter() - began, value
-
-
-def ours(made: Callable[[], Any], count: int) -> dict[str, float]:
-    """Build, first micro-batch, random ones, and a resumed run."""
+def ours(made: Callable[[], Any]) -> Row:
+    """Build, first micro-batch, random ones, a resumed run, and eight workers."""
     with Peak() as peak:
         plan = made()
-    first, _ = timed(lambda: plan[0])
+    gc.collect()
+    kept = anonymous() - peak.before
+    with Peak() as asked:
+        first, _ = timed(lambda: plan[0])
     places = np.random.default_rng(1).integers(0, plan.epoch_length(), RANDOM).tolist()
     for place in places[:5]:
         plan[place]
@@ -121,216 +86,41 @@ def ours(made: Callable[[], Any], count: int) -> dict[str, float]:
         return next(iter(sampler))
 
     resumed, _ = timed(resume)
-    return {"build": peak.seconds, "MB": peak.most, "first": first, "random": at_random / RANDOM, "resume": resumed}
+    most = max(peak.most, kept + asked.most)
+    row = {"build": peak.seconds, "CPU": peak.cpu, "MB": most, "kept MB": kept, "first": first}
+    return row | {"random": at_random / RANDOM, "resume": resumed, "workers MB": workers(plan)}
 
 
-def peers(count: int) -> Iterator[tuple[str, dict[str, float]]]:
-    """Samplers of other libraries over as many samples: a shuffle, weights, and what resuming costs."""
-
-    def of(make: Callable[[], Any], resume: Callable[[Any], Any] | None) -> dict[str, float]:
-        with Peak() as peak:
-            held = make()
-            first, _ = timed(lambda: next(iter(held)))
-        told = {"build": peak.seconds - first, "MB": peak.most, "first": first}
-        if resume is not None:
-            told["resume"], _ = timed(lambda: resume(held))
-        return told
-
-    data = range(count)
-    if count <= MOST_OF_TORCH:
-        yield (
-            "torch RandomSampler",
-            of(lambda: torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(data), 64, True), None),
-        )
-    if count < 1 << 24:  # torch.multinomial takes no more
-        weights = torch.rand(count)
-        yield (
-            "torch WeightedRandomSampler",
-            of(
-                lambda: torch.utils.data.BatchSampler(torch.utils.data.WeightedRandomSampler(weights, count), 64, True),
-                None,
-            ),
-        )
-
-    def stateful() -> Any:
-        return StatefulDataLoader(data, batch_size=64, shuffle=True)
-
-    def replay(loader: Any) -> Any:
-        iterator = iter(loader)
-        for _ in range(min(count, REPLAYED) // 128):
-            next(iterator)
-        state = loader.state_dict()
-        fresh = stateful()
-        fresh.load_state_dict(state)
-        return timed(lambda: next(iter(fresh)))[0]
-
-    if count <= REPLAYED:
-        held = stateful()
-        first, _ = timed(lambda: next(iter(held)))
-        yield "torchdata StatefulDataLoader", {"first": first, "resume": replay(stateful())}
-    try:
-        import grain
-    except ImportError:
-        pass
-    else:
-        yield (
-            "grain MapDataset.shuffle",
-            of(
-                lambda: grain.MapDataset.range(count).shuffle(seed=0).batch(64).repeat(),
-                lambda held: held[count // 128],
-            ),
-        )
-    if count <= MOST_OF_MOSAIC and (order := mosaic(count)) is not None:
-        yield "mosaicml-streaming, an epoch", of(lambda: [order(0)], lambda held: order(count // 2))
-
-
-@functools.cache
-def mosaic_functions() -> tuple[Any, Any] | None:
-    """What makes the order of an epoch in mosaicml-streaming: its numpy alone, without its storage clients."""
-    spec = importlib.util.find_spec("streaming")
-    if spec is None or spec.submodule_search_locations is None:
-        return None
-    (home,) = spec.submodule_search_locations
-    for name, path in (("streaming", home), ("streaming.base", f"{home}/base")):
-        sys.modules[name] = types.ModuleType(name)
-        sys.modules[name].__path__ = [path]
-    from streaming.base.partition import get_partitions
-    from streaming.base.shuffle import get_shuffle
-
-    return get_partitions, get_shuffle
-
-
-def mosaic(count: int) -> Callable[[int], Any] | None:
-    """The order of an epoch of eight ranks, from a sample on."""
-    functions = mosaic_functions()
-    if functions is None:
-        return None
-    get_partitions, get_shuffle = functions
-
-    def order(drop_first: int) -> Any:
-        ids = get_partitions("relaxed", count, 8, 1, 8, 1, 64, drop_first)
-        shuffled = get_shuffle("py1e", np.full(1000, count // 1000), 8, 0, 0)
-        return np.where(ids != -1, shuffled[ids], -1)
-
-    return order
-
-
-class RowGroups:
-    """Reads samples from the row groups of a Parquet file, of which it keeps the last few.
-
-    Args:
-        path: the file.
-        rows: rows of a row group.
-        kept: row groups that are kept.
-    """
-
-    def __init__(self, path: Path, rows: int, kept: int) -> None:
-        self.file, self.rows, self.kept = pyarrow.parquet.ParquetFile(path), rows, kept
-        self.held: OrderedDict[int, np.ndarray] = OrderedDict()
-        self.read = 0
-
-    def __getitem__(self, samples: np.ndarray) -> np.ndarray:
-        groups, rows = np.divmod(samples, self.rows)
-        found = np.empty(samples.size, np.float32)
-        for group in np.unique(groups).tolist():
-            if group not in self.held:
-                self.held[group] = self.file.read_row_group(group, use_threads=False)["x"].to_numpy()
-                self.read += 1
-                if len(self.held) > self.kept:
-                    self.held.popitem(last=False)
-            else:
-                self.held.move_to_end(group)
-            here = groups == group
-            found[here] = self.held[group][rows[here]]
-        return found
-
-
-def local() -> dict[str, dict[str, float]]:
-    """Batches of ten million rows from a hundred row groups: a full shuffle, and plans with four row groups open."""
-    pyarrow.set_cpu_count(1)
-    folder = Path(tempfile.mkdtemp(prefix="scale-"))
-    rows = LOCAL_ROWS // ROW_GROUPS
-    labels = (100 * np.random.default_rng(0).random(LOCAL_ROWS) ** 2).astype(np.int32)
-    try:
-        path = folder / "rows.parquet"
-        held = pyarrow.table({"x": np.arange(LOCAL_ROWS, dtype=np.float32)})
-        pyarrow.parquet.write_table(held, path, row_group_size=rows, use_dictionary=False)
-        shards = bw.Shards([rows] * ROW_GROUPS, open=OPEN)
-        lengths = 16 + labels
-        plans = {
-            "shuffled": (lambda: bw.shuffled(LOCAL_ROWS, LOCAL_BATCH), 40),
-            "shuffled, local": (lambda: bw.shuffled(LOCAL_ROWS, LOCAL_BATCH, local=shards), 39_063),
-            "balanced, local": (lambda: bw.balanced(labels, LOCAL_BATCH, local=shards), 39_063),
-            "weighted, local": (lambda: bw.weighted(1 + labels, LOCAL_BATCH, local=shards), 39_063),
-            "budgeted over that order": (
-                lambda: bw.budgeted(
-                    lengths, 16_384, window=64, order=bw.shuffled(LOCAL_ROWS, LOCAL_BATCH, local=shards)
-                ),
-                10_000,
-            ),
-        }
-        told = {}
-        for name, (make, batches) in plans.items():
-            # A window of a plan by lengths may reach from one set of open shards into the next.
-            plan, source = make(), RowGroups(path, rows, 2 * OPEN if name.startswith("budgeted") else OPEN)
-            groups, drawn = 0, 0.0
-            began = time.process_time()
-            for number in range(batches):
-                before = time.process_time()
-                batch = plan[number]
-                drawn += time.process_time() - before
-                groups += np.unique(batch // rows).size
-                source[batch]
-            spent = time.process_time() - began
-            told[name] = {
-                "row groups a batch": groups / batches,
-                "row groups read": source.read,
-                "ms of CPU a batch": 1e3 * spent / batches,
-                "of it the plan": 1e3 * drawn / batches,
-            }
-        return told
-    finally:
-        shutil.rmtree(folder)
-
-
-class Documents(torch.utils.data.Dataset):
-    """Samples that are read from JSON, some hundred microseconds each."""
-
-    text = json.dumps({"language": "de", "words": ["a word"] * 1500})
-
-    def __len__(self) -> int:
-        return 40_000
-
-    def __getitem__(self, sample: int) -> dict[str, Any]:
-        return json.loads(self.text)
-
-
-def dataset() -> dict[str, dict[str, float]]:
-    """How fast an index is made of a data set that must be read, beside a loader that only reads it."""
-    told = {}
-    for workers in (0, 2):
-        loader = torch.utils.data.DataLoader(Documents(), 256, num_workers=workers, collate_fn=len)
-        alone, ours = [], []
-        for _ in range(3):  # in turn, and the best of each counts: other programs disturb single times
-            alone.append(timed(lambda: list(loader))[0])
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "made"
-                columns = {"label": "language", "length": lambda document: len(document["words"])}
-                ours.append(timed(lambda: bw.index(Documents(), path=path, num_workers=workers, **columns))[0])
-        rates = {"a loader's samples a second": 40_000 / min(alone), "of an index": 40_000 / min(ours)}
-        told[f"{workers} workers"] = rates | {"index / loader": min(alone) / min(ours)}
-    return told
-
-
-def one_of_many(path: str, told: Any) -> None:
-    before = anonymous()
-    plan = bw.balanced(bw.Index.open(path), 64)
+def draws(plan: Any, told: Any) -> None:
+    """One of several forked workers: what it writes to while it draws."""
     for place in range(500):
         plan[place]
-    told.put(anonymous() - before)
+    told.put(written())
 
 
-def measured(count: int) -> Iterator[tuple[str, dict[str, float]]]:
+def workers(plan: Any) -> float:
+    """Memory in MB of eight workers that were forked with a plan, beyond what they share."""
+    context = multiprocessing.get_context("fork")
+    told = context.Queue()
+    several = [context.Process(target=draws, args=(plan, told)) for _ in range(PROCESSES)]
+    for process in several:
+        process.start()
+    found = sum(told.get(timeout=600) for _ in several)
+    for process in several:
+        process.join()
+    return found
+
+
+def ranks(path: Path, kinds: list[str]) -> Row:
+    """Memory in MB of eight processes that each open the index and make plans, by the kind of plan."""
+    command = [sys.executable, str(Path(__file__).with_name("scale_plans.py")), str(path), *kinds]
+    several = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(PROCESSES)]
+    found = [json.loads(process.communicate()[0]) for process in several]
+    return {kind: sum(each[kind] for each in found) for kind in kinds}
+
+
+def measured(count: int) -> Iterator[tuple[str, Row]]:
+    """An index of so many samples, the plans of it, and the peers."""
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
     try:
         write(folder / "data", count)
@@ -338,28 +128,17 @@ def measured(count: int) -> Iterator[tuple[str, dict[str, float]]]:
         with Peak() as peak:
             bw.index(folder / "data", path=folder / "made", label="label", length="n")
         size = sum(file.stat().st_size for file in (folder / "made").iterdir())
-        row = {"build": peak.seconds, "MB": peak.most, "rows a second of CPU": count / peak.cpu}
-        opened, index = timed(lambda: bw.Index.open(folder / "made"))
+        row = {"build": peak.seconds, "CPU": peak.cpu, "MB": peak.most, "rows a second of CPU": count / peak.cpu}
+        opened, _ = timed(lambda: bw.Index.open(folder / "made"))
         yield "index", row | {"open": opened, "data MB": data / 1e6, "index MB": size / 1e6}
-        plans: dict[str, Callable[[], Any]] = {
-            "balanced": lambda: bw.balanced(index, 64),
-            "balanced, local": lambda: bw.balanced(index, 64, local=bw.Shards(index, open=4)),
-        }
-        if count <= MOST_BY_WEIGHT:
-            plans["weighted"] = lambda: bw.weighted(index.lengths, 64)
-        if count <= MOST_BY_LENGTH:
-            plans["budgeted"] = lambda: bw.budgeted(index.lengths, 32_768)
-            plans["packed"] = lambda: bw.packed(index.lengths, 8192, packs=4)
-        for name, make in plans.items():
-            yield name, ours(make, count)
-        context = multiprocessing.get_context("spawn")
-        told = context.Queue()
-        several = [context.Process(target=one_of_many, args=(str(folder / "made"), told)) for _ in range(PROCESSES)]
-        for process in several:
-            process.start()
-        yield "8 processes", {"MB": sum(told.get() for _ in several)}
-        for process in several:
-            process.join()
+        made = {}
+        for kind in PLANS:
+            made[kind] = ours(lambda kind=kind: made_of(folder / "made", kind))
+            gc.collect()
+        # Each of them has a plan of its own while it makes one.
+        several = ranks(folder / "made", [kind for kind in PLANS if PROCESSES * made[kind]["MB"] < MOST_OF_EIGHT])
+        for kind, row in made.items():
+            yield kind, row | ({"ranks MB": several[kind]} if kind in several else {})
         yield from peers(count)
     finally:
         shutil.rmtree(folder)
@@ -367,12 +146,16 @@ def measured(count: int) -> Iterator[tuple[str, dict[str, float]]]:
 
 def main() -> None:
     warnings.simplefilter("ignore")  # small groups and rare samples are meant
-    bw.balanced([0, 1, 2], 2)[0], bw.weighted([1.0, 2.0], 2)[0]  # the kernels are loaded
-    bw.budgeted([1, 2], 4)[0], bw.packed([1, 2], 4)[0]
+    with tempfile.TemporaryDirectory() as folder:  # the kernels are compiled, which takes seconds once on a machine
+        write(Path(folder) / "data", 20_000)
+        bw.index(Path(folder) / "data", path=Path(folder) / "made", label="label", length="n")
+        for kind in PLANS:
+            made_of(Path(folder) / "made", kind)[0]
+    sizes: dict[int, dict[str, Row]] = {}
     for given in sys.argv[1:] or ["1e6", "1e7", "local", "dataset"]:
         if given == "local":
             print(f"\n{LOCAL_ROWS:,} rows in {ROW_GROUPS} row groups, batches of {LOCAL_BATCH}, {OPEN} row groups kept")
-            rows: Iterable[tuple[str, dict[str, float]]] = local().items()
+            rows: Iterable[tuple[str, Row]] = local().items()
         elif given == "dataset":
             print("\n40,000 samples read from JSON")
             rows = dataset().items()
@@ -385,6 +168,58 @@ def main() -> None:
             held[name] = row
             print(f"  {name:<30}", json.dumps({key: float(f"{value:.3g}") for key, value in row.items()}), flush=True)
         beside_peers(held)
+        if given not in ("local", "dataset"):
+            sizes[count] = held
+    for line in tables(sizes):
+        print(line)
+
+
+def tables(sizes: dict[int, dict[str, Row]]) -> Iterator[str]:
+    """All sizes of this run as two tables in Markdown, for `docs/scale.md`."""
+    yield from ("", "| samples | data | index made in | CPU | rows a second of CPU | memory | on disk | opened in |")
+    yield "|---|---|---|---|---|---|---|---|"
+    for count, held in sizes.items():
+        row = held["index"]
+        yield (
+            f"| {power(count)} | {memory(row['data MB'])} | {seconds(row['build'])} | {seconds(row['CPU'])} | "
+            f"{row['rows a second of CPU'] / 1e6:.1f} million | {memory(row['MB'])} | {memory(row['index MB'])} | "
+            f"{seconds(row['open'])} |"
+        )
+    yield from (
+        "",
+        "| samples | | made in | memory | kept | first batch | a random batch | resumed in | 8 workers | 8 ranks |",
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for count, held in sizes.items():
+        for name, row in held.items():
+            if name == "index":
+                continue
+            spans = {key: seconds(row[key]) if key in row else "" for key in ("build", "first", "random", "resume")}
+            held_in = {
+                key: memory(row[key]) if key in row else "" for key in ("MB", "kept MB", "workers MB", "ranks MB")
+            }
+            cells = (
+                power(count), f"`{name}`" if name in PLANS else name, spans["build"], held_in["MB"], held_in["kept MB"],
+                spans["first"], spans["random"], spans["resume"], held_in["workers MB"], held_in["ranks MB"],
+            )  # fmt: skip
+            yield f"| {' | '.join(cells)} |"
+
+
+def power(count: int) -> str:
+    return f"10^{len(str(count)) - 1}" if str(count).strip("0") == "1" else f"{count:,}"
+
+
+def seconds(value: float) -> str:
+    for least, factor, unit in ((1, 1, "s"), (1e-3, 1e3, "ms"), (0, 1e6, "us")):
+        if value >= least:
+            return f"{value * factor:.2g} {unit}" if value * factor < 100 else f"{value * factor:.0f} {unit}"
+    return "0"
+
+
+def memory(megabytes: float) -> str:
+    if megabytes < 0.5:
+        return "0"
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
 
 
 def beside_peers(held: dict[str, dict[str, float]]) -> None:

@@ -213,3 +213,30 @@ def test_help_shows_the_words_that_an_argument_takes():
 
 def test_a_function_of_others_is_left_alone():
     assert public(len) is len
+
+
+OF_RANKS = {
+    "audit of a fixed plan": (lambda: bw.shuffled(64, 2).audit(world_size=4), "audit"),
+    "audit of tasks": (lambda: bw.alternating({"a": bw.shuffled(8, 2), "b": bw.shuffled(8, 2)}).audit(rank=0), "audit"),
+    "audit of a hybrid plan": (lambda: bw.hybrid([3, 4], ranks=2, tokens_per_rank=8).audit(world_size=2), "audit"),
+    "audit of a sampler": (lambda: bw.shuffled(64, 2).sampler().audit(world_size=4), "audit"),
+    "audit of a plan by lengths": (lambda: bw.grouped([1, 2, 3, 4], 1).audit(world_size=4), "step_size"),
+    "audit of an evaluation": (lambda: bw.evaluation(8, 2).audit(accumulate=2), "step_size"),
+    "summary of a plan by lengths": (lambda: bw.grouped([1, 2, 3, 4], 1).summary(world_size=4), "step_size"),
+}
+
+
+@pytest.mark.parametrize("name", OF_RANKS)
+def test_a_number_of_ranks_where_none_is_taken_is_told_where_it_goes(name):
+    call, told = OF_RANKS[name]
+    way_out = {
+        "audit": r"; plan\.sampler\(rank=\.\.\., world_size=\.\.\.\)\.audit\(\) measures the batches of a rank$",
+        "step_size": r"; pass step_size=, which is world_size \* accumulate$",
+    }[told]
+    with pytest.raises(TypeError, match=way_out):
+        call()
+
+
+def test_the_ways_with_a_number_of_ranks_work():
+    assert bw.shuffled(64, 2).sampler(rank=1, world_size=4).audit().kept
+    assert bw.grouped([1, 2, 3, 4], 1).audit(step_size=4).kept

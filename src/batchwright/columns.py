@@ -24,8 +24,11 @@ __all__ = [
     "one_dimensional",
     "sample_count",
     "sample_numbers",
+    "whole",
     "whole_numbers",
 ]
+
+_CHUNK = 1 << 17  # numbers that are checked at once: there may be a billion
 
 
 def column(values: Any, *, called: str = "column") -> np.ndarray:
@@ -147,14 +150,28 @@ def whole_numbers(values: Any, *, called: str, least: int, each: str = "sample")
         >>> whole_numbers([3.0, 1.0], called="lengths", least=1).tolist()
         [3, 1]
     """
-    array = numbers(values, called=called, each=each)
-    bad = np.flatnonzero((array < least) | (array > EXACT_AS_FLOAT) | (array != np.floor(array)))
-    if bad.size:
-        raise Infeasible(
-            f"{called} at {each} {bad[0]} is {exactly(array[bad[0]])}",
-            f"pass whole {called} from {least} to {EXACT_AS_FLOAT}",
-        )
-    return array.astype(np.int64)
+    return whole(numbers(values, called=called, each=each), called=called, least=least, each=each).astype(np.int64)
+
+
+def whole(array: np.ndarray, *, called: str, least: int, each: str = "sample") -> np.ndarray:
+    """Check that a column of numbers holds integers, of any type; it is returned as it is.
+
+    Raises:
+        Infeasible: a value has a fraction, is below `least` or above 2^53.
+
+    Example:
+        >>> whole(np.array([3.0, 1.0]), called="lengths", least=1).tolist()
+        [3.0, 1.0]
+    """
+    for first in range(0, array.size, _CHUNK):
+        part = array[first : first + _CHUNK]
+        bad = np.flatnonzero((part < least) | (part > EXACT_AS_FLOAT) | (part != np.floor(part)))
+        if bad.size:
+            raise Infeasible(
+                f"{called} at {each} {first + bad[0]} is {exactly(part[bad[0]])}",
+                f"pass whole {called} from {least} to {EXACT_AS_FLOAT}",
+            )
+    return array
 
 
 def as_numbers(values: Any, *, called: str, each: str = "position") -> np.ndarray:

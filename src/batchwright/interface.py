@@ -226,8 +226,8 @@ class BasePlan(MicroBatches):
     def sampled_prior(self) -> np.ndarray:
         """The share of every group in what is sampled, float64 in the order of `groups.names`.
 
-        If shares change, it is the mean over the epochs until they settle; `prior_between` gives it for any
-        micro-batches.
+        If shares change, it is the mean over the epochs until they settle, else it is that of epoch 0. With `local=`
+        epochs may differ where open shards lack a group; `prior_between` gives it for any micro-batches.
 
         Raises:
             Infeasible: shares may always change, so there is no single prior.

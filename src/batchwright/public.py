@@ -158,8 +158,19 @@ def _misspelt(error: TypeError, function: Callable[..., Any], named: dict[str, A
         parameters = inspect.signature(function).parameters
         if found and name not in parameters:
             known = [key for key, one in parameters.items() if one.kind is not one.VAR_KEYWORD]
-            meant = suggestion(_OF_TORCH.get(name, name), known)
+            meant = _of_ranks(name, function, known) or suggestion(_OF_TORCH.get(name, name), known)
             return f"{said}{found}; {meant}" if meant else ""
+    return ""
+
+
+def _of_ranks(name: str, function: Callable[..., Any], known: list[str]) -> str:
+    """What to call with the number of ranks, where a method of a plan does not take it; empty for any other argument."""
+    if name not in ("rank", "world_size", "accumulate"):
+        return ""
+    if "step_size" in known and name != "rank":
+        return "pass step_size=, which is world_size * accumulate"
+    if function.__name__ == "audit" and not function.__module__.startswith(f"{_PACKAGE}.online"):
+        return "plan.sampler(rank=..., world_size=...).audit() measures the batches of a rank"
     return ""
 
 

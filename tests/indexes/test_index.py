@@ -323,3 +323,17 @@ def test_an_index_in_a_data_loader_of_workers(tmp_path, engine):
     loader = bw.balanced(index, 8).loader(columns["kind"], num_workers=2, collate=list)
     for batch in loader:
         assert sorted({name: batch.count(name) for name in set(batch)}.values()) == [2, 2, 2, 2]
+
+
+def test_many_files_are_read_with_one_database_that_is_closed(tmp_path, monkeypatch):
+    duckdb = pytest.importorskip("duckdb")
+    opened, whole = [], duckdb.connect
+    monkeypatch.setattr(duckdb, "connect", lambda *given, **named: opened.append(whole(*given, **named)) or opened[-1])
+    (tmp_path / "data").mkdir()
+    for part in range(30):
+        (tmp_path / "data" / f"{part:02d}.csv").write_text("kind,n\n" + f"cat,{part}\n" * 3)
+    index = bw.index(tmp_path / "data", path=tmp_path / "made", label="kind", length="n", engine="duckdb")
+    assert np.asarray(index.lengths).tolist() == [part for part in range(30) for _ in range(3)]
+    assert len(opened) == 1
+    with pytest.raises(duckdb.Error):
+        opened[0].sql("SELECT 1")

@@ -6,8 +6,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.kernels.cuts import count_within, cut_longest, cut_several, keyed_shuffle, of_first, rows_shuffled
-from batchwright.kernels.length_strata import one_of_each_stratum
+from batchwright.kernels.cuts import (
+    count_longest,
+    count_summed,
+    count_within,
+    cut_longest,
+    cut_several,
+    keyed_shuffle,
+    of_first,
+    rows_shuffled,
+)  # fmt: skip
+from batchwright.kernels.length_strata import one_of_each_stratum, shuffled_by_key
 
 COSTS = st.lists(st.integers(0, 30), max_size=50)
 
@@ -93,7 +102,7 @@ def test_the_first_of_a_sorted_sequence_keep_their_order(costs, count, random):
 def test_samples_are_counted_up_to_a_sum(sizes, samples, most):
     samples = np.array(samples, np.int64) % len(sizes)
     sums = np.array(sizes)[samples].cumsum()
-    assert count_within(np.array(sizes), samples, most) == np.count_nonzero(sums <= most)
+    assert count_within(np.array(sizes)[samples], most) == np.count_nonzero(sums <= most)
 
 
 def test_keyed_shuffles_are_even():
@@ -103,14 +112,48 @@ def test_keyed_shuffles_are_even():
     assert (np.abs(counts / 6000 - 1) < 0.06).all()  # 5 standard deviations
 
 
+NO_WORDS, NO_INTEGERS = np.empty(0, np.uint32), np.empty(0, np.int64)
+
+
+def _window(falling, wide, starts, windows, window, key):
+    return one_of_each_stratum(falling, wide, starts, windows, window, np.uint64(key))
+
+
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 2**64 - 1))
 def test_windows_share_out_every_layer(lengths, windows, key):
     lengths = np.array(lengths)
     falling = np.argsort(-lengths, kind="stable")
     starts = np.flatnonzero(np.diff(-lengths[falling], prepend=-99, append=99))
-    found = [one_of_each_stratum(falling, starts, windows, window, np.uint64(key)) for window in range(windows)]
+    found = [_window(falling.astype(np.uint32), NO_INTEGERS, starts, windows, window, key) for window in range(windows)]
+    wide = [_window(NO_WORDS, falling, starts, windows, window, key) for window in range(windows)]
+    assert list(map(list, found)) == list(map(list, wide))
     assert sorted(np.concatenate(found)) == list(range(lengths.size))
     for items in found:
         assert (np.diff(lengths[items]) <= 0).all()
         assert (lengths[items] <= lengths[falling[::windows]][: items.size]).all()
     assert max(map(len, found)) - min(map(len, found)) <= 1
+
+
+@given(st.data(), st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 2**64 - 1))
+def test_items_are_sorted_by_key_in_the_order_of_a_shuffle(data, keys, key):
+    keys = np.array(keys, np.uint32)
+    items = np.array(sorted(data.draw(st.sets(st.integers(0, keys.size - 1)))), np.uint32)
+    mixed = items[keyed_shuffle(items.size, np.uint64(key))]
+    falling, starts = shuffled_by_key(items.copy(), keys, 6, np.uint64(key))
+    assert falling.tolist() == mixed[np.argsort(keys[mixed], kind="stable")].tolist()
+    assert starts.tolist() == np.searchsorted(keys[falling], np.arange(7)).tolist()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=12),
+    st.integers(1, 200),
+    st.integers(1, 20),
+    st.integers(1, 6),
+)
+def test_batches_are_counted_by_kinds_as_they_are_cut(kinds, budget, most, multiple):
+    kinds = sorted(dict(kinds).items(), reverse=True)
+    costs, counts = np.array([cost for cost, _ in kinds], float), np.array([count for _, count in kinds], int)
+    each, arguments = np.repeat(costs, counts), (float(budget), most, multiple)
+    assert count_longest(costs, counts, *arguments) == cut_longest(each, *arguments).size - 1
+    summed = cut_several(each[:, None], np.array([float(budget)]), np.array([False]), most, multiple)
+    assert count_summed(costs, counts, *arguments) == summed.size - 1

@@ -7,6 +7,7 @@ import pytest
 
 import batchwright as bw
 from batchwright.lengths.cut import Cut, split_to
+from batchwright.lengths.numbers import Numbers
 from batchwright.lengths.same_size_cutter import GroupCutter, even_offsets
 from batchwright.plans.length_arguments import costs_of
 
@@ -16,6 +17,10 @@ from .small import LITTLE, NAME, PAIR, ROOM, L, all_policies, budget, ends, enou
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
 
 SHAPES = [(1, 2), (2, 1)]
+
+
+def _of_one(count):
+    return GroupCutter(Numbers(np.ones(count)), count)
 
 
 def single(limit=7, **more):
@@ -132,9 +137,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "cost": (
         lambda: budget(cost=NAME), "cost is 'nnn", lambda: ends(budget(cost=lambda lengths: lengths + 1))),
     "cost None": (
-        lambda: costs_of(None, np.array([1.0])),
+        lambda: costs_of(None, Numbers(np.array([1.0]))),
         "cost is None, no function; pass a function from an array of lengths to as many costs",
-        lambda: costs_of(squared, np.array([1.0]))),
+        lambda: costs_of(squared, Numbers(np.array([1.0])))),
     "costs of another shape": (
         lambda: budget(cost=lambda lengths: lengths.sum()), "cost gave an array of shape () for 4 lengths; pass a function",
         lambda: ends(budget(cost=lambda lengths: lengths + lengths.sum() / 100))),
@@ -188,11 +193,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: even_offsets(3, 4, 2, 4), "3 samples cannot fill 4 micro-batches; pass a larger window, more samples, or",
         lambda: (even_offsets(4, 4, 2, 4), even_offsets(3, 2, 2, 2))),
     "splits without samples": (
-        lambda: split_to(Cut(np.arange(3), np.array([0, 3]), np.array([3.0])), 4, np.arange(3), GroupCutter(np.ones(3), 3)),
+        lambda: split_to(Cut(np.arange(3), np.array([0, 3]), np.array([3.0])), 4, np.arange(3), _of_one(3)),
         "3 samples cannot fill 4 micro-batches; pass a larger window, more samples, or a smaller world_size or accumulate",
         lambda: (
-            split_to(Cut(np.arange(4), np.array([0, 4]), np.ones(1)), 4, np.arange(4), GroupCutter(np.ones(4), 4)),
-            split_to(Cut(np.arange(3), np.array([0, 3]), np.ones(1)), 2, np.arange(3), GroupCutter(np.ones(3), 3)))),
+            split_to(Cut(np.arange(4), np.array([0, 4]), np.ones(1)), 4, np.arange(4), _of_one(4)),
+            split_to(Cut(np.arange(3), np.array([0, 3]), np.ones(1)), 2, np.arange(3), _of_one(3)))),
     "large world": (
         lambda: bw.grouped([1, 2, 3], 2).epoch(0, 4),
         "3 samples cannot fill 4 micro-batches, the next multiple of 4; pass a smaller world_size or accumulate",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import batchwright as bw
 from batchwright.kernels.cuts import cut_longest
 from batchwright.lengths.bucket_cutter import BucketCutter
+from batchwright.lengths.numbers import Numbers
 from batchwright.lengths.same_size_cutter import GroupCutter
 
 from ..laws import quietly
@@ -44,7 +45,7 @@ def test_buckets_that_share_steps_lose_no_sample_and_mix_in_no_micro_batch():
     def law(held, step_size, size, spare, seed):
         steps = 0 if spare is None else max(0, sum(held) // step_size - spare)  # 0 asks for as few as can be
         bucket_of = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(held)), held))
-        cutter = BucketCutter(bucket_of, np.arange(1.0, len(held) + 1), size)
+        cutter = BucketCutter(Numbers.of(bucket_of, np.int64), np.arange(1.0, len(held) + 1), size)
         samples = np.random.default_rng(seed + 1).permutation(bucket_of.size)
         small = [count for count in held if 0 < count < step_size]
         large = [count for count in held if count >= step_size]
@@ -103,7 +104,7 @@ def test_a_levelled_step_has_its_samples_and_its_most_expensive_micro_batch_is_n
     @example(lengths=[9, 1, 1], step_size=3, size=1)
     def law(lengths, step_size, size):
         lengths = np.array(lengths, float)
-        cutter = GroupCutter(lengths, size, level=True)
+        cutter = GroupCutter(Numbers.of(lengths), size, level=True)
         samples = np.arange(lengths.size)
         batches = -(-cutter.at_least(samples) // step_size) * step_size
         if lengths.size < batches:

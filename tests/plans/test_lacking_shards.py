@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -176,7 +177,8 @@ def test_a_rare_group_gets_all_of_its_draws_in_the_shards_that_have_it():
 def test_what_cannot_be_paid_back_is_told_and_in_the_rates():
     labels = np.repeat([0, 1], [3600, 400])
     with pytest.warns(
-        bw.PoorWarning, match=r"40\.00% of the draws cannot be given back, 1 gets 10\.00% of them in place of"
+        bw.PoorWarning,
+        match=r"40\.00% of the draws of the first pass cannot be given back, 1 gets 10\.00% of them in place of",
     ):
         plan = bw.balanced(labels, 20, local=bw.Shards([400] * 10, open=1))
     assert plan.shares().tolist() == [0.5, 0.5]
@@ -185,6 +187,37 @@ def test_what_cannot_be_paid_back_is_told_and_in_the_rates():
     adjust = bw.correct.LogitAdjustment.from_plan(plan, deploy="uniform")
     assert float(adjust.offset.diff()) == pytest.approx(np.log(9))
     assert "cannot be given back" in str(plan.summary())
+
+
+@pytest.mark.parametrize("ranks", [1, 4, 8])
+def test_what_is_told_of_a_pass_is_what_all_ranks_deliver_in_it(ranks):
+    """Shares of the group that only a few shards have: told, in the tables of the summary and the report, and counted."""
+    labels = np.zeros(1600, int)
+    labels[:200:2], labels[1::2] = 1, 2  # group 1 is in two shards of sixteen
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        plan = bw.balanced(labels, 8, local=bw.Shards([100] * 16, open=2, ranks=ranks), seed=1)
+    counts = np.bincount(labels[np.concatenate(list(plan.epoch(0)))]) / (8 * plan.epoch_batches)
+    assert f"1 gets {counts[1]:.2%} of them in place of 33." in str(told[0].message)
+    assert 0 < counts[1] < 0.3
+    lines = {line.name: line for line in plan.summary().groups}
+    assert [lines[group].delivered for group in range(3)] == pytest.approx(counts.tolist())
+    assert [lines[group].share for group in range(3)] == pytest.approx([1 / 3] * 3)
+    assert lines[1].passes == pytest.approx(counts[1] * 8 * plan.epoch_batches / 100)
+    assert "delivered" in str(plan.summary())
+    shares = plan.report().shares
+    assert shares.target.tolist() == pytest.approx([1 / 3] * 3)
+    assert sorted(shares.drawn.tolist()) == pytest.approx(sorted(counts.tolist()))
+
+
+def test_a_plan_that_delivers_what_is_wanted_has_no_column_for_it():
+    plan = bw.balanced([0, 1] * 400, 8, local=bw.Shards([100] * 8, open=2))
+    assert "delivered" not in str(plan.summary())
+    assert [line.delivered for line in plan.summary().groups] == [0.5, 0.5]
+    weights = np.arange(50, 850)
+    local = bw.weighted(weights, 8, local=bw.Shards([100] * 8, open=2), epoch=100)
+    given = [line.delivered for line in local.summary().groups]
+    assert given == pytest.approx(local.rates(np.arange(len(given)), epoch=0).tolist())
 
 
 def test_a_far_micro_batch_and_one_of_a_copy_are_the_same():

@@ -132,12 +132,19 @@ def test_a_run_on_other_ranks_loses_nothing():
         (4, 8, "4 ranks and the run has 8: 2 ranks read each shard, and a rank reads from up to 4 at a time"),
         (4, 3, "4 ranks and the run has 3: 3 ranks read each shard, and a rank reads from up to 16 at a time"),
         (4, 4, None),
-        (4, 2, None),
+        (
+            4,
+            2,
+            r"4 ranks and the run has 2: a rank reads from up to 8 at a time, and a cache must hold as many; .* ranks=2",
+        ),
     ],
 )
 def test_a_run_on_other_ranks_than_the_shards_is_told_so(ranks, world, told):
-    plan = bw.shuffled(4000, 10, local=bw.Shards([500] * 8, open=4, ranks=ranks))
+    local = bw.Shards([500] * 8, open=4, ranks=ranks)
+    plan = bw.shuffled(4000, 10, local=local)
     sampler = plan.sampler(rank=0, world_size=world)
+    for rank in range(world):  # batches of one pass, each of them with what is open then
+        assert max(np.unique(local.of(plan[t])).size for t in range(rank, 400, world)) <= local.at_once(world)
     if told is None:
         assert next(iter(sampler)) == plan[0].tolist()
         return

@@ -206,6 +206,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "bw.online.Stream.set_epoch": made_as("set_epoch", stream, epoch=0),
     "bw.online.Stream.load_state_dict": made_as("load_state_dict", stream, state={}),
     "bw.Shards.of": lambda: call(bw.Shards([3, 2]).of, samples=[0, 2, 3]),
+    "bw.Shards.at_once": lambda: call(bw.Shards([3, 2]).at_once, world_size=2),
     "bw.Shards.__init__": lambda: call(bw.Shards, sizes=[3, 2]),
     "bw.online.Shards.grouped": lambda: call(Shards([0, 10], range).grouped, key=[0, 1]),
     "bw.online.Stream.audit": made_as("audit", stream, batches=2),

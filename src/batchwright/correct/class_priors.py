@@ -51,7 +51,7 @@ def class_priors(
     Args:
         plan: the plan of the training.
         batches: the micro-batches of all ranks over which the mean is taken; None: the epochs until shares have
-            settled.
+            settled, or epoch 0 if they never change.
         classes: labels, array-like of shape (n_samples,), int or str, or `Groups`; needed if the groups of the plan are
             no classes.
         order: the class of each logit, array-like of shape (n_classes,); if left out, in the order that the labels declare

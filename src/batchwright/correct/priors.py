@@ -139,8 +139,9 @@ class LogitAdjustment(nn.Module):
             deploy: the shares in later use: `"natural"` (of the dataset of the plan), `"uniform"` over the classes of
                 the training, a mapping from class to share, or shares in the order of the logits.
             binary: as for the class.
-            batches: the number of micro-batches in training, of all ranks: if shares change, the prior is the mean over
-                them. None: over the epochs of the plan until shares have settled.
+            batches: the number of micro-batches in training, of all ranks: the prior is the mean over them. None: over
+                the epochs until shares have settled; over epoch 0 if they never change. With `local=` epochs may differ
+                where open shards lack a group: pass the number, or use `from_sampler`.
             classes: the class of every sample, array-like of shape (n_samples,), or `Groups`; needed if the groups of
                 the plan are not classes but sources, tasks or single samples.
             order: the class of each logit, also of classes that the plan does not have. If left out: the order that the

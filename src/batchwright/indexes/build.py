@@ -23,7 +23,7 @@ from .datasets import DatasetSource, read_dataset
 from .merge import merge
 from .opened import Index
 from .parts import Part, Wanted, Writer
-from .scans import batches, image_batches, library_of
+from .scans import batches, image_batches, library_of, one_database
 from .sources import DataFile, Source, source_of
 
 __all__ = ["Engine", "index", "index_of"]
@@ -289,7 +289,7 @@ def _scan(
 def _part(path: Path, files: Sequence[DataFile], *, wanted: Sequence[Wanted], engine: str, kind: str) -> Part:
     """Scan some files as one part."""
     names = list(dict.fromkeys(each.name for each in wanted))
-    with Writer(path, wanted) as writer:
+    with Writer(path, wanted) as writer, one_database():
         _write(writer, engine, kind, files, names)
         return writer.finished(files)
 

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +17,7 @@ from ..files.column import INTEGER
 from ..files.readers import READERS, arrow_reader, delimiter_of, names_in, shard_rows
 from .sources import DataFile
 
-__all__ = ["READ", "AsTyped", "Batch", "batches", "image_batches", "library_of"]
+__all__ = ["READ", "AsTyped", "Batch", "batches", "image_batches", "library_of", "one_database"]
 
 ROWS = 1 << 18  # of a batch: large enough for the overhead of a batch, small enough for any memory
 Batch = dict[str, Any]
@@ -110,11 +111,39 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+_DATABASES: ContextVar[list[Any] | None] = ContextVar("databases", default=None)
+
+
+@contextmanager
+def one_database() -> Iterator[None]:
+    """Let DuckDB read local files with one database within: to open one takes as long as to read 300,000 rows."""
+    opened: list[Any] = []
+    token = _DATABASES.set(opened)
+    try:
+        yield
+    finally:
+        _DATABASES.reset(token)
+        for database in opened:
+            database.close()
+
+
+@contextmanager
+def _database(system: Any) -> Iterator[Any]:
+    """A database in memory: nothing of the user's is touched."""
+    duckdb, opened = library_of("duckdb", "duckdb"), _DATABASES.get()
+    if opened is None or system is not None:
+        with duckdb.connect() as connection:
+            if system is not None:
+                connection.register_filesystem(system)
+            yield connection
+        return
+    if not opened:
+        opened.append(duckdb.connect())
+    yield opened[0]
+
+
 def _duckdb(query: str, path: str, system: Any = None) -> Iterator[Batch]:
-    duckdb = library_of("duckdb", "duckdb")
-    with duckdb.connect() as connection:  # a database of its own in memory: nothing of the user's is touched
-        if system is not None:
-            connection.register_filesystem(system)
+    with _database(system) as connection:
         reader = connection.sql(query, params=[path]).to_arrow_reader(ROWS)
         for batch in reader:
             yield dict(zip(batch.schema.names, batch.columns, strict=True))

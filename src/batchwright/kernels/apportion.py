@@ -37,7 +37,7 @@ FRACTION_BITS = 32
 PERIOD = 256
 MOST_ROUNDS = 1 << 32  # `spread` takes the four lowest bytes of a round's number
 
-_CHUNK = 1 << 20  # edges at a time, to save memory
+_CHUNK = 1 << 17  # edges at a time, to save memory
 _FACTOR = 157  # of the odd numbers below 256 the one whose multiples are most even, like golden-ratio steps
 _MASK = (1 << FRACTION_BITS) - 1
 

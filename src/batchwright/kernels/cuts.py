@@ -9,7 +9,10 @@ from .array_types import Floats, Integers
 from .compile import inner, kernel
 from .hashing import GOLDEN, mix
 
-__all__ = ["count_within", "cut_longest", "cut_several", "keyed_shuffle", "of_first", "rows_shuffled"]
+__all__ = [
+    "count_longest", "count_summed", "count_within", "cut_longest", "cut_several", "keyed_shuffle", "of_first",
+    "rows_shuffled", "shuffle",
+]  # fmt: skip
 
 
 @kernel("int64[:](float64[:], float64, int64, int64)")
@@ -25,21 +28,86 @@ def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple:
     cuts = 0
     at = 0
     while at < costs.size:
-        fit = most_samples
-        if costs[at] > 0.0:
-            # Below 2^53, so that the float is an exact integer.
-            fit = min(most_samples, int(min(budget / costs[at], 9e15)))
-            if (fit + 1) * costs[at] <= budget and fit < most_samples:  # the division was rounded down
-                fit += 1
-            elif fit * costs[at] > budget:  # or up
-                fit -= 1
-        fit = max(1, min(fit, costs.size - at))
-        if fit > count_multiple:
-            fit -= fit % count_multiple
-        at += fit
+        at += _fit(costs[at], costs.size - at, budget, most_samples, count_multiple)
         cuts += 1
         offsets[cuts] = at
     return offsets[: cuts + 1].copy()
+
+
+@kernel("int64(float64[:], int64[:], float64, int64, int64)")
+def count_longest(costs: Floats, counts: Integers, budget: float, most_samples: int, count_multiple: int) -> int:
+    """How many micro-batches `cut_longest` makes of `counts[kind]` samples of each of these falling costs."""
+    left = 0
+    for kind in range(counts.size):
+        left += counts[kind]
+    cuts = 0
+    kind = 0
+    passed = 0  # samples of this kind that are cut already
+    while left > 0:
+        fit = _fit(costs[kind], left, budget, most_samples, count_multiple)
+        left -= fit
+        cuts += 1
+        passed += fit
+        while kind < counts.size and passed >= counts[kind]:
+            passed -= counts[kind]
+            kind += 1
+    return cuts
+
+
+@inner
+def _fit(longest, left, budget, most_samples, count_multiple):
+    """How many of the `left` samples fit into a micro-batch whose longest costs so much."""
+    fit = most_samples
+    if longest > 0.0:
+        # Below 2^53, so that the float is an exact integer.
+        fit = min(most_samples, int(min(budget / longest, 9e15)))
+        if (fit + 1) * longest <= budget and fit < most_samples:  # the division was rounded down
+            fit += 1
+        elif fit * longest > budget:  # or up
+            fit -= 1
+    fit = max(1, min(fit, left))
+    if fit > count_multiple:
+        fit -= fit % count_multiple
+    return fit
+
+
+@kernel("int64(float64[:], int64[:], float64, int64, int64)")
+def count_summed(costs: Floats, counts: Integers, budget: float, most_samples: int, count_multiple: int) -> int:
+    """How many micro-batches `cut_several` makes of `counts[kind]` samples of each of these costs, in this order.
+
+    There is one budget, of which samples take the sum of their costs.
+    """
+    left = 0
+    for kind in range(counts.size):
+        left += counts[kind]
+    cuts = 0
+    kind = 0
+    passed = 0  # samples of this kind that are cut already
+    while left > 0:
+        used = 0.0
+        taken = 0
+        here, before = kind, passed  # of the first sample that is not taken
+        while taken < min(left, most_samples):
+            fits = used + costs[here] <= budget
+            if not fits and taken > 0:
+                break
+            used += costs[here]
+            taken += 1
+            before += 1
+            while here < counts.size and before >= counts[here]:
+                before -= counts[here]
+                here += 1
+            if not fits:
+                break
+        if taken > count_multiple:
+            taken -= taken % count_multiple
+        left -= taken
+        cuts += 1
+        passed += taken
+        while kind < counts.size and passed >= counts[kind]:
+            passed -= counts[kind]
+            kind += 1
+    return cuts
 
 
 @kernel("int64[:](float64[:, :], float64[:], boolean[:], int64, int64)")
@@ -87,15 +155,15 @@ def cut_several(
     return offsets[: cuts + 1].copy()
 
 
-@kernel("int64(float64[:], int64[:], float64)")
-def count_within(sizes: Floats, samples: Integers, most: float) -> int:
-    """How many of the first samples have a sum of `sizes` of at most `most`."""
+@kernel("int64(float64[:], float64)")
+def count_within(sizes: Floats, most: float) -> int:
+    """How many of the first sizes have a sum of at most `most`."""
     total = 0.0
-    for place in range(samples.size):
-        total += sizes[samples[place]]
+    for place in range(sizes.size):
+        total += sizes[place]
         if total > most:
             return place
-    return samples.size
+    return sizes.size
 
 
 @kernel("Tuple((int64[:], float64[:]))(int64[:], float64[:], int64)")
@@ -129,10 +197,16 @@ def rows_shuffled(rows: int, count: int, key: np.uint64) -> Integers:
 @inner
 def _shuffled(count: int, key: np.uint64) -> Integers:
     order = np.arange(count)
+    shuffle(order, key)
+    return order
+
+
+@inner
+def shuffle(items, key):
+    """Shuffle an array in place, as `keyed_shuffle` does."""
     word = key
-    for last in range(count - 1, 0, -1):
+    for last in range(items.size - 1, 0, -1):
         word += GOLDEN
         bits = mix(word)
         pick = np.int64(((bits >> np.uint64(32)) * np.uint64(last + 1)) >> np.uint64(32))
-        order[last], order[pick] = order[pick], order[last]
-    return order
+        items[last], items[pick] = items[pick], items[last]

@@ -61,6 +61,8 @@ __all__ = ["APART", "DRAWS", "Light", "arranged", "light_before", "light_drawn",
 _MOST_DRAWS = (1 << 31) - 2  # the length of a cycle in 2^-32 ticket, plus an offset, fits 63 bits
 _FEW = 2  # the most draws an epoch of a light group: with more, G6 failed in tests across epochs
 _SHORTEST = 3  # the most epochs in a round: with more, G6 failed in tests too
+_WIDEST = np.iinfo(np.int64).max
+_CHUNK = 1 << 17  # groups at a time: there may be a billion, and a width takes 8 bytes
 _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
 # Entries of a layout beside those of `cycle`: whether the order is even (1 or 0); and the draws after which a small
 # number of groups gets a new order (0 if every pass is a new order).
@@ -132,12 +134,10 @@ def arranged(
     many, alone = 3 * (most - 1) <= count, int(rare[3]) == int(edges[-1]) and together == 1
     layout = np.zeros(10, np.int64)
     if equal and (many or alone):
-        drawn = np.diff(edges)
-        members = (
-            np.flatnonzero((drawn > 0) & (drawn < round_batches * ticket)) if count < drawn.size else np.empty(0, int)
-        )
+        everyone = count == edges.size - 1
+        members = np.empty(0, np.uint32) if everyone else _of_width(edges, 1, round_batches * ticket - 1, np.uint32)
         layout[: _CYCLE + 1] = 1, count, most - 1, 0 if many else math.lcm(count, tickets)
-        return Light(np.flatnonzero(drawn >= round_batches * ticket), layout, members.astype(np.uint32))
+        return Light(_of_width(edges, round_batches * ticket), layout, members)
     limit = ticket
     if not settling and round_batches <= _SHORTEST * batches < _SHORTEST * _FEW * round_batches:
         limit = _FEW * round_batches * ticket // batches + 1
@@ -145,7 +145,7 @@ def arranged(
         most = together * -(-_ceil(int(rare[3])) // round_batches)
         if limit > round_batches * ticket or 3 * (most - 1) * _FEW * round_batches * ticket > int(rare[3]) * batches:
             limit = ticket  # parts would be too short to keep the draws of a micro-batch apart
-    heavy = np.flatnonzero(np.diff(edges) >= limit)
+    heavy = _of_width(edges, limit)
     widths(edges, limit, rare)
     total = int(rare[3])
     if total:
@@ -162,6 +162,15 @@ def arranged(
         layout[DRAWS], layout[APART] = draws, min(most - 1, draws // parts // 3)
         layout[PARTS:] = parts, stride % parts, pow(stride, -1, parts), grain, start, total
     return Light(heavy, layout, np.empty(0, np.uint32))
+
+
+def _of_width(edges: np.ndarray, least: int, most: int = _WIDEST, dtype: type = np.int64) -> np.ndarray:
+    """The groups whose part of the line is from `least` to `most` wide, ascending."""
+    found: list[np.ndarray] = []
+    for first in range(0, edges.size - 1, _CHUNK):
+        drawn = np.diff(edges[first : first + _CHUNK + 1])
+        found.append((first + np.flatnonzero((drawn >= least) & (drawn <= most))).astype(dtype))
+    return np.concatenate(found) if found else np.empty(0, dtype)
 
 
 def _ceil(fixed: int) -> int:

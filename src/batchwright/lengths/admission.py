@@ -46,6 +46,10 @@ class Admission:
             return samples
         return _ranges(self.pieces, samples)
 
+    def item_count(self, sample_count: int) -> int:
+        """The number of items of samples 0..sample_count-1, with those of `skipped`; they are numbered in this order."""
+        return sample_count if self.pieces is None else int(self.pieces[sample_count])
+
     @property
     def renumbers(self) -> bool:
         """Whether a sampler yields numbers that are not those of the order."""

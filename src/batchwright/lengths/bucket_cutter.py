@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from heapq import heapify, heappop, heappush
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from ..kernels.array_types import Floats, Integers
 from ..micro_batches import whole_steps
 from .cut import Cut, Unsearched, by_steps, split_to
+from .numbers import Numbers
 from .same_size_cutter import even_offsets
 
 __all__ = ["BucketCutter"]
@@ -22,12 +22,12 @@ class BucketCutter(Unsearched):
     """Cuts samples bucket by bucket, so that all micro-batches of a step are of one bucket.
 
     Args:
-        bucket_of: the bucket of every sample, int64 (samples,).
+        bucket_of: the bucket of every sample, read as int64 (samples,).
         areas: float64 (buckets,), what a sample of the bucket costs.
         batch_size: samples in a micro-batch.
     """
 
-    bucket_of: Integers
+    bucket_of: Numbers
     areas: np.ndarray
     batch_size: int
 
@@ -45,17 +45,20 @@ class BucketCutter(Unsearched):
     @property
     def length_keys(self) -> Integers:
         """See `Cutter`."""
-        return self.bucket_of
+        return self.bucket_of[:]
 
     @property
     def similarity_keys(self) -> Integers:
         """See `Cutter`."""
-        return self.bucket_of
+        return self.length_keys
 
-    @cached_property
-    def sizes(self) -> np.ndarray:
+    def sizes_of(self, samples: Integers) -> Floats:
         """See `Cutter`: every sample takes one place."""
-        return np.ones(self.bucket_of.size)
+        return np.ones(samples.size)
+
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> None:
+        """See `Cutter`: nothing asks, as there are no strata."""
+        return
 
     def batches_needed(self, samples: Integers, step_size: int) -> int:
         """See `Cutter`."""

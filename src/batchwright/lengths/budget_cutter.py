@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.array_types import Floats, Integers
-from ..kernels.cuts import cut_longest, cut_several, of_first
+from ..kernels.cuts import count_longest, count_summed, cut_longest, cut_several, of_first
 from ..kernels.step_balance import fill_up_to_most_expensive
 from .cut import Cut, Prefixes, Unsearched, by_steps, cut_evenly, split_to
-from .sort_keys import falling_keys, mixed_places, most_expensive_of_strata, similarity_keys_of, sorted_places
+from .numbers import Keys, Numbers, Rows, SortKeys
+from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of, sorted_places
 from .step_balance import (
     EQUAL_ENOUGH,
     NewStep,
@@ -40,29 +41,32 @@ class BudgetCutter(Unsearched):
     """Cuts samples, sorted longest first, so that no budget is exceeded.
 
     Args:
-        costs: float64 (samples, budgets).
+        costs: read as float64 (samples, budgets).
         budgets: float64 (budgets,).
         padded: bool (budgets,): whether a micro-batch costs longest x count, or the sum.
         most_samples: the most samples in a micro-batch.
         count_multiple: a micro-batch of this many samples or more has a multiple of it.
         rounded: whether there are to be few different shapes; micro-batches then stay as they were cut.
-        lengths: float64 (samples,), what is padded; only reports need it.
-        balance: float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget
+        lengths: read as float64 (samples,), what is padded; only reports need it.
+        balance: read as float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget
             counts, or the sum of the shares of several.
     """
 
-    costs: Floats
+    costs: Rows
     budgets: Floats
     padded: NDArray[np.bool_]
     most_samples: int
     count_multiple: int
     rounded: bool
-    lengths: Floats
-    balance: Floats | None = None
-    length_keys: Integers = field(init=False, repr=False)
+    lengths: Numbers
+    balance: Numbers | None = None
+    length_keys: Keys = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "length_keys", falling_keys(self.sizes))
+        # With one budget, a key is looked up by the cost itself.
+        alone = self.count_ignores_order
+        keys = Keys(self.costs.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.costs[:]))
+        object.__setattr__(self, "length_keys", keys)
 
     builder = "budgeted"
     least_steps = 1
@@ -74,15 +78,25 @@ class BudgetCutter(Unsearched):
         return self.budgets.size == 1
 
     @property
-    def similarity_keys(self) -> Integers:
+    def similarity_keys(self) -> SortKeys:
         """See `Cutter`."""
         return self.length_keys if self.count_ignores_order else similarity_keys_of(self.costs)
 
-    @cached_property
-    def sizes(self) -> Floats:
+    def sizes_of(self, samples: Integers) -> Floats:
         """See `Cutter`: the largest share of a budget."""
-        sizes: Floats = (self.costs / self.budgets).max(axis=1)
+        return self._sizes(self.costs[samples])
+
+    def _sizes(self, costs: Floats) -> Floats:
+        sizes: Floats = (costs.reshape(-1, self.budgets.size) / self.budgets).max(axis=1)
         return sizes
+
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> int | None:
+        """See `Cutter`."""
+        if self._cost_of_key is None:  # several budgets, or samples of one key that differ in their costs
+            return None
+        count = count_longest if self.padded[0] else count_summed
+        costs = np.ascontiguousarray(self.costs.columns[0][samples])
+        return count(costs, counts, float(self.budgets[0]), self.most_samples, self.count_multiple)
 
     def batches_needed(self, samples: Integers, step_size: int) -> int:
         """See `Cutter`."""
@@ -108,11 +122,10 @@ class BudgetCutter(Unsearched):
 
         There are few keys, so a look-up here stays in the cache of the processor, and one in `costs` does not.
         """
-        if not self.count_ignores_order:
+        keys = self.length_keys
+        if not self.count_ignores_order or np.unique(keys.of_value).size < keys.values.size:
             return None
-        table = np.empty(int(self.length_keys.max(initial=-1)) + 1)
-        table[self.length_keys] = self.costs[:, 0]
-        return table if np.array_equal(table[self.length_keys], self.costs[:, 0]) else None
+        return np.ascontiguousarray(keys.values[::-1])  # the key of the largest is 0
 
     def batches_of(self, costs: Floats) -> int:
         """Micro-batches of samples in this order at the whole budgets."""
@@ -121,7 +134,7 @@ class BudgetCutter(Unsearched):
     def over_strata(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
         largest = most_expensive_of_strata(self.costs, falling, windows)
-        return replace(self, costs=largest, lengths=largest[:, 0], balance=None)
+        return replace(self, costs=largest, lengths=largest.columns[0], balance=None)
 
     def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
         """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
@@ -174,7 +187,7 @@ class BudgetCutter(Unsearched):
             return by_steps(cut)
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
         # their own.
-        costs = self.costs[:, 0][samples]
+        costs = self.costs.columns[0][samples]
         stuck = np.diff(cut.offsets) * costs.max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         members = steps.members.copy()
@@ -186,7 +199,8 @@ class BudgetCutter(Unsearched):
 
     def _measures(self, samples: Integers) -> Floats:
         """What the micro-batches of a step are to be equal in, float64 (samples, measures): budgets and balance."""
-        return self.costs[samples] if self.balance is None else np.column_stack([self.costs, self.balance])[samples]
+        costs = self.costs[samples]
+        return costs if self.balance is None else np.column_stack([costs, self.balance[samples]])
 
     def _redistributed(self, samples: Integers, step_size: int) -> NewStep | None:
         """One step whose sums count, distributed again; None if that would exceed a limit."""

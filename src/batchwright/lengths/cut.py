@@ -14,6 +14,7 @@ from ..errors import Infeasible
 from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import keyed_shuffle, rows_shuffled
 from .identity import fields_as_text
+from .numbers import SortKeys
 
 __all__ = [
     "Cut",
@@ -81,8 +82,8 @@ class Cutter(Protocol):
         ...
 
     @property
-    def length_keys(self) -> Integers:
-        """Sort keys by length, int64 (samples,): 0 for the longest; equal lengths share one."""
+    def length_keys(self) -> SortKeys:
+        """Sort keys by length, int64 (samples,) when they are read: 0 for the longest; equal lengths share one."""
         ...
 
     @property
@@ -101,8 +102,11 @@ class Cutter(Protocol):
         ...
 
     @property
-    def similarity_keys(self) -> Integers:
-        """Sort keys by similarity, int64 (samples,): sorted by them, neighbours are alike; equal samples share one."""
+    def similarity_keys(self) -> SortKeys:
+        """Sort keys by similarity, int64 (samples,) when they are read: sorted by them, neighbours are alike.
+
+        Equal samples share one.
+        """
         ...
 
     @property
@@ -117,14 +121,13 @@ class Cutter(Protocol):
         """
         ...
 
-    @property
-    def sizes(self) -> Floats:
-        """What each sample adds to a micro-batch, float64 (samples,), in any unit: to guess how many samples fit."""
+    def sizes_of(self, samples: Integers) -> Floats:
+        """What each of these samples adds to a micro-batch, float64, in any unit: to guess how many samples fit."""
         ...
 
     @property
     def room(self) -> float:
-        """The largest sum of `sizes` in a micro-batch; infinite if none is proven."""
+        """The largest sum of `sizes_of` in a micro-batch; infinite if none is proven."""
         ...
 
     def batches_needed(self, samples: Integers, step_size: int) -> int:
@@ -133,6 +136,14 @@ class Cutter(Protocol):
 
     def prefixes(self, samples: Integers, step_size: int) -> Prefixes:
         """The first samples of these, of which any number can be cut."""
+        ...
+
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> int | None:
+        """The least number of micro-batches of many samples, that `cut` makes of them, in little memory.
+
+        There are `counts[n]` samples that cost as much as `samples[n]`, longest first. None if the number depends on
+        more than that.
+        """
         ...
 
     def for_window(self, divisor: int = 1) -> Cutter:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
+
+from .numbers import BLOCK, Numbers, Rows
 
 __all__ = ["fields_as_text"]
 
@@ -23,15 +26,16 @@ def fields_as_text(value: Any) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return str(value.tolist()) if value.size <= _SHOWN else _digest(value)
+    if isinstance(value, np.ndarray | Numbers | Rows):
+        return str(value[:].tolist()) if math.prod(value.shape) <= _SHOWN else _digest(value)
     if isinstance(value, tuple):
         return " ".join(map(_text, value))
     return str(value)
 
 
-def _digest(array: np.ndarray) -> str:
+def _digest(array: np.ndarray | Numbers | Rows) -> str:
     """16 hexadecimal digits of an array, its shape and the kind of its numbers."""
     hasher = hashlib.blake2b(f"{array.shape} {array.dtype.kind}".encode(), digest_size=8)
-    hasher.update(np.ascontiguousarray(array).data)
+    for first in range(0, array.shape[0], BLOCK):
+        hasher.update(np.ascontiguousarray(array[first : first + BLOCK]).data)
     return hasher.hexdigest()

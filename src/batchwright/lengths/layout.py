@@ -146,7 +146,9 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
     may be up to twice as long as asked for if that makes the epoch shorter. With `window="epoch"` there is one.
     """
     items = strata.falling.size
-    total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling, 0, step_size))
+    total = cutter.batches_of_alike(strata.one_of_each_length, np.diff(strata.starts))
+    if total is None:
+        total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling.astype(np.int64), 0, step_size))
     wanted = 1.0 if window == "epoch" else total / least_length(window, step_size)
     found: list[Layout] = []
     for longer in _TRIED:

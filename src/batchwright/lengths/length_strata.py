@@ -15,10 +15,14 @@ import numpy as np
 from ..kernels.array_types import Integers
 from ..kernels.cuts import keyed_shuffle
 from ..kernels.hashing import PURPOSE, child_key
-from ..kernels.length_strata import one_of_each_stratum
+from ..kernels.length_strata import one_of_each_stratum, shuffled_by_key
+from .numbers import BLOCK, SortKeys
 from .sort_keys import sorted_places
 
 __all__ = ["LengthStrata"]
+
+_NARROW = 1 << 32  # so many items are numbered in 4 bytes
+_NO_WORDS, _NO_INTEGERS = np.empty(0, np.uint32), np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -26,25 +30,40 @@ class LengthStrata:
     """All items, longest first, and where each length starts: windows take one item of every stratum.
 
     Args:
-        falling: the items, longest first, int64 (items,); those of one length in an order that depends on the seed.
+        falling: the items, longest first, uint32 (items,), or int64 if there are more than 2^32; those of one length in an
+            order that depends on the seed.
         starts: where the items of each length start in `falling`, and the end, int64 (lengths + 1).
         seed: the seed of the plan.
     """
 
-    falling: Integers
+    falling: np.ndarray
     starts: Integers
     seed: int
 
     @classmethod
-    def of(cls, items: Integers, keys: Integers, seed: int) -> LengthStrata:
-        """Sort `items` by key; 0 is the key of the longest."""
+    def of(cls, count: int, left_out: Integers, keys: SortKeys, seed: int) -> LengthStrata:
+        """Sort items 0..count-1 by key, but not those left out; 0 is the key of the longest."""
         # Shuffled first: otherwise items of one length would always stand in the same strata, with the same neighbours.
-        mixed = items[keyed_shuffle(items.size, np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA)))]
-        falling = mixed[sorted_places(keys[mixed])]
-        del mixed  # there may be hundreds of millions
-        sorted_keys = keys[falling]
-        starts = 1 + np.flatnonzero(sorted_keys[1:] != sorted_keys[:-1])
-        return cls(falling, np.concatenate([[0], starts, [items.size]]), seed)
+        key = np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA))
+        if count > _NARROW:
+            kept = np.delete(np.arange(count), left_out)
+            mixed = kept[keyed_shuffle(kept.size, key)]
+            wide = mixed[sorted_places(keys[mixed])]
+            changed = 1 + np.flatnonzero(np.diff(keys[wide]))
+            return cls(wide, np.concatenate([[0], changed, [wide.size]]), seed)
+        told = np.empty(count, np.uint32)
+        for first in range(0, count, BLOCK):
+            told[first : first + BLOCK] = keys[first : first + BLOCK]
+        items = np.arange(count, dtype=np.uint32)
+        if left_out.size:
+            items = np.delete(items, left_out)
+        falling, starts = shuffled_by_key(items, told, int(told.max(initial=0)) + 1, key)
+        return cls(falling, np.append(starts[:-1][np.diff(starts) > 0], falling.size), seed)
+
+    @property
+    def one_of_each_length(self) -> Integers:
+        """An item of every length, longest first."""
+        return self.falling[self.starts[:-1]].astype(np.int64)
 
     def size(self, window: int, windows: int) -> int:
         """How many items a window has, of `windows` windows."""
@@ -52,5 +71,7 @@ class LengthStrata:
 
     def window(self, epoch: int, window: int, windows: int) -> Integers:
         """The items of a window of an epoch that has `windows` of them, longest first."""
-        key = child_key(child_key(self.seed, PURPOSE.LENGTH_STRATA), 1 + epoch)
-        return one_of_each_stratum(self.falling, self.starts, windows, window, np.uint64(key))
+        key = np.uint64(child_key(child_key(self.seed, PURPOSE.LENGTH_STRATA), 1 + epoch))
+        narrow = self.falling.dtype == np.uint32
+        words, wide = (self.falling, _NO_INTEGERS) if narrow else (_NO_WORDS, self.falling)
+        return one_of_each_stratum(words, wide, self.starts, windows, window, key)

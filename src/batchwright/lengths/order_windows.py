@@ -93,7 +93,7 @@ class OfOrder(Windows):
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
             needed = cutter.batches_needed(items, step_size) if items.size else 0
-            self._mean_size = float(cutter.sizes[items].sum())
+            self._mean_size = float(cutter.sizes_of(items).sum())
             self.window_batches = self.epoch_batches = max(step_size, (needed - 1) // step_size * step_size)
             self._places_per_window *= self.window_batches / max(needed, 1)
             return
@@ -151,7 +151,7 @@ class OfOrder(Windows):
         start = WindowStart(place)
         samples, prefixes, held, _ = self._filled(start, self._order.take(place, place + self._looked_at), LAYOUT_WORK)
         end = self._end(start, samples, held)
-        return self._place_of(end) - place, float(self._cutter.sizes[prefixes.samples[:held]].sum())
+        return self._place_of(end) - place, float(self._cutter.sizes_of(prefixes.samples[:held]).sum())
 
     def of(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -333,14 +333,15 @@ class OfOrder(Windows):
 
     def _count_that_fits(self, prefixes: Prefixes) -> int:
         """How many of the first items fit into a window; all of them if they fit."""
-        wanted, items, sizes = self.window_batches, prefixes.samples, self._cutter.sizes
+        wanted, items = self.window_batches, prefixes.samples
+        sizes = self._cutter.sizes_of(items)
         room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
         # One item in each micro-batch always fits.
-        fit, too_many = wanted, (items.size if math.isinf(room) else count_within(sizes, items, room)) + 1
+        fit, too_many = wanted, (items.size if math.isinf(room) else count_within(sizes, room)) + 1
         # Cutting costs much more than adding sizes. So the search starts where the sum of sizes is that of a mean
         # window, which mostly is a few percent off.
         if self._mean_size:
-            guess = count_within(sizes, items, self._mean_size)
+            guess = count_within(sizes, self._mean_size)
         else:
             guess = items.size * wanted // max(wanted, prefixes.batches_needed(items.size))
         finest = max(1, items.size // _FINEST)

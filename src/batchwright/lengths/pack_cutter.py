@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -19,8 +18,9 @@ from .cut import Cut, WithIdentity, split_to
 from .distinct_lengths import DistinctLengths
 from .equal_packs import EqualPacks
 from .exact import Allowance
+from .numbers import Keys, Numbers, Rows, SortKeys
 from .packing import Packing, Solver, filled, search
-from .sort_keys import falling_keys, mixed_places, most_expensive_of_strata, similarity_keys_of
+from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
@@ -33,26 +33,29 @@ class PackCutter(WithIdentity):
     """Packs samples, and distributes the packs over micro-batches of like cost.
 
     Args:
-        lengths: int64 (items, capacities).
+        lengths: read as int64 (items, capacities).
         capacities: int64 (capacities,).
         packs: the most packs in a micro-batch.
         max_per_pack: the most items in a pack.
-        costs: float64 (items,), what the micro-batches of a step are to be equal in.
+        costs: read as float64 (items,), what the micro-batches of a step are to be equal in.
         solver: "fast" or "exact".
     """
 
-    lengths: Integers
+    lengths: Rows
     capacities: Integers
     packs: int
     max_per_pack: int
-    costs: Floats
+    costs: Numbers
     solver: Solver
-    length_keys: Integers = field(init=False, repr=False)
+    length_keys: Keys = field(init=False, repr=False)
     # What all cuts of a window may use together; None means that each cut has an allowance of its own.
     _allowance: Allowance | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "length_keys", falling_keys(self.sizes))
+        # With one capacity, a key is looked up by the length itself.
+        alone = self.count_ignores_order
+        keys = Keys(self.lengths.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.lengths[:]))
+        object.__setattr__(self, "length_keys", keys)
 
     builder = "packed"
     least_steps = 1
@@ -63,14 +66,16 @@ class PackCutter(WithIdentity):
         return self.capacities.size == 1
 
     @property
-    def similarity_keys(self) -> Integers:
+    def similarity_keys(self) -> SortKeys:
         """See `Cutter`."""
         return self.length_keys if self.count_ignores_order else similarity_keys_of(self.lengths)
 
-    @cached_property
-    def sizes(self) -> Floats:
+    def sizes_of(self, samples: Integers) -> Floats:
         """See `Cutter`: the largest share of a capacity."""
-        sizes: Floats = (self.lengths / self.capacities).max(axis=1)
+        return self._sizes(self.lengths[samples])
+
+    def _sizes(self, lengths: Integers) -> Floats:
+        sizes: Floats = (lengths.reshape(-1, self.capacities.size) / self.capacities).max(axis=1)
         return sizes
 
     @property
@@ -83,13 +88,23 @@ class PackCutter(WithIdentity):
         if self.capacities.size > 1:
             packs = len(self._packed(samples, 0))
         else:
-            packs = _packs_of(self._stacks(DistinctLengths.of(self.lengths[:, 0][samples]), int(self.capacities[0])))
+            column = self.lengths.columns[0][samples]
+            packs = _packs_of(self._stacks(DistinctLengths.of(column), int(self.capacities[0])))
         return -(-packs // self.packs)
+
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> int | None:
+        """See `Cutter`."""
+        keys = self.length_keys
+        if self.searches or not self.count_ignores_order or np.unique(keys.of_value).size < keys.values.size:
+            return None
+        lengths, capacity = self.lengths.columns[0][samples][::-1], int(self.capacities[0])
+        table = best_fit_decreasing(np.ascontiguousarray(lengths), counts[::-1].copy(), capacity, self.max_per_pack)
+        return -(-_packs_of(table) // self.packs)
 
     def over_strata(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
         longest = most_expensive_of_strata(self.lengths, falling, windows)
-        return replace(self, lengths=longest, costs=longest[:, 0].astype(np.float64))
+        return replace(self, lengths=longest, costs=longest.columns[0].read_as(np.float64))
 
     @property
     def searches(self) -> bool:
@@ -141,13 +156,13 @@ class PackCutter(WithIdentity):
         if not self.count_ignores_order:
             return float(self.costs[samples].max(initial=0))
         return rows_cost_at_least(
-            self.costs[samples], self.lengths[samples, 0], int(self.capacities[0]), ranks, self.packs
+            self.costs[samples], self.lengths.columns[0][samples], int(self.capacities[0]), ranks, self.packs
         )
 
     def tokens(self, samples: Integers) -> tuple[float, float]:
         """See `Cutter`: padding is what the packs leave empty."""
         packs = self.pack_offsets(samples).size - 1
-        return float(self.lengths[samples, 0].sum()), float(packs * self.capacities[0])
+        return float(self.lengths.columns[0][samples].sum()), float(packs * self.capacities[0])
 
     def excess(self, samples: Integers) -> float:
         """See `Cutter`: how many packs are too many, or the largest share of a capacity above 1."""
@@ -260,7 +275,7 @@ def _packs_of(table: Integers) -> int:
 class PackBounds:
     """Finds where the packs start in a micro-batch, from its samples alone; see `PackedPlan.packs`."""
 
-    lengths: Integers
+    lengths: Rows
     capacities: Integers
     max_per_pack: int
     admission: Admission

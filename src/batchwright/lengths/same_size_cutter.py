@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +12,8 @@ from ..errors import Infeasible
 from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import cut_longest
 from .cut import Cut, Unsearched, by_steps, cut_evenly
-from .sort_keys import falling_keys, sorted_places
+from .numbers import Keys, Numbers
+from .sort_keys import sorted_places
 
 __all__ = ["GroupCutter", "even_offsets"]
 
@@ -58,18 +58,18 @@ class GroupCutter(Unsearched):
     """Sorts samples longest first and cuts them into micro-batches of `batch_size` samples.
 
     Args:
-        lengths: the length of each sample, float64 (samples,).
+        lengths: the length of each sample, read as float64 (samples,).
         batch_size: samples in a micro-batch.
         level: whether the micro-batches of a step may differ in size, to have like costs.
     """
 
-    lengths: np.ndarray
+    lengths: Numbers
     batch_size: int
     level: bool = False
-    length_keys: Integers = field(init=False, repr=False)
+    length_keys: Keys = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "length_keys", falling_keys(self.lengths))
+        object.__setattr__(self, "length_keys", Keys(self.lengths))
 
     builder = "grouped"
     count_ignores_order = True
@@ -77,14 +77,13 @@ class GroupCutter(Unsearched):
     room = math.inf
 
     @property
-    def similarity_keys(self) -> Integers:
+    def similarity_keys(self) -> Keys:
         """See `Cutter`."""
         return self.length_keys
 
-    @cached_property
-    def sizes(self) -> np.ndarray:
+    def sizes_of(self, samples: Integers) -> Floats:
         """See `Cutter`: 1 for each sample, because only their number counts."""
-        return np.ones(self.lengths.size)
+        return np.ones(samples.size)
 
     def batches_needed(self, samples: Integers, step_size: int) -> int:
         """See `Cutter`."""
@@ -92,7 +91,11 @@ class GroupCutter(Unsearched):
 
     def over_strata(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""
-        return replace(self, lengths=self.lengths[falling[::windows]])
+        return replace(self, lengths=Numbers.of(self.lengths[falling[::windows]]))
+
+    def batches_of_alike(self, samples: Integers, counts: Integers) -> int:
+        """See `Cutter`."""
+        return -(-int(counts.sum()) // self.batch_size)
 
     def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: nothing is moved, because sizes are fixed and samples of like length stay together."""

@@ -7,32 +7,19 @@ import numpy as np
 from ..kernels.array_types import Integers
 from ..kernels.cuts import keyed_shuffle
 from ..kernels.packing import group_by_length
+from .numbers import Keys, Rows, SortKeys
 
-__all__ = ["falling_keys", "mixed_places", "most_expensive_of_strata", "similarity_keys_of", "sorted_places"]
-
-
-_CHUNK = 1 << 20  # samples at a time, to save memory
+__all__ = ["mixed_places", "most_expensive_of_strata", "similarity_keys_of", "sorted_places"]
 
 
-def most_expensive_of_strata(table: np.ndarray, falling: Integers, windows: int) -> np.ndarray:
+def most_expensive_of_strata(table: Rows, falling: Integers, windows: int) -> Rows:
     """The largest value of every `windows` neighbours of `falling`, column by column: float64 (strata, columns)."""
     if table.shape[1] == 1:
-        return table[falling[::windows]]  # sorted by this column: the first of each stratum is the largest
-    largest: np.ndarray = np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0)
-    return largest
+        return Rows.of(table[falling[::windows]])  # sorted by this column: the first of each stratum is the largest
+    return Rows.of(np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0))
 
 
-def falling_keys(values: np.ndarray) -> Integers:
-    """Sort keys: how many distinct values are larger than each value, int64; 0 for the largest."""
-    distinct, found = np.unique(values), np.empty(values.size, np.int64)
-    # In parts, and without the inverse of `unique`: these arrays may be the largest of a plan.
-    for first in range(0, values.size, _CHUNK):
-        part = values[first : first + _CHUNK]
-        found[first : first + _CHUNK] = distinct.size - 1 - np.searchsorted(distinct, part)
-    return found
-
-
-def similarity_keys_of(table: np.ndarray) -> Integers:
+def similarity_keys_of(table: Rows) -> SortKeys:
     """Sort keys of the rows of `table` (samples, measures): sorted by them, neighbours are alike in all measures.
 
     Rows are grouped into strata by the first measure, within these by the next, and so on, and sorted by the last:
@@ -41,18 +28,19 @@ def similarity_keys_of(table: np.ndarray) -> Integers:
     """
     count, measures = table.shape
     if measures == 1:
-        return falling_keys(table[:, 0])
+        return Keys(table.columns[0])
     # Were the last measure divided into as many strata, each cell would have about 16 rows. The 16 was chosen by trial;
     # only how full micro-batches are depends on it.
     strata = max(1, round((count / 16) ** (1 / measures)))
     cells = []
-    for measure in range(measures - 1):
-        keys = falling_keys(table[:, measure])
+    for column in table.columns[:-1]:
+        keys = Keys(column)[:]
         cells.append((np.bincount(keys).cumsum()[keys] - 1) * strata // count)
+    rows = table[:]
     rising = sum(cells) % 2 == 1
-    last = np.where(rising, table[:, -1], -table[:, -1])
-    order = np.lexsort((*table.T, last, *reversed(cells)))
-    changed = np.any(np.diff(table[order], axis=0, prepend=table[order[:1]]) != 0, axis=1)
+    last = np.where(rising, rows[:, -1], -rows[:, -1])
+    order = np.lexsort((*rows.T, last, *reversed(cells)))
+    changed = np.any(np.diff(rows[order], axis=0, prepend=rows[order[:1]]) != 0, axis=1)
     places = np.empty(count, np.int64)
     places[order] = changed.cumsum()
     return places

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import cached_property
 from typing import Any
 
@@ -80,6 +81,25 @@ class Shards:
         """
         found: np.ndarray = np.searchsorted(self.starts, sample_numbers(samples), side="right") - 1
         return found
+
+    def at_once(self, world_size: int = 1) -> int:
+        """The most shards that a rank reads from at a time: how many a cache should hold, on each rank and in each worker.
+
+        It is `open` if the shards are divided among as many ranks as the run has.
+
+        Args:
+            world_size: the ranks of the run, int, 1 or more.
+
+        Raises:
+            Infeasible: a world size below 1.
+
+        Example:
+            >>> shards = Shards([100] * 16, open=4, ranks=8)
+            >>> shards.at_once(8), shards.at_once(2)
+            (4, 16)
+        """
+        world_size = check_integer(world_size, "world_size", least=1)
+        return self.open * self.ranks // math.gcd(self.ranks, world_size)
 
     def check_samples(self, count: int) -> None:
         """Refuse shards of another number of samples."""

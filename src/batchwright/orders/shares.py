@@ -20,7 +20,7 @@ from ..targets.moving import moved
 __all__ = ["Shares", "TargetShares", "WeightShares", "group_rates", "meant"]
 
 _DIGEST = re.compile("[0-9a-f]{16}(?= as )")  # in a value of an identity; the text after it is only shown to users
-_CHUNK = 1 << 20  # samples handled at once, so that no temporary array is as large as the dataset
+_CHUNK = 1 << 17  # samples handled at once, so that no temporary array is as large as the dataset
 _EPOCHS_TOLD_APART = 4  # targets that never settle count as equal if their shares are, in this many epochs
 _LONGEST_SHOWN = 60  # characters of a target in an identity
 _DECIMAL_BITS = 14_000  # Python refuses to write integers of more than 4,300 decimal digits

@@ -14,6 +14,7 @@ from ..kernels.array_types import Integers
 from ..lengths.admission import Admission
 from ..lengths.bucket_cutter import BucketCutter
 from ..lengths.layout import Window
+from ..lengths.numbers import Numbers
 from .batch_costs import numbers_of_batch
 from .by_length import LengthPlan
 from .fixed import FixedPlan
@@ -110,7 +111,7 @@ def bucketed(
         raise Infeasible(
             "the product of the sides of a bucket is above what a float holds", "pass sides in a larger unit"
         )
-    cutter = BucketCutter(bucket_of, areas, batch_size)
+    cutter = BucketCutter(Numbers.of(bucket_of, np.int64), areas, batch_size)
     plan = BucketedPlan(
         source,
         cutter,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..kernels.array_types import Floats, Integers
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.layout import Window
+from ..lengths.numbers import Rows
 from ..readings import check_count
 from .by_length import LengthPlan
 from .delivered import delivery
@@ -95,10 +96,12 @@ def budgeted(
     round_count = check_integer(round_count, "round_count", least=1)
     admission = budgets.admission(too_long)
     source, epoch_samples = source_of(order, sample_count, seed)
-    lengths_of_first = budgets.lengths[:, 0]  # what reports call the lengths; targets of an order in tokens count them
+    # What reports call the lengths; targets of an order in tokens count them.
+    lengths_of_first = budgets.lengths.columns[0]
     lengths_left, costs = lengths_of_first, budgets.costs  # after truncation
     if admission.truncate_to is not None:
-        lengths_left, costs = np.minimum(lengths_left, admission.truncate_to), np.minimum(costs, admission.truncate_to)
+        shorter = partial(np.minimum, admission.truncate_to)
+        lengths_left, costs = lengths_left.mapped(shorter), Rows((costs.columns[0].mapped(shorter),))
     cutter = BudgetCutter(
         costs,
         budgets=budgets.limits,
@@ -116,9 +119,9 @@ def budgeted(
         seed=seed,
         admission=admission,
         epoch_samples=epoch_samples,
-        delivery=None if order is None else delivery(order, lengths_of_first, lengths_left, admission.skipped),
+        delivery=None if order is None else delivery(order, lengths_of_first[:], lengths_left[:], admission.skipped),
     )
-    if admission.truncate_to is not None and (lengths_of_first % 1).any():
+    if admission.truncate_to is not None and any((part % 1).any() for _, part in lengths_of_first.blocks()):
         warn(
             f"lengths are no whole numbers, so plan.truncate_to={admission.truncate_to} is in their unit, such as seconds, "
             "and bw.ragged(truncate_to=...) counts elements, such as frames; multiply it by the elements of one, or pass "
@@ -133,7 +136,7 @@ class Budgets:
     """Budgets, and what each sample takes of them; validated."""
 
     names: list[str]
-    lengths: Floats  # (samples, budgets)
+    lengths: Rows  # (samples, budgets)
     limits: Floats  # (budgets,)
     padded: NDArray[np.bool_]  # (budgets,)
     rounding: int | Integers  # lengths are rounded up to the next multiple of this, or to the next of these
@@ -153,20 +156,29 @@ class Budgets:
         return not isinstance(self.rounding, int) or self.rounding > 1
 
     @cached_property
-    def costs(self) -> Floats:
-        """What each sample takes of each budget, float64 (samples, budgets)."""
-        rounded = self._rounded(self.lengths)
-        return rounded if self.cost is None else np.column_stack([costs_of(self.cost, column) for column in rounded.T])
+    def costs(self) -> Rows:
+        """What each sample takes of each budget, read as float64 (samples, budgets)."""
+        rounded = self.lengths.columns
+        if self.rounds_lengths:
+            rounded = tuple(column.mapped(self._rounded) for column in rounded)
+        return Rows(rounded if self.cost is None else tuple(costs_of(self.cost, column) for column in rounded))
+
+    def _over(self, costs: Floats, lengths: Floats) -> NDArray[np.bool_]:
+        """Whether samples alone exceed a budget, bool (samples, budgets)."""
+        over: NDArray[np.bool_] = costs > self.limits
+        return over if isinstance(self.rounding, int) else over | (lengths > self.rounding[-1])
 
     @cached_property
     def over(self) -> NDArray[np.bool_]:
-        """Whether a sample alone exceeds a budget, bool (samples, budgets)."""
-        over: NDArray[np.bool_] = self.costs > self.limits
-        return over if isinstance(self.rounding, int) else over | (self.lengths > self.rounding[-1])
+        """Whether a sample alone exceeds some budget, bool (samples,)."""
+        over = np.empty(self.lengths.shape[0], bool)
+        for (first, costs), (_, lengths) in zip(self.costs.blocks(), self.lengths.blocks(), strict=True):
+            over[first : first + len(costs)] = self._over(costs, lengths).any(axis=1)
+        return over
 
     def admission(self, too_long: TooLong) -> Admission:
         """The items, if `too_long` is done with samples that alone exceed a budget."""
-        over = self.over.any(axis=1)
+        over = self.over
         if over.any() and too_long == "refuse":
             self._refuse()
         if over.size and over.all() and too_long == "skip":
@@ -203,15 +215,16 @@ class Budgets:
 
     def _refuse(self) -> None:
         """Refuse the first budget that some samples alone exceed."""
-        column = int(self.over.any(axis=0).argmax())
-        name, over = self.names[column], self.over[:, column]
+        table = self._over(self.costs[:], self.lengths[:])
+        column = int(table.any(axis=0).argmax())
+        name, over = self.names[column], table[:, column]
         sample = int(over.argmax())
-        length, rounded = self.lengths[sample, column], self._rounded(self.lengths[sample])[column]
+        length, rounded = self.lengths[sample][column], self._rounded(self.lengths[sample])[column]
         fact = f"sample {sample} has {_called(name)} {exactly(length)}"
         if rounded != length:
             fact += f", rounded up to {exactly(rounded)}"
         if self.cost is not None:
-            fact += f", at a cost of {exactly(self.costs[sample, column])}"
+            fact += f", at a cost of {exactly(self.costs[sample][column])}"
         if isinstance(self.rounding, np.ndarray) and length > self.rounding[-1]:
             fact += f", the longest of round_length is {self.rounding[-1]}"
         else:
@@ -219,18 +232,18 @@ class Budgets:
         policies = ["'alone'"]
         if len(self.names) == 1 and self.cost is None and self._longest > 0:
             policies.append("'truncate'")
-        if not self.over.any(axis=1).all():
+        if not self.over.all():
             policies.append("'skip'")
         refuse_too_long(fact, over, self._enough(), policies)
 
     def _enough(self) -> str:
         """For a message, the arguments with which no sample would be too long."""
         wanted, larger = [], self
-        longest = math.ceil(self.lengths.max())
+        longest = math.ceil(self.lengths.max().max())
         if isinstance(self.rounding, np.ndarray) and longest > self.rounding[-1]:
             larger = replace(self, rounding=np.append(self.rounding, longest))
             wanted.append(f"a round_length that ends with {longest} or more")
-        needed = larger.costs.max(axis=0)
+        needed = larger.costs.max()
         if np.any(needed > self.limits):
             wanted.append(f"{self._as_passed(np.maximum(needed, self.limits))} or more")
         return " and ".join(wanted)
@@ -243,18 +256,19 @@ class Budgets:
         return "max_tokens={" + ", ".join(f"{name!r}: {limit}" for name, limit in by_name.items()) + "}"
 
 
-def _lengths(given: Mapping[str, Any]) -> Floats:
-    """Read columns of lengths of 0 or more, float64 (samples, budgets)."""
+def _lengths(given: Mapping[str, Any]) -> Rows:
+    """Read columns of lengths of 0 or more, read as float64 (samples, budgets)."""
     table = table_of(
         {
-            name: columns.numbers(values, called=f"lengths[{name!r}]" if name != ONLY else "lengths").astype(float)
+            name: columns.numbers(values, called=f"lengths[{name!r}]" if name != ONLY else "lengths")
             for name, values in given.items()
-        }
+        },
+        np.float64,
     )
-    for name, values in zip(given, table.T, strict=True):
+    for name, values in zip(given, table.columns, strict=True):
         if values.size and values.min() < 0:
             raise Infeasible(
-                f"sample {int(values.argmin())} has {_called(name)} {exactly(values.min())}",
+                f"sample {values.argmin()} has {_called(name)} {exactly(values.min())}",
                 "pass lengths of 0 or more",
             )
     return table

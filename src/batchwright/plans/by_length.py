@@ -18,6 +18,7 @@ from ..lengths.cut import Cut, Cutter, steps_shuffled
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import LAYOUT_WORK, Layout, Window, layout_of_one_window, layout_of_shuffle, layout_of_strata
 from ..lengths.length_strata import LengthStrata
+from ..lengths.numbers import BLOCK
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfShuffle, OfStrata, Windows
 from ..micro_batches import MicroBatches, counted
@@ -97,12 +98,11 @@ class LengthPlan(Plan, Windowed):
         self.cutter = cutter
         self.admission = admission
         self.seed = seed_number(seed)
-        items = admission.items(np.arange(epoch_samples)) if epoch_samples is not None else None
+        self.strata = None
         # Whether the limits allow strata does not depend on the items: ask for one.
-        stratified = items is not None and cutter.over_strata(items[:1], 1) is not None
-        self.strata = (
-            LengthStrata.of(items, cutter.similarity_keys, self.seed) if items is not None and stratified else None
-        )
+        if epoch_samples is not None and cutter.over_strata(np.zeros(1, np.int64), 1) is not None:
+            count = admission.item_count(epoch_samples)
+            self.strata = LengthStrata.of(count, admission.skipped, cutter.similarity_keys, self.seed)
         self.same_samples = epoch_samples is not None
         # A cache: from a step size to this plan with that step size, for the sizes made last. All these copies share it.
         # It is not pickled.
@@ -339,7 +339,7 @@ class LengthPlan(Plan, Windowed):
     @cached_property
     def _items(self) -> int:
         """Items in an epoch of the plain shuffle."""
-        return self.admission.items(np.arange(self.epoch_samples)).size
+        return self.admission.item_count(self.epoch_samples) - self.admission.skipped.size
 
     @property
     def _moves_over(self) -> int:
@@ -400,9 +400,16 @@ class LengthPlan(Plan, Windowed):
     @cached_property
     def mean_batch_size(self) -> float:
         """Samples in a micro-batch, on average."""
-        drawn = self.order_plan.inclusion_rates(0, 1).rates(np.arange(self.order_plan.groups.sample_count))
-        drawn[self.admission.skipped] = 0
-        return float(self.windows.places_per_batch * drawn[self.admission.origins(drawn.size)].sum())
+        drawn, count = self.order_plan.inclusion_rates(0, 1), self.order_plan.groups.sample_count
+        if self.admission.renumbers:
+            rates = drawn.rates(np.arange(count))
+            rates[self.admission.skipped] = 0
+            items = float(rates[self.admission.origins(count)].sum())
+        else:
+            blocks = (np.arange(first, min(first + BLOCK, count)) for first in range(0, count, BLOCK))
+            items = sum(float(drawn.rates(block).sum()) for block in blocks)
+            items -= float(drawn.rates(self.admission.skipped).sum())
+        return float(self.windows.places_per_batch * items)
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """See `BasePlan`."""

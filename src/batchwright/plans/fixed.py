@@ -156,13 +156,14 @@ class FixedPlan(Plan):
     def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
         """See `MicroBatches`: shards are divided among a number of ranks."""
         shards = getattr(self.order, "shards", None)
-        if not isinstance(shards, Shards) or shards.ranks % world_size == 0:
+        if not isinstance(shards, Shards) or shards.ranks == world_size:
             return None
-        common = math.gcd(shards.ranks, world_size)
+        share = world_size // math.gcd(shards.ranks, world_size)
         return (
-            f"the shards are divided among {shards.ranks} ranks and the run has {world_size}: {world_size // common} ranks "
-            f"read each shard, and a rank reads from up to {shards.open * shards.ranks // common} at a time; for a run that "
-            f"begins, bw.Shards(..., ranks={world_size}) avoids it"
+            f"the shards are divided among {shards.ranks} ranks and the run has {world_size}: "
+            + (f"{share} ranks read each shard, and " if share > 1 else "")
+            + f"a rank reads from up to {shards.at_once(world_size)} at a time, and a cache must hold as many; for a run "
+            f"that begins, bw.Shards(..., ranks={world_size}) avoids it"
         )
 
     @internal

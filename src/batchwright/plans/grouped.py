@@ -11,6 +11,7 @@ from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, exactly
 from ..lengths.admission import Admission
 from ..lengths.layout import Window
+from ..lengths.numbers import Numbers
 from ..lengths.same_size_cutter import GroupCutter
 from .by_length import LengthPlan
 from .fixed import FixedPlan
@@ -50,9 +51,9 @@ def grouped(
         >>> sorted(sorted(batch.tolist()) for batch in bw.grouped([9, 1, 8, 2, 7, 3], 2).epoch(0))
         [[0, 2], [1, 3], [4, 5]]
     """
-    column = columns.numbers(lengths, called="lengths").astype(np.float64)
+    column = Numbers.of(columns.numbers(lengths, called="lengths"))
     if column.size and column.min() < 0:
-        sample = int(column.argmin())
+        sample = column.argmin()
         raise Infeasible(f"sample {sample} has length {exactly(column[sample])}", "pass lengths of 0 or more")
     batch_size = check_integer(batch_size, "batch_size", least=1)
     source, epoch_samples = source_of(order, column.size, seed)

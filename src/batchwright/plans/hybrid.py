@@ -19,8 +19,8 @@ from ..groups import Groups
 from ..kernels.array_types import Integers
 from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
+from ..lengths.numbers import Keys, Numbers
 from ..lengths.rank_groups import Division, Part, Schedule, group_sizes
-from ..lengths.sort_keys import falling_keys
 from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
 from ..position import number_of
 from .changed_steps import MOST_IN_A_STEP
@@ -58,7 +58,7 @@ class HybridPlan(EachOnce):
     def __init__(self, division: Division, *, ranks: int, steps: int, seed: int) -> None:
         self.division, self.steps = division, steps
         count = division.tokens.size
-        self.strata = LengthStrata.of(np.arange(count), falling_keys(division.tokens), seed)
+        self.strata = LengthStrata.of(count, np.empty(0, np.int64), Keys.of(division.tokens), seed)
         self.groups = Groups.from_sizes({"all": count})
         self._on(ranks)
         self.check_world(ranks)
@@ -332,7 +332,7 @@ def hybrid(
     given = tokens.astype(np.float64)
     division = Division(
         tokens,
-        given if cost is None else costs_of(cost, given),
+        given if cost is None else costs_of(cost, Numbers.of(given))[:],
         tokens_per_rank,
         check_integer(widen, "widen", least=1),
     )

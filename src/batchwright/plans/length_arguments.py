@@ -12,6 +12,7 @@ from .. import columns
 from ..errors import Infeasible, check_integer, check_mapping, exactly, noted, shown, typed
 from ..kernels.array_types import Floats
 from ..lengths.layout import Window
+from ..lengths.numbers import Numbers, Rows
 from ..orders import Order, is_order, is_shared
 from .balanced import shuffled
 from .fixed import FixedPlan
@@ -62,12 +63,12 @@ def part_called(argument: str, name: str) -> str:
     return argument if name == ONLY else f"{argument}[{shown(name)}]"
 
 
-def table_of(by_name: dict[str, np.ndarray]) -> np.ndarray:
-    """Columns of equal length as one array, (samples, columns)."""
+def table_of(by_name: dict[str, np.ndarray], dtype: type) -> Rows:
+    """Columns of equal length as one table, read as numbers of this type."""
     sizes = {name: column.size for name, column in by_name.items()}
     if len(set(sizes.values())) > 1:
         raise Infeasible(f"columns of different length: {sizes}", "pass one value a sample in each")
-    return np.column_stack(list(by_name.values()))
+    return Rows(tuple(Numbers.of(column, dtype) for column in by_name.values()))
 
 
 def refuse_too_long(fact: str, over: np.ndarray, enough: str, policies: list[str]) -> NoReturn:
@@ -87,25 +88,25 @@ def refuse_too_long(fact: str, over: np.ndarray, enough: str, policies: list[str
     )
 
 
-def balance_of(balance: Any, sample_count: int) -> Floats:
-    """Check `balance`, in which the micro-batches of a step are to be equal, float64 (samples,)."""
-    column: Floats = columns.numbers(balance, called="balance").astype(np.float64)
+def balance_of(balance: Any, sample_count: int) -> Numbers:
+    """Check `balance`, in which the micro-batches of a step are to be equal, read as float64 (samples,)."""
+    column = Numbers.of(columns.numbers(balance, called="balance"))
     if column.size != sample_count:
         raise Infeasible(f"balance has {column.size} numbers for {sample_count} lengths", "pass one a sample")
     if column.size and column.min() < 0:
-        sample = int(column.argmin())
+        sample = column.argmin()
         raise Infeasible(f"the balance of sample {sample} is {exactly(column[sample])}", "pass numbers of 0 or more")
     return column
 
 
-def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
-    """The costs of samples of these lengths, by a user's function, checked: float64 (samples,)."""
+def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Numbers) -> Numbers:
+    """The costs of samples of these lengths, by a user's function, checked: read as float64 (samples,)."""
     if not callable(cost):
         raise Infeasible(
             f"cost is {shown(cost)}, no function", "pass a function from an array of lengths to as many costs"
         )
     with noted(f"while cost was asked for {lengths.size} lengths"):
-        given = cost(lengths.copy())
+        given = cost(lengths.read_as(np.float64)[:])
     costs = columns.as_numbers(given, called="what cost gives").astype(np.float64)
     if costs.shape != lengths.shape:
         raise Infeasible(
@@ -118,7 +119,7 @@ def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Floats) -> Floats:
             f"cost gave {exactly(costs[bad[0]])} for length {exactly(lengths[bad[0]])}",
             "pass a function whose values are finite numbers of 0 or more",
         )
-    return costs
+    return Numbers.of(costs)
 
 
 def source_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[FixedPlan, int | None]:

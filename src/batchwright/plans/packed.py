@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, get_args
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..groups import Groups
 from ..kernels.array_types import Integers
 from ..lengths.admission import Admission, TooLong
 from ..lengths.layout import Window
+from ..lengths.numbers import Numbers, Rows
 from ..lengths.pack_cutter import PackBounds, PackCutter
 from ..lengths.packing import MOST_CAPACITY, Solver
 from ..readings import reading
@@ -186,8 +187,8 @@ def packed(
     admission = capacities.admission(too_long, may_split=balance is None)
     source, epoch_samples = source_of(order, capacities.lengths.shape[0], seed)
     items = capacities.items(admission)
-    asked = capacities.lengths[:, 0]
-    given = asked if admission.truncate_to is None else items[:, 0]
+    asked = capacities.lengths.columns[0]
+    given = asked if admission.truncate_to is None else items.columns[0]
     cutter = PackCutter(
         items,
         capacities.limits,
@@ -204,7 +205,7 @@ def packed(
         seed=seed,
         admission=admission,
         epoch_samples=epoch_samples,
-        delivery=None if order is None else delivery(order, asked, given, admission.skipped),
+        delivery=None if order is None else delivery(order, asked[:], given[:], admission.skipped),
     )
 
 
@@ -213,7 +214,7 @@ class Capacities:
     """The capacities of a pack, and what each sample, or samples that stay together, takes of them; validated."""
 
     names: list[str]
-    lengths: Integers  # (samples, capacities)
+    lengths: Rows  # (samples, capacities)
     limits: Integers  # (capacities,)
     bundles: tuple[Integers, Integers] | None = None  # (offsets, samples) of those that stay together
 
@@ -225,9 +226,9 @@ class Capacities:
         by_name, limits = {}, []
         for name, values in lengths.items():
             called = "lengths" if name == ONLY else f"lengths[{name!r}]"
-            by_name[name] = columns.whole_numbers(values, called=called, least=least)
+            by_name[name] = columns.whole(columns.numbers(values, called=called), called=called, least=least)
             limits.append(_limit(capacity[name], part_called("capacity", name)))
-        return cls(list(lengths), table_of(by_name), np.array(limits, np.int64))
+        return cls(list(lengths), table_of(by_name, np.int64), np.array(limits, np.int64))
 
     def together(self, keys: Any) -> Capacities:
         """The same with samples of one key kept together."""
@@ -236,19 +237,18 @@ class Capacities:
             raise Infeasible(f"{groups.sample_count} keys for {self.lengths.shape[0]} lengths", "pass one key a sample")
         assert groups.index is not None
         bundled = replace(self, bundles=(groups.starts, groups.index.astype(np.int64)))
-        return replace(bundled, lengths=bundled.summed(self.lengths))
+        return replace(bundled, lengths=Rows(tuple(map(bundled.summed, self.lengths.columns))))
 
-    def summed(self, column: np.ndarray) -> np.ndarray:
+    def summed(self, column: Numbers) -> Numbers:
         """The sums of a column over samples that stay together."""
         if self.bundles is None:
             return column
         offsets, samples = self.bundles
-        sums: np.ndarray = np.add.reduceat(column[samples], offsets[:-1], axis=0)
-        return sums
+        return Numbers.of(np.add.reduceat(column[samples], offsets[:-1]), column.dtype)
 
     def admission(self, too_long: TooLong, *, may_split: bool) -> Admission:
         """The items, if `too_long` is done with samples that exceed a capacity."""
-        over: np.ndarray = np.any(self.lengths > self.limits, axis=1)
+        over = self.lengths.any_row(lambda lengths: lengths > self.limits)
         if over.any() and too_long == "refuse":
             self._refuse(over, may_split=may_split)
         if over.size and over.all() and too_long == "skip":
@@ -259,21 +259,23 @@ class Capacities:
         limit, policy = int(self.limits[0]), too_long if over.any() else None
         return Admission(
             np.flatnonzero(over) if policy == "skip" else np.empty(0, np.int64),
-            pieces=np.append(0, np.cumsum(-(-self.lengths[:, 0] // limit))) if policy == "split" else None,
+            pieces=np.append(0, np.cumsum(-(-self.lengths.columns[0][:] // limit))) if policy == "split" else None,
             bundles=self.bundles,
             too_long=too_long,
             too_long_count=int(over.sum()),
             truncate_to=limit if policy == "truncate" else None,
         )
 
-    def items(self, admission: Admission) -> Integers:
-        """The lengths of the items, int64 (items, capacities): samples, or pieces, all full but the last of a sample."""
+    def items(self, admission: Admission) -> Rows:
+        """The lengths of the items, read as int64: samples, or pieces, all full but the last of a sample."""
         pieces = admission.pieces
         if pieces is None:
-            return self.lengths if admission.truncate_to is None else np.minimum(self.lengths, admission.truncate_to)
-        items = np.full((pieces[-1], 1), self.limits[0])
-        items[pieces[1:] - 1] = self.lengths - (np.diff(pieces)[:, None] - 1) * self.limits[0]
-        return items
+            if admission.truncate_to is None:
+                return self.lengths
+            return Rows((self.lengths.columns[0].mapped(partial(np.minimum, admission.truncate_to)),))
+        items = np.full(pieces[-1], self.limits[0])
+        items[pieces[1:] - 1] = self.lengths.columns[0][:] - (np.diff(pieces) - 1) * self.limits[0]
+        return Rows((Numbers.of(items, np.int64),))
 
     def _refuse(self, over: np.ndarray, *, may_split: bool) -> None:
         """Refuse capacities that some samples alone exceed."""
@@ -290,13 +292,13 @@ class Capacities:
             policies.append("'split'")
         if not over.all():
             policies.append("'skip'")
-        has = f"{'length' if name == ONLY else name} {self.lengths[item, column]}"
+        has = f"{'length' if name == ONLY else name} {self.lengths[item][column]}"
         fact = f"{who} {has}, {part_called('capacity', name)} is {self.limits[column]}"
         refuse_too_long(fact, over, self._enough(), policies)
 
     def _enough(self) -> str:
         """For a message, the capacities that no sample would exceed."""
-        needed = dict(zip(self.names, np.maximum(self.lengths.max(axis=0), self.limits).tolist(), strict=True))
+        needed = dict(zip(self.names, np.maximum(self.lengths.max(), self.limits).tolist(), strict=True))
         return f"capacity={needed.get(ONLY, needed)} or more"
 
 
@@ -334,10 +336,9 @@ def _check_contradictions(
         )
 
 
-def _costs(table: Integers, capacities: Integers, cost: Callable[[np.ndarray], ArrayLike] | None) -> np.ndarray:
-    """What the micro-batches of a step are to be equal in, float64 (items,)."""
+def _costs(table: Rows, capacities: Integers, cost: Callable[[np.ndarray], ArrayLike] | None) -> Numbers:
+    """What the micro-batches of a step are to be equal in, read as float64 (items,)."""
     if cost is None and capacities.size > 1:
-        shares: np.ndarray = (table / capacities).sum(axis=1)
-        return shares
-    lengths = table[:, 0].astype(np.float64)
+        return Numbers.of((table[:] / capacities).sum(axis=1))
+    lengths = table.columns[0].read_as(np.float64)
     return lengths if cost is None else costs_of(cost, lengths)

@@ -37,7 +37,7 @@ __all__ = [
 # A sample is "practically never drawn" if it comes less than once in RARELY times as many draws as there are samples.
 # 100: more epochs than most trainings have.
 RARELY = 100
-_CHUNK = 1 << 20  # groups at a time: a few arrays of 8 MB, even with a hundred million weights
+_CHUNK = 1 << 17  # groups at a time: a few arrays of 1 MB, even with a billion weights
 _EPOCHS = 32  # epochs that are examined if shares may change without end
 _FEWEST_EPOCHS = 2  # a change of shares shows only between two epochs
 _MEASURED = 1 << 16  # items of the first window that are examined: repeats show in a part of it, too

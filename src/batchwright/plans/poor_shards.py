@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..kinds import LengthKind
 
 __all__ = ["in_open_shards", "window_in_shards"]
+
+_MOST_CELLS = 1 << 18  # blocks x groups that are looked at: with many ranks and groups, a pass would take minutes
 
 
 def in_open_shards(order: ShardDealt | ShardWeights, known: set[Hashable]) -> list[str]:
@@ -36,12 +38,45 @@ def in_open_shards(order: ShardDealt | ShardWeights, known: set[Hashable]) -> li
     return found
 
 
+class _Pass(NamedTuple):
+    """What the open shards give each group in the first pass, or in the first part of it.
+
+    Attributes:
+        wanted: the tickets that it should have, int64 (groups,).
+        tickets: those that it gets, int64 (groups,).
+        owed: the most that it lacks at a time, int64 (groups,).
+        whole: whether it is all of the pass.
+    """
+
+    wanted: np.ndarray
+    tickets: np.ndarray
+    owed: np.ndarray
+    whole: bool
+
+
+def _first_pass(order: ShardDealt) -> _Pass | None:
+    """The first pass of all ranks; None if open shards never lack a group in it."""
+    wanted, tickets, owed = np.zeros((3, order.groups.group_count), np.int64)
+    lacks, cells = False, 0
+    for turn, low, high in order.turns.between(0, order.turns.pass_batches):
+        stretch = order.stretch(turn)
+        if stretch is None:
+            asked = order.asked(turn.rank, low, high)
+            wanted, tickets = wanted + asked, tickets + asked
+        elif turn.block == stretch.first:
+            if cells > _MOST_CELLS:
+                return _Pass(wanted, tickets, owed, whole=False)
+            lacks, cells = True, cells + stretch.tickets.size
+            wanted, tickets = wanted + stretch.wanted.sum(0), tickets + stretch.tickets.sum(0)
+            owed = np.maximum(owed, stretch.owed)
+    return _Pass(wanted, tickets, owed, whole=True) if lacks else None
+
+
 def _lacking(order: ShardDealt) -> list[str]:
     """A text that says which groups the open shards lack, and what they are owed for that."""
-    absence, names, first = order.absence, order.groups.names, order.turns.of(0)
-    lost = order.shares.of(0) * absence
-    stretch = order.stretch(first)
-    if not lost.any() and stretch is None:
+    absence, names = order.absence, order.groups.names
+    lost, seen = order.shares.of(0) * absence, _first_pass(order)
+    if not lost.any() and seen is None:
         return []
     found = ""
     if lost.any():
@@ -51,16 +86,17 @@ def _lacking(order: ShardDealt) -> list[str]:
             f"{np.count_nonzero(lost)} groups are not in enough shards, and {lost.sum():.2%} of all draws go to other "
             "groups for that, which give them back later; "
         )
-    if stretch is not None:
-        most, unpaid, total = int(stretch.owed.argmax()), stretch.unpaid, int(stretch.wanted.sum())
-        owed = stretch.owed[most] * order.per_ticket
-        found += f"up to {owed} draws are owed to a group at a time, here {names[most]!r}; "
+    if seen is not None:
+        most, unpaid, total = int(seen.owed.argmax()), seen.wanted - seen.tickets, int(seen.wanted.sum())
+        found += (
+            f"up to {seen.owed[most] * order.per_ticket} draws are owed to a group at a time, here {names[most]!r}; "
+        )
         if unpaid.any():
             least, over = int(unpaid.argmax()), np.maximum(unpaid, 0).sum() / total
-            gets, asked = (float(table[:, least].sum()) / total for table in (stretch.tickets, stretch.wanted))
+            gets, asked = (float(counts[least]) / total for counts in (seen.tickets, seen.wanted))
             found += (
-                f"{over:.2%} of the draws cannot be given back, {names[least]!r} gets {gets:.2%} of them in place of "
-                f"{asked:.2%}; "
+                f"{over:.2%} of the draws of {'the first pass' if seen.whole else 'a part of the first pass'} cannot be "
+                f"given back, {names[least]!r} gets {gets:.2%} of them in place of {asked:.2%}; "
             )
     return [f"{found}more than {order.shards.open} open shards, or samples shuffled over the shards, avoid it"]
 

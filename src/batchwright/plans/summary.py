@@ -24,6 +24,8 @@ _COLUMNS = (
     Column("a batch", "quota", 10, ".3f"),
     Column("passes", "passes", 10, ".3f"),
 )
+_DELIVERED = Column("delivered", "delivered", 11, ".4%")
+_SEEN = 5e-7  # a smaller difference of two shares is none in four digits of a percentage
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class GroupLine:
         size: the number of its samples.
         natural_share: its share of all samples.
         share: its wanted share in the first epoch.
-        quota: samples of it a micro-batch takes, on average.
+        delivered: its share of what the first epoch draws; another than wanted where open shards lack the group.
+        quota: samples of it that a micro-batch should have, on average.
         passes: the number of passes through it in an epoch.
     """
 
@@ -43,6 +46,7 @@ class GroupLine:
     size: int
     natural_share: float
     share: float
+    delivered: float
     quota: float
     passes: float
 
@@ -73,9 +77,11 @@ class Summary(Printed):
 
     def head(self) -> list[str]:
         """See `Printed`."""
+        differs = any(abs(line.delivered - line.share) > _SEEN for line in self.groups)
+        columns = [*_COLUMNS[:3], _DELIVERED, *_COLUMNS[3:]] if differs else _COLUMNS
         return [
             f"{self.epoch_batches} micro-batches of {self.batch_size} an epoch, {self.target}",
-            *table("group", _COLUMNS, self.groups, self.group_count),
+            *table("group", columns, self.groups, self.group_count),
         ]
 
 
@@ -83,17 +89,22 @@ def summarise(plan: FixedKind) -> Summary:
     """Make the summary of a plan."""
     groups, shares, sizes = plan.groups, plan.shares(), plan.groups.sizes
     wanted = np.argsort(-sizes, kind="stable") if groups.starts.size else np.arange(min(_FEW, groups.group_count))
-    drawn = plan.epoch_batches * plan.batch_size
+    drawn, delivered = plan.epoch_batches * plan.batch_size, shares[wanted]
+    if plan.varies and groups.starts.size:
+        delivered = plan.prior_between(0, plan.epoch_batches)[wanted]
+    elif plan.varies:
+        delivered = plan.rates(wanted, epoch=0)
     lines = [
         GroupLine(
             groups.names[group],
             int(sizes[group]),
             float(sizes[group] / groups.grouped_count),
             float(shares[group]),
+            float(given),
             float(shares[group] * plan.batch_size),
-            float(shares[group] * drawn / sizes[group]) if sizes[group] else 0.0,
+            float(given * drawn / sizes[group]) if sizes[group] else 0.0,
         )
-        for group in wanted.tolist()
+        for group, given in zip(wanted.tolist(), delivered.tolist(), strict=True)
     ]
     return Summary(
         plan.batch_size,

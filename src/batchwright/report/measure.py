@@ -205,7 +205,7 @@ class _Walked:
             bands.group_counts,
             bands.sample_counts,
             bands.summed(self._natural),
-            bands.summed(self._target),
+            bands.summed(_wanted(self.plan, self._target)),
             bands.summed(self.own.of_group) / drawn,
         )
 
@@ -327,6 +327,15 @@ def _bound(plan: Any, audit: Audit | None) -> float | None:
         return None
     limits = [one.bound for one in audit.findings if one.guarantee == "G3 drift" and one.promised]
     return limits[0] * plan.order.per_ticket if limits else None
+
+
+def _wanted(plan: Any, delivered: np.ndarray) -> np.ndarray:
+    """The wanted shares of groups. What is delivered differs from them where open shards lack a group."""
+    order = getattr(plan, "order", None)
+    if order is None or not plan.varies or order.shares.settles_at != 0 or delivered.size != plan.groups.group_count:
+        return delivered
+    wanted: np.ndarray = plan.shares(0)
+    return wanted
 
 
 def _differ(plan: Any) -> bool:

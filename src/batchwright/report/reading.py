@@ -127,7 +127,8 @@ class _OfLengths(Reader):
     def __init__(self, plan: Any) -> None:
         self._plan = plan
         lengths = getattr(plan.cutter, "lengths", None)  # shape buckets have none; several limits have a column each
-        self.lengths = lengths if lengths is None or lengths.ndim == 1 else lengths[:, 0]
+        column = lengths.columns[0] if lengths is not None and lengths.ndim > 1 else lengths
+        self.lengths = None if column is None else column[:]
         self.at_once = max(1, (_AT_ONCE >> 4) // max(1, round(plan.mean_batch_size)))
 
     def piece(self, first: int, count: int) -> Piece:
