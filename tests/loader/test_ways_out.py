@@ -210,6 +210,12 @@ TABLE = {
         "make the plan from the labels of this data set, in its order, or pass check_data=False",
         lambda: looped(Classes(LABELS), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
     ),
+    "names of another split": (
+        lambda: made(Labelled(["cat"] * 6 + ["dog"] * 6), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
+        "sample 6 is labelled 'dog' in the data set and 'cat' in the plan; 2 of 12 labels that were compared differ",
+        "make the plan from the labels of this data set, in its order, or pass check_data=False",
+        lambda: looped(Labelled(["cat"] * 8 + ["dog"] * 4), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
+    ),
     "numbers of classes and their names": (
         lambda: made(Labelled(["dog"] * 4 + ["cat"] * 8), plan=bw.balanced(Classes(LABELS), 4)),
         "sample 0 is labelled 'dog' in the data set and 0 in the plan; 8 of 12 labels that were compared differ",

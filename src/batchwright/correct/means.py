@@ -135,8 +135,8 @@ class Means:
             raise Infeasible(
                 f"the means would be of {int(samples)} samples, and there are {count}; this rank, {self.sampler.rank} of "
                 f"{self.sampler.world_size}, added {sum(self._added)} of its {len(self._added)} steps",
-                "add every step on every rank, each with a share of its own, or pass whole=False for an evaluation that stops "
-                "early",
+                "add every step on every rank, each with a share of its own, or pass whole=False for an evaluation that "
+                "stops early",
             )
         means = [(over / under).item() for over, under in zip(totals[::2], totals[1::2], strict=True)]
         return dict(zip(self._sums, means, strict=True))

@@ -127,7 +127,7 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
     groups = plan.groups
     number_of = groups.number_of
     compared = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), _COMPARED)).astype(np.int64))
-    found = labels[compared].tolist()
+    found = held = labels[compared].tolist()
     if not set(found) <= set(number_of):  # one may be by the names of classes, the other by their numbers
         names = {label: name for name, label in class_names(dataset).items()} or groups.aliases
         found = [names.get(label, label) for label in found]
@@ -139,7 +139,7 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
         return
     sample = int(compared[differing[0]])
     fact = (
-        f"sample {sample} is labelled {shown(found[differing[0]])} in the data set and "
+        f"sample {sample} is labelled {shown(held[differing[0]])} in the data set and "
         f"{shown(groups.names[int(ours[differing[0]])]) if ours[differing[0]] < groups.group_count else 'in no group'} "
         f"in the plan; {differing.size} of {compared.size} labels that were compared differ"
     )
