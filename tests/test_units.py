@@ -85,7 +85,19 @@ def test_caps_in_units_are_passes_over_samples_and_all_others_have_as_many_token
         assert tokens[free] == pytest.approx(tokens[free].max())
         assert tokens.max() <= tokens[free].max() * (1 + 1e-9)
     plain = targets.capped(passes, budget=None if budget is None else draws)
-    assert targets.in_units(plain, [7] * sum(sizes)).bound_to(groups).shares(sizes) == pytest.approx(plain.shares(sizes))
+    assert targets.in_units(plain, [7] * sum(sizes)).bound_to(groups).shares(sizes) == pytest.approx(
+        plain.shares(sizes)
+    )
+
+
+def test_weights_of_tokens_are_kept_by_all_sources_that_do_not_reach_their_cap():
+    sizes, means, weights = np.array([9000, 800, 30]), np.array([100, 400, 2000]), [0.5, 0.3, 0.2]
+    groups = bw.Groups.from_sizes(dict(enumerate(sizes.tolist())))
+    target = targets.in_units(targets.capped(3, weights), np.repeat(means, sizes))
+    drawn = target.bound_to(groups).shares(sizes) * sizes.sum()
+    assert drawn[2] == pytest.approx(3 * 30)
+    tokens = (drawn * means)[:2]
+    assert tokens / tokens.sum() == pytest.approx([5 / 8, 3 / 8], rel=1e-9)
 
 
 def test_a_cap_holds_in_an_epoch_that_is_mixed_in_tokens():
@@ -100,7 +112,7 @@ def test_a_cap_holds_in_an_epoch_that_is_mixed_in_tokens():
         sampler = bw.mixed(sizes, 64, target=targets.moving(targets.in_units("natural", tokens))).sampler()
         sampler.retarget(capped)
         assert sampler.plan.shares() == pytest.approx(plan.shares(), abs=1e-9)
-    with pytest.raises(bw.Infeasible, match="0.5 passes through 9150 samples give 4575, the budget is 9150"):
+    with pytest.raises(bw.Infeasible, match=r"0\.5 passes through 9150 samples give 4575, the budget is 9150"):
         bw.mixed(sizes, 64, target=targets.in_units(targets.capped(0.5), tokens))
 
 
@@ -147,7 +159,9 @@ def test_feedback_sets_shares_of_samples_of_a_plan_in_tokens_too():
 
 def test_limits_are_of_samples():
     plan = bw.mixed(SOURCES, 64, target=targets.moving(targets.in_units(EVEN, TOKENS), floor=0.05, ceiling=0.7))
-    with pytest.raises(bw.Infeasible, match=r"group 'short' is given the share of samples 0\.9\d*, the plan is laid out"):
+    with pytest.raises(
+        bw.Infeasible, match=r"group 'short' is given the share of samples 0\.9\d*, the plan is laid out"
+    ):
         plan.sampler().retarget({"short": 0.8, "middle": 0.1, "long": 0.1})
 
 

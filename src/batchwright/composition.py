@@ -140,17 +140,29 @@ class Composition:
         places = [divmod(step, len(self.sampler)) for step in range(first, last)]
         epochs = Counter(epoch + later for later, _ in places)
         starts = [self.sampler.before(step, epoch=epoch + later) for later, step in places]
-        numbers = [(start.sequence, start.micro_batch + place) for start in starts for place in range(self.sampler.fetched_by_all)]
+        numbers = [
+            (start.sequence, start.micro_batch + place)
+            for start in starts
+            for place in range(self.sampler.fetched_by_all)
+        ]
         batches = [of[number] for of, number in numbers]
-        steps = [batches[at : at + self.sampler.fetched_by_all] for at in range(0, len(batches), self.sampler.fetched_by_all)]
+        steps = [
+            batches[at : at + self.sampler.fetched_by_all] for at in range(0, len(batches), self.sampler.fetched_by_all)
+        ]
         samples, plan = np.concatenate(batches), self.sampler.plan
         found = {"samples": float(samples.size)}
         weights = None if self.lengths is None else self.lengths[samples]
         if weights is not None:
             found["tokens"] = float(weights.sum())
         for name, groups in {"": plan.groups, **{f"/{name}": groups for name, groups in self.by.items()}}.items():
-            target = sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
-            found |= _shares(groups, samples, np.asarray(target), weights, name)
+            if groups is plan.groups and hasattr(plan, "share_changes"):  # shares may be set within an epoch
+                begun = self.sampler.before(places[0][1], epoch=epoch + places[0][0]).micro_batch
+                target = plan.prior_between(begun, begun + len(batches))
+            else:
+                target = np.asarray(
+                    sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
+                )
+            found |= _shares(groups, samples, target, weights, name)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))
         padded = _padding([self._tokens(*numbered, batch) for numbered, batch in zip(numbers, batches, strict=True)])
         if padded is not None:
@@ -163,8 +175,6 @@ class Composition:
 
     def _target(self, groups: Groups, epoch: int) -> np.ndarray:
         plan = self.sampler.plan
-        if groups is plan.groups and hasattr(plan, "share_changes"):
-            return plan.shares(epoch)  # shares set during the run count, and these are the present ones
         length = plan.epoch_length()
         return plan.prior_between(epoch * length, (epoch + 1) * length, groups)
 

@@ -125,17 +125,6 @@ class BasePlan(MicroBatches):
             Infeasible: a state of this plan cannot hold this.
         """
 
-    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[BasePlan, int]:
-        """The plan with other shares, from the next round that begins at `batch` or later; see `BatchSampler.retarget`.
-
-        Returns:
-            The plan, and the first micro-batch that has these shares.
-
-        Raises:
-            Infeasible: the plan's shares cannot be set.
-        """
-        raise Infeasible(f"the shares of {self!r} cannot be set", "retarget a plan of fixed-size micro-batches")
-
     def as_of(self, batches: MicroBatches) -> BasePlan:
         """The plan with the shares that were set during the run of the micro-batches `batches`."""
         return self

@@ -106,6 +106,27 @@ class MicroBatches(ABC):
         """Drop parts of the sequence that end before `batch`: the remaining sequence, and the number of `batch` in it."""
         return self, batch
 
+    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[MicroBatches, int, int]:
+        """The sequence with other shares from the first round on that begins at `batch` or later.
+
+        See `BatchSampler.retarget`.
+
+        Returns:
+            The sequence, its first micro-batch that may be another than before, and the first from which on all have these
+            shares.
+
+        Raises:
+            Infeasible: the shares cannot be set.
+        """
+        raise Infeasible(
+            f"the shares of {self!r} cannot be set",
+            "retarget a plan of balanced or mixed with target=targets.moving(...), or one by lengths with such an order",
+        )
+
+    def with_shares_of(self, plan: Any) -> MicroBatches:
+        """The same sequence with the shares that were set in `plan`, a plan of the same kind."""
+        return self
+
     def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
         """A warning of what it costs to run from `batch` on in steps of `step_size`, on so many ranks; None if nothing."""
         return None

@@ -167,6 +167,10 @@ class Position(NamedTuple):
         consumed = here.length - min(whole_steps(left, step_size), here.length)
         return here._replace(consumed=consumed, origin=micro_batch - consumed)
 
+    def with_shares_of(self, plan: BasePlan) -> Position:
+        """The same position in a run whose shares are those that were set in `plan`."""
+        return self._replace(sequence=self.sequence.with_shares_of(plan))
+
     def check(self) -> None:
         """Refuse a position that is impossible, or whose epoch ends after the last micro-batch.
 

@@ -50,7 +50,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
         follows_group: whether rank and world size come from the process group or a mesh.
         of_mesh: whether they come from a mesh.
-        shares_from: the first micro-batch of the shares that `retarget` set last; None if it set none in this process.
+        shares_from: the first micro-batch that may be another since `retarget` set shares; None if it set none in this
+            process.
 
     Args:
         plan: the plan whose micro-batches are taken.
@@ -263,13 +264,14 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             "the new shares begin after them, which may be another round on a rank with other workers; make the loader with "
             "plan.loader(dataset)"
         )
-        self.plan, first = self.plan.retargeted(self.position().micro_batch, shares, in_samples=in_samples)
+        here = self.position()
+        sequence, self.shares_from, first = here.sequence.retargeted(here.micro_batch, shares, in_samples=in_samples)
+        self.plan = self.plan.as_of(sequence)
         start = self.run.start
         if start is not None:
-            self.run = self.run._replace(start=start._replace(sequence=self.plan))
+            self.run = self.run._replace(start=start.with_shares_of(self.plan))
         if self._known.since is not None:
-            self._known = self._known._replace(since=self._known.since._replace(sequence=self.plan))
-        self.shares_from = first
+            self._known = self._known._replace(since=self._known.since.with_shares_of(self.plan))
         return first
 
     def _warn_if_read_ahead(self, so: str) -> None:
@@ -308,7 +310,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         micro_batches = start.micro_batches.lists(consumed + rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
-                plan, start = self.plan, start._replace(sequence=self.plan)
+                plan, start = self.plan, start.with_shares_of(self.plan)
                 micro_batches = start.micro_batches.lists(consumed + rank, world_size)
             first = next(micro_batches, None)
             if first is None:
@@ -344,7 +346,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         if start is not self.run.start:  # a loop begins, or an older one goes on
             self._known = self._known.at(start.after(before), self.fetched_by_all)
         if self.shares_from is not None:  # perhaps after the iterator began: a state must hold them
-            start = start._replace(sequence=self.plan)
+            start = start.with_shares_of(self.plan)
         self.run = RunState(start, after, True, None, ended)
 
     def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:

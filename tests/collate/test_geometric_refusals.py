@@ -56,9 +56,9 @@ def test_an_index_field_of_a_type_of_edges_declared_without_a_shift_is_refused()
     assert "shift_by" in message
     assert f"{name}.edge_index" in message
     by_hand = bw.ragged(dim=1, shift_by=("author.x", "paper.x"))
-    batch = bw.Collate({name: {"edge_index": by_hand}, "paper": {"x": bw.ragged(pad=0.0)}})([graph, graph])
+    batch = bw.Collate({name: {"edge_index": by_hand}, "paper": {"x": bw.ragged()}})([graph, graph])
     assert batch["author", "writes", "paper"]["edge_index"].tolist() == [[0, 3, 4, 7], [1, 0, 3, 2]]
-    assert batch["paper"]["x"].shape == (2, 2, 3)
+    assert batch["paper"]["x"].shape == (4, 3)
 
 
 def test_attributes_that_some_graphs_lack_are_refused():

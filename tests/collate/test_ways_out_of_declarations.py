@@ -122,6 +122,15 @@ TABLE = {
         "shift by the field whose rows are indexed",
         lambda: bw.Collate(mesh=meshes(seams=bw.ragged(shift_by="verts")).fields)([{"mesh": MESH[0]}]),
     ),
+    "indices into what is padded": (
+        lambda: bw.Collate(verts=bw.ragged(pad=0), faces=bw.ragged(shift_by="verts")),
+        "leave pad out of 'verts': batch.fields has its padded form too; or pass form='list' for 'faces', whose indices "
+        "then stay those of each sample",
+        lambda: (
+            bw.Collate(verts=bw.ragged(), faces=bw.ragged(shift_by="verts"))(MESH).fields["verts"].padded,
+            bw.Collate(verts=bw.ragged(pad=0), faces=bw.ragged(shift_by="verts", form="list"))(MESH)["faces"],
+        ),
+    ),
     "packs of another plan": (
         lambda: bw.Collate(x=bw.ragged()).packs(packs=bw.balanced(["a", "b"], batch_size=2)),
         "pass the plan of bw.packed(...), or a number of packs and their capacity",

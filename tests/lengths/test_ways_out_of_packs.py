@@ -19,6 +19,7 @@ def split_plan():
 
 
 TEXTS = [[1, 2, 3], [4, 5, 6, 7, 8]]
+MASKED = [{"ids": text, "mask": [0] * len(text)} for text in TEXTS]
 RECORDS = [{"ids": text, "page": 7} for text in TEXTS]
 
 
@@ -163,6 +164,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: read(packs(L, 6, too_long="truncate").pieces([[]] * 4, cut=None)),
         "sample 0 has length 0, the plan has it as 1 or more; plan with the lengths of this dataset",
         lambda: read(packs(L, 6, too_long="truncate").pieces([[]] * 4, cut=lambda sample, piece: [0]))),
+    "pieces with a part that is not cut": (
+        lambda: read(split_plan().pieces(MASKED, cut=["ids"])),
+        "sample 1, part 'mask' is as long as part 'ids', 5, and cut does not name it; pass cut=['ids', 'mask'], or, if it "
+        "belongs to every piece, a function (sample, slice) -> sample",
+        lambda: [read(split_plan().pieces(MASKED, cut=cut)) for cut in (["ids", "mask"], cut_ids)]),
     "pieces of records": (
         lambda: read(split_plan().pieces(RECORDS)),
         "sample 0 is a dict, and plan.pieces is not told what of it to cut; name the parts: plan.pieces(dataset, cut=[",

@@ -50,7 +50,10 @@ def test_ranks_that_agree_or_are_not_compared_get_their_batches(said, case, batc
             "batches_done is 8 on process 0 and 0 on process 1; load the same state",
         ),
         ("the state of an ended epoch on one process", "epoch is 1 on process 0 and 0 on process 1; load the same"),
-        ("other shares", "; call retarget with the same shares at the same step of every rank, or load one state on all"),
+        (
+            "other shares",
+            "; call retarget with the same shares at the same step of every rank, or load one state on all",
+        ),
         ("another place in the second epoch", "batches_done is 0 on process 0 and 2 on process 1; load the same state"),
     ],
 )

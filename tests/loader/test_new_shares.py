@@ -24,6 +24,11 @@ def plan(epoch: int = 120) -> Any:
     return bw.balanced(LABELS, 8, target=bw.targets.moving("natural", floor=0.05), epoch=epoch, seed=2)
 
 
+def by_lengths() -> Any:
+    order = bw.balanced(LABELS, 4, target=bw.targets.moving("natural", floor=0.05), seed=2)
+    return bw.budgeted([8 + i % 5 for i in range(400)], 80, order=order, window=12)
+
+
 def run(loader: Any, moves: dict[int, int], epochs: int = 2) -> tuple[list[Any], list[Any], list[Any]]:
     """The batches, the states after each, and where shares began that were set after so many batches of an epoch."""
     given, states, begun = [], [], []
@@ -37,11 +42,11 @@ def run(loader: Any, moves: dict[int, int], epochs: int = 2) -> tuple[list[Any],
     return given, states, begun
 
 
-def expected(world: int, accumulate: int, fetch: int, moves: dict[int, int]) -> list[tuple[Any, ...]]:
+def expected(world: int, accumulate: int, fetch: int, moves: dict[int, int], make: Any = plan) -> list[tuple[Any, ...]]:
     """The same from samplers, where nothing is read ahead."""
     ranks = []
     for rank in range(world):
-        sampler = plan().sampler(rank=rank, world_size=world, accumulate=accumulate, fetch=fetch)
+        sampler = make().sampler(rank=rank, world_size=world, accumulate=accumulate, fetch=fetch)
         given, states, begun = [], [], []
         for _ in range(2):
             for number, batch in enumerate(sampler, 1):
@@ -60,30 +65,31 @@ def expected(world: int, accumulate: int, fetch: int, moves: dict[int, int]) -> 
     accumulate=st.integers(1, 2),
 )
 def test_without_workers_a_loader_is_as_its_sampler(moves: dict[int, int], world: int, accumulate: int) -> None:
-    for rank, (given, _, begun) in enumerate(expected(world, accumulate, 1, moves)):
+    for rank, (wanted, _, begun) in enumerate(expected(world, accumulate, 1, moves)):
         loader = made(plan(), rank=rank, world_size=world, accumulate=accumulate)
         found = run(loader, moves)
-        assert (found[0], found[2]) == (given, begun)
+        assert (found[0], found[2]) == (wanted, begun)
 
 
 @pytest.mark.parametrize(
-    ("world", "fetch", "moves"),
+    ("make", "world", "fetch", "moves"),
     [
-        (1, 1, {80: 0}),  # what 4 x 8 batches ahead have read of the next round, from 89 on, is of the old shares
-        (1, 1, {70: 0, 85: 1, 100: 2}),  # set again before they begin, and soon after
-        (3, 1, {25: 0, 29: 2}),  # a batch of the three ranks lies on the border
-        (2, 2, {21: 1}),
+        (plan, 1, 1, {80: 0}),  # what 4 x 8 batches ahead have read of the next round, from 89 on, is of the old shares
+        (plan, 1, 1, {70: 0, 85: 1, 100: 2}),  # set again before they begin, and soon after
+        (plan, 3, 1, {25: 0, 29: 2}),  # a batch of the three ranks lies on the border
+        (plan, 2, 2, {21: 1}),
+        (by_lengths, 2, 1, {5: 0, 9: 1}),
     ],
 )
 @pytest.mark.parametrize("options", [{}, {"persistent_workers": True}], ids=["workers that end", "workers that stay"])
 def test_ranks_with_different_workers_take_the_same_batches(
-    world: int, fetch: int, moves: dict[int, int], options: dict[str, Any]
+    make: Any, world: int, fetch: int, moves: dict[int, int], options: dict[str, Any]
 ) -> None:
-    for rank, (given, states, begun) in enumerate(expected(world, fetch, fetch, moves)):
+    for rank, (wanted, states, begun) in enumerate(expected(world, fetch, fetch, moves, make)):
         workers = {} if rank == 2 else {"num_workers": 3 - rank, "prefetch_factor": 8, **options}
-        loader = made(plan(), rank=rank, world_size=world, accumulate=fetch, fetch=fetch, **workers)
+        loader = made(make(), rank=rank, world_size=world, accumulate=fetch, fetch=fetch, **workers)
         found = run(loader, moves)
-        assert (found[0], found[2]) == (given, begun)
+        assert (found[0], found[2]) == (wanted, begun)
         assert [without_end(state) for state in found[1]] == [without_end(state) for state in states]
 
 

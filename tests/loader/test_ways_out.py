@@ -20,6 +20,8 @@ LABELS = [0] * 8 + [1] * 4
 MANY_LABELS = [*np.random.default_rng(0).integers(0, 2, 70_000).tolist(), 0, 1]  # of these only a part is compared
 BALANCED = bw.balanced(LABELS, batch_size=4)
 TASKS = {"a": bw.shuffled(8, 4), "b": bw.shuffled(4, 4)}
+SPLIT = bw.packed([3, 7, 5], 4, too_long="split")
+SEQUENCES = [{"ids": [1] * length} for length in (3, 7, 5)]
 NAMED = bw.alternating(TASKS, named=True)
 
 
@@ -269,6 +271,14 @@ TABLE = {
         "on_error is 'skip', and the plan yields pairs of a task and a number",
         'build the plan with named=False, or pass on_error="refuse"',
         lambda: (looped(Pairs(), plan=NAMED), looped(plan=bw.alternating(TASKS), on_error="skip")),
+    ),
+    "a data set that is not cut": (
+        lambda: made(SEQUENCES, plan=SPLIT),
+        "the data set has 3 samples, the plan yields 5 pieces of samples",
+        "pass plan.pieces(dataset, cut=[...]), with the data set that the plan was made from, and the names of what is cut",
+        lambda: looped(
+            SPLIT.pieces(SEQUENCES, cut=["ids"]), plan=SPLIT, collate=bw.Collate(ids=bw.ragged()).packs(packs=SPLIT)
+        ),
     ),
     "parts in another order than the sources": (
         lambda: made(ConcatDataset([Numbers(3), Numbers(9)]), plan=bw.mixed({"web": 9, "code": 3}, 4)),

@@ -168,8 +168,9 @@ def test_a_group_that_has_a_share_and_never_comes_is_refused_if_nothing_was_give
     way_out = online.balanced(["cat", "dog"] * 2000, key=str, batch_size=8, target=target, when_short="redistribute")
     with pytest.warns(PoorWarning, match="group 'Bird' has 0 of the 799 slots due to it, 0.00% of what was given for"):
         assert len(list(way_out)) == 500
-    with pytest.warns(PoorWarning, match="source 'source' has 0 samples; see whether its path"):
+    with pytest.warns(PoorWarning, match="source 'source' has 0 samples; see whether its path") as told:
         assert list(online.balanced([], key=str, batch_size=8, target=target)) == []
+    assert told[0].filename == __file__
 
 
 def test_repeats_are_uniform_over_what_was_seen():

@@ -318,3 +318,20 @@ def test_refusals_name_the_fact_and_the_way_out(build, facts):
         build()
     assert all(fact in refusal.value.fact for fact in facts), refusal.value.fact
     assert refusal.value.way_out.startswith("pass ")
+
+
+def test_a_length_in_another_unit_than_elements_is_no_truncation_of_elements():
+    seconds = np.arange(1, 60) / 2 + 0.25
+    with pytest.warns(bw.PoorWarning, match="plan.truncate_to=20 is in their unit, such as seconds, and bw.ragged"):
+        assert bw.budgeted(seconds, 20.0, too_long="truncate").truncate_to == 20
+    assert bw.budgeted(seconds, 40.0, too_long="truncate").truncate_to is None
+    frames = bw.budgeted(seconds * 100, 2000, too_long="truncate")
+    assert frames.truncate_to == 2000
+
+
+def test_buckets_do_not_claim_to_know_their_padding():
+    seconds = np.array([3.0, 7.0, 9.0, 30.0] * 10)
+    plan = bw.bucketed(seconds[:, None], 4, buckets=[(5,), (10,), (42,)])
+    assert plan.summary().padding is None
+    assert "padding is not known" in str(plan.summary())
+    assert bw.budgeted(seconds, 90.0).summary().padding is not None

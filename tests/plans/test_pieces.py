@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -125,6 +126,54 @@ def test_samples_that_cannot_be_cut_as_they_are_ask_what_to_cut(sample, cut, sai
     plan = bw.packed([9], 5, too_long="split")
     with pytest.raises(bw.Infeasible, match=said):
         plan.pieces([sample], cut=cut)[0]
+
+
+@pytest.mark.parametrize("make", [dict, UserDict, lambda parts: tuple(parts.values())])
+@pytest.mark.parametrize("as_array", [list, np.array, torch.tensor])
+def test_a_part_that_was_forgotten_is_named_at_the_first_sample_that_is_cut(make, as_array):
+    def dataset(lengths):
+        whole = [list(range(length)) for length in lengths]
+        return [
+            make({"ids": as_array(one), "mask": as_array(one), "box": as_array([1, 2]), "name": "n" * 9})
+            for one in whole
+        ]
+
+    def named(*names):
+        return list(names) if make is dict or make is UserDict else [("ids", "mask").index(name) for name in names]
+
+    plan, samples = bw.packed([3, 9], 5, too_long="split"), dataset([3, 9])
+    pieces = plan.pieces(samples, cut=named("ids"))
+    pieces[0]  # it is one piece, so all of its parts come with it
+    (mask,) = named("mask")
+    with pytest.raises(
+        bw.Infeasible, match=rf"sample 1, part {mask!r} is as long as part .*, 9, and cut does not name it"
+    ):
+        pieces[1]
+    assert len(plan.pieces(samples, cut=named("ids", "mask"))[1][named("mask")[0]]) == 5
+    kept = plan.pieces(samples, cut=lambda sample, piece: (sample[named("ids")[0]][piece], sample[named("mask")[0]]))[1]
+    assert [len(part) for part in kept] == [5, 9]
+
+
+def test_numbers_of_pieces_lead_back_to_rows():
+    lengths = [3, 50, 7, 20] * 10
+    plan = bw.packed(lengths, 8, too_long="split")
+    dataset = [{"ids": torch.arange(length), "row": number} for number, length in enumerate(lengths)]
+    pieces = bw.identified(plan.pieces(dataset, cut=["ids"]))
+    collate = bw.Collate(ids=bw.ragged()).packs(packs=plan)
+    loader = plan.loader(pieces, collate=collate, num_workers=0)
+    for batch in loader:
+        assert plan.rows(batch.aside.sample_ids).tolist() == batch["row"].tolist()
+        told = loader.at()
+        assert told.columns()["row"] == batch["row"].tolist()
+        assert told.samples.tolist() == batch.aside.sample_ids.tolist()
+        assert f"of rows {' '.join(map(str, batch['row'].tolist()[:12]))}" in str(told)
+        assert "pieces" in str(told)
+    whole = bw.packed(lengths, 50).at(0)
+    assert "row" not in whole.columns()
+    assert "rows" not in str(whole)
+    assert bw.packed(lengths, 50).rows([5, 1]).tolist() == [5, 1]
+    with pytest.raises(bw.Infeasible):
+        plan.rows([plan.groups.sample_count])
 
 
 def test_pieces_leave_alone_what_the_plan_does_not_cut():

@@ -259,6 +259,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "LengthPlan.summary": lambda: call(by_length().summary),
     "LengthPlan.audit": lambda: call(by_length().audit),
     "PackedPlan.packs": lambda: call(packs().packs, batch=packs()[0]),
+    "PackedPlan.rows": lambda: call(packs().rows, items=[0]),
     "PackedPlan.pieces": lambda: call(packs().pieces, dataset=[{"x": [1] * 3}, {"x": [1] * 5}], cut=["x"]),
     "TaskPlan.task_of": lambda: call(tasks().task_of, batch=0),
     "TaskPlan.shares": lambda: call(tasks().shares, epoch=0),
@@ -341,13 +342,11 @@ BY_THE_LIBRARY = {
         "bw.online.Chain.deal",
         "bw.online.Shards.deal",
         "bw.online.Strided.deal",
-        "bw.online.Stream.deal",
         "bw.online.Shards.open",
     ),
     *("bw.online.Strided.open", "bw.Shards.check_samples", "bw.Ragged.spread", "bw.BatchSampler.before"),
     *("bw.online.Shards.title", "bw.online.Strided.title", "bw.online.Shards.with_groups"),
     *(
-        "bw.online.Stream.reader",
         "bw.targets.Target.__init__",
         "bw.online.SelfSplit.turned",
         "bw.online.Strided.turned",
@@ -377,6 +376,15 @@ AMONG_MODULES = {
         "planned",
         "check_world",
     ),
-    *("without_past", "inclusion_rates", "warning_of_run", "draw_number", "drawn_in", "real"),
+    *(
+        "without_past",
+        "inclusion_rates",
+        "warning_of_run",
+        "draw_number",
+        "drawn_in",
+        "real",
+        "with_shares_of",
+        "turn_of",
+    ),
 }
 """Methods of plans that are the same: samplers and other modules call them, with what they have checked."""

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from batchwright import __version__
 
-from ..audit import audit_of_run
 from ..errors import Infeasible
 from ..exported import Table
 from ..files import Column
@@ -35,6 +34,7 @@ from .shared import (
     Seed,
     WorldSize,
     app,
+    audit_in,
     command,
     named_columns,
     print_told,
@@ -192,7 +192,7 @@ def audit(recipe: Recipe, as_json: AsJson = False) -> None:
     """Measure the guarantees of a recipe's plan, on the ranks that it names; exit code 3 if one is broken."""
     with printing.waiting("measuring"):
         made = from_recipe(recipe)
-        found = audit_of_run(made, run_of(read_recipe(recipe)).step_size)
+        found = audit_in(made, run_of(read_recipe(recipe)))
     told = {"fingerprint": made.fingerprint, "guarantees": printing.findings(found), "kept": found.kept}
     print_told(told, as_json, lambda: str(found))
     if not found.kept:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..audit import audit_of_run
 from ..plans.by_length import LengthPlan
 from ..recipes import read_recipe
 from . import making, planning, printing
@@ -21,6 +20,7 @@ from .shared import (
     Length,
     WorldSize,
     app,
+    audit_in,
     check_folder,
     command,
     named_columns,
@@ -149,7 +149,7 @@ def plan(
             summary: Any = made.summary(run.step_size, accumulate=run.accumulate)
         else:
             summary = made.summary()
-        audit = audit_of_run(made, run.step_size)
+        audit = audit_in(made, run)
     told: dict[str, Any] = {
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,

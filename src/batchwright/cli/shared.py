@@ -12,14 +12,16 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from ..audit import Audit, audit_of_run
 from ..errors import Infeasible, PoorWarning, said, shown
 from ..files import Column
+from ..plans.plan import Plan
 from ..recipes import Run, run_of
 from . import printing
 from .planning import CHOICES, KINDS
 
 __all__ = [
-    "BROKEN", "Accumulate", "AsJson", "Files", "Label", "Length", "Out", "Recipe", "Seed", "WorldSize", "app",
+    "BROKEN", "Accumulate", "AsJson", "Files", "Label", "Length", "Out", "Recipe", "Seed", "WorldSize", "app", "audit_in",
     "check_folder", "command", "named_columns", "print_told", "recipes", "run_with", "words",
 ]  # fmt: skip
 
@@ -121,6 +123,12 @@ def run_with(recipe: Mapping[str, Any], world_size: int | None, accumulate: int 
     """The run that a recipe names, with what the command line says instead."""
     named = run_of(recipe)
     return Run(world_size or named.world_size, accumulate or named.accumulate)
+
+
+def audit_in(plan: Plan, run: Run) -> Audit:
+    """The audit of a plan on the ranks of a run; with one rank, on those that the plan was made for, if it was for any."""
+    found: Audit = audit_of_run(plan, run.step_size) if run.step_size > 1 else plan.audit()
+    return found
 
 
 def check_folder(option: str, path: Path | None) -> None:

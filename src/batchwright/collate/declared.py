@@ -21,6 +21,16 @@ from .values import Value
 __all__ = ["Declared"]
 
 
+# Fields that usually hold node numbers: the dimension along which they are ragged if not 0, and how their nodes are called.
+_INDICES = {
+    "edge_index": ("dim=1, ", "x"),
+    "face": ("dim=1, ", "pos"),
+    "faces": ("", "verts"),
+    "senders": ("", "nodes"),
+    "receivers": ("", "nodes"),
+}
+
+
 class Declared:
     """Declared fields, and the gathering of samples by them: the common part of `Collate` and `PackCollate`.
 
@@ -65,10 +75,11 @@ class Declared:
 
     def _check(self, name: str, field: Field) -> None:
         parent, _, own = name.rpartition(".")
-        if own == "edge_index" and not field.after and getattr(field, "form", None) == "packed":
+        if own in _INDICES and not field.after and getattr(field, "form", None) == "packed":
+            dim, of = _INDICES[own]
             warn(
                 f"field {shown(name)} holds node numbers, as its name says, and has no shift_by: in a batch, those of every "
-                'sample point to the nodes of the first; pass bw.ragged(dim=1, shift_by="x"), with the field of the nodes.'
+                f'sample point to the nodes of the first; pass bw.ragged({dim}shift_by="{of}"), with the field of the nodes.'
             )
         for target in field.after:
             full = f"{parent}.{target}" if parent and f"{parent}.{target}" in self._leaves else target
@@ -76,6 +87,13 @@ class Declared:
                 raise Infeasible(
                     f"field {shown(name)} is shifted by {shown(target)}, which is itself shifted",
                     "shift by the field whose rows are indexed",
+                )
+            if getattr(field, "form", "") == "packed" and getattr(self._leaves.get(full), "form", "") == "padded":
+                raise Infeasible(
+                    f"the indices in {shown(name)} count the elements of {shown(target)} end to end, and the batch has that "
+                    "field padded",
+                    f"leave pad out of {shown(target)}: batch.fields has its padded form too; or pass form='list' for "
+                    f"{shown(name)}, whose indices then stay those of each sample",
                 )
         if isinstance(field, Aside) and parent:
             raise Infeasible(

@@ -212,7 +212,7 @@ def _joined_by_torch(column: Column) -> Value:
             f"{column.at(0)} and of those after it, each {typed(column.values[0])}, was joined by default_collate"
         ):
             joined = default_collate(list(column.values))
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, RuntimeError, ValueError) as error:
         raise Infeasible(
             f"{column.at(0)} is {typed(column.values[0])}, which "
             f"default_collate refuses ({shown(str(error).splitlines()[0])[1:-1]})",

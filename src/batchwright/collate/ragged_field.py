@@ -196,7 +196,9 @@ class RaggedField(Field):
         if not sizes:
             raise Infeasible(
                 f"{column.at(0)} has shape (), with no dimension to be ragged along",
-                column.declared("bw.scalar()"),
+                "give it shape (1,) in the dataset, as torch.tensor([index])"
+                if self.shift_by
+                else column.declared("bw.scalar()"),
             )
         try:
             dims = normal_dims(self.dim, len(sizes))
@@ -209,9 +211,19 @@ class RaggedField(Field):
                     tensors,
                     next(number for number, length in enumerate(lengths) if length != lengths[0]),
                     f"equal sizes except along dim {dims[0] if len(dims) == 1 else dims}",
-                    column.declared(f"bw.ragged(dim={ragged})"),
+                    self._along(ragged, sizes, column),
                 )
         return tuple(tensors), dims, tuple([context.layout(sizes[dim]) for dim in dims])
+
+    def _along(self, ragged: tuple[int, ...], sizes: Sequence[tuple[int, ...]], column: Column) -> str:
+        """For a message, how a field is declared that is ragged along other dimensions."""
+        if not self.shift_by:
+            return column.declared(f"bw.ragged(dim={ragged})")
+        differing = [dim for dim in ragged if shared(sizes[dim]) is None]
+        if len(differing) > 1:
+            return "cut or pad it in the dataset, so that one dimension differs: an index field is ragged along one"
+        by = self.shift_by[0] if len(self.shift_by) == 1 else self.shift_by
+        return column.declared(f"bw.ragged(dim={differing[0]}, shift_by={by!r})")
 
 
 def _shortened(tensor: Tensor, dim: int, most: int, *, alone: bool) -> Tensor:

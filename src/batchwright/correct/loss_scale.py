@@ -129,7 +129,7 @@ class Steps:
         """The factor for batch number `step` of a rank in the epoch; 0 if all of the optimizer step is empty."""
         if self._plan is not self._sampler.plan:  # shares were set: from here on the plan is another one
             self._plan = self._sampler.plan
-            self._micro_batches = self._position._replace(sequence=self._plan).micro_batches
+            self._micro_batches = self._position.with_shares_of(self._plan).micro_batches
         number = step * self._fetch // self._accumulate
         if self._counted[0] != number:
             step_size = self._world_size * self._accumulate

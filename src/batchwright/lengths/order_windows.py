@@ -80,6 +80,7 @@ class OfOrder(Windows):
         in_steps_of_one: OfOrder | None = None,
     ) -> None:
         self._order, self._admission, self._cutter, self._step_size = order, admission, cutter, step_size
+        self._orders: Sequence[tuple[WindowStart, Order]] = [(WindowStart(0), order)]  # see `over`
         self._starts = {0: WindowStart(0)}
         self._mean_size = 0.0  # mean sum of sizes in a window; 0 until measured
         self._first_known = 0  # the first window whose start is known
@@ -209,7 +210,7 @@ class OfOrder(Windows):
         ready = self._ready.pop(window)
         if ready is not None:
             return ready
-        samples = self._order.take(start.place, start.place + self._looked_at)
+        samples = self._order_of(start).take(start.place, start.place + self._looked_at)
         samples, prefixes, held, cut = self._filled(start, samples)
         if cut is None:
             held, cut = fitting(prefixes, held, self.window_batches)
@@ -255,6 +256,22 @@ class OfOrder(Windows):
                 )
             found[window] = WindowStart(place, skipped)
         return self._with(found)
+
+    def over(self, orders: Sequence[tuple[WindowStart, Order]]) -> OfOrder:
+        """The same windows over an order whose shares were set during the run.
+
+        Args:
+            orders: the order that a window is filled from, by where it begins; ascending. Up to there they are alike.
+        """
+        first, since = orders[0][0], orders[-1][0]
+        known = {window: start for window, start in self._starts.items() if first <= start <= since}
+        other = self._with(known or {min(self._starts): self._starts[min(self._starts)]})
+        other._orders, other._order = orders, orders[-1][1]
+        return other
+
+    def _order_of(self, start: WindowStart) -> Order:
+        """The order that a window is filled from, by where it begins."""
+        return next((order for since, order in reversed(self._orders) if since <= start), self._orders[0][1])
 
     def _with(self, starts: Mapping[int, WindowStart]) -> OfOrder:
         other = object.__new__(OfOrder)
@@ -303,7 +320,7 @@ class OfOrder(Windows):
             if held < items.size or (items.size >= self.window_batches and samples.size >= most):
                 break
             end = start.place + samples.size
-            samples = np.concatenate([samples, self._order.take(end, end + samples.size)])
+            samples = np.concatenate([samples, self._order_of(start).take(end, end + samples.size)])
         found = self._searched(prefixes.for_window(parts), held) if self._cutter.searches else None
         return samples, prefixes, *(found or (held, None))
 

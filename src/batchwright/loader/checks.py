@@ -27,6 +27,10 @@ _OWN = (
     "accumulate", "check_data", "collate", "compare_ranks", "device", "dims", "fetch", "max_errors", "mesh", "on_error",
     "rank", "seeded", "world_size",
 )  # fmt: skip
+_OTHER_LENGTH = "make the plan from this data set, or pass the part of the data set that it was made from"
+_NO_PIECES = (
+    "pass plan.pieces(dataset, cut=[...]), with the data set that the plan was made from, and the names of what is cut"
+)
 _DECIDED = {
     "batch_size": "the plan decides what is in a batch",
     "shuffle": "the plan decides the order",
@@ -97,10 +101,10 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
     with reading(dataset, "the data set", "pass an object with __getitem__ and __len__"):
         length = len(dataset)
     if length != count:
-        raise Infeasible(
-            f"the data set has {length} samples, the plan was made for {count}",
-            "make the plan from this data set, or pass the part of the data set that it was made from",
-        )
+        fact, way_out = f"the data set has {length} samples, the plan was made for {count}", _OTHER_LENGTH
+        if getattr(plan, "splits", False):
+            fact, way_out = f"the data set has {length} samples, the plan yields {count} pieces of samples", _NO_PIECES
+        raise Infeasible(fact, way_out)
     _check_labels(plan, dataset)
 
 

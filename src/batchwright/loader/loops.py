@@ -128,7 +128,7 @@ class Batches(Iterator[Any]):
         self._plan = loader.sampler.plan
         if loader._requests.outdated(here):
             self._inner = iter(())  # lets the workers end before others begin
-            self._inner = loader._read_from(start._replace(sequence=self._plan, consumed=self._consumed))
+            self._inner = loader._read_from(start.with_shares_of(self._plan)._replace(consumed=self._consumed))
 
     def _advance(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""

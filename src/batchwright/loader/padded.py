@@ -27,11 +27,12 @@ def check_padding(plan: BasePlan, collate: Any) -> None:
         budget = part.padded_budget
         if budget is None:
             continue
+        lengths, most = budget
         for name, field in collate.fields.items():
             if isinstance(field, RaggedField) and field.form == "padded" and isinstance(field.dim, int):
-                found = _over(*budget, field.padding, repeats=not getattr(part, "same_samples", True))
+                found = _over(lengths, most, field.padding, repeats=not getattr(part, "same_samples", True))
                 if found is not None:
-                    warn(_text(name, field.padding, *found, budget[1]))
+                    warn(_text(name, field.padding, *found, most))
                     return
 
 

@@ -56,6 +56,9 @@ def bucketed(
 ) -> BucketedPlan:
     """Micro-batches of samples of similar shape; the ranks of a step have the same bucket.
 
+    Use it for samples that are resized or cropped to the shape of their bucket, such as images: each goes to the nearest
+    bucket, which may be smaller. For lengths that are padded, such as seconds of speech, use `budgeted`.
+
     Micro-batches have `batch_size` samples, except in the last step of a bucket, which divides the rest of its samples
     equally. If a bucket has fewer samples than a step has micro-batches, it shares a step with other buckets.
 
@@ -128,7 +131,12 @@ def _rows(values: Any, called: str) -> np.ndarray:
 def _check_sides(rows: np.ndarray, called: str, each: str) -> None:
     """Check that these are rows of sizes."""
     if rows.ndim != 2:
-        raise Infeasible(f"{called} have {rows.ndim} dimensions, not 2", f"pass one row of sizes for every {each}")
+        way_out = f"pass one row of sizes for every {each}"
+        if rows.ndim == 1:
+            way_out = (
+                f"{way_out}, as np.array({called})[:, None]; for lengths, which are padded, pass them to bw.budgeted"
+            )
+        raise Infeasible(f"{called} have {rows.ndim} dimensions, not 2", way_out)
     bad = np.argwhere(~(np.isfinite(rows) & (rows > 0)))
     if bad.size:
         row, side = bad[0].tolist()

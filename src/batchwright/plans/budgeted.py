@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of
+from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of, warn
 from ..kernels.array_types import Floats, Integers
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter
@@ -70,11 +70,14 @@ def budgeted(
         too_long: what to do with a sample that alone is over the budget: "refuse" the plan; "alone": it is a
             micro-batch by itself, over the budget; "truncate": it counts as
             `plan.truncate_to`, the longest length within the budget, and `bw.ragged(truncate_to=plan.truncate_to)`
-            truncates it; "skip" it.
+            truncates it, if lengths count elements of the field; "skip" it.
         seed: of the plain shuffle and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: a sample over the budget (with "refuse"), or arguments that contradict each other.
+
+    Warns:
+        PoorWarning: samples are truncated, and lengths are in another unit than elements, such as seconds.
 
     Example:
         >>> import batchwright as bw
@@ -115,6 +118,12 @@ def budgeted(
         epoch_samples=epoch_samples,
         delivery=None if order is None else delivery(order, lengths_of_first, lengths_left, admission.skipped),
     )
+    if admission.truncate_to is not None and (lengths_of_first % 1).any():
+        warn(
+            f"lengths are no whole numbers, so plan.truncate_to={admission.truncate_to} is in their unit, such as seconds, "
+            "and bw.ragged(truncate_to=...) counts elements, such as frames; multiply it by the elements of one, or pass "
+            "lengths in elements."
+        )
     plan.counts_padded_lengths = count == 1 and cost is None and bool(budgets.padded[0])
     return plan
 

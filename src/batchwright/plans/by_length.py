@@ -29,6 +29,7 @@ from .fixed import FixedPlan
 from .length_arguments import checked_window
 from .plan import Plan
 from .poor import faults_of_lengths
+from .set_shares import SetShares, orders_of, set_shares_after, set_shares_from, with_latest
 
 if TYPE_CHECKING:
     from ..audit import Audit
@@ -61,6 +62,7 @@ class LengthPlan(Plan, Windowed):
         same_samples: True if `order=` was left out: every epoch then has the same samples.
         delivery: how the targets of the given order were adjusted, since samples are truncated or skipped; None
             without `order=`, or if nothing can be truncated or skipped.
+        set_shares: the shares that were set during a run; see `retargeted`.
         strata: the strata of lengths that windows are made of; None with `order=` and for buckets.
         counts_padded_lengths: whether a budget counts the longest sample times the number of samples, in units of length.
         windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfStrata` if an epoch has at
@@ -68,6 +70,8 @@ class LengthPlan(Plan, Windowed):
     """
 
     counts_padded_lengths = False
+
+    set_shares: tuple[SetShares, ...] = ()
 
     def __init__(
         self,
@@ -82,6 +86,7 @@ class LengthPlan(Plan, Windowed):
         least_steps: int = 1,
     ) -> None:
         self.order_plan = order_plan = order_plan if delivery is None else delivery.order_plan
+        self._order_as_built = order_plan  # before shares were set
         self.delivery = delivery
         self.groups = admission.groups(order_plan.groups)
         self.epoch_samples = (
@@ -180,6 +185,8 @@ class LengthPlan(Plan, Windowed):
                 f"a step has {step_size} micro-batches, and a plan by lengths plans {MOST_IN_A_STEP} together at most",
                 "pass a smaller world_size or accumulate",
             )
+        if self.set_shares:  # windows are as long as those of the order without them
+            return self._with_set_shares(()).stepped(step_size)._with_set_shares(self.set_shares)
         found = self._by_step_size.get(step_size)
         if found is None:
             found = self._with_windows(self._laid_out(step_size), step_size)
@@ -217,8 +224,9 @@ class LengthPlan(Plan, Windowed):
         return with_step_size_from(self, batch, step_size)
 
     def plan_state(self, batch: int, since: int) -> dict[str, Any]:
-        """See `MicroBatches`: the step size, and where windows begin."""
-        return plan_state_of(self, batch, since)
+        """See `MicroBatches`: the step size, where windows begin, and the shares that were set."""
+        state = plan_state_of(self, batch, since)
+        return state | ({"set_shares": [one.as_list() for one in self.set_shares]} if self.set_shares else {})
 
     def epochs_before(self, batch: int) -> float:
         """See `MicroBatches`: epochs of the plan whose order it is."""
@@ -226,7 +234,37 @@ class LengthPlan(Plan, Windowed):
 
     def resumed(self, plan_state: Mapping[str, Any], batch: int) -> MicroBatches:
         """See `BasePlan`."""
-        return resumed(self, plan_state, batch)
+        before = self._with_set_shares(())
+        changes = set_shares_from(before.order_plan, plan_state)
+        rest = {name: value for name, value in plan_state.items() if name != "set_shares"}
+        return resumed(before._with_set_shares(changes), rest, batch)
+
+    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[LengthPlan, int, int]:
+        """See `MicroBatches`: windows that were begun stay as they are. Both numbers are of a window's first micro-batch."""
+        change, window = set_shares_after(self, batch, shares, in_samples=in_samples)
+        found = self._with_set_shares(with_latest(self.set_shares, change))
+        windows, place = cast(OfOrder, found.windows), change.change.first * self.order_plan.batch_size
+        full = window
+        while windows.start(full).place < place:
+            full += 1
+        return found, window * windows.window_batches, full * windows.window_batches
+
+    def with_shares_of(self, plan: Any) -> LengthPlan:
+        """See `MicroBatches`."""
+        return self._with_set_shares(plan.set_shares)
+
+    def as_of(self, batches: MicroBatches) -> LengthPlan:
+        """See `BasePlan`."""
+        return self.with_shares_of(batches)
+
+    def _with_set_shares(self, changes: Sequence[SetShares]) -> LengthPlan:
+        """The plan with these changes of the shares, and no others."""
+        if tuple(changes) == self.set_shares:
+            return self
+        order_plan, orders = orders_of(self._order_as_built, changes)
+        found = self._with_windows(cast(OfOrder, self.windows).over(orders), self.step_size)
+        found.order_plan, found.set_shares, found._drawn = order_plan, tuple(changes), None
+        return found
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """The items of a window, and its micro-batches in their final order; the windows used last are kept."""

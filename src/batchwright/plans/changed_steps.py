@@ -44,6 +44,7 @@ class Windowed(MicroBatches):
 
     windows: Windows
     cutter: Cutter
+    set_shares: Any
 
     @abstractmethod
     def items(self, batch: int) -> Integers:
@@ -51,6 +52,14 @@ class Windowed(MicroBatches):
 
     @abstractmethod
     def stepped(self, step_size: int) -> Windowed:
+        """See `MicroBatches`."""
+
+    @abstractmethod
+    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[Windowed, int, int]:
+        """See `MicroBatches`."""
+
+    @abstractmethod
+    def with_shares_of(self, plan: Any) -> Windowed:
         """See `MicroBatches`."""
 
     @abstractmethod
@@ -100,7 +109,21 @@ class Rotated(MicroBatches):
     def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`."""
         # The smaller of the two numbers: the windows in a state must not begin after the state's own micro-batch.
-        return {**plan_state_of(self.plan, min(self.number_of(batch), batch), since), "shift": self.shift}
+        return {**self.plan.plan_state(min(self.number_of(batch), batch), since), "shift": self.shift}
+
+    @property
+    def set_shares(self) -> Any:
+        """See `LengthPlan`."""
+        return self.plan.set_shares
+
+    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[Rotated, int, int]:
+        """See `MicroBatches`; micro-batches are moved within their window only."""
+        plan, changed, first = self.plan.retargeted(batch, shares, in_samples=in_samples)
+        return Rotated(plan, self.shift), changed, first
+
+    def with_shares_of(self, plan: Any) -> Rotated:
+        """See `MicroBatches`."""
+        return Rotated(self.plan.with_shares_of(plan), self.shift)
 
     def draw_number(self, batch: int) -> int:
         """See `MicroBatches`."""
@@ -176,8 +199,26 @@ class _Joined(MicroBatches):
 
     def plan_state(self, batch: int, since: int) -> dict[str, Any]:
         """See `MicroBatches`."""
-        then = {"at": self._at, "start": self._start, **self._after.plan_state(self._start, self._start)}
-        return {**self._before.plan_state(batch, since), "then": then}
+        after = self._after.plan_state(self._start, self._start)
+        after.pop("set_shares", None)  # they are those of the first sequence
+        return {**self._before.plan_state(batch, since), "then": {"at": self._at, "start": self._start, **after}}
+
+    @property
+    def set_shares(self) -> Any:
+        """See `LengthPlan`."""
+        return self._before.set_shares  # type: ignore[attr-defined]  # a plan by lengths, perhaps rotated
+
+    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[MicroBatches, int, int]:
+        """See `MicroBatches`: the first sequence ends where one of its windows ends, and does not change."""
+        sequence, number = self._part(batch)
+        least = number if sequence is self._after else self._start
+        after, changed, first = self._after.retargeted(least, shares, in_samples=in_samples)
+        moved = self._at - self._start
+        return _Joined(self._before.with_shares_of(after), self._at, after, self._start), changed + moved, first + moved
+
+    def with_shares_of(self, plan: Any) -> _Joined:
+        """See `MicroBatches`."""
+        return _Joined(self._before.with_shares_of(plan), self._at, self._after.with_shares_of(plan), self._start)
 
     def draw_number(self, batch: int) -> int:
         """See `MicroBatches`."""

@@ -134,11 +134,16 @@ class FixedPlan(Plan):
             )
         return self if share_changes == self.share_changes else self.with_share_changes(share_changes)
 
-    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[FixedPlan, int]:
-        """See `BasePlan`; only the last few changes are kept."""
+    def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[FixedPlan, int, int]:
+        """See `MicroBatches`; only the last few changes are kept."""
         change = self.share_change_after(batch, shares, in_samples=in_samples)
         kept = [earlier for earlier in self.share_changes if earlier.first < change.first]
-        return self.with_share_changes([*kept, change][-_CHANGES_KEPT:]), change.first
+        return self.with_share_changes([*kept, change][-_CHANGES_KEPT:]), change.first, change.first
+
+    def with_shares_of(self, plan: Any) -> FixedPlan:
+        """See `MicroBatches`."""
+        found: FixedPlan = plan
+        return found
 
     def as_of(self, batches: MicroBatches) -> FixedPlan:
         """See `BasePlan`: the run's micro-batches are such a plan."""

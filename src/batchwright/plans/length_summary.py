@@ -36,7 +36,7 @@ class LengthSummary(Printed):
         windows: windows in every epoch.
         measured: windows that were measured: all, or as many as have a quarter of a million samples.
         batch_sizes: the smallest and the largest micro-batch, in samples.
-        padding: the fraction of all computed tokens that is padding.
+        padding: the fraction of all computed tokens that is padding; None of buckets, which do not know it.
         at_least: a proven lower bound: no plan with the same limits needs fewer micro-batches for these samples.
         batches: the number of micro-batches.
         step_balance: the cost of the most expensive micro-batch of a step over the step's mean, averaged over all
@@ -60,7 +60,7 @@ class LengthSummary(Printed):
     windows: int
     measured: int
     batch_sizes: tuple[int, int]
-    padding: float
+    padding: float | None
     at_least: int
     batches: int
     step_balance: float
@@ -86,11 +86,12 @@ class LengthSummary(Printed):
 
     def head(self) -> list[str]:
         """See `Printed`."""
+        padding = "padding is not known" if self.padding is None else f"{self.padding:.3%} padding"
         lines = [
             f"{self.epoch_batches} micro-batches an epoch in {self.windows} windows, "
             + (f"steps of {self.step_size}" if self.step_size > 1 else "without ranks: summary(8) has those of 8"),
             f"{self.measured} windows: {self.batches} micro-batches of {self.batch_sizes[0]} to {self.batch_sizes[1]} "
-            f"samples, {self.padding:.3%} padding, {self.gap:.2%} above the bound of {self.at_least}",
+            f"samples, {padding}, {self.gap:.2%} above the bound of {self.at_least}",
         ]
         if self.step_size > 1:
             lines.append(
@@ -142,7 +143,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
         windows,
         len(measured),
         (int(batch_sizes.min()), int(batch_sizes.max())),
-        float(1 - tokens[0] / tokens[1]) if tokens[1] else 0.0,
+        _padding(tokens) if hasattr(cutter, "lengths") else None,
         cutter.at_least(np.concatenate(measured)),
         batch_sizes.size,
         float(balance.mean()),
@@ -156,6 +157,11 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
         [] if plan.delivery is None else plan.delivery.lines,
         plan.shortcomings,
     )
+
+
+def _padding(tokens: np.ndarray) -> float:
+    """The part of padding in tokens with padding, given those without it and with it."""
+    return float(1 - tokens[0] / tokens[1]) if tokens[1] else 0.0
 
 
 def _farthest(groups: np.ndarray, sizes: np.ndarray) -> float:

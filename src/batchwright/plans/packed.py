@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .. import columns
 from ..calls import recorded
+from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of
 from ..groups import Groups
 from ..kernels.array_types import Integers
@@ -89,6 +90,35 @@ class PackedPlan(LengthPlan):
             )
         length = self.truncate_to if offsets is None else self.bounds.capacity
         return Pieces(dataset, offsets, length, cut)
+
+    @property
+    def splits(self) -> bool:
+        """Whether the plan yields numbers of pieces, not of rows of the data set: with `too_long="split"`."""
+        return self.admission.pieces is not None
+
+    def rows(self, items: Any) -> Integers:
+        """The row of the data set that each of these numbers stands for, which may be one of its pieces.
+
+        Use it to find a sample again: with `too_long="split"` the plan and `batch.aside.sample_ids` have those of pieces.
+
+        Args:
+            items: numbers that the plan yields, array-like of shape (n_items,).
+
+        Returns:
+            int64 of the same shape.
+
+        Raises:
+            Infeasible: a number is none that the plan yields.
+
+        Example:
+            >>> import batchwright as bw
+            >>> bw.packed([3, 5], 4, too_long="split").rows([0, 1, 2]).tolist()
+            [0, 1, 1]
+        """
+        numbers = sample_numbers(items, called="items").astype(np.int64)
+        self.groups.group_of(numbers)  # which refuses those that the plan does not have
+        offsets = self.admission.pieces
+        return numbers if offsets is None else np.searchsorted(offsets, numbers, side="right") - 1
 
 
 @recorded

@@ -96,12 +96,14 @@ class Pieces:
             )
         if self.cut is None:
             return self._piece_of(_sequence(sample, called), number, piece, called)
-        return _with_parts(
+        found = _with_parts(
             sample,
             self.cut,
             lambda part, name: self._piece_of(part, number, piece, f"{called}, part {name!r},"),
             called,
         )
+        _refuse_forgotten(sample, self.cut, self.length, called)
+        return found
 
     def _piece_of(self, whole: Any, number: int, piece: slice, called: str) -> Any:
         """A piece of a sequence, whose length must be the one that the plan has for this sample."""
@@ -160,6 +162,32 @@ def _with_parts(sample: Any, names: Sequence[str | int], part_of: Callable[[Any,
             f"{called}, a {type(sample).__name__}, has no parts {list(names)} that can be cut and put back",
             "name parts that every sample has, or pass a function (sample, slice) -> sample",
         ) from None
+
+
+def _refuse_forgotten(sample: Any, names: Sequence[str | int], length: int, called: str) -> None:
+    """Refuse a part that is as long as one that is cut, and would come whole with every piece."""
+    parts = _parts_of(sample)
+    whole = len(parts[names[0]]) if names[0] in parts else 0
+    if whole <= length:
+        return
+    for name, part in parts.items():
+        several = isinstance(part, list) or len(getattr(part, "shape", ()))
+        if name not in names and several and len(part) == whole:
+            raise Infeasible(
+                f"{called}, part {shown(name)} is as long as part {shown(names[0])}, {whole}, and cut does not name it",
+                f"pass cut={shown([*names, name])}, or, if it belongs to every piece, a function (sample, slice) -> sample",
+            )
+
+
+def _parts_of(sample: Any) -> dict[Any, Any]:
+    """The parts of a sample by name or number."""
+    if hasattr(sample, "_asdict"):
+        return dict(sample._asdict())
+    if isinstance(sample, (list, tuple)):
+        return dict(enumerate(sample))
+    if dataclasses.is_dataclass(sample):
+        return {field.name: getattr(sample, field.name) for field in dataclasses.fields(sample)}
+    return dict(sample.items()) if hasattr(sample, "items") else dict(sample)
 
 
 def _copies_apart(sample: Any) -> bool:

@@ -30,6 +30,7 @@ class MicroBatch:
         groups: the group of each, an array of integers of shape (samples,), places in `plan.groups.names`.
         real: how many of the samples count: all, but where evaluation fills up.
         cost: what it costs; None where the plan does not know.
+        rows: the row of the data set that each is a piece of, int64 (samples,); None where samples are not split.
     """
 
     number: int
@@ -38,6 +39,7 @@ class MicroBatch:
     groups: np.ndarray
     real: int
     cost: float | None
+    rows: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,13 @@ class Step(Exported):
         batches = self.micro_batches
         each = [batch.samples.size for batch in batches]
         groups = np.concatenate([batch.groups for batch in batches]).tolist()
+        rows = [batch.rows for batch in batches if batch.rows is not None]
         return {
             "rank": np.repeat([batch.rank for batch in batches], each).tolist(),
             "micro_batch": np.repeat([batch.number for batch in batches], each).tolist(),
             "slot": [slot for count in each for slot in range(count)],
             "sample": self.samples.tolist(),
+            **({"row": np.concatenate(rows).tolist()} if rows else {}),
             "group": of_one_type([self._name(group) for group in groups]),
         }
 
@@ -80,14 +84,17 @@ class Step(Exported):
         return self.names[group] if group < len(self.names) else None
 
     def __str__(self) -> str:
-        lines = [f"{self._called}, {self.samples.size} samples"]
+        lines = [f"{self._called}, {self.samples.size} {self._of}"]
         for batch in self.micro_batches[:_SHOWN]:
             cost = "" if batch.cost is None else f", cost {batch.cost:,.6g}"
             fillers = batch.samples.size - batch.real
             filled = f", the last {fillers} of them fillers" if fillers else ""
-            lines.append(f"rank {batch.rank}, micro-batch {batch.number}: {batch.samples.size} samples{filled}{cost}")
-            more = " ..." if batch.samples.size > _SAMPLES else ""
-            lines.append(f"  {' '.join(map(str, batch.samples[:_SAMPLES].tolist()))}{more}")
+            lines.append(
+                f"rank {batch.rank}, micro-batch {batch.number}: {batch.samples.size} {self._of}{filled}{cost}"
+            )
+            lines.append(f"  {_first(batch.samples)}")
+            if batch.rows is not None:
+                lines.append(f"  of rows {_first(batch.rows)}")
             if len(self.names) > 1 and len(self.names) < batch.samples.size * _GROUPS:
                 lines.append(f"  {self._counts(batch.groups)}")
         left = len(self.micro_batches) - _SHOWN
@@ -98,6 +105,10 @@ class Step(Exported):
         place = f"{self.step_in_epoch} of epoch {self.epoch}"
         return f"batch {place}" if self.step is None else f"step {self.step}: step {place}"
 
+    @property
+    def _of(self) -> str:
+        return "pieces" if any(batch.rows is not None for batch in self.micro_batches) else "samples"
+
     def _counts(self, groups: np.ndarray) -> str:
         held, counts = np.unique(groups, return_counts=True)
         order = np.argsort(-counts, kind="stable")
@@ -105,10 +116,14 @@ class Step(Exported):
         return ", ".join(told) + (f" and {held.size - _GROUPS} more groups" if held.size > _GROUPS else "")
 
     def __repr__(self) -> str:
-        return f"<{self._called}: {len(self.micro_batches)} micro-batches, {self.samples.size} samples>"
+        return f"<{self._called}: {len(self.micro_batches)} micro-batches, {self.samples.size} {self._of}>"
 
     def _repr_html_(self) -> str:
         return f"<p>{self._called}</p>{super()._repr_html_()}"
+
+
+def _first(numbers: np.ndarray) -> str:
+    return f"{' '.join(map(str, numbers[:_SAMPLES].tolist()))}{' ...' if numbers.size > _SAMPLES else ''}"
 
 
 def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate: int) -> Step:
@@ -142,5 +157,8 @@ def _micro_batches(
         samples = sequence[number]
         cost = plan.cost(samples) if hasattr(plan, "cutter") else None
         of = np.asarray(plan.groups.group_of(samples))
-        batches.append(MicroBatch(number, (number - first) % world_size, samples, of, sequence.real(number), cost))
+        rows = plan.rows(samples) if getattr(plan, "splits", False) else None
+        batches.append(
+            MicroBatch(number, (number - first) % world_size, samples, of, sequence.real(number), cost, rows)
+        )
     return batches

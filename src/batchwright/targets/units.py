@@ -14,7 +14,7 @@ import numpy as np
 from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, exactly, shown
-from .counts import counting_draws
+from .capped import counting_draws
 from .resolve import resolve
 from .target import Number, Target, fraction, to_twelve_digits
 
@@ -112,7 +112,9 @@ def in_units(target: Any, lengths: Any) -> Target:
         )
     # The lengths change what is drawn, so they must change the fingerprint, which is made of the text of a target.
     digest = hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
-    return Target(_in_units, (counting_draws(inner), Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at)
+    return Target(
+        _in_units, (counting_draws(inner), Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at
+    )
 
 
 def measured(target: Target) -> np.ndarray | None:
