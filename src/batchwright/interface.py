@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from .groups import Groups
     from .orders.inclusion import InclusionRates
 
-__all__ = ["BasePlan"]
+__all__ = ["BasePlan", "NumberColumn"]
+
+
+class NumberColumn(Protocol):
+    """A number for each sample: an array, or a column that is widened only where it is read."""
+
+    def __getitem__(self, samples: Any) -> np.ndarray: ...
 
 
 class BasePlan(MicroBatches):
@@ -71,7 +77,7 @@ class BasePlan(MicroBatches):
         return False
 
     @property
-    def told_lengths(self) -> np.ndarray | None:
+    def told_lengths(self) -> NumberColumn | None:
         """The lengths that the plan was made from, by the numbers that it yields; None of other plans.
 
         Of several lengths of a sample, these are the first.
@@ -79,7 +85,7 @@ class BasePlan(MicroBatches):
         return None
 
     @property
-    def padded_budget(self) -> tuple[np.ndarray, float] | None:
+    def padded_budget(self) -> tuple[NumberColumn, float] | None:
         """The lengths to which the plan counts each sample to be padded, and the most that a micro-batch may have of them.
 
         None of plans without such a budget.

@@ -10,7 +10,7 @@ from ..collate import Collate
 from ..collate.padding import Padding
 from ..collate.ragged_field import RaggedField
 from ..errors import exactly, listed, shown, warn
-from ..interface import BasePlan
+from ..interface import BasePlan, NumberColumn
 
 __all__ = ["check_padding"]
 
@@ -36,12 +36,15 @@ def check_padding(plan: BasePlan, collate: Any) -> None:
                     return
 
 
-def _over(lengths: np.ndarray, budget: float, padding: Padding, *, repeats: bool) -> tuple[int, int, int] | None:
+def _over(column: NumberColumn, budget: float, padding: Padding, *, repeats: bool) -> tuple[int, int, int] | None:
     """The most expensive micro-batch that padding may make too large: its samples, the longest of them, its padded length.
 
     None if there is none. With `repeats`, a sample may come several times in a micro-batch.
     """
-    if (padding.multiple == 1 and not padding.menu) or (lengths % 1).any():  # seconds, which are no elements
+    if padding.multiple == 1 and not padding.menu:
+        return None
+    lengths = column[:]
+    if (lengths % 1).any():  # seconds, which are no elements
         return None
     known, counts = np.unique(lengths[(lengths > 0) & (lengths <= budget)], return_counts=True)
     samples = budget // known

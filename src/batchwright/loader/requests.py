@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch.utils.data
 
+from ..interface import NumberColumn
 from ..position import Position
 from ..sampler import BatchSampler
 from .samples import Request
@@ -29,7 +30,7 @@ class Requests(torch.utils.data.Sampler[Any]):
         lengths: of all samples, with which those that are read are compared; None for no comparison.
     """
 
-    def __init__(self, sampler: BatchSampler, lengths: np.ndarray | None) -> None:
+    def __init__(self, sampler: BatchSampler, lengths: NumberColumn | None) -> None:
         self._sampler = sampler
         self.start: Position | None = None
         self.read = 0
@@ -63,6 +64,6 @@ class Requests(torch.utils.data.Sampler[Any]):
             draw_numbers = [start.sequence.draw_number(number + i * world_size) for i in range(len(micro_batches))]
             lengths, told, read = self.lengths, None, read + 1
             if lengths is not None and (read <= _ALL or read % _ONE_IN == 0):
-                told = lengths.take(list(chain.from_iterable(micro_batches))).tolist()
+                told = lengths[np.array(list(chain.from_iterable(micro_batches)), np.int64)].tolist()
             yield Request(micro_batches, draw_numbers, self.broken, told)
             number += world_size * len(micro_batches)
