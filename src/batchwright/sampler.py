@@ -310,7 +310,10 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         last, _, returned, requested, ended = self.run
         if last is None or not (ended and returned) or requested is not None:
             return None
-        if last.step_size != world_size * math.lcm(self.accumulate, self.fetch) or last.micro_batch + 2 * last.length > LAST:
+        if (
+            last.step_size != world_size * math.lcm(self.accumulate, self.fetch)
+            or last.micro_batch + 2 * last.length > LAST
+        ):
             return None
         return last.in_epoch(last.epoch + 1)
 
