@@ -71,8 +71,8 @@ class BasePlan(MicroBatches):
         return False
 
     @property
-    def told_lengths(self) -> np.ndarray | None:
-        """The lengths that the plan was made from, by the numbers that it yields; None of other plans.
+    def told_lengths(self) -> Any:
+        """The lengths that the plan was made from, which `told_lengths[samples]` gives as an array; None of other plans.
 
         Of several lengths of a sample, these are the first.
         """

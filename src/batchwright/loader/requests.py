@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch.utils.data
 
 from ..position import Position
@@ -29,7 +28,7 @@ class Requests(torch.utils.data.Sampler[Any]):
         lengths: of all samples, with which those that are read are compared; None for no comparison.
     """
 
-    def __init__(self, sampler: BatchSampler, lengths: np.ndarray | None) -> None:
+    def __init__(self, sampler: BatchSampler, lengths: Any) -> None:
         self._sampler = sampler
         self.start: Position | None = None
         self.read = 0
@@ -63,6 +62,6 @@ class Requests(torch.utils.data.Sampler[Any]):
             draw_numbers = [start.sequence.draw_number(number + i * world_size) for i in range(len(micro_batches))]
             lengths, told, read = self.lengths, None, read + 1
             if lengths is not None and (read <= _ALL or read % _ONE_IN == 0):
-                told = lengths.take(list(chain.from_iterable(micro_batches))).tolist()
+                told = lengths[list(chain.from_iterable(micro_batches))].tolist()
             yield Request(micro_batches, draw_numbers, self.broken, told)
             number += world_size * len(micro_batches)

@@ -18,7 +18,7 @@ from ..lengths.cut import Cut, Cutter, steps_shuffled
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import LAYOUT_WORK, Layout, Window, layout_of_one_window, layout_of_shuffle, layout_of_strata
 from ..lengths.length_strata import LengthStrata
-from ..lengths.numbers import BLOCK
+from ..lengths.numbers import BLOCK, Numbers, Rows
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfShuffle, OfStrata, Windows
 from ..micro_batches import MicroBatches, counted
@@ -353,19 +353,19 @@ class LengthPlan(Plan, Windowed):
         return self.admission.truncate_to
 
     @property
-    def told_lengths(self) -> np.ndarray | None:
+    def told_lengths(self) -> Numbers | None:
         """See `BasePlan`; those of truncated samples are as they are left, and buckets have shapes in place of lengths."""
-        lengths: np.ndarray | None = getattr(self.cutter, "lengths", None)
+        lengths: Numbers | Rows | None = getattr(self.cutter, "lengths", None)
         if lengths is None or self.admission.bundles is not None:  # the length of a bundle is that of several samples
             return None
-        return lengths if lengths.ndim == 1 else lengths[:, 0]
+        return lengths.columns[0] if isinstance(lengths, Rows) else lengths
 
     @property
     def padded_budget(self) -> tuple[np.ndarray, float] | None:
         """See `BasePlan`."""
         if not (self.counts_padded_lengths and isinstance(self.cutter, BudgetCutter)):
             return None
-        return self.cutter.costs[:, 0], float(self.cutter.budgets[0])
+        return self.cutter.costs.columns[0][:], float(self.cutter.budgets[0])
 
     @cached_property
     def identity(self) -> dict[str, str]:
