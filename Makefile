@@ -119,7 +119,7 @@ bench:
 
 # every benchmark three times, beside every peer that installs, and the page of what came out: docs/benchmark-results.md;
 # ARGS='--histograms wikipedia.json squad.json' for the figures of packing, and those of lengths on a histogram
-BENCHMARKS := balance mixture raking lengths packing long partition collate online loader scale shared_list
+BENCHMARKS := balance between_steps mixture raking lengths packing long partition collate online loader scale shared_list
 bench-all:
 	for name in $(BENCHMARKS); do test -f .venv-bench-$$name/.bench || \
 	    $(MAKE) --no-print-directory .venv-bench-$$name/.bench || echo "no environment for $$name"; done

@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 NAMES = (
     "balance",
+    "between_steps",
     "mixture",
     "raking",
     "lengths",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pickle
+import sys
 from itertools import islice
 
 import pytest
@@ -264,3 +265,59 @@ def test_short_epochs_are_those_of_the_plan_in_whatever_order_they_are_taken(siz
             first = sampler.epoch * expected.epoch_length(world)
             taken = list(islice(sampler, 1 + len(sampler) // 2 if broken_off else None))
             assert taken == [expected[first + number * world].tolist() for number in range(len(taken))]
+
+
+LENGTHS = [5 + number * 37 % 90 for number in range(400)]
+KINDS = {
+    "balanced": lambda: bw.balanced([0] * 300 + [1] * 40, 8),
+    "moving": lambda: bw.balanced([0] * 300 + [1] * 40, 8, target=bw.targets.moving("uniform")),
+    "budgeted": lambda: bw.budgeted(LENGTHS, 800, window=8),
+    "of an order": lambda: bw.packed(LENGTHS, 800, order=bw.shuffled(400, 4), window=8),
+    "evaluation": lambda: bw.evaluation(103, 4),
+    "of tasks": lambda: bw.alternating({"a": bw.shuffled(90, 4), "b": bw.shuffled(60, 6)}, unit="step"),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"rank": 1, "world_size": 2, "accumulate": 3, "fetch": 2}], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_epoch_after_an_ended_one_is_found_in_the_short_way_as_in_the_long_one(kind, options):
+    sampler = KINDS[kind]().sampler(**options)
+    for epoch in range(4):
+        if epoch == 2 and kind == "moving":
+            sampler.retarget({0: 0.3, 1: 0.7})
+        assert sampler._following(sampler.world_size) == (sampler.next_start() if epoch else None)
+        assert list(islice(sampler, len(sampler) - 1))
+        assert sampler._following(sampler.world_size) is None  # it has not ended
+        sampler.seek(len(sampler) - 1, epoch=epoch)
+        assert sampler._following(sampler.world_size) is None
+        assert len(list(sampler)) == 1
+    accumulated = sampler.plan.sampler(rank=0, world_size=1, accumulate=5)
+    accumulated.load_state_dict(sampler.state_dict())
+    assert accumulated._following(1) is None
+
+
+def functions_called(call):
+    """How many functions of this package a call runs: what it costs where nothing of them is in the processor's caches."""
+    called = []
+
+    def seen(frame, event, _):
+        if event == "call" and frame.f_globals.get("__name__", "").startswith("batchwright"):
+            called.append(frame.f_code.co_qualname)
+
+    sys.setprofile(seen)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return len(called)
+
+
+@pytest.mark.parametrize("options", [{}, {"rank": 1, "world_size": 2, "accumulate": 2, "fetch": 2}], ids=str)
+def test_a_batch_takes_one_function_and_the_beginning_of_an_epoch_few(options):
+    sampler = PLAN.sampler(**options)
+    list(sampler), list(sampler)
+    iterator = iter(sampler)
+    assert functions_called(lambda: next(iterator)) <= 25
+    for _ in range(len(sampler) - 1):
+        assert functions_called(lambda: next(iterator)) == 1
+    assert functions_called(lambda: next(iterator, None)) == 1

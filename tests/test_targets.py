@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import batchwright as bw
@@ -63,6 +63,22 @@ def test_capped_is_as_uniform_as_the_caps_allow(counts, max_passes):
     free = drawn < caps * (1 - 1e-9)
     if free.any():
         assert drawn[free] == pytest.approx(drawn.max(), rel=1e-9)
+    assert drawn.sum() == pytest.approx(sum(counts))
+
+
+@given(counts=COUNTS, weights=st.lists(st.integers(0, 50), min_size=20, max_size=20), max_passes=st.integers(1, 20))
+def test_capped_is_as_near_to_shares_as_the_caps_allow(counts, weights, max_passes):
+    """Groups below their cap have shares in the wanted proportion, and no other has more than that."""
+    weights = np.array([1, *weights][: len(counts)], float) * (np.array(counts) > 0)
+    assume(weights.any() and max_passes * np.sum(np.array(counts)[weights > 0]) >= sum(counts))
+    shares = (weights / weights.sum()).tolist()
+    drawn = targets.capped(max_passes, shares).shares(counts) * sum(counts)
+    caps = np.array(counts) * max_passes
+    assert (drawn <= caps * (1 + 1e-9)).all()
+    assert (drawn[weights == 0] == 0).all()
+    free, held = (drawn < caps * (1 - 1e-9)) & (weights > 0), weights > 0
+    if free.any():
+        assert drawn[free] / weights[free] == pytest.approx((drawn[held] / weights[held]).max(), rel=1e-6)
     assert drawn.sum() == pytest.approx(sum(counts))
 
 

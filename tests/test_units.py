@@ -90,6 +90,16 @@ def test_caps_in_units_are_passes_over_samples_and_all_others_have_as_many_token
     )
 
 
+def test_weights_of_tokens_are_kept_by_all_sources_that_do_not_reach_their_cap():
+    sizes, means, weights = np.array([9000, 800, 30]), np.array([100, 400, 2000]), [0.5, 0.3, 0.2]
+    groups = bw.Groups.from_sizes(dict(enumerate(sizes.tolist())))
+    target = targets.in_units(targets.capped(3, weights), np.repeat(means, sizes))
+    drawn = target.bound_to(groups).shares(sizes) * sizes.sum()
+    assert drawn[2] == pytest.approx(3 * 30)
+    tokens = (drawn * means)[:2]
+    assert tokens / tokens.sum() == pytest.approx([5 / 8, 3 / 8], rel=1e-9)
+
+
 def test_a_cap_holds_in_an_epoch_that_is_mixed_in_tokens():
     sizes, tokens = {"web": 9000, "books": 120, "rare": 30}, np.repeat([100, 400, 2000], [9000, 120, 30])
     for target in ("capped", "scheduled", "moving"):

@@ -47,9 +47,12 @@ _MODEL = frozenset(
 """What torch's meshes, Lightning, Accelerate, torchtitan and Megatron call groups whose processes need the same batch."""
 
 
+_BUILT_IN = dist.is_available()
+
+
 def joined() -> bool:
     """Whether this process belongs to a process group."""
-    return dist.is_available() and dist.is_initialized()
+    return _BUILT_IN and dist.is_initialized()
 
 
 def ranks(group: Over = None) -> tuple[int, int]:

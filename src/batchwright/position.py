@@ -7,7 +7,7 @@ world size the run continues with the next micro-batch of the sequence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .errors import Infeasible, check_integer, shown
@@ -116,12 +116,18 @@ class Position(NamedTuple):
     @property
     def length(self) -> int:
         """Micro-batches in every epoch of the run."""
-        return whole_steps(self.sequence.epoch_batches, self.step_size)
+        step_size = self.step_size  # as `whole_steps`: this is asked several times where an epoch begins
+        return -(-self.sequence.epoch_batches // step_size) * step_size
 
     @property
     def micro_batch(self) -> int:
         """The number, in the sequence, of the micro-batch that comes next."""
         return self.origin + self.consumed
+
+    def lists(self, rank: int, world_size: int) -> Iterator[list[Any]]:
+        """The micro-batches of a rank from here to the end of the epoch, each a fresh list of Python integers."""
+        first = self.consumed + rank
+        return self.sequence.lists(self.origin + first, world_size, max(0, -(-(self.length - first) // world_size)))
 
     @property
     def micro_batches(self) -> Slice:
@@ -177,7 +183,7 @@ class Position(NamedTuple):
         Raises:
             Infeasible: it is such a position; a state is the same on all ranks, so all of them raise or none.
         """
-        length, micro_batch = self.length, self.micro_batch
+        length, micro_batch = self.length, self.origin + self.consumed
         if self.consumed > length or micro_batch < 0:
             raise Infeasible(
                 f"the state has consumed {self.consumed} micro-batches of an epoch of {length} from "

@@ -15,11 +15,11 @@ import torch.utils.data
 from .batches_of_run import BatchesOfRun
 from .distributed import Over, ranks
 from .divided import refuse_to_be_divided
-from .epoch_iterator import EpochIterator, for_a_node
+from .epoch_iterator import EpochIterator, for_a_node, warn_if_read_ahead
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .known_batches import KnownBatches
-from .micro_batches import AS_IT_WAS
+from .micro_batches import AS_IT_WAS, LAST
 from .position import Position
 from .public import internal, public
 from .run_state import PresentRun, RunState
@@ -100,7 +100,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.run = RunState()
         self._known = KnownBatches()
         self.shares_from: int | None = None
-        self._iterator: weakref.ref[EpochIterator] | None = None  # the iterator that was made last
+        self._reader: weakref.ref[Any] | None = None  # see `EpochIterator`
 
     @property
     def rank(self) -> int:
@@ -160,9 +160,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
         `set_epoch` and `load_state_dict` between `iter` and `next`.
         """
-        iterator = EpochIterator(self._begin, ended=self.run.ended and for_a_node())
-        self._iterator = weakref.ref(iterator)
-        return iterator
+        return EpochIterator(self, ended=self.run.ended and for_a_node())
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iterator start at this epoch; if it is the next one anyway, its `batches_done` does not change.
@@ -275,9 +273,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return first
 
     def _warn_if_read_ahead(self, so: str) -> None:
-        iterator = None if self._iterator is None or self.run.requested is not None else self._iterator()
-        if iterator is not None:
-            iterator.warn_if_read_ahead(so)
+        if self._reader is not None and self.run.requested is None:
+            warn_if_read_ahead(self._reader(), so)
 
     @internal
     def next_start(self) -> Position:
@@ -296,36 +293,44 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return start
 
     @internal
-    def batches_from(self, start: Position, iterator: EpochIterator | None = None) -> Iterator[list[list[int]]]:
-        """This rank's batches from a position to the end of its epoch, each as its micro-batches.
+    def begin(self, reader: weakref.ref[Any] | None) -> tuple[Position, int, int]:
+        """Where an iterator begins that is asked for its first batch, perhaps by workers; this rank, and the world size."""
+        rank, world_size = self._ranks()
+        refuse_to_be_divided(world_size)
+        start = self._following(world_size) or self.next_start()
+        self._reader = reader
+        return start, rank, world_size
+
+    def _following(self, world_size: int) -> Position | None:
+        """The start of the next epoch, if the last one ended and nothing changed since; else None.
+
+        It is what `next_start` finds then, with a third of the functions: between steps of training, what counts is how many
+        functions are called that the processor has no longer at hand.
+        """
+        last, _, returned, requested, ended = self.run
+        if last is None or not (ended and returned) or requested is not None:
+            return None
+        if last.step_size != world_size * math.lcm(self.accumulate, self.fetch) or last.micro_batch + 2 * last.length > LAST:
+            return None
+        return last.in_epoch(last.epoch + 1)
+
+    @internal
+    def batches_from(self, start: Position) -> Iterator[list[list[int]]]:
+        """This rank's batches from a position to the end of its epoch, each as its micro-batches; the run does not move.
 
         Args:
             start: what `next_start` returned.
-            iterator: the iterator that returns them to the loop: the run moves past each before it is returned. If left out,
-                the run does not move.
         """
         plan, (rank, world_size) = self.plan, self._ranks()
-        consumed, length, at_once, more = start.consumed, start.length, world_size * self.fetch, self.fetch - 1
-        run = None
-        micro_batches = start.micro_batches.lists(consumed + rank, world_size)
+        consumed, micro_batches = start.consumed, start.lists(rank, world_size)
         while True:
             if self.plan is not plan:  # shares were set: from here on only the new plan is used
                 plan, start = self.plan, start.with_shares_of(self.plan)
-                micro_batches = start.micro_batches.lists(consumed + rank, world_size)
-            first = next(micro_batches, None)
-            if first is None:
+                micro_batches = start.after(consumed).lists(rank, world_size)
+            fetched = list(islice(micro_batches, self.fetch))
+            if not fetched:
                 return
-            fetched = [first, *islice(micro_batches, more)] if more else [first]
-            before, consumed = consumed, consumed + at_once
-            if iterator is None:  # the loader moves the run
-                pass
-            elif self.run is run:  # what `advance` does then, in a quarter of its time
-                iterator.ended = ended = consumed >= length
-                self.run = run = tuple.__new__(RunState, (start, consumed, True, None, ended))
-            else:
-                iterator.ended = consumed >= length
-                self.advance(start, before, consumed, ended=iterator.ended)
-                run = self.run
+            consumed += world_size * self.fetch
             yield fetched
 
     @internal
@@ -343,22 +348,18 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         """
         if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
             check_same_place(self._present().next_start(), start.epoch, before, self.fetched_by_all)
-        if start is not self.run.start:  # a loop begins, or an older one goes on
-            self._known = self._known.at(start.after(before), self.fetched_by_all)
+        known, at_once = self._known, after - before
+        if start is not self.run.start and known != (None, at_once):  # a loop begins, or an older one goes on
+            self._known = known.at(start.after(before), at_once)
         if self.shares_from is not None:  # perhaps after the iterator began: a state must hold them
             start = start.with_shares_of(self.plan)
         self.run = RunState(start, after, True, None, ended)
-
-    def _begin(self, iterator: EpochIterator) -> Iterator[list[list[int]]]:
-        """The batches of the next epoch, or of the rest of one; called at the first `next` of an iterator."""
-        refuse_to_be_divided(self.world_size)
-        return self.batches_from(self.next_start(), iterator)
 
     @property
     @internal
     def fetched_by_all(self) -> int:
         """Micro-batches that all ranks together take for one batch each."""
-        return self.world_size * self.fetch
+        return self._ranks()[1] * self.fetch
 
     def position(self) -> Position:
         """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
@@ -384,7 +385,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return ranks()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_iterator": None, "_groups": None}  # iterators and process groups stay in their process
+        return {**vars(self), "_reader": None, "_groups": None}  # iterators and process groups stay in their process
 
     def __repr__(self) -> str:
         rank, world_size = self._ranks()

@@ -277,7 +277,9 @@ TABLE = {
         "the data set has 3 samples, the plan yields 5 pieces of samples",
         "pass plan.pieces(dataset, cut=[...]), with the data set that the plan was made from, and the names of what is cut",
         lambda: looped(
-            SPLIT.pieces(SEQUENCES, cut=["ids"]), plan=SPLIT, collate=bw.Collate(ids=bw.ragged()).packs(packs=SPLIT)
+            SPLIT.pieces(SEQUENCES, cut=["ids"]),
+            plan=SPLIT,
+            collate=bw.Collate(ids=bw.ragged()).packs(capacity=4, packs=1),
         ),
     ),
     "parts in another order than the sources": (

@@ -30,6 +30,7 @@ _CHANGES_KEPT = 8  # workers of a loader are ahead of training, and may need ear
 # Samples computed in one call of a kernel: few at first, so that the first batch comes quickly; later so many that
 # calling the kernel takes no time in proportion.
 _SAMPLES_AT_ONCE = 4096, 32_768
+_SAMPLES_AHEAD = 16_384  # of short epochs, which is a millisecond of work
 _NOTHING_AHEAD: tuple[int, int, np.ndarray, int] = -1, 0, np.empty((0, 0), np.int64), 0
 
 
@@ -68,7 +69,7 @@ class FixedPlan(Plan):
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
         """See `MicroBatches`."""
         if 0 < count * self.batch_size <= _SAMPLES_AT_ONCE[0]:
-            return iter(self._short_epoch(first, stride, count))
+            return self._short_epoch(first, stride, count)
         return chain.from_iterable(self._in_calls(first, stride, count))
 
     def _in_calls(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
@@ -80,7 +81,7 @@ class FixedPlan(Plan):
             yield self.order.batches_at(np.arange(first, end, stride)).tolist()
             first, count, at_once = end, count - asked, min(2 * at_once, most)
 
-    def _short_epoch(self, first: int, stride: int, count: int) -> list[list[Any]]:
+    def _short_epoch(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
         """The same micro-batches, where they are few.
 
         Calling a kernel takes as long as several of them. So where short epochs follow each other, twice as many are
@@ -91,12 +92,13 @@ class FixedPlan(Plan):
         if not following or len(table) < done + count:
             epochs = 1
             if following and self.order.shares.settles_at == 0:  # a target that moves is not asked for later epochs
-                most = min(_SAMPLES_AT_ONCE[0] // self.batch_size, (LAST + 1 - first) // stride)
+                most = min(_SAMPLES_AHEAD // self.batch_size, (LAST + 1 - first) // stride)
                 epochs = max(1, min(2 * len(table), most) // count)
             table, done = self.order.batches_at(np.arange(first, first + epochs * count * stride, stride)), 0
         self._ahead = first + count * stride, stride, table, done + count
-        lists: list[list[Any]] = table[done : done + count].tolist()
-        return lists
+        # Each list is given away. An iterator over all of them would free them together at the end of the epoch, when their
+        # numbers are no longer in the processor's caches.
+        return iter([None, *reversed(table[done : done + count].tolist())].pop, None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_ahead": _NOTHING_AHEAD}
@@ -167,7 +169,8 @@ class FixedPlan(Plan):
     @internal
     def check_batch(self, batch: int) -> None:
         """See `MicroBatches`: refuses a micro-batch whose shares are no longer known."""
-        share_changes = self.share_changes
+        dealt = self.order.dealt
+        share_changes = () if dealt is None else dealt.share_changes
         if share_changes and share_changes[0].number > 1 and batch < share_changes[0].first:
             raise Infeasible(
                 f"micro-batch {batch} came before the shares of micro-batch {share_changes[0].first} were set, and only the "

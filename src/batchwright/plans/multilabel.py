@@ -24,6 +24,7 @@ from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
 
 __all__ = ["Rates", "multilabel", "multilabel_weights"]
 
+_WORTH_A_WORD = 0.01  # rates that are missed by more than this part of them are warned of
 _WORST_SHOWN = 8  # labels in the notes of a plan; `print(multilabel_weights(...))` has all
 
 
@@ -182,10 +183,11 @@ def multilabel(
 
 def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray) -> None:
     gaps = np.abs(reached - wanted)
-    worst = int(gaps.argmax())
-    if gaps[worst] > REACHED:
+    beyond = gaps - REACHED - _WORTH_A_WORD * wanted
+    worst, missed = int(beyond.argmax()), np.count_nonzero(beyond > 0)
+    if missed:
         warn(
-            f"{np.count_nonzero(gaps > REACHED)} of {len(names)} labels miss their rate, label {names[worst]!r} the most: "
+            f"{missed} of {len(names)} labels miss their rate, label {names[worst]!r} the most: "
             f"it reaches {reached[worst]:.4g} of {wanted[worst]:.4g}; print(multilabel_weights(...)) shows all, a lower "
             "min_repeats, a higher max_repeats or other rates come closer"
         )

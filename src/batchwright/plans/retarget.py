@@ -18,7 +18,7 @@ from ..orders import Dealt, Independent, Mixed, ShareChange, SharedOrder
 from ..orders.constant_shares import TICKET
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import Target, resolve
-from ..targets.counts import counting_draws
+from ..targets.capped import counting_draws
 from ..targets.units import in_measure, measured
 from .poor import repeated, repeats_text
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import Infeasible, shown
+from ..kinds import LengthKind
 from ..lengths.order_windows import OfOrder, WindowStart
 from ..micro_batches import AS_IT_WAS
 from ..orders import ShareChange
 from ..position import number_of
 from .fixed import FixedPlan
-
-if TYPE_CHECKING:
-    from .by_length import LengthPlan
 
 __all__ = ["SetShares", "orders_of", "set_shares_after", "set_shares_from", "with_latest"]
 
@@ -42,7 +40,7 @@ class SetShares(NamedTuple):
         return [*self.since, *self.change.as_list()]
 
 
-def set_shares_after(plan: LengthPlan, micro_batch: int, shares: Any, *, in_samples: bool) -> tuple[SetShares, int]:
+def set_shares_after(plan: LengthKind, micro_batch: int, shares: Any, *, in_samples: bool) -> tuple[SetShares, int]:
     """The change to these shares, from the first window on that begins at `micro_batch` or later.
 
     Returns:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 
 from ..public import opened
-from .counts import blend, capped, effective_number, natural, power, repeat_factor, temperature, uniform
+from .capped import capped
+from .counts import blend, effective_number, natural, power, repeat_factor, temperature, uniform
 from .explicit import explicit
 from .formula import Active, Compensating, Filler, Fixed, formula, quantities
 from .moving import moving

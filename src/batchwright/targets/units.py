@@ -14,7 +14,7 @@ import numpy as np
 from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, exactly, shown
-from .counts import counting_draws
+from .capped import counting_draws
 from .resolve import resolve
 from .target import Number, Target, fraction, to_twelve_digits
 
