@@ -78,7 +78,7 @@ class BasePlan(MicroBatches):
 
     @property
     def told_lengths(self) -> NumberColumn | None:
-        """The lengths that the plan was made from, by the numbers that it yields; None of other plans.
+        """The lengths that the plan was made from, which `told_lengths[samples]` gives as an array; None of other plans.
 
         Of several lengths of a sample, these are the first.
         """

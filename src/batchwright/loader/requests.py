@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch.utils.data
 
 from ..interface import NumberColumn
@@ -64,6 +63,6 @@ class Requests(torch.utils.data.Sampler[Any]):
             draw_numbers = [start.sequence.draw_number(number + i * world_size) for i in range(len(micro_batches))]
             lengths, told, read = self.lengths, None, read + 1
             if lengths is not None and (read <= _ALL or read % _ONE_IN == 0):
-                told = lengths[np.array(list(chain.from_iterable(micro_batches)), np.int64)].tolist()
+                told = lengths[list(chain.from_iterable(micro_batches))].tolist()
             yield Request(micro_batches, draw_numbers, self.broken, told)
             number += world_size * len(micro_batches)
