@@ -16,6 +16,7 @@ from .small import EPOCHS, EXPECTED, batches, made, take
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores
 
 
+@pytest.mark.filterwarnings("ignore:the shards are divided:batchwright.PoorWarning")  # among several ranks
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("kind", laws.EVERY_PLAN)
 def test_the_batches_of_every_plan(kind, workers):

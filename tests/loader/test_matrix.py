@@ -45,6 +45,7 @@ def test_the_same_under_every_setting(settings):
     assert [batches(loader) for _ in range(EPOCHS)] == EXPECTED
 
 
+@pytest.mark.filterwarnings("ignore:the shards are divided:batchwright.PoorWarning")  # among several ranks
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("kind", laws.EVERY_PLAN)
 def test_the_same_for_every_plan(kind, workers):
