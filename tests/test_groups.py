@@ -103,7 +103,7 @@ def test_pickles_without_what_can_be_made_again():
     groups = Groups.from_labels(["b", "a", "b"])
     groups.codes, groups.sizes, groups.digest  # noqa: B018  # made, and not taken along
     copy = pickle.loads(pickle.dumps(groups))
-    assert set(vars(copy)) == {"names", "starts", "index", "sample_count", "aliases"}
+    assert set(vars(copy)) == {"names", "starts", "index", "sample_count", "aliases", "declared"}
     assert copy.digest == groups.digest
 
 

@@ -51,16 +51,20 @@ class Cost:
 
     def __post_init__(self) -> None:
         """Check the factors, once for all calls."""
-        pairs = as_list(self.per_pair, "per_pair")
-        for pair in pairs:
+        pairs = []
+        for pair in as_list(self.per_pair, "per_pair"):
             if not (isinstance(pair, tuple) and len(pair) == 2):
                 raise Infeasible(
                     f"per_pair has {shown(pair)}", "pass pairs of a window, or None, and the cost of a pair"
                 )
-            if pair[0] is not None:
-                check_integer(pair[0], "the window of per_pair", least=1)
-            _not_negative(pair[1], "the cost of per_pair")
+            window, each = pair
+            if window is not None:
+                window = check_integer(window, "the window of per_pair", least=1)
+            _not_negative(each, "the cost of per_pair")
+            pairs.append((window, check_number(each, "the cost of per_pair")))
         _not_negative(self.per_token, "per_token")
+        object.__setattr__(self, "per_pair", tuple(pairs))
+        object.__setattr__(self, "per_token", check_number(self.per_token, "per_token"))
         check_bool(self.causal, "causal")
 
     def __call__(self, lengths: ArrayLike) -> Floats:

@@ -59,7 +59,7 @@ class by_signal:  # noqa: N801  # reads as the function that it is
 
     def __post_init__(self) -> None:
         """Check the power."""
-        check_number(self.power, "power")
+        object.__setattr__(self, "power", check_number(self.power, "power"))
 
     def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
         """The signal to the power `power`."""

@@ -185,7 +185,8 @@ def test_nested_samples_of_all_kinds(workers: int) -> None:
     declared = {
         "image": bw.stack(),
         "label": bw.scalar(),
-        "ids": bw.ragged(pad=-1),
+        "scores": bw.ragged(pad=-1),
+        "ids": bw.ragged(),
         "edges": bw.ragged(1, shift_by="ids"),
     }
     slow = {name: step_by_step(field) for name, field in declared.items()}

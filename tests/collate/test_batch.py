@@ -19,7 +19,7 @@ from batchwright.collate import Fill
 
 COLLATE = bw.Collate(
     ids=bw.ragged(pad=0, also={"attention_mask": "mask"}),
-    edges=bw.ragged(dim=-1, shift_by="ids"),
+    edges=bw.ragged(dim=-1, shift_by="frames"),
     frames=bw.ragged(form="packed"),
     spectrum=bw.ragged(dim=-1, pad=0.0),
     image=bw.stack(),

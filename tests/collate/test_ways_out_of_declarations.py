@@ -36,12 +36,12 @@ TABLE = {
     "a shift by a number": (
         lambda: meshes(faces=bw.ragged(shift_by=3)),
         "pass the name of the field that is indexed, or leave it out",
-        lambda: (meshes(faces=bw.ragged(shift_by="verts"))(MESH), meshes(faces=bw.ragged())(MESH)),
+        lambda: (meshes(faces=bw.ragged(shift_by="verts"))(MESH), meshes(faces=bw.ragged(form="list"))(MESH)),
     ),
     "a shift by a list of numbers": (
         lambda: meshes(faces=bw.ragged(shift_by=[3] * 10_000)),
         "pass the name of the field that is indexed, or leave it out",
-        lambda: (meshes(faces=bw.ragged(shift_by=["verts"]))(MESH), meshes(faces=bw.ragged())(MESH)),
+        lambda: (meshes(faces=bw.ragged(shift_by=["verts"]))(MESH), meshes(faces=bw.ragged(form="list"))(MESH)),
     ),
     "a menu of single lengths for a grid": (
         lambda: bw.ragged(dim=(0, 1), pad=0, menu=[4]),

@@ -26,6 +26,7 @@ PLANS = [
         "hierarchical",
         "tasks",
         "retarget",
+        "set_shares",
     ),
     "fixed",
 ]

@@ -91,6 +91,17 @@ def retarget(shares, plan=None):
     sampler(movable() if plan is None else plan).retarget(shares)
 
 
+def lengthwise():
+    return bw.grouped([1, 2, 3, 4], 1, order=bw.balanced([0, 0, 1, 1], 2, target=bw.targets.moving("uniform")))
+
+
+def load_set_shares(given):
+    """A state of a plan by lengths, with these shares that were set."""
+    sampler = lengthwise().sampler()
+    state = sampler.state_dict()
+    sampler.load_state_dict({**state, "plan": {**state["plan"], "set_shares": given}})
+
+
 def go_on_elsewhere(*, again):
     """Draw, ask for another place, and go on: with the iterator that had begun, or with a new one."""
     taken = sampler()
@@ -187,6 +198,17 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                           lambda: retarget([0.3, 0.7], balanced(labels=bw.Groups.from_labels(LABELS), target=WANDERS))),
     "shares": (lambda: retarget("uniform", balanced()), "the shares of <plan.* cannot be set$",
                lambda: retarget([0.3, 0.7])),
+    "shares of tasks": (lambda: retarget("uniform", tasks()), "the shares of <.* cannot be set; retarget a plan of balanced",
+                        lambda: retarget([0.3, 0.7])),
+    "shares of lengths without an order": (
+        lambda: retarget("uniform", bw.grouped([1, 2, 3, 4], 1)), "cannot be set; pass order=bw.balanced",
+        lambda: retarget("uniform", lengthwise())),
+    "shares of no list": (lambda: load_set_shares(7), "the state's set_shares are 7", lambda: load_set_shares([])),
+    "shares that are cut off": (
+        lambda: load_set_shares([[1, 0, 3]]), "the state's set_shares are [[1, 0, 3]]", lambda: load_set_shares([])),
+    "shares from nowhere": (
+        lambda: load_set_shares([[-1, 0, 0, 1, [1, 1], [0, 0], [0, 0]]]), "the state's set_shares begin at",
+        lambda: load_set_shares([])),
     "shares that move": (lambda: retarget(MOVES), "the target schedule.* moves", lambda: retarget("natural")),
     "shares of no group": (lambda: retarget({"cat": 0.5, "dog": 0.5, "owl": 0}), "new shares name 'owl', which is no group",
                            lambda: retarget({"cat": 0.5, "dog": 0.5})),

@@ -345,7 +345,13 @@ BY_THE_LIBRARY = {
         "bw.online.Strided.deal",
         "bw.online.Shards.open",
     ),
-    *("bw.online.Strided.open", "bw.Shards.check_samples", "bw.Ragged.spread", "bw.BatchSampler.before"),
+    *(
+        "bw.online.Strided.open",
+        "bw.Shards.check_samples",
+        "bw.Ragged.spread",
+        "bw.BatchSampler.before",
+        "bw.BatchSampler.begin",
+    ),
     *("bw.online.Shards.title", "bw.online.Strided.title", "bw.online.Shards.with_groups"),
     *(
         "bw.targets.Target.__init__",

@@ -60,10 +60,11 @@ def frames(
         (6,)
     """
     one_of(by, "by", get_args(By))
-    check_integer(drop_first, "drop_first", least=0)
-    check_integer(drop_last, "drop_last", least=0)
-    check_integer(window, "window", least=1)
-    check_integer(stride, "stride", least=1)
+    drop_first, drop_last = (
+        check_integer(drop_first, "drop_first", least=0),
+        check_integer(drop_last, "drop_last", least=0),
+    )
+    window, stride = check_integer(window, "window", least=1), check_integer(stride, "stride", least=1)
     if tasks is not None and by != "task":
         raise Infeasible(f"tasks are given, and frames are grouped by {by!r}", 'pass by="task", or leave tasks out')
     found = _episodes(dataset, tasks if by == "task" else [], by == "task")

@@ -46,7 +46,7 @@ def samplers(
     """
     if not isinstance(plan, Plan):
         raise Infeasible(f"plan is {typed(plan)}", "pass the plan itself, such as bw.shuffled(rows, 32)")
-    check_integer(accumulate, "accumulate", least=1)
+    accumulate = check_integer(accumulate, "accumulate", least=1)
     count = plan.groups.sample_count
     if isinstance(evaluation, Mapping):  # of several, by name
         evaluation = list(evaluation.values())

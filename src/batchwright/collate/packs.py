@@ -52,18 +52,16 @@ class PackRules:
     def __post_init__(self) -> None:
         one_of(self.fill, "fill", get_args(PackFill))
         one_of(self.shape, "shape", get_args(Shape))
-        for called in ("packs", "align", "capacity"):
-            if called != "capacity" or self.capacity is not None:
-                check_integer(getattr(self, called), called, least=1)
+        for called in ("packs", "align", "capacity", "multiple"):
+            if called in ("packs", "align") or getattr(self, called) is not None:
+                object.__setattr__(self, called, check_integer(getattr(self, called), called, least=1))
         if self.packs > 1 and self.capacity is None:
             raise Infeasible(f"packs={self.packs} are filled up to a capacity, and none is given", "pass capacity=...")
-        if self.multiple is not None:
-            check_integer(self.multiple, "multiple", least=1)
-            if self.fill == "nothing":
-                raise Infeasible(
-                    f"packs are filled up to a multiple of {self.multiple}, and fill is 'nothing'",
-                    "pass fill='dummy' or fill='extend'",
-                )
+        if self.multiple is not None and self.fill == "nothing":
+            raise Infeasible(
+                f"packs are filled up to a multiple of {self.multiple}, and fill is 'nothing'",
+                "pass fill='dummy' or fill='extend'",
+            )
         if self.fill != "nothing" and self.capacity is None and self.multiple is None:
             raise Infeasible(
                 f"fill={shown(self.fill)} fills packs up to a capacity, and none is given",

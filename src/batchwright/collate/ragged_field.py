@@ -61,7 +61,7 @@ class RaggedField(Field):
                 f"truncate_to cuts along one dimension, dim is {shown(self.dim)}",
                 "cut the samples in the dataset instead",
             )
-        check_integer(self.truncate_to, "truncate_to", least=1)
+        object.__setattr__(self, "truncate_to", check_integer(self.truncate_to, "truncate_to", least=1))
 
     @property
     @override

@@ -160,7 +160,7 @@ class LogitAdjustment(nn.Module):
             [0.98, 0.02]
         """
         if batches is not None:
-            check_integer(batches, "batches", least=1)
+            batches = check_integer(batches, "batches", least=1)
         priors = class_priors(
             plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
         )

@@ -21,8 +21,8 @@ __all__ = ["capped", "counting_draws"]
 
 
 @recorded
-def capped(max_passes: Number, shares: Any = "uniform", *, budget: float | None = None) -> Target:
-    """As near to `shares` as possible, with at most `max_passes` passes over any group in `budget` samples.
+def capped(max_passes: Number, target: Any = "uniform", *, budget: float | None = None) -> Target:
+    """As near to a target as possible, with at most `max_passes` passes over any group in `budget` samples.
 
     UniMax of Chung et al. 2023, for any shares: groups that would pass their cap get it, and the others divide the rest of
     the budget in proportion to their shares. Within `in_units` the shares are of the unit; passes and budget count samples
@@ -30,11 +30,11 @@ def capped(max_passes: Number, shares: Any = "uniform", *, budget: float | None 
 
     Args:
         max_passes: the most passes over a group in the budget.
-        shares: the wanted shares, anything that `resolve` takes, but no target that moves.
+        target: the wanted shares, anything that `resolve` takes, but none that moves.
         budget: a number of draws; all samples of the dataset (one natural epoch) if left out.
 
     Raises:
-        Infeasible: the budget is more than the passes give; `shares` move.
+        Infeasible: the budget is more than the passes give; the target moves.
 
     Example:
         >>> capped(2).shares([90, 10]).tolist()
@@ -47,7 +47,7 @@ def capped(max_passes: Number, shares: Any = "uniform", *, budget: float | None 
     max_passes = check_number(max_passes, "max_passes")
     if max_passes <= 0:
         raise Infeasible(f"max_passes is {max_passes}", "pass a number above 0")
-    wanted = resolve(shares)
+    wanted = resolve(target)
     if not wanted.stays:
         raise Infeasible(f"{wanted} moves", "pass shares that stay, and schedule from one capped(...) to another")
     if isinstance(budget, float) and budget.is_integer():  # people write 1e6
