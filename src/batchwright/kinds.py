@@ -11,6 +11,8 @@ from .groups import Groups
 from .kernels.array_types import Integers
 from .lengths.admission import Admission
 from .lengths.cut import Cut, Cutter
+from .lengths.layout import Window
+from .lengths.length_strata import LengthStrata
 from .lengths.rank_groups import Division, Part
 from .lengths.windows import Windows
 from .orders import ShareChange, SharedOrder
@@ -62,6 +64,14 @@ class LengthKind(_Kind, Protocol):
     def admission(self) -> Admission: ...
     @property
     def windows(self) -> Windows: ...
+    @property
+    def window(self) -> Window: ...
+    @property
+    def least_steps(self) -> int: ...
+    @property
+    def epoch_samples(self) -> int: ...
+    @property
+    def strata(self) -> LengthStrata | None: ...
     @property
     def same_samples(self) -> bool: ...
     @property

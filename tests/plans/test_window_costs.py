@@ -15,7 +15,7 @@ from batchwright.lengths.budget_cutter import BudgetCutter, SortedPrefixes
 from batchwright.lengths.order_windows import OfOrder
 from batchwright.lengths.pack_cutter import PackCutter
 from batchwright.lengths.windows import OfShuffle, OfStrata
-from batchwright.plans.by_length import LengthPlan
+from batchwright.plans import by_length
 
 from .test_lengthwise import LABELS, LENGTHS
 
@@ -84,8 +84,8 @@ def test_resuming_anywhere_costs_one_window(make, planned):
     ],
 )
 def test_a_new_run_is_laid_out_once_in_steps_of_its_own(make, world, monkeypatch):
-    laid_out, method = [], LengthPlan._laid_out
-    monkeypatch.setattr(LengthPlan, "_laid_out", lambda plan, step: laid_out.append(step) or method(plan, step))
+    laid_out, function = [], by_length.laid_out
+    monkeypatch.setattr(by_length, "laid_out", lambda plan, step: laid_out.append(step) or function(plan, step))
     sampler = make().sampler(rank=0, world_size=world, accumulate=2)
     first = next(iter(sampler))
     sampler.state_dict(), len(sampler), sampler.epoch

@@ -17,17 +17,18 @@ from ..lengths.admission import Admission
 from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.cut import Cut, Cutter, steps_shuffled
 from ..lengths.identity import fields_as_text
-from ..lengths.layout import LAYOUT_WORK, Layout, Window, layout_of_one_window, layout_of_shuffle, layout_of_strata
+from ..lengths.layout import Window
 from ..lengths.length_strata import LengthStrata
 from ..lengths.numbers import BLOCK, Numbers, Rows
 from ..lengths.order_windows import OfOrder
-from ..lengths.windows import OfShuffle, OfStrata, Windows
+from ..lengths.windows import Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import InclusionRates
 from .batch_costs import are_several, costs_of_batches
 from .changed_steps import MOST_IN_A_STEP, Windowed, plan_state_of, resumed, with_step_size_from
 from .delivered import Delivery
 from .fixed import FixedPlan
+from .laid_out import laid_out
 from .length_arguments import checked_window
 from .plan import Plan
 from .poor import faults_of_lengths
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["LengthPlan"]
 
 _MANY = 0.05  # warn if more micro-batches have a sample twice; a few always do where two passes meet (chosen by trial)
-_MOVES_ON = 30  # epochs that are measured if shares never settle
 _ITEMS_KEPT = 1 << 21  # items of planned windows that a plan keeps: 32 MB
 _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process sees few
 
@@ -113,7 +113,7 @@ class LengthPlan(Plan, Windowed):
         if not self.same_samples or cutter.searches:
             # Laid out now, since this may refuse the arguments: with an order, or if cutting is a search. Other windows are
             # laid out at first use.
-            self.windows = self._laid_out(1)
+            self.windows = laid_out(self, 1)
         warn(
             *faults_of_lengths(self, least=_MANY),
             *([delivery.fault] if delivery is not None and delivery.fault else []),
@@ -190,7 +190,7 @@ class LengthPlan(Plan, Windowed):
             return self._with_set_shares(()).stepped(step_size)._with_set_shares(self.set_shares)
         found = self._by_step_size.get(step_size)
         if found is None:
-            found = self._with_windows(self._laid_out(step_size), step_size)
+            found = self._with_windows(laid_out(self, step_size), step_size)
             self._by_step_size[step_size] = found
             while len(self._by_step_size) > _STEPS_KEPT:
                 self._by_step_size.popitem(last=False)
@@ -213,7 +213,7 @@ class LengthPlan(Plan, Windowed):
     @cached_property
     def windows(self) -> Windows:  # type: ignore[override]  # laid out when first needed: a run has a step size of its own
         """The windows for this step size."""
-        return self._laid_out(self.step_size)
+        return laid_out(self, self.step_size)
 
     @property
     def epoch_batches(self) -> int:  # type: ignore[override]  # known once the windows are laid out
@@ -283,70 +283,6 @@ class LengthPlan(Plan, Windowed):
         while self._items_kept > _ITEMS_KEPT and len(self._planned) > 2:
             self._items_kept -= self._planned.popitem(last=False)[1][0].size
         return found
-
-    def _laid_out(self, step_size: int) -> Windows:
-        """The windows of the plan in steps of `step_size` micro-batches."""
-        window = self.window if isinstance(self.window, str) else max(self.window, self.least_steps * step_size)
-        if not self.same_samples:
-            return OfOrder(
-                self.order_plan.order,
-                self.admission,
-                self.cutter,
-                epoch_samples=self.epoch_samples,
-                window=window,
-                step_size=step_size,
-                moves_over=self._moves_over,
-                in_steps_of_one=None if step_size == 1 else cast(OfOrder, self.stepped(1).windows),
-            )
-        if self.strata is not None and not (self.window == "epoch" and self.cutter.count_ignores_order):
-            layout = layout_of_strata(self.strata, self.cutter, window=window, step_size=step_size)
-            # An epoch shorter than two windows is one window. If its number of micro-batches depends on the order of the
-            # samples, it is made of strata too, which bound that number.
-            if layout is None and self.window != "epoch" and not self.cutter.count_ignores_order:
-                layout = layout_of_strata(self.strata, self.cutter, window="epoch", step_size=step_size)
-            if layout is not None:
-                return OfStrata(layout, self.epoch_samples, self.strata, self.cutter)
-        return OfShuffle(
-            self._layout_of_shuffle(step_size), self.epoch_samples, self.order_plan.order, self.admission, self.cutter
-        )
-
-    def _layout_of_shuffle(self, step_size: int) -> Layout:
-        """The layout of an epoch of the plain shuffle: windows that are ranges of it, or one window."""
-
-        def batches_needed(first: int, count: int) -> int:
-            items = self.admission.items(self.order_plan.order.take(first, first + count))
-            return len(self.cutter.for_window(LAYOUT_WORK).cut(items, 0, step_size)) if items.size else 0
-
-        found = None
-        if self.strata is None and self.window != "epoch":
-            found = layout_of_shuffle(
-                batches_needed,
-                items=self._items,
-                epoch_samples=self.epoch_samples,
-                window=self.window,
-                step_size=step_size,
-                least_steps=self.cutter.least_steps,
-            )
-        if found is not None:
-            return found
-        return layout_of_one_window(
-            batches_needed,
-            self._items,
-            self.epoch_samples,
-            step_size=step_size,
-            count_ignores_order=self.cutter.count_ignores_order,
-        )
-
-    @cached_property
-    def _items(self) -> int:
-        """Items in an epoch of the plain shuffle."""
-        return self.admission.item_count(self.epoch_samples) - self.admission.skipped.size
-
-    @property
-    def _moves_over(self) -> int:
-        """Epochs over which the composition of the order changes; a guess if it may always change."""
-        settles_at = self.order_plan.order.shares.settles_at
-        return _MOVES_ON if settles_at is None else settles_at
 
     @property
     def truncate_to(self) -> int | None:

@@ -1,0 +1,70 @@
+"""Which windows a plan by lengths has, in steps of some number of micro-batches."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from ..kinds import LengthKind
+from ..lengths.layout import LAYOUT_WORK, Layout, layout_of_one_window, layout_of_shuffle, layout_of_strata
+from ..lengths.order_windows import OfOrder
+from ..lengths.windows import OfShuffle, OfStrata, Windows
+
+__all__ = ["laid_out"]
+
+_MOVES_ON = 30  # epochs that are measured if shares never settle
+
+
+def laid_out(plan: LengthKind, step_size: int) -> Windows:
+    """The windows of the plan in steps of `step_size` micro-batches."""
+    window = plan.window if isinstance(plan.window, str) else max(plan.window, plan.least_steps * step_size)
+    if not plan.same_samples:
+        settles_at = plan.order_plan.order.shares.settles_at
+        return OfOrder(
+            plan.order_plan.order,
+            plan.admission,
+            plan.cutter,
+            epoch_samples=plan.epoch_samples,
+            window=window,
+            step_size=step_size,
+            moves_over=_MOVES_ON if settles_at is None else settles_at,
+            in_steps_of_one=None if step_size == 1 else cast(OfOrder, plan.stepped(1).windows),
+        )
+    if plan.strata is not None and not (plan.window == "epoch" and plan.cutter.count_ignores_order):
+        layout = layout_of_strata(plan.strata, plan.cutter, window=window, step_size=step_size)
+        # An epoch shorter than two windows is one window. If its number of micro-batches depends on the order of the
+        # samples, it is made of strata too, which bound that number.
+        if layout is None and plan.window != "epoch" and not plan.cutter.count_ignores_order:
+            layout = layout_of_strata(plan.strata, plan.cutter, window="epoch", step_size=step_size)
+        if layout is not None:
+            return OfStrata(layout, plan.epoch_samples, plan.strata, plan.cutter)
+    order = plan.order_plan.order
+    return OfShuffle(_of_shuffle(plan, step_size), plan.epoch_samples, order, plan.admission, plan.cutter)
+
+
+def _of_shuffle(plan: LengthKind, step_size: int) -> Layout:
+    """The layout of an epoch of the plain shuffle: windows that are ranges of it, or one window."""
+    items = plan.admission.item_count(plan.epoch_samples) - plan.admission.skipped.size  # in an epoch
+
+    def batches_needed(first: int, count: int) -> int:
+        some = plan.admission.items(plan.order_plan.order.take(first, first + count))
+        return len(plan.cutter.for_window(LAYOUT_WORK).cut(some, 0, step_size)) if some.size else 0
+
+    found = None
+    if plan.strata is None and plan.window != "epoch":
+        found = layout_of_shuffle(
+            batches_needed,
+            items=items,
+            epoch_samples=plan.epoch_samples,
+            window=plan.window,
+            step_size=step_size,
+            least_steps=plan.cutter.least_steps,
+        )
+    if found is not None:
+        return found
+    return layout_of_one_window(
+        batches_needed,
+        items,
+        plan.epoch_samples,
+        step_size=step_size,
+        count_ignores_order=plan.cutter.count_ignores_order,
+    )
