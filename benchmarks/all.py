@@ -115,7 +115,8 @@ def main() -> None:
         "# Benchmark results",
         "",
         "Written by `make bench-all`; [Benchmarks](benchmarks.md) says what is compared. Each figure is the middle of "
-        f"{chosen.runs} runs, with the least and the most. *ours / X* is the time (or the count) of batchwright over that "
+        f"{chosen.runs} run{'s' * (chosen.runs > 1)}, with the least and the most. "
+        "*ours / X* is the time (or the count) of batchwright over that "
         "of X, measured in one run, so both met the same machine. One of the two is ahead if it is in every run.",
     ]
     for name in chosen.names:

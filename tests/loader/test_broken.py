@@ -131,10 +131,10 @@ def test_a_sample_of_a_source_of_a_billion_is_replaced_at_once():
     assert loader.broken
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_refused_samples_are_named(workers):
+@pytest.mark.parametrize(("workers", "seeded"), [(0, True), (0, False), (1, True)])
+def test_refused_samples_are_named(workers, seeded):
     with pytest.raises(OSError, match="sample 3 cannot be read") as error:
-        batches(loaded({3}, "refuse", num_workers=workers))
+        batches(loaded({3}, "refuse", num_workers=workers, seeded=seeded))
     told = str(error.value) + "".join(getattr(error.value, "__notes__", []))
     assert "It was raised by sample 3 of the data set." in told
 
