@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -185,25 +185,43 @@ def indexed(values: np.ndarray | Coded) -> tuple[list[Hashable], np.ndarray, np.
     return [names[code] for code in present.tolist()], starts, index
 
 
-def combined(
-    names: Sequence[Sequence[Hashable]], codes: Sequence[np.ndarray]
-) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
+class Grouping(Protocol):
+    """What is combined of `Groups`."""
+
+    names: Sequence[Hashable]
+    sample_count: int
+
+    @property
+    def grouped_count(self) -> int: ...
+    @property
+    def codes(self) -> np.ndarray: ...
+
+
+def combined(groupings: Sequence[Grouping]) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
     """The groups of samples that have the same group in every grouping; as names, starts and index of `Groups`.
 
-    Args:
-        names: for each grouping the names of its groups.
-        codes: for each grouping the group of every sample, array of integers of shape (samples,).
+    Raises:
+        Infeasible: the groupings are of different numbers of samples, or leave one ungrouped.
     """
-    cells = np.zeros(codes[0].size, np.int64)
-    for of_groups, own in zip(names, codes, strict=True):
+    counts = [grouping.sample_count for grouping in groupings]
+    if len(set(counts)) != 1:
+        raise Infeasible(f"groupings of {shown(counts)} samples cannot be combined", "pass one label a sample in each")
+    for grouping in groupings:
+        if grouping.grouped_count != grouping.sample_count:
+            raise Infeasible(
+                f"{grouping.sample_count - grouping.grouped_count} of {grouping.sample_count} samples are in no group",
+                "combine groupings that hold every sample",
+            )
+    cells = np.zeros(counts[0], np.int64)
+    for grouping in groupings:
         # Numbers start again after each grouping: the product of all group counts could exceed 64 bits.
-        cells = cells * len(of_groups) + own
+        cells = cells * len(grouping.names) + grouping.codes
         _, cells = np.unique(cells, return_inverse=True)
     _, starts, index = indexed(cells)
     first = index[starts[:-1]]
     found: list[Hashable] = [
-        tuple(of_groups[code] for of_groups, code in zip(names, cell, strict=True))
-        for cell in zip(*(own[first].tolist() for own in codes), strict=True)
+        tuple(grouping.names[code] for grouping, code in zip(groupings, cell, strict=True))
+        for cell in zip(*(grouping.codes[first].tolist() for grouping in groupings), strict=True)
     ]
     return found, starts, index
 

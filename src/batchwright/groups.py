@@ -223,18 +223,7 @@ class Groups:
         parts = [cls.from_labels(part) for part in columns_or_groups]
         if not parts:
             raise Infeasible("there are 0 attributes to combine", "pass a column of labels for each attribute")
-        counts = [part.sample_count for part in parts]
-        if len(set(counts)) != 1:
-            raise Infeasible(
-                f"groupings of {shown(counts)} samples cannot be combined", "pass one label a sample in each"
-            )
-        for part in parts:
-            if part.grouped_count != part.sample_count:
-                raise Infeasible(
-                    f"{part.sample_count - part.grouped_count} of {part.sample_count} samples are in no group",
-                    "combine groupings that hold every sample",
-                )
-        names, starts, index = combined([part.names for part in parts], [part.codes for part in parts])
+        names, starts, index = combined(parts)
         return cls._made(names, starts, index, index.size)
 
     @property

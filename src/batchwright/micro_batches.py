@@ -55,6 +55,7 @@ class MicroBatches(ABC):
             have like costs, one bucket, or one task. 1 where steps mean nothing.
         first: the first micro-batch that this sequence can give. Above 0 only after the run changed its step size: its
             state does not hold what came before.
+        set_shares: the shares that were set during a run, of plans by lengths; see `plans.set_shares`.
         whole_epochs: whether an epoch of a run always ends where one of this sequence ends, as in evaluation. Otherwise
             a run that resumes with another step size rounds the rest of its epoch, and the next epoch begins after it.
     """
@@ -62,6 +63,7 @@ class MicroBatches(ABC):
     epoch_batches: int
     step_size: int = 1
     first: int = 0
+    set_shares: tuple[Any, ...] = ()
     whole_epochs: bool = False
 
     @abstractmethod

@@ -167,6 +167,8 @@ class Counted(Growing):
 
 
 class Miscounted(Growing):
+    """A source whose number of rows cannot be asked, as of data sets that are counted while they are read."""
+
     def __len__(self):
         raise NotImplementedError
 

@@ -23,6 +23,14 @@ def live(trainer, world, life):
         gang.results()
 
 
+def goes_on_from_the_end_of_an_epoch(trainer, folder, workers):
+    """Lives on one process, on two with accumulation, and on one: the first ends with an epoch, the second within one."""
+    for number, (world, accumulate, dies_after) in enumerate([(1, 1, 26), (2, 2, 6), (1, 1, 0)]):
+        life = Life(str(folder), number, 3, accumulate, workers[number], checkpoint_every=5, dies_after=dies_after)
+        live(trainer, world, life)
+    assert recorder.check(folder)[:2] == [26, 6]
+
+
 @every_trainer
 @pytest.mark.parametrize("world", [1, 2])
 def test_epochs_come_in_the_plans_order(trainer, world, tmp_path):

@@ -12,9 +12,8 @@ from batchwright.adapters.sentence_transformers import samplers
 from .. import processes
 from . import recorder
 from .programs import sentence_transformers as program
-from .recorder import Life
 from .test_kills import survive
-from .test_runs import live
+from .test_runs import goes_on_from_the_end_of_an_epoch
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
@@ -47,11 +46,7 @@ def test_each_batch_of_several_data_sets_is_of_one(ranks, by):
 
 
 def test_plan_trainer_goes_on_from_the_end_of_an_epoch_in_another_world(tmp_path):
-    """One process, two with accumulation, one with a worker."""
-    for number, (world, accumulate, workers, dies_after) in enumerate([(1, 1, 0, 26), (2, 2, 0, 6), (1, 1, 1, 0)]):
-        life = Life(str(tmp_path), number, 3, accumulate, workers, checkpoint_every=5, dies_after=dies_after)
-        live("sentence_transformers", world, life)
-    assert recorder.check(tmp_path)[:2] == [26, 6]
+    goes_on_from_the_end_of_an_epoch("sentence_transformers", tmp_path, workers=(0, 0, 1))
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])

@@ -12,9 +12,8 @@ import batchwright as bw
 from .. import processes
 from . import recorder
 from .programs import trl
-from .recorder import Life
 from .test_kills import survive
-from .test_runs import live
+from .test_runs import goes_on_from_the_end_of_an_epoch
 
 pytestmark = pytest.mark.filterwarnings("ignore", "error::batchwright.PoorWarning")  # of the trainers' own
 
@@ -58,11 +57,7 @@ def test_sft_goes_on_in_mid_epoch(tmp_path, supervised):
 
 
 def test_sft_goes_on_from_the_end_of_an_epoch_in_another_world(tmp_path):
-    """One process, two with accumulation and a worker, one."""
-    for number, (world, accumulate, workers, dies_after) in enumerate([(1, 1, 0, 26), (2, 2, 1, 6), (1, 1, 0, 0)]):
-        life = Life(str(tmp_path), number, 3, accumulate, workers, checkpoint_every=5, dies_after=dies_after)
-        live("trl", world, life)
-    assert recorder.check(tmp_path)[:2] == [26, 6]
+    goes_on_from_the_end_of_an_epoch("trl", tmp_path, workers=(0, 1, 0))
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])

@@ -37,9 +37,7 @@ def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple:
 @kernel("int64(float64[:], int64[:], float64, int64, int64)")
 def count_longest(costs: Floats, counts: Integers, budget: float, most_samples: int, count_multiple: int) -> int:
     """How many micro-batches `cut_longest` makes of `counts[kind]` samples of each of these falling costs."""
-    left = 0
-    for kind in range(counts.size):
-        left += counts[kind]
+    left = counts.sum()
     cuts = 0
     kind = 0
     passed = 0  # samples of this kind that are cut already
@@ -48,10 +46,17 @@ def count_longest(costs: Floats, counts: Integers, budget: float, most_samples: 
         left -= fit
         cuts += 1
         passed += fit
-        while kind < counts.size and passed >= counts[kind]:
-            passed -= counts[kind]
-            kind += 1
+        kind, passed = _kind_after(counts, kind, passed)
     return cuts
+
+
+@inner
+def _kind_after(counts, kind, passed):
+    """The kind of the sample that comes `passed` samples after the first of a kind, and how many of its kind precede it."""
+    while kind < counts.size and passed >= counts[kind]:
+        passed -= counts[kind]
+        kind += 1
+    return kind, passed
 
 
 @inner
@@ -77,9 +82,7 @@ def count_summed(costs: Floats, counts: Integers, budget: float, most_samples: i
 
     There is one budget, of which samples take the sum of their costs.
     """
-    left = 0
-    for kind in range(counts.size):
-        left += counts[kind]
+    left = counts.sum()
     cuts = 0
     kind = 0
     passed = 0  # samples of this kind that are cut already
@@ -94,9 +97,7 @@ def count_summed(costs: Floats, counts: Integers, budget: float, most_samples: i
             used += costs[here]
             taken += 1
             before += 1
-            while here < counts.size and before >= counts[here]:
-                before -= counts[here]
-                here += 1
+            here, before = _kind_after(counts, here, before)
             if not fits:
                 break
         if taken > count_multiple:
@@ -104,9 +105,7 @@ def count_summed(costs: Floats, counts: Integers, budget: float, most_samples: i
         left -= taken
         cuts += 1
         passed += taken
-        while kind < counts.size and passed >= counts[kind]:
-            passed -= counts[kind]
-            kind += 1
+        kind, passed = _kind_after(counts, kind, passed)
     return cuts
 
 

@@ -44,7 +44,6 @@ class Windowed(MicroBatches):
 
     windows: Windows
     cutter: Cutter
-    set_shares: Any
 
     @abstractmethod
     def items(self, batch: int) -> Integers:
@@ -82,6 +81,7 @@ class Rotated(MicroBatches):
     def __init__(self, plan: Windowed, shift: int) -> None:
         self.plan, self.shift = plan, shift
         self.step_size, self.epoch_batches, self.first = plan.step_size, plan.epoch_batches, plan.first
+        self.set_shares = plan.set_shares
 
     def number_of(self, batch: int) -> int:
         """The number, in the plan, of micro-batch `batch` of this sequence."""
@@ -110,11 +110,6 @@ class Rotated(MicroBatches):
         """See `MicroBatches`."""
         # The smaller of the two numbers: the windows in a state must not begin after the state's own micro-batch.
         return {**self.plan.plan_state(min(self.number_of(batch), batch), since), "shift": self.shift}
-
-    @property
-    def set_shares(self) -> Any:
-        """See `LengthPlan`."""
-        return self.plan.set_shares
 
     def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[Rotated, int, int]:
         """See `MicroBatches`; micro-batches are moved within their window only."""
@@ -151,7 +146,7 @@ class _Joined(MicroBatches):
         self._before, self._at, self._after, self._start = before, at, after, start
         # An epoch that begins later is of the second sequence; the steps that come next are of the first.
         self.epoch_batches, self.first = after.epoch_batches, before.first
-        self.step_size = before.step_size
+        self.step_size, self.set_shares = before.step_size, before.set_shares
 
     def __getitem__(self, batch: int) -> np.ndarray:
         sequence, number = self._part(batch)
@@ -202,11 +197,6 @@ class _Joined(MicroBatches):
         after = self._after.plan_state(self._start, self._start)
         after.pop("set_shares", None)  # they are those of the first sequence
         return {**self._before.plan_state(batch, since), "then": {"at": self._at, "start": self._start, **after}}
-
-    @property
-    def set_shares(self) -> Any:
-        """See `LengthPlan`."""
-        return self._before.set_shares  # type: ignore[attr-defined]  # a plan by lengths, perhaps rotated
 
     def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[MicroBatches, int, int]:
         """See `MicroBatches`: the first sequence ends where one of its windows ends, and does not change."""

@@ -49,7 +49,7 @@ from ..recorder import Life, Recorder
 
 
 class NoTokenizer(BaseTokenizer):
-    """Documents are token numbers already."""
+    """Documents are token numbers already, so nothing may be encoded; torchtitan asks for a tokenizer all the same."""
 
     @dataclass(kw_only=True, slots=True)
     class Config(BaseTokenizer.Config):
