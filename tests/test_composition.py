@@ -213,3 +213,23 @@ def test_batches_of_several_epochs_are_measured_with_the_targets_of_each():
     assert together["samples"] == sum(one["samples"] for one in each)
     with pytest.raises(bw.Infeasible, match="batches from 5 to before 5 are none; pass a `last` above `first`"):
         composition.measured(5, 5, epoch=0)
+
+
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # of steps that are uneven until a window ends
+@pytest.mark.parametrize("given", [False, True])
+def test_padding_is_known_in_a_run_that_goes_on_within_a_window_in_another_world(given):
+    lengths = np.random.default_rng(0).integers(1, 60, 400)
+    order = bw.shuffled(400, 1)
+    first = bw.budgeted(lengths, 120, order=order, window=12).sampler(rank=0, world_size=1)
+    batches = iter(first)
+    for _ in range(5):
+        next(batches)
+    second = bw.budgeted(lengths, 120, order=order, window=12).sampler(rank=0, world_size=2)
+    second.load_state_dict(first.state_dict())
+    assert hasattr(second.position().sequence, "without_past")
+    assert not hasattr(second.position().sequence, "cutter")
+    start = second.batches_done
+    next(iter(second))
+    found = bw.Composition(second, lengths=lengths if given else None).measured(start, start + 1, epoch=0)
+    both = [lengths[batch] for batch in second.all_ranks(start, epoch=0)]
+    assert found["padding"] == pytest.approx(1 - sum(map(np.sum, both)) / sum(one.max() * one.size for one in both))

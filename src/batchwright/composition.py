@@ -156,7 +156,7 @@ class Composition:
             found["tokens"] = float(weights.sum())
         for name, groups in {"": plan.groups, **{f"/{name}": groups for name, groups in self.by.items()}}.items():
             if groups is plan.groups and hasattr(plan, "share_changes"):  # shares may be set within an epoch
-                begun = self.sampler.before(places[0][1], epoch=epoch + places[0][0]).micro_batch
+                begun = starts[0].micro_batch
                 target = plan.prior_between(begun, begun + len(batches))
             else:
                 target = np.asarray(
@@ -178,19 +178,31 @@ class Composition:
         length = plan.epoch_length()
         return plan.prior_between(epoch * length, (epoch + 1) * length, groups)
 
-    def _tokens(self, plan: Any, number: int, samples: np.ndarray, offset: int = 0) -> tuple[float, float] | None:
+    def _tokens(self, sequence: Any, number: int, samples: np.ndarray) -> tuple[float, float] | None:
         """The tokens of a micro-batch, and the tokens with what pads it; None where that is not known.
 
         Args:
-            plan: the plan that it belongs to.
-            number: its number in that plan.
+            sequence: the sequence that the run takes it from.
+            number: its number in that sequence.
+            samples: its samples, as the sampler yields them.
+        """
+        # A plan by lengths whose steps change is no plan: what pads its micro-batches is known of the plan.
+        plan = sequence if hasattr(sequence, "turn_of") else self.sampler.plan
+        return self._tokens_of(plan, number, samples, 0)
+
+    def _tokens_of(self, plan: Any, number: int, samples: np.ndarray, offset: int) -> tuple[float, float] | None:
+        """The same.
+
+        Args:
+            plan: the plan that the micro-batch belongs to.
+            number: its number in that plan; asked for where tasks take turns.
             samples: its samples, as the sampler yields them.
             offset: what is added to the plan's own numbers of them: it is the plan of a task.
         """
         if hasattr(plan, "turn_of"):
             task, own = plan.turn_of(number)
-            return self._tokens(plan.children[task], own, samples, offset + plan.starts[task])
-        if getattr(getattr(plan, "cutter", None), "lengths", None) is not None:
+            return self._tokens_of(plan.children[task], own, samples, offset + plan.starts[task])
+        if hasattr(plan, "cutter") and plan.cutter.knows_padding:
             found: tuple[float, float] = plan.cutter.tokens(plan.admission.items_in(samples - offset)[0])
             return found
         if self.lengths is None or (plan.told_lengths is not None and plan.padded_budget is None):  # it pads no batch

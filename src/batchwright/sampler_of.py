@@ -7,7 +7,7 @@ from typing import Any
 from .errors import Infeasible, typed
 from .sampler import BatchSampler
 
-__all__ = ["inside", "needed_sampler", "sampler_of"]
+__all__ = ["inside", "needed_sampler", "next_start", "sampler_of"]
 
 
 def sampler_of(loader: Any) -> BatchSampler | None:
@@ -39,3 +39,14 @@ def needed_sampler(source: Any) -> BatchSampler:
             "pass plan.loader(...) or plan.sampler(...)",
         )
     return sampler
+
+
+def next_start(loader: Any, sampler: BatchSampler) -> tuple[int, int]:
+    """Where the next loop over a loader of a sampler begins: its epoch, and how many batches of it are left out.
+
+    A plan's loader says so itself, since it goes back to before a look.
+    """
+    if hasattr(loader, "next_start") and not isinstance(loader, BatchSampler):
+        start: tuple[int, int] = loader.next_start()
+        return start
+    return sampler.epoch, sampler.batches_done

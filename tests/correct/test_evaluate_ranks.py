@@ -95,3 +95,19 @@ def test_every_rank_measures_all_samples(world: int) -> None:
         for found in kinds:
             check(found, predicted(size))
     assert all(repr(other) == repr(first) for other in others)
+
+
+def test_a_sampler_of_an_evaluation_may_be_the_loader_itself() -> None:
+    dataset = predicted(20)
+    sampler = bw.evaluation(dataset, 4).sampler()
+
+    logits, classes, domains = dataset.tensors
+    found = evaluate(
+        nn.Identity(),
+        sampler,
+        adjustment=ADJUSTMENT,
+        forward=lambda model, numbers: model(logits[numbers]),
+        targets=lambda numbers: classes[numbers],
+        domains=lambda numbers: domains[numbers],
+    )
+    check(asdict(found), dataset)

@@ -287,3 +287,14 @@ def test_refusals() -> None:
     with pytest.raises(bw.Infeasible, match="sum to nan"):
         loss_scale(float("nan"))
     assert loss_scale(0) == 0
+
+
+def test_over_begins_where_the_next_loop_does_also_while_another_is_held() -> None:
+    plan = bw.budgeted(np.random.default_rng(0).integers(1, 90, 60), 120)
+    loader = plan.loader(range(60), collate=list, num_workers=0)
+    held = iter(loader)
+    next(held)  # a look
+    scale = bw.correct.LossScale(loader.sampler)
+    factors = [factor for _, factor in scale.over(loader)]
+    assert factors == [1 / len(samples) for samples in plan.epoch(0)]
+    del held

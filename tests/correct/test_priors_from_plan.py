@@ -253,3 +253,22 @@ def test_refusals() -> None:
     lopsided = bw.balanced(bw.Groups.from_sizes(sizes), batch_size=10, target={("day", "cat"): 1, ("night", "cat"): 0})
     with pytest.raises(bw.Infeasible, match="domain 'night' has share 0"):
         LogitAdjustment.from_plan(lopsided, class_of=lambda name: name[1], domain_of=lambda name: name[0])
+
+
+def test_the_dimension_that_is_advised_is_that_of_the_logits_as_they_were_given() -> None:
+    adjust = LogitAdjustment([1 / 3] * 3, [0.5, 0.3, 0.2])
+    logits = torch.randn(2, 5, 3, 7)
+    for dim in (1, -1):
+        with pytest.raises(bw.Infeasible, match="pass dim=2, the dimension of the classes"):
+            adjust(logits, dim=dim)
+    assert adjust(logits, dim=2).shape == logits.shape
+
+
+def test_a_model_without_data_is_shown_without_offsets() -> None:
+    assert "3 classes: 0, 1, 2, mode=" in repr(LogitAdjustment([1 / 3] * 3, [0.5, 0.3, 0.2]).to("meta"))
+
+
+def test_an_order_that_labels_declare_is_not_asked_for_again() -> None:
+    labels = pandas.Categorical(["neg"] * 9 + ["pos"], categories=["neg", "pos"], ordered=True)
+    adjust = LogitAdjustment.from_plan(bw.balanced(labels, 2), binary=True)
+    assert adjust.positive == "pos"

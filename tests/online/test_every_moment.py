@@ -323,3 +323,23 @@ def test_a_loader_saved_at_any_moment_skips_no_epoch(workers, more):
         following = next(number for number, epoch in enumerate(epochs) if epoch[-len(expected) :] == expected) + 1
         assert list(resumed) == epochs[following]
     assert head == epochs[1][:3]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_asked_for_in_a_loop_is_of_the_next_one(workers):
+    """An epoch that is set in a loop, and a state that is loaded in it, leave that loop alone."""
+    shards = online.Shards(range(0, 170, 17), seventeen, shuffle=True)
+    loader = balanced(shards, when_short="redistribute").loader(num_workers=workers, collate=list)
+    whole = [list(loader) for _ in range(2)]
+    for ask in (lambda state: loader.set_epoch(1), lambda state: loader.load_state_dict(state)):
+        loader.set_epoch(0)
+        given = []
+        for batch in loader:
+            given.append(batch)
+            if len(given) == 2:
+                ask(loader.state_dict())
+        assert given == whole[0]
+    loader.set_epoch(0)
+    held = iter(loader)
+    next(held)
+    assert [epoch.number for epoch in loader.epochs(3)] == [1, 2]

@@ -19,6 +19,7 @@ from ..errors import Infeasible
 from ..loader import Loader
 from ..ranks import check_ranks, sampler_of
 from ..sampler import BatchSampler
+from ..sampler_of import next_start
 
 __all__ = ["PlanProgress"]
 
@@ -49,7 +50,7 @@ class PlanProgress:
         self.composition = composition
         self.loader = loader
         self.sampler: BatchSampler = loader.sampler
-        self._place = _next_start(loader)  # in the plan, where counting begins
+        self._place = next_start(loader, self.sampler)  # in the plan, where counting begins
         self._counted = 0  # the engine's iterations before that place
         self._done = 0  # its iterations that were trained on
         self._lists_saved = 0  # of an epoch, where the state that was loaded was saved; 0 if none was loaded
@@ -81,7 +82,7 @@ class PlanProgress:
         elif engine.state.iteration:  # the same run continues
             self._place = self._next_place()
         else:
-            self._place = _next_start(self.loader)
+            self._place = next_start(self.loader, self.sampler)
         self._lists_saved = 0
         self._counted = self._done = engine.state.iteration
         self._seek()
@@ -144,11 +145,6 @@ class PlanProgress:
         epoch, step = self._place
         ended, step = divmod(step + self._done - self._counted, len(self.sampler))
         return epoch + ended, step
-
-
-def _next_start(loader: Loader | BatchSampler) -> tuple[int, int]:
-    """Epoch and step where the next iterator begins."""
-    return loader.next_start() if isinstance(loader, Loader) else (loader.epoch, loader.batches_done)
 
 
 class _PlacedLoader:

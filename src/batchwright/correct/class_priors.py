@@ -29,12 +29,14 @@ class ClassPriors:
         domains: the domain of each row, in order; None for a single row.
         trained: the shares in the sampled batches.
         natural: the shares among all samples.
+        in_order: whether the order of the classes was given, or declared by the labels.
     """
 
     classes: list[Hashable]
     domains: list[Hashable] | None
     trained: np.ndarray
     natural: np.ndarray
+    in_order: bool
 
 
 def class_priors(
@@ -83,6 +85,7 @@ def class_priors(
     of_class = names if class_of is None else [class_of(name) for name in names]
     of_domain = [None] * len(names) if domain_of is None else [domain_of(name) for name in names]
     # `dict.fromkeys` and not `set`: the order of the groups is kept, and is the same in every process.
+    in_order = order is not None or (groups.declared is not None and class_of is None)
     if order is not None:
         found = _in_order(order, of_class)
     elif groups.declared is not None and class_of is None:
@@ -95,7 +98,7 @@ def class_priors(
     trained, natural = (
         _summed(prior, cells, found, domains) for prior in (sampled, groups.sizes / groups.grouped_count)
     )
-    return ClassPriors(found, domains, trained, natural)
+    return ClassPriors(found, domains, trained, natural, in_order)
 
 
 def _warn_of_numbers_as_text(found: list[Any]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..distributed import gathered, ranks
 from ..errors import Infeasible, check_integer, exactly, shown, typed
 from ..readings import reading
-from ..sampler_of import sampler_of
+from ..sampler_of import next_start, sampler_of
 from .batchnorm.population import Forward, first_field
 from .calibration import (
     balanced_accuracy,
@@ -200,7 +200,7 @@ def _predictions(
     logits: list[Tensor] = []
     truth: list[Tensor] = []
     of_domain: list[Tensor] = []
-    epoch, begun = (0, 0) if sampler is None else _next_start(loader, sampler)
+    epoch, begun = (0, 0) if sampler is None else next_start(loader, sampler)
     with modes_kept(model), torch.no_grad():
         model.eval()
         for number, batch in enumerate(loader, begun):
@@ -241,14 +241,6 @@ def _that_count(sampler: BatchSampler, number: int, epoch: int, rows: int) -> in
                 "give a row for each sample: forward=lambda model, batch: ...",
             )
     return real
-
-
-def _next_start(loader: Any, sampler: BatchSampler) -> tuple[int, int]:
-    """The epoch that a loop over the loader takes, and how many batches of it are left out."""
-    if hasattr(loader, "next_start"):  # a plan's loader, which goes back behind a look
-        start: tuple[int, int] = loader.next_start()
-        return start
-    return sampler.epoch, sampler.batches_done
 
 
 def _integers(targets: Any) -> Tensor:

@@ -15,7 +15,7 @@ from ..distributed import over, ranks, summed
 from ..errors import Infeasible, exactly
 from ..position import Position
 from ..readings import check_count, reading
-from ..sampler_of import needed_sampler
+from ..sampler_of import needed_sampler, next_start
 from .weights import Weights
 
 if TYPE_CHECKING:
@@ -98,13 +98,8 @@ class LossScale:
                 f"the loader draws from {drawn!r}, the loss scale is of {self.sampler!r}",
                 "pass a loader with batch_sampler=sampler, the one the loss scale was made with",
             )
-        # A plan's loader says itself where its next loop begins: before a look, where the sampler stands behind it.
-        place: Any = (
-            loader
-            if getattr(loader, "sampler", None) is self.sampler and hasattr(loader, "batches_done")
-            else self.sampler
-        )
-        state = self.sampler.state_at(place.batches_done, epoch=place.epoch)
+        epoch, done = next_start(loader, self.sampler)
+        state = self.sampler.state_at(done, epoch=epoch)
         steps = Steps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
         first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):

@@ -28,7 +28,7 @@ Priors = npt.ArrayLike
 Deploy = Literal["natural", "uniform"] | Mapping[Any, float] | Priors
 
 _NEVER = math.log(np.finfo(np.float32).tiny)  # about -87: the smallest exponent whose probability is above 0 in float32
-_SHAPED_LIKE_IMAGES = 4  # dimensions from which on torch's losses have classes second, and a sequence's logits are rare
+_SHAPED_LIKE_IMAGES = 4  # logits of so many dimensions may be of images, whose classes are in dimension 1
 _SUM_TOLERANCE = 1e-6  # shares written with a few digits may miss 1 by this
 
 
@@ -164,7 +164,7 @@ class LogitAdjustment(nn.Module):
         priors = class_priors(
             plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
         )
-        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary, named=order is not None)
+        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary)
 
     @classmethod
     def from_sampler(
@@ -206,13 +206,11 @@ class LogitAdjustment(nn.Module):
         priors = class_priors(
             sampler.plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
         )
-        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary, named=order is not None)
+        return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary)
 
     @classmethod
-    def _between(
-        cls, priors: ClassPriors, deploy: Deploy, *, mode: Mode, tau: float, binary: bool, named: bool
-    ) -> LogitAdjustment:
-        if binary and not named and len(priors.classes) == 2 and isinstance(priors.classes[1], str):
+    def _between(cls, priors: ClassPriors, deploy: Deploy, *, mode: Mode, tau: float, binary: bool) -> LogitAdjustment:
+        if binary and not priors.in_order and len(priors.classes) == 2 and isinstance(priors.classes[1], str):
             first, second = map(shown, priors.classes)
             warn(
                 f"the log-odds are taken to be those of {second}, the second of {first} and {second}; pass order=, the "
@@ -262,6 +260,7 @@ class LogitAdjustment(nn.Module):
                     f"{'are log-odds without classes' if self.binary else 'have no such dimension'}",
                     "leave dim out, or pass the dimension of the classes",
                 )
+            self._check_count(logits, dim)
             return self._adjusted(logits.movedim(dim, -1), domains).movedim(-1, dim)
         if (
             not self.binary
@@ -273,20 +272,23 @@ class LogitAdjustment(nn.Module):
                 "last",
                 "pass dim=1, or dim=-1",
             )
+        self._check_count(logits, -1)
         return self._adjusted(logits, domains)
 
-    def _adjusted(self, logits: Tensor, domains: Tensor | None) -> Tensor:
-        """The logits with the offset, of which the last dimension has the classes."""
-        if not self.binary and logits.shape[-1] != len(self.classes):
+    def _check_count(self, logits: Tensor, dim: int) -> None:
+        if not self.binary and logits.shape[dim] != len(self.classes):
             where = next((at for at in range(1, logits.dim()) if logits.shape[at] == len(self.classes)), None)
             raise Infeasible(
-                f"the model gives {logits.shape[-1]} logits, the priors are of {len(self.classes)} classes: "
+                f"the model gives {logits.shape[dim]} logits, the priors are of {len(self.classes)} classes: "
                 f"{', '.join(map(repr, self.classes[:3]))}{', ...' if len(self.classes) > 3 else ''}",
                 "name the class of every logit with order=, or the class of every sample with classes= if the groups of "
                 "the plan are something else"
                 if where is None
                 else f"pass dim={where}, the dimension of the classes",
             )
+
+    def _adjusted(self, logits: Tensor, domains: Tensor | None) -> Tensor:
+        """The logits with the offset, of which the last dimension has the classes."""
         offset = self.offset.to(logits)
         if domains is not None:
             domains = self._checked_domains(domains)
@@ -311,8 +313,10 @@ class LogitAdjustment(nn.Module):
 
     def extra_repr(self) -> str:
         """The arguments and the offset of each class, for `repr`."""
-        offsets = self.offset.tolist()
-        if self.domains is not None:
+        offsets = [] if self.offset.is_meta else self.offset.tolist()  # a model without data is shown without them
+        if self.offset.is_meta:
+            told = listed(map(shown, self.classes))
+        elif self.domains is not None:
             told = f"{listed(map(shown, self.classes))} in {self.domains} domains"
         elif self.binary:
             told = f"log-odds of {shown(self.positive)} {offsets:+.3g}"

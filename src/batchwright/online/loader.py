@@ -154,7 +154,7 @@ class StreamLoader:
         self._here: _Told | None = None  # what is read in this process, if there are no workers
         self._last = 0  # the worker that gave it
         self._epoch = 0  # of these
-        self._next = 0
+        self._next_epoch = 0
         self._passes = 0
         self._running = 0  # the number of the pass that is under way; 0 if there is none
 
@@ -207,7 +207,7 @@ class StreamLoader:
             >>> [(epoch.number, len(list(epoch))) for epoch in loader.epochs(2)]
             [(0, 2), (1, 2)]
         """
-        for number in range(self.epoch, check_integer(until, "until", least=0)):
+        for number in range(self.stream._next.due, check_integer(until, "until", least=0)):
             yield StreamEpoch(self, number)
 
     def peek(self) -> Any:
@@ -250,7 +250,7 @@ class StreamLoader:
         return self._pass(self._passes, epoch)
 
     def _stays_at(self, begun: Begun) -> bool:
-        """Whether a pass that begins there and gives nothing is over; else what was loaded is the end of an epoch."""
+        """Whether an epoch without a batch ends the loop; else the loaded state was the end of one, and the next begins."""
         alone = self.stream._ranks()[1] == 1 or self.stream._steps is not None
         return not alone or all(run is None for run in begun.runs)
 
@@ -266,15 +266,17 @@ class StreamLoader:
             if first or epoch is not None or self._stays_at(begun):
                 break
             self.stream.set_epoch(begun.next)
-        self._runs, self._epoch, self._next, self._last = begun.runs, begun.epoch, begun.next, begun.first - 1
+        # Kept here too: `set_epoch` or a state that is loaded in the loop replaces those of the loader.
+        runs = self._runs = begun.runs
+        self._epoch, self._next_epoch, self._last = begun.epoch, begun.next, begun.first - 1
         self.stream.set_epoch(begun.next)
         self._reports, self._here, self._running = reports, here, number
         try:
             while first:
                 worker, batch, run = first.pop()
-                known = self._runs[worker]
+                known = runs[worker]
                 anchor = run["anchor"] if run["anchor"] is not None or known is None else known["anchor"]
-                self._runs[worker], self._last = {**run, "anchor": anchor}, worker
+                runs[worker], self._last = {**run, "anchor": anchor}, worker
                 yield batch
                 if number != self._passes:
                     return
@@ -340,7 +342,7 @@ class StreamLoader:
             self.stream._state_of(
                 run and {**run, "last": worker == self._last},
                 self._epoch,
-                self._next,
+                self._next_epoch,
                 Replica(rank, world_size, worker, len(self._runs)),
             )
             for worker, run in enumerate(self._runs)
