@@ -58,13 +58,9 @@ def recorded(function: Callable[Params, Made], *, counted: str = "") -> Callable
     return record
 
 
-def recorded_counting(counted: str) -> Callable[[Callable[Params, Made]], Callable[Params, Made]]:
-    """`recorded` for a builder with an argument that may be a data set of which only the length counts."""
-
-    def record(function: Callable[Params, Made]) -> Callable[Params, Made]:
-        return recorded(function, counted=counted)
-
-    return record
+def recorded_counting(function: Callable[Params, Made]) -> Callable[Params, Made]:
+    """`recorded` for a builder whose `samples` may be a data set of which only the length counts."""
+    return recorded(function, counted="samples")
 
 
 def call_of(made: Any) -> Call | None:

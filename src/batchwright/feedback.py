@@ -39,7 +39,8 @@ def _check_within(signal: np.ndarray, least: float, most: float, fact: str, way_
     worst = int(beyond.argmax())
     if beyond[worst] > _ROUNDING:
         raise Infeasible(
-            f"the mean signal of group {worst}, in their order, is {signal[worst]:g}, and {fact}", f"observe {way_out}"
+            f"the mean signal of group number {worst} (from 0, as in groups.names) is {signal[worst]:g}, and {fact}",
+            f"observe {way_out}",
         )
 
 
@@ -59,7 +60,7 @@ class by_signal:  # noqa: N801  # reads as the function that it is
 
     def __post_init__(self) -> None:
         """Check the power."""
-        object.__setattr__(self, "power", check_number(self.power, "power"))
+        object.__setattr__(self, "power", float(check_number(self.power, "power")))
 
     def __call__(self, signal: np.ndarray, update: int) -> np.ndarray:
         """The signal to the power `power`."""

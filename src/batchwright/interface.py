@@ -131,8 +131,8 @@ class BasePlan(MicroBatches):
             Infeasible: a state of this plan cannot hold this.
         """
 
-    def as_of(self, batches: MicroBatches) -> BasePlan:
-        """The plan with the shares that were set during the run of the micro-batches `batches`."""
+    def with_shares_of(self, plan: Any) -> BasePlan:
+        """See `MicroBatches`; `plan` may be the sequence of a run of this plan."""
         return self
 
     def epoch_length(self, step_size: int = 1) -> int:

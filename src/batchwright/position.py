@@ -126,7 +126,7 @@ class Position(NamedTuple):
 
     def lists(self, rank: int, world_size: int) -> Iterator[list[Any]]:
         """The micro-batches of a rank from here to the end of the epoch, each a fresh list of Python integers."""
-        first = self.consumed + rank
+        first = self.consumed + rank  # as `micro_batches.lists`: an epoch of a small set often begins
         return self.sequence.lists(self.origin + first, world_size, max(0, -(-(self.length - first) // world_size)))
 
     @property

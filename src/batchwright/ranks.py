@@ -65,7 +65,7 @@ def compare_loaders(sampler: BatchSampler, wanted: bool | None, start: Position 
             unless it is wanted: one process may make the loaders of all ranks.
 
     Raises:
-        Infeasible: as `check_ranks`, or not all processes came in some minutes.
+        Infeasible: as `check_ranks`, or not all processes came within five minutes.
 
     Warns:
         PoorWarning: the ranks that were passed are of a larger world than there are processes.

@@ -225,7 +225,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         here = self._present().in_steps(position)
         here.check()
         # Nothing changes before all of the state has been checked.
-        self.plan = self.plan.as_of(position.sequence)
+        self.plan = self.plan.with_shares_of(position.sequence)
         self.run = RunState(position, position.consumed, ended=ended)
         self._known = KnownBatches(here, self.fetched_by_all)
         self.shares_from = None
@@ -264,7 +264,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         )
         here = self.position()
         sequence, self.shares_from, first = here.sequence.retargeted(here.micro_batch, shares, in_samples=in_samples)
-        self.plan = self.plan.as_of(sequence)
+        self.plan = self.plan.with_shares_of(sequence)
         start = self.run.start
         if start is not None:
             self.run = self.run._replace(start=start.with_shares_of(self.plan))

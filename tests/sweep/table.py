@@ -371,7 +371,6 @@ AMONG_MODULES = {
         "plan_state",
         "resumed",
         "retargeted",
-        "as_of",
         "check_batch",
     ),
     *(

@@ -33,6 +33,7 @@ class BucketCutter(Unsearched):
 
     builder = "bucketed"
     count_ignores_order = True
+    knows_padding = False
     room = math.inf
 
     @property

@@ -92,6 +92,11 @@ class Cutter(Protocol):
         ...
 
     @property
+    def knows_padding(self) -> bool:
+        """Whether `tokens` tells samples from what pads them."""
+        ...
+
+    @property
     def searches(self) -> bool:
         """Whether cutting is a search with a limit of work, which may refuse; otherwise it is greedy."""
         ...
@@ -139,7 +144,7 @@ class Cutter(Protocol):
         ...
 
     def batches_of_alike(self, samples: Integers, counts: Integers) -> int | None:
-        """The least number of micro-batches of many samples, that `cut` makes of them, in little memory.
+        """How many micro-batches `cut` makes of many samples at least, found in little memory.
 
         There are `counts[n]` samples that cost as much as `samples[n]`, longest first. None if the number depends on
         more than that.
@@ -223,6 +228,8 @@ class Prefixes:
 
 class WithIdentity(ABC):
     """A cutter whose fields decide its cuts."""
+
+    knows_padding = True
 
     @property
     def identity(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ __all__ = ["BLOCK", "Keys", "Numbers", "Rows", "SortKeys"]
 BLOCK = 1 << 17
 """Samples that are handled at once, so that no temporary array is as large as the dataset: 1 MB of float64."""
 
-_TABLE = 1 << 20  # largest integers that are looked up in a table of as many entries, which a processor's cache holds
+_TABLE = 1 << 20  # integers below this are looked up in a table, which a processor's cache holds
 
 
 class Numbers:
@@ -95,7 +95,7 @@ class Numbers:
     @cached_property
     def few(self) -> bool:
         """Whether these are integers of 0 or more, so small that a table of all of them is worth its memory."""
-        return self.held.dtype.kind in "bu" and self.size > 0 and int(self.held.max()) < _TABLE
+        return self.held.dtype.kind == "u" and self.size > 0 and int(self.held.max()) < _TABLE
 
     def distinct(self) -> np.ndarray:
         """The distinct numbers, ascending."""

@@ -79,7 +79,7 @@ class OfOrder(Windows):
         moves_over: int,
         in_steps_of_one: OfOrder | None = None,
     ) -> None:
-        self._order, self._admission, self._cutter, self._step_size = order, admission, cutter, step_size
+        self._admission, self._cutter, self._step_size = admission, cutter, step_size
         self._orders: Sequence[tuple[WindowStart, Order]] = [(WindowStart(0), order)]  # see `over`
         self._starts = {0: WindowStart(0)}
         self._mean_size = 0.0  # mean sum of sizes in a window; 0 until measured
@@ -266,8 +266,13 @@ class OfOrder(Windows):
         first, since = orders[0][0], orders[-1][0]
         known = {window: start for window, start in self._starts.items() if first <= start <= since}
         other = self._with(known or {min(self._starts): self._starts[min(self._starts)]})
-        other._orders, other._order = orders, orders[-1][1]
+        other._orders = orders
         return other
+
+    @property
+    def _order(self) -> Order:
+        """The order with all changes; up to the round of a change, it is as it was before."""
+        return self._orders[-1][1]
 
     def _order_of(self, start: WindowStart) -> Order:
         """The order that a window is filled from, by where it begins."""

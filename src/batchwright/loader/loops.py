@@ -121,7 +121,7 @@ class Batches(Iterator[Any]):
         return batch
 
     def _take_new_shares(self, start: Position) -> None:
-        """Where the shares that were set begin, read again what workers have read of the earlier ones."""
+        """Read batches again from the first one with new shares: workers may have read them with the earlier ones."""
         loader, first, here = self._loader, self._loader.sampler.shares_from, start.origin + self._consumed
         if first is None or here + self._at_once <= first:
             return

@@ -58,11 +58,10 @@ class Requests(torch.utils.data.Sampler[Any]):
     def of(self, start: Position) -> Iterator[Request]:
         """This rank's batches from a position to the end of its epoch, with the addresses of their random numbers."""
         number, world_size = start.micro_batch + self._sampler.rank, self._sampler.world_size
-        read = 0
-        for micro_batches in self._sampler.batches_from(start):
+        for count, micro_batches in enumerate(self._sampler.batches_from(start), 1):
             draw_numbers = [start.sequence.draw_number(number + i * world_size) for i in range(len(micro_batches))]
-            lengths, told, read = self.lengths, None, read + 1
-            if lengths is not None and (read <= _ALL or read % _ONE_IN == 0):
-                told = lengths[list(chain.from_iterable(micro_batches))].tolist()
+            told = None
+            if self.lengths is not None and (count <= _ALL or count % _ONE_IN == 0):
+                told = self.lengths[list(chain.from_iterable(micro_batches))].tolist()
             yield Request(micro_batches, draw_numbers, self.broken, told)
             number += world_size * len(micro_batches)

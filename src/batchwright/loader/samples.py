@@ -35,7 +35,7 @@ class Request(NamedTuple):
         micro_batches: the samples of each.
         draw_numbers: a number of each: with it and its own number, a sample gets new random numbers each time it is drawn.
         broken: samples that are known to raise, from a state.
-        lengths: of all samples, as the plan was told; None if it was not, or if they are not to be compared.
+        lengths: the lengths of these samples in the plan, one after another; None if they are not compared.
     """
 
     micro_batches: list[list[int]]
@@ -60,7 +60,7 @@ class Broken(NamedTuple):
 
 @dataclass
 class WithRemarks:
-    """A batch, and what is to be said of it; only batches of which something is travel in this.
+    """A batch, and what is to be said of it; a batch without remarks is sent as it is.
 
     Attributes:
         batch: the batch.

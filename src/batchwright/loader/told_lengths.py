@@ -22,7 +22,8 @@ __all__ = ["ToldLengths"]
 # What is no fault: speech that is played up to 10 % faster or slower, and a few special tokens.
 _RATIO, _SLACK = 1.25, 2
 _DISTINCT = 4  # lengths that a field must share with the plan, so that it is no accident
-_NO_ROUNDING = 16  # so many elements, which do not become more while the length in the plan doubles, are not rounded
+# A field that stays the same while the length in the plan doubles may be padded to a multiple; not one of more elements.
+_NO_ROUNDING = 16
 _LOOKED_AT = 8  # items of a list, to see whether they are numbers
 _SCALARS = (bool, int, float, complex, np.generic, type(None))
 _SUM, _LONGEST = "all fields together", "the longest field"

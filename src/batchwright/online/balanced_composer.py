@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import Infeasible, shown, warn
 from ..kernels import stream_buffer
+from ..kernels.hashing import child_key
 from .appearances import Appearances
 from .batch import Batch, StreamReport
 from .buffer import Buffer
@@ -20,7 +21,7 @@ from .byte_limit import Weigher
 from .delivered import Delivery, poor_repeats, poor_shares, poor_waiting
 from .feed import Feed
 from .group_units import GroupUnits
-from .keyed_random import PURPOSE, child
+from .keyed_random import PURPOSE
 from .measures import Refused
 from .quotas import round_length
 from .rounds import Rounds
@@ -63,7 +64,7 @@ class BalancedComposer:
             most_deficit=rules.max_deficit,
             weigher=None if weigher is None else weigher.of_items(feed),
             refusal=shares.refusal,
-            key=child(key, PURPOSE.REPEAT),
+            key=child_key(key, PURPOSE.REPEAT),
         )
         self._run = max(1, min(_RUN, self._buffer.for_queues // 8))
         self._units = None if rules.unit is None else GroupUnits(rules.unit)

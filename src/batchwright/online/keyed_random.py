@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.hashing import GOLDEN, child_key, mix
+from ..kernels.hashing import child, child_key
 
-__all__ = ["PURPOSE", "Chances", "child", "fractions", "orders", "root", "words"]
-
-_ONE = np.uint64(1)
+__all__ = ["PURPOSE", "Chances", "fractions", "orders", "root", "words"]
 
 
 class PURPOSE:
@@ -24,11 +22,6 @@ class PURPOSE:
     SHARDS = 107
 
 
-def _children(key: NDArray[np.uint64], numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    words: NDArray[np.uint64] = mix(mix(key + GOLDEN) ^ (numbers * GOLDEN + _ONE))
-    return words
-
-
 def root(seed: int, *address: int) -> int:
     """The key at `address` under `seed`."""
     key = seed & 0xFFFFFFFFFFFFFFFF
@@ -37,14 +30,10 @@ def root(seed: int, *address: int) -> int:
     return key
 
 
-def child(key: int, number: int) -> int:
-    """The key at `number` under `key`."""
-    return child_key(key, number)
-
-
 def words(key: int, start: int, count: int) -> NDArray[np.uint64]:
     """The words at addresses `start` to `start + count - 1` under `key`."""
-    return _children(np.array([key], np.uint64), np.arange(start, start + count, dtype=np.uint64))
+    found: NDArray[np.uint64] = child(np.array([key], np.uint64), np.arange(start, start + count, dtype=np.uint64))
+    return found
 
 
 def fractions(key: int, start: int, count: int) -> NDArray[np.float64]:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..kernels.hashing import child_key
 from .batch import Batch, StreamReport
 from .byte_limit import Weigher
 from .feed import Feed
-from .keyed_random import PURPOSE, child, words
+from .keyed_random import PURPOSE, words
 
 __all__ = ["CutBuffer", "LengthComposer", "cut_by_budget", "pack"]
 
@@ -148,7 +149,9 @@ class LengthComposer:
             buffer += more if self._weigher is None else self._within(self._weigher, buffer, more)
         last = self._feed.ended and not self._too_much
         batches, kept = self._rule([length for length, _ in buffer], waited, last)
-        order = np.argsort(words(child(self._key, PURPOSE.BUFFER), self._buffers << 32, len(batches)), kind="stable")
+        order = np.argsort(
+            words(child_key(self._key, PURPOSE.BUFFER), self._buffers << 32, len(batches)), kind="stable"
+        )
         self._ready.extend([[buffer[at][1] for at in one] for one in batches[number]] for number in order.tolist())
         self._kept = [buffer[position] for position in kept]
         self._buffers += 1

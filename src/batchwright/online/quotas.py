@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .keyed_random import PURPOSE, child, fractions, orders
+from ..kernels.hashing import child_key
+from .keyed_random import PURPOSE, fractions, orders
 
 __all__ = ["Quotas", "round_length"]
 
@@ -66,7 +67,7 @@ class Quotas:
         self.deficit += used - shares * table.size
 
     def _own(self, purpose: int) -> int:
-        return child(child(self._key, purpose), self.rounds)
+        return child_key(child_key(self._key, purpose), self.rounds)
 
     def _apportion(self, shares: NDArray[np.float64], batches: int) -> NDArray[np.int64]:
         if len(shares) > len(self.deficit):

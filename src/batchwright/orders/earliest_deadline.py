@@ -113,4 +113,4 @@ class EarliestDeadline(TurnBlocks):
         return (*divmod(moment - first * weight, weight), *divmod(self._total, weight), weight)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_edges": {}, "_block": None}
+        return {**super().__getstate__(), "_edges": {}}

@@ -10,7 +10,6 @@ its share after every turn (see `earliest_deadline`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -70,9 +69,6 @@ class Reordered(TurnBlocks):
         earliest = np.maximum(moments // weights, 0)
         latest = np.minimum(-(-(moments + self._total) // weights) - 1, self._length - 1)
         return earliest.astype(np.int64), latest.astype(np.int64)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_block": None}
 
 
 def _earlier(tasks: np.ndarray) -> np.ndarray:

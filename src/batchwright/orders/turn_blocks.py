@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,9 @@ class TurnBlocks(ABC):
     def __init__(self, weights: Sequence[int], length: int) -> None:
         self._weights, self._length = list(weights), length
         self._block: Block | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_block": None}
 
     @abstractmethod
     def slots(self, turn: int) -> int:

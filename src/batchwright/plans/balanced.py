@@ -104,7 +104,7 @@ def balanced(
     return dealt_in_shards(groups, shares, batch_size, per_class, seed, length, shards, distinct=distinct)
 
 
-@recorded_counting("samples")
+@recorded_counting
 def shuffled(
     samples: int | Sized,
     batch_size: int,

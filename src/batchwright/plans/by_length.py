@@ -254,10 +254,6 @@ class LengthPlan(Plan, Windowed):
         """See `MicroBatches`."""
         return self._with_set_shares(plan.set_shares)
 
-    def as_of(self, batches: MicroBatches) -> LengthPlan:
-        """See `BasePlan`."""
-        return self.with_shares_of(batches)
-
     def _with_set_shares(self, changes: Sequence[SetShares]) -> LengthPlan:
         """The plan with these changes of the shares, and no others."""
         if tuple(changes) == self.set_shares:

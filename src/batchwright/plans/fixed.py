@@ -12,7 +12,7 @@ import numpy as np
 
 from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, check_number, shown
-from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
+from ..micro_batches import AS_IT_WAS, LAST, counted
 from ..orders import Shards, ShareChange, SharedOrder
 from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, varies
 from ..public import internal
@@ -146,11 +146,6 @@ class FixedPlan(Plan):
         """See `MicroBatches`."""
         found: FixedPlan = plan
         return found
-
-    def as_of(self, batches: MicroBatches) -> FixedPlan:
-        """See `BasePlan`: the run's micro-batches are such a plan."""
-        assert isinstance(batches, FixedPlan)
-        return batches
 
     @internal
     def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:

@@ -25,7 +25,7 @@ __all__ = ["ordered", "sequential"]
 _MOST_COUNTED = 1 << 31  # `ordered` keeps 8 bytes for each sample, to know its share: 16 GiB for so many
 
 
-@recorded_counting("samples")
+@recorded_counting
 def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["natural"] = "natural") -> FixedPlan:
     """The samples in the order of the file, over and over.
 
@@ -59,7 +59,7 @@ def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["n
     return _plan(order, epoch)
 
 
-@recorded_counting("samples")
+@recorded_counting
 def ordered(
     indices: Any,
     batch_size: int,

@@ -143,7 +143,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
         windows,
         len(measured),
         (int(batch_sizes.min()), int(batch_sizes.max())),
-        _padding(tokens) if hasattr(cutter, "lengths") else None,
+        _padding(tokens) if cutter.knows_padding else None,
         cutter.at_least(np.concatenate(measured)),
         batch_sizes.size,
         float(balance.mean()),

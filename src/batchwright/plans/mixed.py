@@ -102,8 +102,6 @@ def mixed(
 
 def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
     """The number of samples of a source, and its order if it has its own."""
-    if isinstance(source, int):  # first, since it takes longer to look whether an object is an order
-        return columns.sample_count(source, called=f"source {name!r}"), None
     if isinstance(source, FixedPlan):
         return source.groups.sample_count, source.order
     if is_order(source):

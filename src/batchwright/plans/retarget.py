@@ -87,8 +87,7 @@ def _one_a_group(shares: Any, groups: Groups, sums: Sequence[Fraction] | None) -
         if sums is None:
             shares = TargetShares(target, groups).of(0)
         else:
-            weights = counting_draws(target).bound_to(groups).exact(sums, 0, names=names)
-            shares = [float(weight / sum(weights)) for weight in weights]
+            shares = counting_draws(target).bound_to(groups).shares(sums, names=names)
     if isinstance(shares, Mapping):
         shares = _by_group(shares, names)
     wanted = np.asarray(as_numbers(shares, called="the new shares"), np.float64)
@@ -102,7 +101,8 @@ def _one_a_group(shares: Any, groups: Groups, sums: Sequence[Fraction] | None) -
         )
     if sums is not None:  # a share of samples is one of the unit, divided by what a sample has of it on average
         means = np.divide(np.array(sums, float), groups.sizes, out=np.ones(wanted.size), where=groups.sizes > 0)
-        wanted = wanted / means / (wanted / means).sum()
+        in_samples = wanted / means
+        wanted = in_samples / in_samples.sum()
     found: list[float] = wanted.tolist()
     return found
 

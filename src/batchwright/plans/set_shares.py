@@ -69,7 +69,7 @@ def with_latest(changes: Sequence[SetShares], latest: SetShares) -> list[SetShar
     """The changes after one more: those that no window needs any longer are left out."""
     kept = [*(one for one in changes if one.since < latest.since or one.change.first < latest.change.first), latest]
     while len(kept) > _MOST_KEPT:
-        # First those in place of which others came before their round began, then the oldest.
+        # First a change that the next one replaced before its round began; if there is none, the oldest.
         replaced = (
             place for place, (one, other) in enumerate(pairwise(kept)) if one.change.first >= other.change.first
         )
@@ -85,10 +85,9 @@ def orders_of(order: FixedPlan, changes: Sequence[SetShares]) -> tuple[FixedPlan
         changes: in the order in which they were made.
     """
     known = list(order.share_changes)  # of a plan that was retargeted before it was given as an order
-    plan, orders = (
-        order,
-        [] if changes and changes[0].change.number > 1 + len(known) else [(WindowStart(0), order.order)],
-    )
+    plan, orders = order, []
+    if not changes or changes[0].change.number <= 1 + len(known):  # else changes before these were left out
+        orders.append((WindowStart(0), order.order))
     for since, change in changes:
         known = [*(earlier for earlier in known if earlier.first < change.first), change]
         plan = order.with_share_changes(known)

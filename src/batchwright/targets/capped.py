@@ -65,19 +65,18 @@ def _capped(
     left = _draws(counts, wanted, max_passes, budget)
     weights: list[Number] = [0] * len(counts)
     # The group that reaches its cap first comes first: what it leaves goes to all after it, so one pass is enough.
-    filled = sorted((Fraction(count) / share, group) for group, (count, share) in _filled(counts, wanted))
     rest = sum(wanted)
-    for _, group in filled:
+    for group in _by_cap(counts, wanted):
         given = min(left * wanted[group] / rest, max_passes * counts[group])
         weights[group] = given
         left, rest = left - given, rest - wanted[group]
     return weights
 
 
-def _filled(counts: Sequence[Number], wanted: Sequence[int]) -> list[tuple[int, tuple[Number, int]]]:
-    """The groups that have a share, by number, with their amount and their share."""
-    pairs = enumerate(zip(counts, wanted, strict=True))
-    return [(group, (count, share)) for group, (count, share) in pairs if count and share]
+def _by_cap(amounts: Sequence[Number], wanted: Sequence[int]) -> list[int]:
+    """The numbers of the groups that have a share, in the order in which they reach their cap as all shares grow."""
+    filled = [group for group, share in enumerate(wanted) if amounts[group] and share]
+    return sorted(filled, key=lambda group: Fraction(amounts[group]) / wanted[group])
 
 
 def _draws(sizes: Sequence[Any], wanted: Sequence[int], max_passes: Fraction, budget: int | None) -> Fraction:
@@ -126,11 +125,11 @@ def _capped_in_units(
     left = float(_draws(sizes, wanted, max_passes, budget))
     weights: list[Number] = [0] * len(sizes)
     # In the order of `_capped`. `rates` are samples for one of the unit, of the groups that are left.
-    filled = sorted((Fraction(amount) / share, group) for group, (amount, share) in _filled(amounts, wanted))
-    rates = [sizes[group] / float(amounts[group]) for _, group in filled]
-    draws = [wanted[group] * rate for (_, group), rate in zip(filled, rates, strict=True)]
+    filled = _by_cap(amounts, wanted)
+    rates = [sizes[group] / float(amounts[group]) for group in filled]
+    draws = [wanted[group] * rate for group, rate in zip(filled, rates, strict=True)]
     rest = list(accumulate(reversed(draws)))[::-1]
-    for (_, group), rate, of_rest in zip(filled, rates, rest, strict=True):
+    for group, rate, of_rest in zip(filled, rates, rest, strict=True):
         given = min(fraction(to_twelve_digits(left * (wanted[group] / of_rest))), max_passes * fraction(amounts[group]))
         weights[group] = given
         left -= float(given) * rate

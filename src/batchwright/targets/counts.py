@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..calls import recorded
 from ..errors import Infeasible, check_number
 from .target import Number, Target, fraction, to_twelve_digits
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "blend",
