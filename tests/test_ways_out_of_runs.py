@@ -98,13 +98,13 @@ TABLE = {
     ),
     "a signal that is negative": (
         lambda: observed(by_signal(), values=[-0.3, 2.0]),
-        "the mean signal of group 0, in their order, is -0.3, and by_signal takes 0 or more",
+        r"the mean signal of group number 0 \(from 0, as in groups\.names\) is -0\.3, and by_signal takes 0 or more",
         "observe a loss or a norm, or write a rule for your signal",
         lambda: (observed(by_signal()), observed(lambda signal, update: np.exp(signal), values=[-0.3, 2.0])),
     ),
     "a recall in percent": (
         lambda: observed(by_recall(), values=[100, 50]),
-        "the mean signal of group 0, in their order, is 100, and by_recall takes 0 to 1",
+        r"the mean signal of group number 0 \(from 0, as in groups\.names\) is 100, and by_recall takes 0 to 1",
         "observe 1 for a sample that was recognised and 0 for one that was not",
         lambda: observed(by_recall(), values=[1, 0]),
     ),

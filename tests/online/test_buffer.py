@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.kernels import stream_buffer
-from batchwright.online import keyed_random
+from batchwright.kernels.hashing import child_key
 from batchwright.online.buffer import Buffer
 from batchwright.online.byte_limit import Weigher
 
@@ -25,7 +25,7 @@ class Obvious:
 
     def below(self, bound):
         self.drawn += 1
-        return (keyed_random.child(KEY, self.drawn - 1) >> 32) * bound >> 32
+        return (child_key(KEY, self.drawn - 1) >> 32) * bound >> 32
 
     def divided(self, rooms, pool_rooms, paces):
         while len(self.groups) < len(rooms):
