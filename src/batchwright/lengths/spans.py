@@ -5,7 +5,6 @@ Both can begin at any place of the order. So a run that resumes in another world
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -14,6 +13,7 @@ import numpy as np
 from ..kernels.array_types import Floats, Integers
 from ..kernels.consecutive import equal_steps
 from ..kernels.cuts import cut_several
+from ..recent import Recent
 
 __all__ = ["Even", "Limited", "Span", "Spans"]
 
@@ -105,9 +105,7 @@ class Limited:
     limit: float
     padded: bool
     packs: Integers | None = None
-    _offsets: OrderedDict[tuple[int, int], Integers] = field(
-        default_factory=OrderedDict, init=False, repr=False, compare=False
-    )
+    _offsets: Recent[tuple[int, int], Integers] = field(default_factory=Recent, init=False, repr=False, compare=False)
 
     @property
     def filler(self) -> int:
@@ -128,9 +126,7 @@ class Limited:
         found = self._offsets.get((start, step_size))
         if found is None:
             found = equal_steps(self.costs, self._runs(start), step_size, self.limit, self.padded)
-            self._offsets[start, step_size] = found
-            while len(self._offsets) > _KEPT:
-                self._offsets.popitem(last=False)
+            self._offsets.keep((start, step_size), found, _KEPT)
         return found
 
     def cost(self, first: int, last: int) -> float:
@@ -145,6 +141,3 @@ class Limited:
         limits, padded = np.array([self.limit]), np.array([self.padded])
         count = self.costs.size - start
         return start + cut_several(np.ascontiguousarray(self.costs[start:, None]), limits, padded, count, 1)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_offsets": OrderedDict()}

@@ -22,11 +22,11 @@ own length.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..kernels.task_schedule import earliest_deadline
+from ..recent import Recent
 from .turn_blocks import Block, TurnBlocks
 
 __all__ = ["EarliestDeadline"]
@@ -52,7 +52,7 @@ class EarliestDeadline(TurnBlocks):
         slots = max(1, self._longest * self._rate // total)
         longest_distances = max(1, min(_SHORTEST_BLOCK // slots, _LONGEST_BLOCK // self._longest))
         super().__init__(weights, self._longest * longest_distances)
-        self._edges: dict[int, list[int]] = {}
+        self._edges: Recent[int, list[int]] = Recent()  # turns of each task before a block
 
     def slots(self, turn: int) -> int:
         """See `TurnBlocks`."""
@@ -61,9 +61,8 @@ class EarliestDeadline(TurnBlocks):
     def _made(self, number: int) -> Block:
         first, end = number * self._length, (number + 1) * self._length
         counts, counts_after = self._edge(number), self._edge(number + 1)
-        self._edges = {number: counts, number + 1: counts_after}
         tasks, before, _ = self._served(first, end, counts, counts_after)
-        return Block(number, tasks, before, counts)
+        return Block(tasks, before, counts)
 
     def _edge(self, number: int) -> list[int]:
         """How many turns each task has had before a block; the module's docstring says why this can be found directly."""
@@ -78,7 +77,8 @@ class EarliestDeadline(TurnBlocks):
         for task in sorted(behind, key=lambda i: -(-(counts[i] + 1) * self._total // self._weights[i]))[:ahead]:
             counts[task] += 1
         _, _, had = self._served(first, end, counts)
-        return [one + more for one, more in zip(counts, had.tolist(), strict=True)]
+        found = [one + more for one, more in zip(counts, had.tolist(), strict=True)]
+        return self._edges.keep(number, found, 3)
 
     def _served(
         self, first: int, end: int, counts: Sequence[int], counts_after: Sequence[int] | None = None
@@ -111,6 +111,3 @@ class EarliestDeadline(TurnBlocks):
     def _spaced(self, moment: int, first: int, weight: int) -> tuple[int, ...]:
         """The sequence (moment + k * total) / weight, counted from turn `first` on, as quotients and remainders."""
         return (*divmod(moment - first * weight, weight), *divmod(self._total, weight), weight)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_edges": {}}

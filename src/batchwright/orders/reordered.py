@@ -58,7 +58,7 @@ class Reordered(TurnBlocks):
         earliest, latest = self._intervals(first, counts, tasks)
         key = child_key(child_key(0, PURPOSE.TURNS), number & _WORD)
         reorder(tasks, earliest, latest, _ATTEMPTS, _FARTHEST, np.uint64(key))
-        return Block(number, tasks, _earlier(tasks), counts)
+        return Block(tasks, _earlier(tasks), counts)
 
     def _intervals(self, first: int, counts: Sequence[int], tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The first and the last place in the block that each of its turns may have, int64."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
@@ -14,6 +13,7 @@ from ..errors import Infeasible
 from ..groups import Groups
 from ..kernels.deal_arguments import Samples, group_table_of
 from ..kernels.hashing import PURPOSE, child_key
+from ..recent import Recent
 from .constant_shares import NONE
 from .dealt import Dealt
 from .inclusion import InclusionRates, Stratum, Varying
@@ -110,7 +110,7 @@ class ShardDealt(OfShares, Varying):
         self._key = line.key
         self.turns = ShardTurns(shards, line, max(1, -(-groups.grouped_count // batch_size)), self._opened)
         self._dealt: dict[int, Dealt] = {}
-        self._stretches: OrderedDict[tuple[int, int, int], Stretch | None] = OrderedDict()
+        self._stretches: Recent[tuple[int, int, int], Stretch | None] = Recent()
 
     @property
     def identity(self) -> dict[str, str]:
@@ -214,11 +214,11 @@ class ShardDealt(OfShares, Varying):
         key = turn.passed, turn.rank, number
         if key not in self._stretches:
             inside = [block for block in range(blocks) if min(count, blocks) * block // blocks == number]
-            self._stretches[key] = self._divided(turn, inside)
-            kept = [0 if stretch is None else stretch.tickets.size for stretch in self._stretches.values()]
-            while len(kept) > 1 and (sum(kept) > 2 * _MOST_CELLS or len(kept) > 2 * self.shards.ranks + 2):
-                self._stretches.popitem(last=False)
-                kept.pop(0)
+            stretch = self._divided(turn, inside)
+            most = 2 * self.shards.ranks + 2
+            if stretch is not None:
+                most = max(1, min(most, 2 * _MOST_CELLS // stretch.tickets.size))
+            return self._stretches.keep(key, stretch, most)
         return self._stretches[key]
 
     def tickets_of(self, turn: Turn, low: int, high: int) -> np.ndarray:
@@ -384,9 +384,6 @@ class ShardDealt(OfShares, Varying):
         index = self.groups.index
         found: np.ndarray = entries if index is None else index[entries].astype(np.int64)
         return found
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_stretches": OrderedDict()}
 
 
 def _shards_of(members: np.ndarray, starts: np.ndarray) -> int:

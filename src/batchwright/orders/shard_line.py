@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.permutation import permutation
+from ..recent import Recent
 
 __all__ = ["MASK", "Pieces", "ShardLine", "even"]
 
@@ -48,7 +48,7 @@ class ShardLine:
         self.starts, self._masses, self._cut = starts, masses, cut
         self.key = child_key(seed, PURPOSE.SHARDS)
         self.mass = int(masses.sum())
-        self._passes: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._passes: Recent[int, tuple[np.ndarray, np.ndarray]] = Recent()
 
     def of_pass(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The shards in the order of a pass, int64; and where each begins on the line, int64 (shards + 1,)."""
@@ -57,10 +57,8 @@ class ShardLine:
             order = np.empty(self._masses.size, np.int64)
             key = np.uint64(child_key(self.key, number & MASK))
             permutation(np.arange(self._masses.size), self._masses.size, key, order, False)
-            found = order, np.concatenate([[0], np.cumsum(self._masses[order])])
-            self._passes[number] = found
-            while len(self._passes) > _KEPT:
-                self._passes.popitem(last=False)
+            edges = np.concatenate([[0], np.cumsum(self._masses[order])])
+            found = self._passes.keep(number, (order, edges), _KEPT)
         return found
 
     def pieces(self, number: int, low: int, high: int) -> Pieces:
@@ -80,9 +78,6 @@ class ShardLine:
 
     def _cut_at(self, shard: int, mass: int) -> int:
         return int(self.starts[shard]) + mass if self._cut is None else self._cut(shard, mass)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_passes": OrderedDict()}
 
 
 def even(count: int, most: int) -> int:

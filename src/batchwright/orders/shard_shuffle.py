@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any
-
 import numpy as np
 
 from ..errors import Infeasible
 from ..groups import Groups
 from ..kernels.hashing import PURPOSE, child_key
+from ..recent import Recent
 from .of_shares import OfShares
 from .protocol import Undersized
 from .shard_blocks import Blocks, blocks_of
@@ -52,10 +50,11 @@ class ShardShuffle(OfShares):
         self.shards = shards
         self.apart = apart
         shards.check_samples(groups.sample_count)
+        self._kept = max(_KEPT, 2 * shards.ranks)
         self._carried = _check(shards, batch_size, apart)
         self._line = ShardLine(shards.starts, shards.sizes, seed)
-        self._blocks: OrderedDict[tuple[int, int], Blocks] = OrderedDict()
-        self._heads: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
+        self._blocks: Recent[tuple[int, int], Blocks] = Recent()
+        self._heads: Recent[tuple[int, int], np.ndarray] = Recent()
 
     @property
     def identity(self) -> dict[str, str]:
@@ -166,7 +165,7 @@ class ShardShuffle(OfShares):
             begin, line = self._before(number, rank), self._line_of(number, rank)
             pieces = self._line.pieces(number, line, line + self._before(number + 1, rank) - begin)
             found = blocks_of(pieces, begin % self.batch_size, self.batch_size, self.shards.open, self._carried)
-            _keep(self._blocks, (number, rank), found, max(_KEPT, 2 * self.shards.ranks))
+            self._blocks.keep((number, rank), found, self._kept)
         return found
 
     def _head_of(self, number: int, rank: int) -> np.ndarray | None:
@@ -189,17 +188,8 @@ class ShardShuffle(OfShares):
             size = min(before + after, self._blocks_of(number, rank).starts[1])
             first = self._samples(number, rank, 0, np.arange(size))
             found = first[np.argsort(np.isin(first, tail), kind="stable")]
-            _keep(self._heads, (number, rank), found, max(_KEPT, 2 * self.shards.ranks))
+            self._heads.keep((number, rank), found, self._kept)
         return found
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_blocks": OrderedDict(), "_heads": OrderedDict()}
-
-
-def _keep(kept: OrderedDict[tuple[int, int], Any], key: tuple[int, int], value: Any, most: int) -> None:
-    kept[key] = value
-    while len(kept) > most:
-        kept.popitem(last=False)
 
 
 def least_open(shards: Shards, batch_size: int) -> tuple[int, int]:

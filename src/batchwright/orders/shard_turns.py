@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from ..recent import Recent
 from .shard_line import Pieces, ShardLine, even
 from .shards import Shards
 
@@ -62,8 +62,8 @@ class ShardTurns(Generic[Opened]):
         self.pass_batches = pass_batches
         self._shards, self._line, self._made = shards, line, made
         self._most = 2 * shards.ranks + 2
-        self._parts: OrderedDict[tuple[int, int], Part] = OrderedDict()
-        self._opened: OrderedDict[tuple[int, int, int], Opened] = OrderedDict()
+        self._parts: Recent[tuple[int, int], Part] = Recent()
+        self._opened: Recent[tuple[int, int, int], Opened] = Recent()
 
     def of(self, batch: int) -> Turn:
         """The turn of a micro-batch."""
@@ -95,9 +95,7 @@ class ShardTurns(Generic[Opened]):
         key = turn.passed, turn.rank, turn.block
         found = self._opened.get(key)
         if found is None:
-            found = self._opened[key] = self._made(self.pieces(turn), turn)
-            while len(self._opened) > self._most:
-                self._opened.popitem(last=False)
+            found = self._opened.keep(key, self._made(self.pieces(turn), turn), self._most)
         return found
 
     def part(self, passed: int, rank: int) -> Part:
@@ -113,10 +111,4 @@ class ShardTurns(Generic[Opened]):
         first, last = (-(-(at * self.pass_batches - rank) // ranks) for at in (passed, passed + 1))
         before = np.concatenate([[0], np.cumsum(pieces.masses)])[bounds].tolist()
         turns = [first + at * (last - first) // before[-1] for at in before]
-        found = self._parts[passed, rank] = Part(pieces, bounds, turns)
-        while len(self._parts) > self._most:
-            self._parts.popitem(last=False)
-        return found
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_parts": OrderedDict(), "_opened": OrderedDict()}
+        return self._parts.keep((passed, rank), Part(pieces, bounds, turns), self._most)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from ..recent import Recent
 
 __all__ = ["Block", "TurnBlocks"]
 
@@ -15,13 +17,11 @@ class Block(NamedTuple):
     """A block of turns; of a schedule that has some turns only, these are its slots.
 
     Attributes:
-        number: which block.
         tasks: the task of each slot, int array.
         before: how many earlier slots of the block are of the same task, int array.
         counts: how many turns each task had before the block.
     """
 
-    number: int
     tasks: np.ndarray
     before: np.ndarray
     counts: list[int]
@@ -32,10 +32,7 @@ class TurnBlocks(ABC):
 
     def __init__(self, weights: Sequence[int], length: int) -> None:
         self._weights, self._length = list(weights), length
-        self._block: Block | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_block": None}
+        self._blocks: Recent[int, Block] = Recent()
 
     @abstractmethod
     def slots(self, turn: int) -> int:
@@ -59,7 +56,7 @@ class TurnBlocks(ABC):
 
     def _found(self, turn: int) -> tuple[Block, int]:
         number = turn // self._length
-        block = self._block
-        if block is None or block.number != number:
-            block = self._block = self._made(number)
+        block = self._blocks.get(number)
+        if block is None:
+            block = self._blocks.keep(number, self._made(number), 1)
         return block, self.slots(turn) - self.slots(number * self._length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -24,6 +24,7 @@ from ..lengths.order_windows import OfOrder
 from ..lengths.windows import Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import InclusionRates
+from ..recent import Recent
 from .batch_costs import are_several, costs_of_batches
 from .changed_steps import MOST_IN_A_STEP, Windowed, plan_state_of, resumed, with_step_size_from
 from .delivered import Delivery
@@ -105,11 +106,9 @@ class LengthPlan(Plan, Windowed):
             count = admission.item_count(epoch_samples)
             self.strata = LengthStrata.of(count, admission.skipped, cutter.similarity_keys, self.seed)
         self.same_samples = epoch_samples is not None
-        # A cache: from a step size to this plan with that step size, for the sizes made last. All these copies share it.
-        # It is not pickled.
-        self._by_step_size: OrderedDict[int, LengthPlan] = OrderedDict({1: self})
-        self._planned: OrderedDict[int, tuple[Integers, Cut]] = OrderedDict()  # the windows used last
-        self._items_kept = 0  # in these
+        # From a step size to this plan with that step size. All these copies share it.
+        self._by_step_size: Recent[int, LengthPlan] = Recent({1: self})
+        self._planned: Recent[int, tuple[Integers, Cut]] = Recent()
         if not self.same_samples or cutter.searches:
             # Laid out now, since this may refuse the arguments: with an order, or if cutting is a search. Other windows are
             # laid out at first use.
@@ -191,9 +190,7 @@ class LengthPlan(Plan, Windowed):
         found = self._by_step_size.get(step_size)
         if found is None:
             found = self._with_windows(laid_out(self, step_size), step_size)
-            self._by_step_size[step_size] = found
-            while len(self._by_step_size) > _STEPS_KEPT:
-                self._by_step_size.popitem(last=False)
+            self._by_step_size.keep(step_size, found, _STEPS_KEPT)
         return found
 
     def with_window_starts(self, starts: Sequence[Sequence[int]]) -> LengthPlan:
@@ -203,11 +200,10 @@ class LengthPlan(Plan, Windowed):
         return self._with_windows(self.windows.with_starts(starts), self.step_size)
 
     def _with_windows(self, windows: Windows, step_size: int) -> LengthPlan:
-        found = object.__new__(type(self))  # copied by hand: `copy.copy` would empty `_by_step_size`
-        vars(found).update(vars(self))
+        found = copy.copy(self)
         vars(found).pop("mean_batch_size", None)
         found.step_size, found.windows, found.first = step_size, windows, windows.first_batch
-        found._planned, found._items_kept = OrderedDict(), 0
+        found._planned = Recent()
         return found
 
     @cached_property
@@ -274,11 +270,8 @@ class LengthPlan(Plan, Windowed):
             cut = self.cutter.with_equal_costs(items, cut, self.step_size)
         epoch, number = self.windows.address(window)
         key = child_key(child_key(child_key(self.seed, PURPOSE.STEPS), epoch), number)
-        self._planned[window] = found = items, steps_shuffled(cut, self.step_size, key)
-        self._items_kept += items.size
-        while self._items_kept > _ITEMS_KEPT and len(self._planned) > 2:
-            self._items_kept -= self._planned.popitem(last=False)[1][0].size
-        return found
+        found = items, steps_shuffled(cut, self.step_size, key)
+        return self._planned.keep(window, found, max(2, _ITEMS_KEPT // max(1, items.size)))
 
     @property
     def truncate_to(self) -> int | None:
@@ -385,9 +378,6 @@ class LengthPlan(Plan, Windowed):
         from ..audit import audit_lengths
 
         return audit_lengths(self, step_size=step_size, epochs=epochs, first=first)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_planned": OrderedDict(), "_items_kept": 0, "_by_step_size": OrderedDict()}
 
     def __repr__(self) -> str:
         return (

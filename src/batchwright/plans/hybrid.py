@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +22,7 @@ from ..lengths.numbers import Keys, Numbers
 from ..lengths.rank_groups import Division, Part, Schedule, group_sizes
 from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
 from ..position import number_of
+from ..recent import Recent
 from .changed_steps import MOST_IN_A_STEP
 from .each_once import EachOnce
 from .hybrid_summary import HybridSummary
@@ -65,7 +65,7 @@ class HybridPlan(EachOnce):
 
     def _on(self, ranks: int) -> None:
         self.step_size, self.epoch_batches = ranks, self.steps * ranks
-        self._schedules: OrderedDict[int, Schedule] = OrderedDict()
+        self._schedules: Recent[int, Schedule] = Recent()
 
     @property
     def told_lengths(self) -> np.ndarray:
@@ -124,9 +124,7 @@ class HybridPlan(EachOnce):
         found = self._schedules.get(check_integer(step, "step", least=0))
         if found is None:
             self.check_world(self.ranks)
-            self._schedules[step] = found = self.division.schedule(self.samples(step), self.ranks)
-            while len(self._schedules) > _KEPT:
-                self._schedules.popitem(last=False)
+            found = self._schedules.keep(step, self.division.schedule(self.samples(step), self.ranks), _KEPT)
         return found
 
     def samples(self, step: int) -> Integers:
@@ -268,9 +266,6 @@ class HybridPlan(EachOnce):
         from ..audit import audit_hybrid
 
         return audit_hybrid(self, epochs=epochs, first=first)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_schedules": OrderedDict()}
 
     def __repr__(self) -> str:
         return (
