@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .aligned import aligned
 from .errors import Infeasible, shortened
 
 __all__ = ["Exported", "Table", "html_table", "of_one_type"]
@@ -102,12 +103,9 @@ class Table(Exported):
         return self.columns()[column]
 
     def __str__(self) -> str:
-        lines = [""] * (min(len(self), _ROWS_SHOWN) + 1)
-        for name, values in self.columns().items():
-            cells = [name, *map(_text, _ends(values))]
-            width, side = max(map(len, cells)), ">" if _is_number(values) else "<"
-            lines = [f"{line}{cell:{side}{width}}  " for line, cell in zip(lines, cells, strict=True)]
-        lines = [line.rstrip() for line in lines]
+        columns = self.columns()
+        cells = [[name, *map(_text, _ends(values))] for name, values in columns.items()]
+        lines = aligned([*zip(*cells, strict=True)], "".join("<>"[_is_number(values)] for values in columns.values()))
         if len(self) > _ROWS_SHOWN:
             lines.insert(_ROWS_SHOWN // 2 + 1, f"... {len(self) - _ROWS_SHOWN:,} more rows")
         return "\n".join(lines)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ..aligned import aligned
 from ..errors import Infeasible
 from ..exported import Exported
 
@@ -88,11 +89,9 @@ class Audit(Exported):
         return f"<p>{escape(head)}: {'kept' if self.kept else '<b>BROKEN</b>'}</p>{super()._repr_html_()}"
 
     def __str__(self) -> str:
-        lines = [f"micro-batches {self.first} to {self.first + self.batches - 1}"]
-        lines.append(f"{'guarantee':<14}{'bound':>10}{'worst':>12}  {'':<6}where")
+        rows = [["guarantee", "bound", "worst", "", "where"]]
         for finding in self.findings:
             verdict = ("kept" if finding.kept else "BROKEN") if finding.promised else ""
-            lines.append(
-                f"{finding.guarantee:<14}{finding.bound:>10.4g}{finding.worst:>12.4g}  {verdict:<7}{finding.where}"
-            )
-        return "\n".join(lines)
+            rows.append([finding.guarantee, f"{finding.bound:.4g}", f"{finding.worst:.4g}", verdict, finding.where])
+        head = f"micro-batches {self.first} to {self.first + self.batches - 1}"
+        return "\n".join([head, *aligned(rows, "<>><<")])

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..aligned import aligned
 from ..index_files import Kept, kept_deal
 from ..plain_engine import LAST, micro_batch
 
@@ -88,7 +89,7 @@ def step_text(told: Mapping[str, Any], names: Sequence[str]) -> str:
     keys = ["rank", "micro_batch", "slot", "sample", *names]
     rows = [[key.replace("_", "-") if key in keys[:4] else key for key in keys]]
     rows += [[str(row[key]) for key in keys] for row in told["samples"][:_ROWS]]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     more = len(told["samples"]) - _ROWS
-    return "\n".join([head, "", *lines, *([f"... {more} more samples; --json has all"] if more > 0 else [])])
+    return "\n".join(
+        [head, "", *aligned(rows, "<"), *([f"... {more} more samples; --json has all"] if more > 0 else [])]
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..aligned import aligned
 from ..distributed import gathered, ranks
 from ..errors import Infeasible, check_integer, exactly, shown, typed
 from ..readings import reading
@@ -22,7 +23,6 @@ from .calibration import (
 )
 from .modes import modes_kept
 from .priors import LogitAdjustment
-from .table import text_table
 
 if TYPE_CHECKING:
     from ..interface import BasePlan
@@ -52,7 +52,7 @@ class Evaluation:
     corrected: Metrics
 
     def __str__(self) -> str:
-        rows: list[list[Any]] = []
+        rows: list[list[Any]] = [[f"{self.as_trained.samples} samples", "as trained", "corrected"]]
         for label, field in (
             ("calibration error", "calibration_error"),
             ("class-wise calibration error", "classwise_calibration_error"),
@@ -63,7 +63,7 @@ class Evaluation:
             rows.append([label, getattr(self.as_trained, field), getattr(self.corrected, field)])
         for name, recall in self.as_trained.recall.items():
             rows.append([f"recall of {name}", recall, self.corrected.recall[name]])
-        return text_table([f"{self.as_trained.samples} samples", "as trained", "corrected"], rows)
+        return "\n".join(aligned(rows))
 
 
 def second_field(batch: Any) -> Tensor:

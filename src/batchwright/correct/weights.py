@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..aligned import aligned
 from ..errors import Infeasible, check_number, exactly, listed, noted, shown, typed
 from ..readings import reading
 from .class_priors import checked, groups_of
-from .table import text_table
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -186,7 +186,7 @@ class ClippingReport:
         head = ["group", "natural", "sampled", "full weight", "weight", "estimated"]
         rows = [[str(g.name), g.natural, g.sampled, g.full, g.weight, g.estimated] for g in self.groups]
         foot = f"lost: {self.lost:.3g} of the natural stream; efficiency {self.efficiency:.3g}"
-        return f"{text_table(head, rows)}\n{foot}"
+        return "\n".join([*aligned([head, *rows]), foot])
 
 
 class Weighted:

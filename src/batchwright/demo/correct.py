@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..aligned import aligned
 from ..correct import LogitAdjustment, recalibrate, report
 from ..correct.batchnorm import BatchNormReport
 from ..correct.evaluate import measure
-from ..correct.table import text_table
 from ..errors import PoorWarning
 from ..plans import FixedPlan, balanced
 from . import as_table
@@ -78,7 +78,7 @@ def _print_all(seeds: int, epochs: int) -> list[dict[str, Any]]:
                 arms.setdefault(name, []).append(found)
         rows = [[name, *map(_mean_and_spread, zip(*found, strict=True))] for name, found in arms.items()]
         print(f"{_PRIOR:.0%} eights among digits, {title}:\ntrained {seeds} times, {epochs} epochs each", flush=True)
-        print(text_table(_HEAD, rows), end="\n\n")
+        print(*aligned([_HEAD, *rows]), sep="\n", end="\n\n")
         tables.append(as_table(_HEAD, rows))
     print(
         "Mean (standard deviation) of the calibration error, the negative log\n"

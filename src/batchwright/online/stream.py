@@ -321,9 +321,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             >>> print(stream.summary())
             mixed of 2 sources, target explicit({'a': 0.75, 'b': 0.25}), at_end='stop', from 'mixture'
             40 samples read, 40 delivered
-            group                       read   natural    wanted  delivered       slots   deficit
-            a                             30    75.00%    75.00%     75.00%          30         0
-            b                             10    25.00%    25.00%     25.00%          10         0
+            group  read  natural  wanted  delivered  slots  deficit
+            a        30   75.00%  75.00%     75.00%     30        0
+            b        10   25.00%  25.00%     25.00%     10        0
         """
         run = self._run
         return self._summary_of(None if run is None else run.composer.report(), 0 if run is None else run.epoch)

@@ -13,13 +13,13 @@ from .batch import StreamReport
 __all__ = ["StreamLine", "StreamSummary", "summarised"]
 
 _COLUMNS = (
-    Column("read", "read", 12, ","),
-    Column("natural", "natural_share", 10, ".2%"),
-    Column("wanted", "wanted_share", 10, ".2%"),
-    Column("delivered", "share", 11, ".2%"),
-    Column("slots", "slots", 12, ","),
-    Column("passes", "passes", 10, ".3f"),
-    Column("deficit", "deficit", 10, ","),
+    Column("read", "read", ","),
+    Column("natural", "natural_share", ".2%"),
+    Column("wanted", "wanted_share", ".2%"),
+    Column("delivered", "share", ".2%"),
+    Column("slots", "slots", ","),
+    Column("passes", "passes", ".3f"),
+    Column("deficit", "deficit", ","),
 )
 
 _MOST_LATE = 3  # groups that came late, which the notes name

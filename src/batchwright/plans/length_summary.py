@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from ..kinds import LengthKind
 
 _COLUMNS = (
-    Column("asked", "asked", 10, ".4%"),
-    Column("delivered", "delivered", 11, ".4%"),
-    Column("lost", "lost", 10, ".4%"),
+    Column("asked", "asked", ".4%"),
+    Column("delivered", "delivered", ".4%"),
+    Column("lost", "lost", ".4%"),
 )
 _MEASURED = 1 << 18  # samples after which no further window is measured: then a summary takes seconds at most
 

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..aligned import aligned
 from ..calls import recorded
 from ..columns import by_label
-from ..errors import Infeasible, check_number, exactly, shown, warn
+from ..errors import Infeasible, check_number, exactly, shortened, shown, warn
 from ..kernels.hashing import child_key
 from ..label_sets import label_sets
 from ..targets import resolve
@@ -49,11 +50,10 @@ class Rates:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        head = f"{'label':<20}{'natural':>12}{'wanted':>12}{'reached':>12}"
-        rows = zip(self.names, self.natural, self.wanted, self.reached, strict=True)
-        return "\n".join(
-            [head, *(f"{str(name)[:19]:<20}{a:>12.6f}{b:>12.6f}{c:>12.6f}" for name, a, b, c in rows), *self.notes]
-        )
+        rows = [["label", "natural", "wanted", "reached"]]
+        for name, *rates in zip(self.names, self.natural, self.wanted, self.reached, strict=True):
+            rows.append([shortened(name), *(f"{rate:.6f}" for rate in rates)])
+        return "\n".join([*aligned(rows), *self.notes])
 
 
 def multilabel_weights(

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from ..aligned import aligned
+from ..errors import shortened
 from ..exported import Exported, of_one_type
 
 __all__ = ["Column", "Printed", "columns_of", "table"]
 
 _SHOWN = 12  # rows: half of them the largest, half the smallest
-_NAME = 20  # characters of a name; longer ones are cut
 
 
 class Column(NamedTuple):
@@ -22,13 +23,11 @@ class Column(NamedTuple):
     Attributes:
         title: the title above it.
         number: the attribute of a row that it shows.
-        width: the width in characters.
         form: the format of the numbers, as in a format string.
     """
 
     title: str
     number: str
-    width: int
     form: str
 
 
@@ -75,16 +74,9 @@ def table(title: str, columns: Sequence[Column], rows: Sequence[Any], count: int
         count: the number of all rows, if these are not all.
     """
     shown = rows if len(rows) <= _SHOWN else [*rows[: _SHOWN // 2], *rows[-_SHOWN // 2 :]]
-    lines = [_line(title, (f"{column.title:>{column.width}}" for column in columns))]
-    lines += [
-        _line(str(row.name), (f"{getattr(row, column.number):>{column.width}{column.form}}" for column in columns))
-        for row in shown
-    ]
+    cells = [[shortened(row.name), *(format(getattr(row, one.number), one.form) for one in columns)] for row in shown]
+    lines = aligned([[title, *(column.title for column in columns)], *cells])
     missing = (len(rows) if count is None else count) - len(shown)
-    return (
-        lines if not missing else [*lines[: _SHOWN // 2 + 1], f"... {missing} more {title}s", *lines[_SHOWN // 2 + 1 :]]
-    )
-
-
-def _line(name: str, cells: Any) -> str:
-    return f"{name[: _NAME - 1]:<{_NAME}}" + "".join(cells)
+    if missing:
+        lines.insert(_SHOWN // 2 + 1, f"... {missing} more {title}s")
+    return lines

@@ -18,13 +18,13 @@ __all__ = ["GroupLine", "Summary", "summarise"]
 
 _FEW = 12  # groups that are measured if every sample is a group of its own
 _COLUMNS = (
-    Column("size", "size", 12, ""),
-    Column("natural", "natural_share", 10, ".4%"),
-    Column("share", "share", 10, ".4%"),
-    Column("a batch", "quota", 10, ".3f"),
-    Column("passes", "passes", 10, ".3f"),
+    Column("size", "size", ""),
+    Column("natural", "natural_share", ".4%"),
+    Column("share", "share", ".4%"),
+    Column("a batch", "quota", ".3f"),
+    Column("passes", "passes", ".3f"),
 )
-_DELIVERED = Column("delivered", "delivered", 11, ".4%")
+_DELIVERED = Column("delivered", "delivered", ".4%")
 _SEEN = 5e-7  # a smaller difference of two shares is none in four digits of a percentage
 
 

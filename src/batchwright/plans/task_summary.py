@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["TaskLine", "TaskSummary", "summarise"]
 
 _COLUMNS = (
-    Column("share", "share", 10, ".4%"),
-    Column("batches", "batches", 10, ".1f"),
-    Column("own epoch", "own_epoch", 11, ""),
-    Column("passes", "passes", 9, ".3f"),
+    Column("share", "share", ".4%"),
+    Column("batches", "batches", ".1f"),
+    Column("own epoch", "own_epoch", ""),
+    Column("passes", "passes", ".3f"),
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..table import text_table
+from ...aligned import aligned
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe
 
@@ -44,7 +44,7 @@ class BatchNormReport:
 
     def __str__(self) -> str:
         head = ["layer", "channels", "mean shift (std)", "worst", "log std ratio", "worst"]
-        return text_table(head, [astuple(layer) for layer in self.layers])
+        return "\n".join(aligned([head, *map(astuple, self.layers)]))
 
 
 def report(
