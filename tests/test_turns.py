@@ -16,7 +16,7 @@ from batchwright.kernels.task_schedule import earliest_deadline
 from batchwright.orders import earliest_deadline as schedules
 from batchwright.orders.earliest_deadline import EarliestDeadline
 from batchwright.orders.reordered import Reordered
-from batchwright.orders.task_schedule import LONGEST_PERIOD, Blocks, Periodic, reduced, task_schedule
+from batchwright.orders.task_schedule import LONGEST_PERIOD, BlockSchedule, Periodic, reduced, task_schedule
 from batchwright.targets import explicit, temperature
 
 SHORT = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(any)
@@ -68,7 +68,7 @@ def test_any_shares_keep_everybody_within_one_turn(weights, begin):
 @given(weights=LONG_PERIODS, edge=st.integers(-3, 10**6), data=st.data())
 def test_everybody_is_within_one_turn_across_the_edges_of_blocks_too(weights, edge, data):
     found = task_schedule(weights)
-    assert isinstance(found, Blocks)
+    assert isinstance(found, BlockSchedule)
     block = data.draw(st.sampled_from(found._schedules))
     assert furthest(found, weights, edge * block._length - 100, 200) < 1
 
@@ -81,7 +81,7 @@ def test_all_shares_in_tenths_and_coarser_in_the_shortest_blocks_and_any_two_lan
         parties = range(len(weights))
         for chosen in range(1, 2 ** len(weights)):
             often, rarely = ([i for i in parties if (chosen >> i) & 1 == wanted] for wanted in (1, 0))
-            assert furthest(Blocks(weights, often, rarely), weights, -1, 2 * total + 2) < 1
+            assert furthest(BlockSchedule(weights, often, rarely), weights, -1, 2 * total + 2) < 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -95,7 +95,7 @@ def test_a_turn_depends_on_its_number_alone(weights, asked):
 def test_irrational_shares_do_not_drift_over_a_long_horizon():
     weights = reduced(IRRATIONAL)
     found = task_schedule(weights)
-    assert isinstance(found, Blocks)
+    assert isinstance(found, BlockSchedule)
     for begin in (0, 10**6, 10**12, 10**30):
         assert furthest(found, weights, begin, 2000) < 1
 
@@ -132,7 +132,7 @@ def test_turns_survive_a_pickle(weights):
 
 def test_the_period_table_is_bounded():
     assert isinstance(task_schedule([1, LONGEST_PERIOD - 1]), Periodic)
-    assert isinstance(task_schedule([1, LONGEST_PERIOD]), Blocks)
+    assert isinstance(task_schedule([1, LONGEST_PERIOD]), BlockSchedule)
 
 
 @pytest.mark.parametrize(

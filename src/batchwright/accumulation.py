@@ -25,19 +25,19 @@ def check_accumulation(sampler: BatchSampler, batches: int, setting: str, *, mak
     Warns:
         PoorWarning: only one of the two accumulates, so that steps are uneven or not the ones that were planned.
     """
-    told, done = sampler.accumulate, batches * sampler.fetch
-    if told == done:
+    planned, done = sampler.accumulate, batches * sampler.fetch
+    if planned == done:
         return
-    fact = f"{maker} accumulates {told} micro-batches for an optimizer step, {setting} is {batches}"
+    fact = f"{maker} accumulates {planned} micro-batches for an optimizer step, {setting} is {batches}"
     if sampler.fetch > 1:
         fact += f" batches of {sampler.fetch}, which makes {done}"
-    wanted = Fraction(told, sampler.fetch)
+    wanted = Fraction(planned, sampler.fetch)
     change = f"pass {maker}(accumulate={done})"
     way_out = f"{change} or {setting}={wanted}" if wanted.denominator == 1 else change
-    if told > 1 and batches > 1:
+    if planned > 1 and batches > 1:
         raise Infeasible(fact, way_out)
-    if told > 1:
-        warn(f"{fact}: a step takes {done} in place of {told}; {way_out}.")
+    if planned > 1:
+        warn(f"{fact}: a step takes {done} in place of {planned}; {way_out}.")
     elif (left := len(sampler) % batches) or getattr(sampler.plan, "unit", "") == "step":
         cost = f"the last step of an epoch has {left} of {batches}" if left else "a step may have several tasks"
         warn(f"{fact}: {cost}; {change}.")

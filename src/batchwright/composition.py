@@ -228,13 +228,15 @@ def _shares(
     apart = np.abs(share - target)
     found = {f"deviation{of}": float(apart.max())}
     largest = np.argsort(-groups.sizes, kind="stable")
-    told = largest[:_MOST_GROUPS]
+    named = largest[:_MOST_GROUPS]
     if count > _MOST_GROUPS:
         found |= {f"deviation{of}/{at}": float(np.quantile(apart, at)) for at in _QUANTILES}
         rest = largest[_MOST_GROUPS // 2 :]
-        told = np.append(told[: _MOST_GROUPS // 2], rest[np.argsort(-apart[rest], kind="stable")[: _MOST_GROUPS // 2]])
+        named = np.append(
+            named[: _MOST_GROUPS // 2], rest[np.argsort(-apart[rest], kind="stable")[: _MOST_GROUPS // 2]]
+        )
     tokens = None if weights is None else np.bincount(codes, weights=weights, minlength=count)[:count] / weights.sum()
-    for group in told.tolist():
+    for group in named.tolist():
         name = groups.names[group]
         found[f"share{of}/{name}"], found[f"target{of}/{name}"] = float(share[group]), float(target[group])
         if tokens is not None:

@@ -21,9 +21,9 @@ __all__ = [
     "check_integer",
     "check_mapping",
     "check_number",
+    "did_you_mean",
     "exactly",
     "listed",
-    "meant",
     "noted",
     "one_of",
     "said",
@@ -308,7 +308,7 @@ def one_of(value: Any, called: str, choices: Sequence[Word], *, or_else: str = "
             return choice
     *others, last = [*map(repr, choices), *([or_else] if or_else else [])]
     way_out = f"pass {', '.join(others)} or {last}" if others else f"pass {last}"
-    raise Infeasible(f"{called} is {shown(value)}", way_out + meant(value, choices))
+    raise Infeasible(f"{called} is {shown(value)}", way_out + did_you_mean(value, choices))
 
 
 def suggestion(name: Any, names: Iterable[Any]) -> str:
@@ -327,11 +327,11 @@ def suggestion(name: Any, names: Iterable[Any]) -> str:
     return f"did you mean {shown(near[0])}?" if near else ""
 
 
-def meant(name: Any, names: Iterable[Any]) -> str:
+def did_you_mean(name: Any, names: Iterable[Any]) -> str:
     """`suggestion` as the end of a way out.
 
     Example:
-        >>> meant("unifrom", ["natural", "uniform"]), meant("x", ["natural"])
+        >>> did_you_mean("unifrom", ["natural", "uniform"]), did_you_mean("x", ["natural"])
         (" (did you mean 'uniform'?)", '')
     """
     asked = suggestion(name, names)

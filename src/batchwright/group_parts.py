@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, check_integer, meant, shown, typed, warn
+from .errors import Infeasible, check_integer, did_you_mean, shown, typed, warn
 from .readings import check_count
 from .tables import Coded
 from .values import PLAIN, no_label, plain
@@ -305,7 +305,8 @@ def unknown_group(name: Hashable, names: Sequence[Hashable]) -> Infeasible:
     some = ", ".join(map(shown, list(names[:8])))
     more = "" if len(names) <= 8 else f", ... ({len(names)} in all)"
     return Infeasible(
-        f"no group is called {shown(name)}, there are {some}{more}", f"pass one of these labels{meant(name, names)}"
+        f"no group is called {shown(name)}, there are {some}{more}",
+        f"pass one of these labels{did_you_mean(name, names)}",
     )
 
 

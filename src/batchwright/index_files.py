@@ -16,13 +16,13 @@ from .plain_engine import Deal
 if TYPE_CHECKING:
     from .groups import Groups
 
-__all__ = ["Kept", "has_small_index", "kept_deal", "read_index", "write_deal", "write_index"]
+__all__ = ["KeptPlan", "has_small_index", "kept_deal", "read_index", "write_deal", "write_index"]
 
 _FEW_GROUPS = 10_000  # in a step, a kernel that is not compiled takes about 20 us a group
 _FORM = 1  # of deal.json: raised where the same entries would stand for other micro-batches
 
 
-class Kept(NamedTuple):
+class KeptPlan(NamedTuple):
     """A plan as it was kept beside its recipe.
 
     Attributes:
@@ -89,7 +89,7 @@ def write_deal(recipe: Path, arguments: Mapping[str, Any], fingerprint: str, dea
     _write(folder / "deal.json", known)
 
 
-def kept_deal(recipe: Path) -> Kept | None:
+def kept_deal(recipe: Path) -> KeptPlan | None:
     """What was kept of the plan of a JSON recipe; None if nothing was, or its arguments or data files have changed."""
     folder = _folder(recipe)
     try:
@@ -107,7 +107,7 @@ def kept_deal(recipe: Path) -> Kept | None:
             return None
         index = _array(folder / "0.index.npy")
         deal = Deal(*known["deal"])
-        return Kept(deal, index, known["epoch_batches"], run) if deal.starts[-1] == len(index) else None
+        return KeptPlan(deal, index, known["epoch_batches"], run) if deal.starts[-1] == len(index) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, Infeasible):
         return None
 

@@ -14,7 +14,7 @@ from .errors import Infeasible, check_integer, shown
 from .interface import BasePlan
 from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Slice, whole_steps
 
-__all__ = ["Numbers", "Position", "number_of"]
+__all__ = ["Position", "PositionNumbers", "number_of"]
 
 _LARGEST = (1 << 63) - 1  # a larger number in a state cannot come from a run, and would overflow in kernels
 
@@ -34,7 +34,7 @@ def number_of(value: Any, called: str) -> int:
     return number
 
 
-class Numbers(NamedTuple):
+class PositionNumbers(NamedTuple):
     """The numbers of a position, as a state holds them.
 
     Attributes:
@@ -52,7 +52,7 @@ class Numbers(NamedTuple):
     origin: int
 
     @classmethod
-    def of(cls, state: Mapping[str, Any]) -> Numbers:
+    def of(cls, state: Mapping[str, Any]) -> PositionNumbers:
         """Read the numbers of a state.
 
         Raises:
@@ -74,10 +74,10 @@ class Position(NamedTuple):
 
     Attributes:
         sequence: the endless sequence of micro-batches of the run.
-        epoch: see `Numbers`.
-        consumed: see `Numbers`.
-        step_size: see `Numbers`.
-        origin: see `Numbers`.
+        epoch: see `PositionNumbers`.
+        consumed: see `PositionNumbers`.
+        step_size: see `PositionNumbers`.
+        origin: see `PositionNumbers`.
     """
 
     sequence: MicroBatches
@@ -99,7 +99,7 @@ class Position(NamedTuple):
         Raises:
             Infeasible: the state is not one of this plan.
         """
-        numbers, plan_state = Numbers.of(state), state.get("plan", {})
+        numbers, plan_state = PositionNumbers.of(state), state.get("plan", {})
         if not isinstance(plan_state, Mapping):
             raise Infeasible(f"the state's plan is {shown(plan_state)}", AS_IT_WAS)
         found = cls(plan.resumed(plan_state, numbers.origin + numbers.consumed), *numbers)
@@ -109,7 +109,7 @@ class Position(NamedTuple):
     def as_state(self) -> dict[str, Any]:
         """The position as a dictionary of JSON types."""
         sequence, micro_batch = self.sequence.without_past(self.micro_batch)
-        numbers = Numbers(self.epoch, self.consumed, self.step_size, micro_batch - self.consumed)
+        numbers = PositionNumbers(self.epoch, self.consumed, self.step_size, micro_batch - self.consumed)
         plan_state = sequence.plan_state(micro_batch, micro_batch - self.consumed)
         return numbers._asdict() | ({"plan": plan_state} if plan_state else {})
 

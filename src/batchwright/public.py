@@ -27,19 +27,19 @@ _OF_TORCH = {"num_replicas": "world_size"}
 """Arguments of torch's samplers, and ours for the same."""
 
 
-def public(thing: Thing) -> Thing:
+def public(given: Thing) -> Thing:
     """Let the refusals of a function, or of the methods of a class, end at the line that called it.
 
     Of the traceback, what lies within this package is left out, as far as no function of the user was called from there.
     """
-    if inspect.isclass(thing):
-        for kind in filter(_is_ours, inspect.getmro(thing)):
+    if inspect.isclass(given):
+        for kind in filter(_is_ours, inspect.getmro(given)):
             for name, member in list(vars(kind).items()):
                 found = _member(name, member)
                 if found is not member:
                     setattr(kind, name, found)
-        return thing
-    return _function(thing)  # type: ignore[return-value]  # it has the same parameters
+        return given
+    return _function(given)  # type: ignore[return-value]  # it has the same parameters
 
 
 def internal(function: Thing) -> Thing:
@@ -98,9 +98,9 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
             error.__traceback__ = _of_user(error.__traceback__)
             raise
         except Exception as error:
-            meant = _misspelt(error, function, named) if isinstance(error, TypeError) else ""
-            if meant:
-                error.args = (meant,)
+            message = _misspelt(error, function, named) if isinstance(error, TypeError) else ""
+            if message:
+                error.args = (message,)
                 error.__traceback__ = None
                 raise
             refusal = unfit(function, arguments, named, error) if _by_the_user(sys._getframe(1)) else None
@@ -158,8 +158,8 @@ def _misspelt(error: TypeError, function: Callable[..., Any], named: dict[str, A
         parameters = inspect.signature(function).parameters
         if found and name not in parameters:
             known = [key for key, one in parameters.items() if one.kind is not one.VAR_KEYWORD]
-            meant = _of_ranks(name, function, known) or suggestion(_OF_TORCH.get(name, name), known)
-            return f"{said}{found}; {meant}" if meant else ""
+            message = _of_ranks(name, function, known) or suggestion(_OF_TORCH.get(name, name), known)
+            return f"{said}{found}; {message}" if message else ""
     return ""
 
 

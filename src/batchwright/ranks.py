@@ -11,7 +11,7 @@ import torch.distributed
 from .distributed import gathered, joined, meet, model_groups, ranks, this_process
 from .errors import Infeasible, listed, warn
 from .orders.share_change import ShareChange
-from .orders.shares import meant
+from .orders.shares import without_spelling
 from .position import Position
 from .sampler import BatchSampler
 from .sampler_of import inside, sampler_of
@@ -152,7 +152,7 @@ def _refuse_differences(described: list[dict[str, str]]) -> None:
     first = described[0]
     for process, other in enumerate(described):
         for name in first | other:
-            if meant(first.get(name, "")) != meant(other.get(name, "")):
+            if without_spelling(first.get(name, "")) != without_spelling(other.get(name, "")):
                 raise Infeasible(
                     f"{name} is {first.get(name)} on process 0 and {other.get(name)} on process {process}",
                     _WAYS_OUT.get(name, "build the plan and its sampler from the same arguments on every rank"),

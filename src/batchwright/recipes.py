@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import targets
-from .errors import Infeasible, check_integer, listed, meant, said, shown
+from .errors import Infeasible, check_integer, did_you_mean, listed, said, shown
 from .files import Column
 from .files.paths import suffix_kind
 from .groups import Groups
@@ -39,7 +39,7 @@ from .plans.rotating import rotating
 from .plans.table import MOST_RANKS
 from .readings import reading
 
-__all__ = ["PLANS", "Run", "from_recipe", "read_recipe", "run_of"]
+__all__ = ["PLANS", "RecipeRun", "from_recipe", "read_recipe", "run_of"]
 
 MOST_BYTES = 1 << 22
 _DEEPEST = 20  # objects and lists within each other
@@ -64,7 +64,7 @@ _KEYS = frozenset({"batchwright", "plan", "arguments", "fingerprint", "run"})
 
 
 @dataclass(frozen=True)
-class Run:
+class RecipeRun:
     """The ranks and the accumulation of a run, as a recipe may name them.
 
     Attributes:
@@ -125,7 +125,7 @@ def read_recipe(recipe: Any) -> dict[str, Any]:
     return _read(recipe)[0]
 
 
-def run_of(recipe: Mapping[str, Any]) -> Run:
+def run_of(recipe: Mapping[str, Any]) -> RecipeRun:
     """The ranks and the accumulation that a recipe names; one rank if it names none.
 
     Raises:
@@ -134,7 +134,9 @@ def run_of(recipe: Mapping[str, Any]) -> Run:
     run = recipe.get("run", {})
     if not isinstance(run, Mapping) or set(run) - {"world_size", "accumulate"}:
         raise Infeasible(f"the recipe's run is {shown(run)}", 'write {"world_size": 8, "accumulate": 1}')
-    return Run(**{name: check_integer(value, f"run.{name}", least=1, most=MOST_RANKS) for name, value in run.items()})
+    return RecipeRun(
+        **{name: check_integer(value, f"run.{name}", least=1, most=MOST_RANKS) for name, value in run.items()}
+    )
 
 
 def _read(recipe: Any) -> tuple[dict[str, Any], Path | None]:
@@ -217,7 +219,7 @@ class _Reader:
         if not isinstance(name, str) or name not in table:
             raise Infeasible(
                 f"the recipe names the {what} {shown(name)}",
-                f"write one of {listed(sorted(table))}{meant(name, table)}",
+                f"write one of {listed(sorted(table))}{did_you_mean(name, table)}",
             )
         if not isinstance(arguments, Mapping):
             raise Infeasible(f"the arguments of {name} are {shown(arguments)}", "write them by name")
@@ -226,7 +228,7 @@ class _Reader:
         unknown = [argument for argument in arguments if argument not in known]
         if unknown:
             raise Infeasible(
-                f"{name} has no argument {shown(unknown[0])}", f"use {listed(known)}{meant(unknown[0], known)}"
+                f"{name} has no argument {shown(unknown[0])}", f"use {listed(known)}{did_you_mean(unknown[0], known)}"
             )
         missing = [key for key, each in known.items() if each.default is each.empty and key not in arguments]
         if missing:

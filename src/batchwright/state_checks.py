@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import Infeasible, listed, shortened, shown
 from .interface import BasePlan
-from .orders.shares import meant
+from .orders.shares import without_spelling
 from .position import Position
 
 __all__ = ["VERSION", "bounded_identity", "check_same_place", "check_state_of"]
@@ -149,4 +149,4 @@ def _kind(identity: Mapping[str, Any]) -> Any:
 
 
 def _meant(value: Any) -> Any:
-    return meant(value) if isinstance(value, str) else value
+    return without_spelling(value) if isinstance(value, str) else value

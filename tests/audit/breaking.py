@@ -26,7 +26,7 @@ def broken(plan, breaks):
         def __getitem__(self, batch):
             return np.asarray(breaks(AsItWas(self), batch))
 
-    found = copy.copy(plan)
+    found = copy.deepcopy(plan)  # a shallow copy would share the windows that the plan keeps
     found.__class__ = Broken
     return found
 

@@ -119,7 +119,7 @@ def swapped(folder):
     """Groups that are no groups, with a checksum that fits."""
     np.save(folder / "0.starts.npy", np.array([0, 50, 10, 15, 20]))
     told = json.loads((folder / "meta.json").read_text())
-    told["files"]["0.starts.npy"] = CheckSum.of(folder / "0.starts.npy").told()
+    told["files"]["0.starts.npy"] = CheckSum.of(folder / "0.starts.npy").as_json()
     (folder / "meta.json").write_text(json.dumps(sealed(told)))
 
 

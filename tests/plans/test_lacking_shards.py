@@ -150,11 +150,11 @@ def test_what_is_owed_is_bounded_and_paid_back_with_every_pass(given_):
         if stretch is None:
             continue
         largest[turn.rank] = np.maximum(largest[turn.rank], stretch.wanted.sum(0))
-        owed = order.asked(turn.rank, 0, turn.number + 1) - got[turn.rank] - unpaid[turn.rank]
+        owed = order.wanted_tickets(turn.rank, 0, turn.number + 1) - got[turn.rank] - unpaid[turn.rank]
         assert (owed <= largest[turn.rank] + 1e-6).all()
         if turn.number == turn.last - 1 and turn.block == stretch.first + len(stretch.tickets) - 1:
-            unpaid[turn.rank] += stretch.unpaid
-            owed = order.asked(turn.rank, 0, turn.number + 1) - got[turn.rank]
+            unpaid[turn.rank] += stretch.final_deficit
+            owed = order.wanted_tickets(turn.rank, 0, turn.number + 1) - got[turn.rank]
             assert np.array_equal(owed, unpaid[turn.rank])  # never more than what cannot be paid
     # What `Dealt` deals is within 3 tickets of the shares, for each rank, however many passes there were.
     turns = [-(-(passes * order.turns.pass_batches - rank) // ranks) for rank in range(ranks)]

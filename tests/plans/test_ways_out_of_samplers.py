@@ -19,7 +19,7 @@ import batchwright as bw
 from batchwright.adapters.torchdata import sampler_state
 from batchwright.correct import LogitAdjustment, loss_scale
 from batchwright.micro_batches import LAST
-from batchwright.position import Numbers
+from batchwright.position import PositionNumbers
 
 from ..refusals import cases, told_and_followed
 from .small import EMPTY, LABELS, MOVES, WANDERS, balanced, lengths, levels, tasks
@@ -351,5 +351,5 @@ def test_a_refusal_says_what_is_wrong_and_its_way_out_works(case):
 
 def test_a_number_of_a_state_is_read_back_however_large_it_is():
     for origin in (-(1 << 62), 0, 1 << 62, (1 << 63) - 1):
-        numbers = Numbers(3, 2, 1, origin)
-        assert Numbers.of(numbers._asdict()) == numbers
+        numbers = PositionNumbers(3, 2, 1, origin)
+        assert PositionNumbers.of(numbers._asdict()) == numbers

@@ -12,7 +12,7 @@ import pytest
 import batchwright as bw
 from batchwright.cli import app as application
 from batchwright.cli import look, main, making, planning, shared, written
-from batchwright.recipes import Run
+from batchwright.recipes import RecipeRun
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 from .data import table
@@ -46,7 +46,7 @@ def write(hidden=False):
 
 
 def one_step():
-    return look.step_of(bw.shuffled(8, 4), Run(), 0, None, {})
+    return look.step_of(bw.shuffled(8, 4), RecipeRun(), 0, None, {})
 
 
 CASES = cases("refuse message follow", {
@@ -76,9 +76,9 @@ CASES = cases("refuse message follow", {
     "text as lengths": (lambda: making.described(TABLE, None, "kind", []),
         "numbers are needed; pass the name of a column of numbers as --length",
         lambda: making.described(TABLE, None, "n", [])),
-    "rank": (lambda: look.step_of(bw.shuffled(8, 4), Run(), 0, 2, {}),
+    "rank": (lambda: look.step_of(bw.shuffled(8, 4), RecipeRun(), 0, 2, {}),
         "rank is 2, and the run has 1 rank; pass a smaller --rank; or pass the number of ranks as --world-size",
-        lambda: look.step_of(bw.shuffled(8, 4), Run(world_size=3), 0, 2, {})),
+        lambda: look.step_of(bw.shuffled(8, 4), RecipeRun(world_size=3), 0, 2, {})),
     "folder": (lambda: shared.check_folder("--save", Path("nowhere/r.json")),
         "there is no folder 'nowhere' to write --save r.json in; make it, or pass another path",
         lambda: shared.check_folder("--save", Path("r.json"))),
@@ -90,9 +90,9 @@ CASES = cases("refuse message follow", {
     "no samples in a micro-batch": (made(label="kind", batch_size=0), "batch_size is 0, the least is 1; pass batch_size=1",
         made(label="kind", batch_size=1)),
     "rows of one source": (
-        lambda: look.step_of(bw.mixed({"a": 4, "b": 5}, 2), Run(), 0, None, {"kind": bw.Column(TABLE, "kind")}),
+        lambda: look.step_of(bw.mixed({"a": 4, "b": 5}, 2), RecipeRun(), 0, None, {"kind": bw.Column(TABLE, "kind")}),
         "the plan has 9 samples, of several sources, and column 'kind' has",
-        lambda: look.step_of(bw.mixed({"a": 4, "b": 5}, 2), Run(), 0, None, {})),
+        lambda: look.step_of(bw.mixed({"a": 4, "b": 5}, 2), RecipeRun(), 0, None, {})),
     "many samples": (rows(1 << 29), "the table counts every sample, and there are 536870912, more than 268435456",
         rows(1000)),
     "no pyarrow": (lambda: write(hidden=True), "a table of a plan needs pyarrow, which is not installed", write),

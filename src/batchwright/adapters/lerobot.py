@@ -117,14 +117,14 @@ def _episodes(dataset: Any, tasks: Sequence[Hashable] | None, by_task: bool) -> 
     meta, chosen = getattr(getattr(dataset, "meta", None), "episodes", None), getattr(dataset, "episodes", None)
     if meta is not None:
         starts, ends = (whole_numbers(meta[f"dataset_{side}_index"], called=side, least=0) for side in ("from", "to"))
-        told = meta["tasks"] if tasks is None else None
+        names = meta["tasks"] if tasks is None else None
         if chosen is not None:  # the data set numbers their frames from 0
             numbers = np.sort(whole_numbers(chosen, called="episodes", least=0))
             lengths = (ends - starts)[numbers]
             ends = np.cumsum(lengths)
             starts = ends - lengths
-            told = None if told is None else [told[number] for number in numbers.tolist()]
-        tasks = tasks if told is None else [_only(each, number) for number, each in enumerate(told)]
+            names = None if names is None else [names[number] for number in numbers.tolist()]
+        tasks = tasks if names is None else [_only(each, number) for number, each in enumerate(names)]
     elif isinstance(dataset, (tuple, list)) and len(dataset) == 2:
         starts, ends = (
             whole_numbers(column, called=name, least=0)

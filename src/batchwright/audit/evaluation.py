@@ -60,7 +60,7 @@ def audit_evaluation(plan: EvaluationKind, *, step_size: int = 1, epochs: int = 
     guarantees = [
         Limit(cost),
         Coverage(count),
-        Order(plan.sequence.samples(0, count)),
+        InOrder(plan.sequence.samples(0, count)),
         Steps(step_size),
         *([Even(step_size)] if even else []),
         Fillers(step_size, even=even),
@@ -150,7 +150,7 @@ class Coverage(Guarantee[Epoch]):
         self.offer(counted.size - known.size, f"epoch {seen.number}, numbers of no sample")
 
 
-class Order(Guarantee[Epoch]):
+class InOrder(Guarantee[Epoch]):
     """G4: the micro-batches of all ranks, in turn, are the order."""
 
     def __init__(self, samples: np.ndarray) -> None:

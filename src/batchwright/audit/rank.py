@@ -58,13 +58,13 @@ class Epoch:
 
     Attributes:
         number: its number.
-        told: the number of batches according to `len(sampler)`.
+        length: the number of batches according to `len(sampler)`.
         handed: the batches that the sampler yields.
         own: the batches that it should yield, from the plan.
     """
 
     number: int
-    told: int
+    length: int
     handed: list[list[Any]]
     own: list[list[Any]]
 
@@ -112,7 +112,7 @@ class Steps(Guarantee[Epoch]):
     def see(self, seen: Epoch) -> None:
         """See `Guarantee`."""
         self.offer(abs(len(seen.handed) - self._steps), f"epoch {seen.number}")
-        self.offer(abs(seen.told - self._steps), f"epoch {seen.number}, as len(sampler) says")
+        self.offer(abs(seen.length - self._steps), f"epoch {seen.number}, as len(sampler) says")
 
 
 class Composition(Guarantee[Epoch]):

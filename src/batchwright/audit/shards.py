@@ -11,7 +11,7 @@ from .drawn import Drawn
 from .guarantee import Guarantee
 
 if TYPE_CHECKING:
-    from ..orders.shard_turns import Turn
+    from ..orders.shard_turns import ShardTurn
 
 __all__ = ["of_shards"]
 
@@ -99,7 +99,7 @@ class Here(Guarantee[Drawn]):
     def __init__(self, name: str, order: ShardDealt) -> None:
         super().__init__(name)
         self._order, self._what = order, name.split()[1]
-        self._here: dict[int, tuple[Turn, np.ndarray, np.ndarray, np.ndarray]] = {}  # by rank
+        self._here: dict[int, tuple[ShardTurn, np.ndarray, np.ndarray, np.ndarray]] = {}  # by rank
 
     def see(self, seen: Drawn) -> None:
         """See `Guarantee`."""
@@ -128,7 +128,7 @@ class Here(Guarantee[Drawn]):
                 even = np.divide(drawn, sizes, out=np.zeros(sizes.size), where=sizes > 0)[groups]
                 self.offer(np.abs(counts - np.clip(counts, np.floor(even), np.ceil(even))).max(), where)
 
-    def _opened(self, turn: Turn, number: int) -> tuple[Turn, np.ndarray, np.ndarray, np.ndarray]:
+    def _opened(self, turn: ShardTurn, number: int) -> tuple[ShardTurn, np.ndarray, np.ndarray, np.ndarray]:
         pieces, groups = self._order.turns.pieces(turn), self._order.groups
         parts = zip(pieces.firsts.tolist(), pieces.sizes.tolist(), strict=True)
         samples = np.sort(np.concatenate([np.arange(first, first + size) for first, size in parts]))
@@ -157,7 +157,7 @@ class Owed(Guarantee[Drawn]):
         stretch = order.stretch(turn)
         if stretch is None:
             return
-        turns = order.turns.part(turn.passed, turn.rank).turns
+        turns = order.turns.rank_pass(turn.passed, turn.rank).turns
         first, end = turns[stretch.first], turns[stretch.first + len(stretch.tickets)]
         begun, counts = self._counts.get(turn.rank, (-1, np.empty(0)))
         if begun != first:
@@ -166,10 +166,10 @@ class Owed(Guarantee[Drawn]):
             counts = np.zeros(order.groups.group_count)
             self._counts[turn.rank] = first, counts
         counts += np.bincount(order.groups.group_of(seen.samples), minlength=counts.size)[: counts.size]
-        owed = order.asked(turn.rank, first, turn.number + 1) - counts / order.per_ticket
+        owed = order.wanted_tickets(turn.rank, first, turn.number + 1) - counts / order.per_ticket
         self.bound = max(self.bound, float(stretch.wanted.sum(0).max()))
         self.offer_groups(owed, seen.number, order.groups.names)
-        if turn.number == end - 1 and (owed > np.maximum(stretch.unpaid, 0)).any():
+        if turn.number == end - 1 and (owed > np.maximum(stretch.final_deficit, 0)).any():
             self.offer(np.inf, f"micro-batch {seen.number}, the end of a stretch")
 
 

@@ -16,9 +16,9 @@ def main() -> None:
     if sys.argv[1:2] == ["rewind"]:
         from .quick import rewound
 
-        told = rewound(sys.argv[2:], began)
-        if told is not None:
-            _write(told)
+        text = rewound(sys.argv[2:], began)
+        if text is not None:
+            _write(text)
             return
     if any(find_spec(needed) is None for needed in ("rich", "typer")):
         sys.exit("the command line needs its extra: pip install 'batchwright[cli]'")

@@ -37,7 +37,7 @@ from .shared import (
     audit_in,
     command,
     named_columns,
-    print_told,
+    print_facts,
     recipes,
     run_with,
 )
@@ -91,11 +91,11 @@ def inspect(
     """
     check_table(out)
     with printing.waiting("reading"):
-        told = making.described(files, label, length, by or [])
+        facts = making.described(files, label, length, by or [])
     if out is not None:
-        write_table(table_of_description(told), out)
-        told["out"] = str(out)
-    print_told(told, as_json, lambda: printing.description(told))
+        write_table(table_of_description(facts), out)
+        facts["out"] = str(out)
+    print_facts(facts, as_json, lambda: printing.description(facts))
 
 
 @command(
@@ -119,14 +119,14 @@ def compare(
     check_table(out)
     with printing.waiting("reading"):
         ways = making.ways(files, label, length, batch_size, seed)
-    told = making.compared(
+    facts = making.compared(
         ways, batches, lambda numbers: printing.progress(numbers, "comparing", batches * len(ways.plans))
     )
     written = {}
     if out is not None:
-        write_table(Table({name: [line[name] for line in told] for name in told[0]}), out)
+        write_table(Table({name: [line[name] for line in facts] for name in facts[0]}), out)
         written = {"out": str(out)}
-    print_told({"plans": told, **written}, as_json, lambda: printing.comparison(told, **written))
+    print_facts({"plans": facts, **written}, as_json, lambda: printing.comparison(facts, **written))
 
 
 @command(
@@ -161,18 +161,18 @@ def rewind(
             made = from_recipe(recipe)
         if sample is not None:
             total = 2 * epochs * made.epoch_length(run.step_size)
-            told = look.occurrences(
+            facts = look.occurrences(
                 made, run, sample, step, epochs, lambda numbers: printing.progress(numbers, "looking", total)
             )
         else:
             source = _data_of(held["arguments"]) if show else None
             shown = {name: Column(recipe.parent / str(source), name) for name in show or []}
-            told = look.step_of(made, run, step, rank, shown)
-    told["seconds"] = round(time.perf_counter() - began, 4)
-    print_told(
-        told,
+            facts = look.step_of(made, run, step, rank, shown)
+    facts["seconds"] = round(time.perf_counter() - began, 4)
+    print_facts(
+        facts,
         as_json,
-        lambda: printing.occurrences(told) if sample is not None else Text(quick.step_text(told, show or [])),
+        lambda: printing.occurrences(facts) if sample is not None else Text(quick.step_text(facts, show or [])),
     )
 
 
@@ -193,8 +193,8 @@ def audit(recipe: Recipe, as_json: AsJson = False) -> None:
     with printing.waiting("measuring"):
         made = from_recipe(recipe)
         found = audit_in(made, run_of(read_recipe(recipe)))
-    told = {"fingerprint": made.fingerprint, "guarantees": printing.findings(found), "kept": found.kept}
-    print_told(told, as_json, lambda: str(found))
+    facts = {"fingerprint": made.fingerprint, "guarantees": printing.findings(found), "kept": found.kept}
+    print_facts(facts, as_json, lambda: str(found))
     if not found.kept:
         raise typer.Exit(BROKEN)
 
@@ -205,14 +205,14 @@ def check(recipe: Recipe, as_json: AsJson = False) -> None:
     with printing.waiting("reading"):
         held = read_recipe(recipe)
         made = from_recipe(recipe)
-    told = {
+    facts = {
         "plan": held["plan"],
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,
         "same": "fingerprint" in held,
     }
-    same = "the same plan as when it was written" if told["same"] else "it names no fingerprint to compare with"
-    print_told(told, as_json, lambda: f"{made!r}\nfingerprint {made.fingerprint}: {same}")
+    same = "the same plan as when it was written" if facts["same"] else "it names no fingerprint to compare with"
+    print_facts(facts, as_json, lambda: f"{made!r}\nfingerprint {made.fingerprint}: {same}")
 
 
 @command(recipes, "index", "batchwright recipe index recipe.json")
@@ -221,8 +221,8 @@ def index_recipe(recipe: Recipe, as_json: AsJson = False) -> None:
     with printing.waiting("reading"):
         held = read_recipe(recipe)
         folder = making.write_index_of(from_recipe(recipe), recipe, held["arguments"])
-    told = {"index": str(folder), "bytes": sum(file.stat().st_size for file in folder.iterdir())}
-    print_told(told, as_json, lambda: f"{told['index']}: {told['bytes']} bytes")
+    facts = {"index": str(folder), "bytes": sum(file.stat().st_size for file in folder.iterdir())}
+    print_facts(facts, as_json, lambda: f"{facts['index']}: {facts['bytes']} bytes")
 
 
 @command(app, "kernels", "batchwright kernels", "RUN pip install batchwright && batchwright kernels")
@@ -233,7 +233,7 @@ def kernels(as_json: AsJson = False) -> None:
     the same kind of processor. Without this, the first process on a machine compiles what it needs.
     """
     ready = compile_all(lambda numbers, count: printing.progress(numbers, "compiling", count))
-    print_told(ready._asdict(), as_json, lambda: str(ready))
+    print_facts(ready._asdict(), as_json, lambda: str(ready))
 
 
 @command(app, "demo", "batchwright demo", "batchwright demo lengths --quick", "batchwright demo correct --json")
@@ -249,4 +249,4 @@ def demo(
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         tables = run(**(QUICK[name] if quick else {}))
     if as_json:
-        print_told({"demo": name, "tables": tables}, as_json, str)
+        print_facts({"demo": name, "tables": tables}, as_json, str)

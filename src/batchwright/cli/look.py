@@ -12,14 +12,14 @@ from ..files import Column
 from ..micro_batches import LAST
 from ..plans.fixed import FixedPlan
 from ..plans.plan import Plan
-from ..recipes import Run
+from ..recipes import RecipeRun
 
 __all__ = ["occurrences", "step_of"]
 
 _AT_ONCE = 1 << 16  # samples
 
 
-def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, Column]) -> dict[str, Any]:
+def step_of(plan: Plan, run: RecipeRun, step: int, rank: int | None, shown: dict[str, Column]) -> dict[str, Any]:
     """The samples of a step: of every rank, or of one.
 
     Args:
@@ -62,12 +62,12 @@ def step_of(plan: Plan, run: Run, step: int, rank: int | None, shown: dict[str, 
     }
 
 
-def _counted(step: int, run: Run) -> int:
+def _counted(step: int, run: RecipeRun) -> int:
     return check_integer(step, "step", least=0, most=(LAST + 1) // run.step_size - 1)
 
 
 def occurrences(
-    plan: Plan, run: Run, sample: int, step: int, epochs: int, watch: Callable[[Iterator[int]], Any] = iter
+    plan: Plan, run: RecipeRun, sample: int, step: int, epochs: int, watch: Callable[[Iterator[int]], Any] = iter
 ) -> dict[str, Any]:
     """When a sample came last before a step, and when it comes next, within some epochs on either side.
 
@@ -110,7 +110,7 @@ def occurrences(
     }
 
 
-def _place(number: int, run: Run, length: int) -> dict[str, int]:
+def _place(number: int, run: RecipeRun, length: int) -> dict[str, int]:
     return {
         "step": number // run.step_size,
         "rank": number % run.step_size % run.world_size,

@@ -49,26 +49,26 @@ def write_index_of(plan: Plan, recipe: Path, arguments: Mapping[str, Any]) -> Pa
 def described(files: str, label: str | None, length: str | None, by: list[str]) -> dict[str, Any]:
     """What is in data files: counts and imbalance of labels, quantiles of lengths."""
     names = Column.names(files)
-    told: dict[str, Any] = {"files": files, "columns": names}
+    facts: dict[str, Any] = {"files": files, "columns": names}
     for name in [*([label] if label is not None else []), *by]:
         column = Column(files, name)
-        told.setdefault("labels", {})[name] = _label_counts(column)
-        told["samples"] = len(column)
+        facts.setdefault("labels", {})[name] = _label_counts(column)
+        facts["samples"] = len(column)
     if length is not None:
         column = Column(files, length)
         there, missing = _present(column)
         numbers = _lengths(there, files, length)
-        told["samples"] = len(column)
-        told["lengths"] = {
+        facts["samples"] = len(column)
+        facts["lengths"] = {
             "column": length,
             "missing": missing,
             "total": float(numbers.sum()),
             "mean": float(numbers.mean()),
             "quantiles": {str(at): float(np.quantile(numbers, at)) for at in (0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)},
         }
-    if "samples" not in told:
-        told["samples"] = len(Column(files, names[0]))
-    return told
+    if "samples" not in facts:
+        facts["samples"] = len(Column(files, names[0]))
+    return facts
 
 
 def _lengths(values: Any, files: str, name: str) -> np.ndarray:
@@ -148,7 +148,7 @@ def compared(ways: Ways, batches: int, watch: Callable[[Iterator[int]], Iterator
         batches: how many micro-batches are measured, at most an epoch.
         watch: called with the numbers of all micro-batches that are measured, and returns an iterator over them.
     """
-    told = []
+    facts = []
 
     def measuring() -> Iterator[int]:
         for at, (name, make) in enumerate(ways.plans.items()):
@@ -156,11 +156,11 @@ def compared(ways: Ways, batches: int, watch: Callable[[Iterator[int]], Iterator
             for number in range(min(batches, measure.plan.epoch_length())):
                 measure.add(number)
                 yield at * batches + number
-            told.append(measure.told())
+            facts.append(measure.facts())
 
     for _ in watch(measuring()):
         pass
-    return told
+    return facts
 
 
 class _Measure:
@@ -188,8 +188,8 @@ class _Measure:
             self.padded += self.capacity if self.capacity is not None else long.max() * long.size
             self.work.append(float(long.sum()))
 
-    def told(self) -> dict[str, Any]:
-        told: dict[str, Any] = {
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {
             "plan": self.name,
             "micro_batches": self.count,
             "samples_a_batch": self.drawn / self.count,
@@ -199,6 +199,6 @@ class _Measure:
         }
         if self.lengths is not None:
             mean = sum(self.work) / self.count
-            told["padding"] = float(1 - self.used / self.padded) if self.padded else 0.0
-            told["largest_work_over_mean"] = max(self.work) / mean if mean else 1.0
-        return told
+            facts["padding"] = float(1 - self.used / self.padded) if self.padded else 0.0
+            facts["largest_work_over_mean"] = max(self.work) / mean if mean else 1.0
+        return facts

@@ -24,7 +24,7 @@ from .shared import (
     check_folder,
     command,
     named_columns,
-    print_told,
+    print_facts,
     run_with,
     words,
 )
@@ -150,7 +150,7 @@ def plan(
         else:
             summary = made.summary()
         audit = audit_in(made, run)
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,
         "groups": made.groups.group_count,
@@ -165,17 +165,17 @@ def plan(
     if save is not None and recipe is not None:
         recipe["run"] = {"world_size": run.world_size, "accumulate": run.accumulate}
         save.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
-        told["saved"] = str(save)
+        facts["saved"] = str(save)
         if index:
-            told["index"] = str(making.write_index_of(made, save, recipe["arguments"]))
+            facts["index"] = str(making.write_index_of(made, save, recipe["arguments"]))
     if out is not None:
         table = made.table(epochs=epochs, world_size=run.world_size, accumulate=run.accumulate)
-        told["out"] = str(out)
-        told["rows"] = table.to_parquet(out, watch=lambda steps, count: printing.progress(steps, "writing", count))
+        facts["out"] = str(out)
+        facts["rows"] = table.to_parquet(out, watch=lambda steps, count: printing.progress(steps, "writing", count))
     if html is not None:
         with printing.waiting("writing the report"):
             made.report(html, world_size=run.world_size, accumulate=run.accumulate, audit=audit)
-        told["html"] = str(html)
-    print_told(told, as_json, lambda: printing.plan(told, summary))
+        facts["html"] = str(html)
+    print_facts(facts, as_json, lambda: printing.plan(facts, summary))
     if not audit.kept:
         raise typer.Exit(BROKEN)

@@ -59,18 +59,18 @@ def findings(audit: Audit) -> list[dict[str, Any]]:
     ]
 
 
-def description(told: dict[str, Any]) -> Group:
+def description(facts: dict[str, Any]) -> Group:
     """Counts as bars, and lengths as quantiles."""
-    parts: list[Any] = [f"{told['files']}: {told['samples']:,} samples, columns {', '.join(told['columns'])}"]
-    for name, labels in told.get("labels", {}).items():
+    parts: list[Any] = [f"{facts['files']}: {facts['samples']:,} samples, columns {', '.join(facts['columns'])}"]
+    for name, labels in facts.get("labels", {}).items():
         missing = f", {labels['missing']:,} missing" if labels["missing"] else ""
         parts.append(
             f"\n{name}: {labels['groups']:,} groups, imbalance {labels['imbalance']:,.1f}, "
             f"as even as {labels['effective_groups']:,.1f} groups{missing}"
         )
         parts.append(_bars(labels["counts"]))
-    if "lengths" in told:
-        lengths = told["lengths"]
+    if "lengths" in facts:
+        lengths = facts["lengths"]
         missing = f", {lengths['missing']:,} missing" if lengths["missing"] else ""
         parts.append(
             f"\n{lengths['column']}: {lengths['total']:,.0f} in all, {lengths['mean']:,.1f} on average{missing}"
@@ -80,8 +80,8 @@ def description(told: dict[str, Any]) -> Group:
             table.add_column(at, justify="right")
         table.add_row("length", *(f"{value:,.0f}" for value in lengths["quantiles"].values()))
         parts.append(table)
-    if "out" in told:
-        parts.append(f"\nwrote {told['out']}")
+    if "out" in facts:
+        parts.append(f"\nwrote {facts['out']}")
     return Group(*parts)
 
 
@@ -97,21 +97,21 @@ def _bars(counts: list[list[Any]]) -> Table:
     return table
 
 
-def plan(told: dict[str, Any], summary: Any) -> Group:
+def plan(facts: dict[str, Any], summary: Any) -> Group:
     """The summary of a plan, its guarantees, and what was written."""
     table = Table("guarantee", "bound", "worst", "", "where", box=None)
-    for found in told["guarantees"]:
+    for found in facts["guarantees"]:
         bound, verdict = "", ""
         if found["bound"] is not None:
             bound, verdict = f"{found['bound']:.4g}", "kept" if found["kept"] else "BROKEN"
         table.add_row(found["guarantee"], bound, f"{found['worst']:.4g}", verdict, Text(found["where"]))
-    ranks = "1 rank" if told["world_size"] == 1 else f"{told['world_size']} ranks"
-    steps = f"{told['epoch_steps']:,} steps an epoch on {ranks}, fingerprint {told['fingerprint']}"
-    written = [f"wrote {told[key]}" for key in ("saved", "index", "out", "html") if key in told]
+    ranks = "1 rank" if facts["world_size"] == 1 else f"{facts['world_size']} ranks"
+    steps = f"{facts['epoch_steps']:,} steps an epoch on {ranks}, fingerprint {facts['fingerprint']}"
+    written = [f"wrote {facts[key]}" for key in ("saved", "index", "out", "html") if key in facts]
     return Group(Text(str(summary)), "", steps, "", table, *written)
 
 
-def comparison(told: list[dict[str, Any]], out: str | None = None) -> Group:
+def comparison(facts: list[dict[str, Any]], out: str | None = None) -> Group:
     """One line a plan, and what was written."""
     table = Table(box=None)
     table.add_column("plan", no_wrap=True)
@@ -120,17 +120,17 @@ def comparison(told: list[dict[str, Any]], out: str | None = None) -> Group:
         "covered": ("samples seen", ".1%"), "repeats_in_a_batch": ("repeats in a batch", ".1%"),
         "padding": ("padding", ".1%"), "largest_work_over_mean": ("most work / mean", ".2f"),
     }  # fmt: skip
-    shown = [key for key in headings if key in told[0]]
+    shown = [key for key in headings if key in facts[0]]
     for key in shown:
         table.add_column(headings[key][0], justify="right")
-    for line in told:
+    for line in facts:
         table.add_row(line["plan"], *(format(line[key], headings[key][1]) for key in shown))
     return Group(table, *([] if out is None else [f"wrote {out}"]))
 
 
-def occurrences(told: dict[str, Any]) -> Group:
+def occurrences(facts: dict[str, Any]) -> Group:
     """When a sample came, and when it comes next."""
-    at, first, last = told["step"], told["looked_at"]["first_step"], told["looked_at"]["last_step"]
+    at, first, last = facts["step"], facts["looked_at"]["first_step"], facts["looked_at"]["last_step"]
     farther = "; look farther with --epochs"
     lines = []
     for key, what, nowhere in (
@@ -141,11 +141,11 @@ def occurrences(told: dict[str, Any]) -> Group:
         ),
         ("next", "comes next in", f"comes in no step from {at} to {last}{farther}"),
     ):
-        place = told[key]
+        place = facts[key]
         lines.append(
             nowhere
             if place is None
             else f"{what} step {place['step']}, rank {place['rank']}, micro-batch {place['micro_batch']}, "
             f"epoch {place['epoch']}"
         )
-    return Group(f"sample {told['sample']}, at step {at}", *lines)
+    return Group(f"sample {facts['sample']}, at step {at}", *lines)

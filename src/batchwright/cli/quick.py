@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..aligned import aligned
-from ..index_files import Kept, kept_deal
+from ..index_files import KeptPlan, kept_deal
 from ..plain_engine import LAST, micro_batch
 
 __all__ = ["rewound", "step_text"]
@@ -29,44 +29,44 @@ def rewound(arguments: Sequence[str], began: float) -> str | None:
         arguments: those of the command, without its name.
         began: when the command began, by `time.perf_counter`.
     """
-    asked = _asked(arguments)
-    if asked is None:
+    options = _options(arguments)
+    if options is None:
         return None
-    kept = kept_deal(Path(asked["recipe"]))
+    kept = kept_deal(Path(options["recipe"]))
     if kept is None:
         return None
-    told = _step(kept, asked)
-    if told is None:
+    facts = _step(kept, options)
+    if facts is None:
         return None
-    told["seconds"] = round(time.perf_counter() - began, 4)
-    return json.dumps(told) if asked["json"] else step_text(told, [])
+    facts["seconds"] = round(time.perf_counter() - began, 4)
+    return json.dumps(facts) if options["json"] else step_text(facts, [])
 
 
-def _asked(arguments: Sequence[str]) -> dict[str, Any] | None:
+def _options(arguments: Sequence[str]) -> dict[str, Any] | None:
     """The arguments by name; None if one is not of the few that are known here."""
-    asked: dict[str, Any] = {"json": False}
+    options: dict[str, Any] = {"json": False}
     waiting = list(arguments)
     while waiting:
         word = waiting.pop(0)
         name, given, value = word.partition("=")
         if word == "--json":
-            asked["json"] = True
+            options["json"] = True
         elif name in _NUMBERS:
             value = value if given else waiting.pop(0) if waiting else ""
             if not value.isdecimal():
                 return None
-            asked[_NUMBERS[name]] = int(value)
-        elif word.startswith("-") or "recipe" in asked:
+            options[_NUMBERS[name]] = int(value)
+        elif word.startswith("-") or "recipe" in options:
             return None
         else:
-            asked["recipe"] = word
-    return asked if "recipe" in asked else None
+            options["recipe"] = word
+    return options if "recipe" in options else None
 
 
-def _step(kept: Kept, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+def _step(kept: KeptPlan, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """The samples of a step, as `look.step_of` tells them; None if there is no such step or rank."""
-    world_size, accumulate = (asked.get(name, kept.run.get(name, 1)) for name in ("world_size", "accumulate"))
-    step_size, step, rank = world_size * accumulate, asked.get("step", 0), asked.get("rank")
+    world_size, accumulate = (options.get(name, kept.run.get(name, 1)) for name in ("world_size", "accumulate"))
+    step_size, step, rank = world_size * accumulate, options.get("step", 0), options.get("rank")
     if not step_size or step >= (LAST + 1) // step_size or (rank is not None and rank >= world_size):
         return None
     length, first = -(-kept.epoch_batches // step_size) * step_size, step * step_size
@@ -83,13 +83,13 @@ def _step(kept: Kept, asked: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def step_text(told: Mapping[str, Any], names: Sequence[str]) -> str:
+def step_text(facts: Mapping[str, Any], names: Sequence[str]) -> str:
     """The samples of a step as a table; `names` are the columns that are shown beside them."""
-    head = f"step {told['step']}: step {told['step_in_epoch']} of epoch {told['epoch']}, {len(told['samples'])} samples"
+    head = f"step {facts['step']}: step {facts['step_in_epoch']} of epoch {facts['epoch']}, {len(facts['samples'])} samples"
     keys = ["rank", "micro_batch", "slot", "sample", *names]
     rows = [[key.replace("_", "-") if key in keys[:4] else key for key in keys]]
-    rows += [[str(row[key]) for key in keys] for row in told["samples"][:_ROWS]]
-    more = len(told["samples"]) - _ROWS
+    rows += [[str(row[key]) for key in keys] for row in facts["samples"][:_ROWS]]
+    more = len(facts["samples"]) - _ROWS
     return "\n".join(
         [head, "", *aligned(rows, "<"), *([f"... {more} more samples; --json has all"] if more > 0 else [])]
     )

@@ -16,13 +16,13 @@ from ..audit import Audit, audit_of_run
 from ..errors import Infeasible, PoorWarning, said, shown
 from ..files import Column
 from ..plans.plan import Plan
-from ..recipes import Run, run_of
+from ..recipes import RecipeRun, run_of
 from . import printing
 from .planning import CHOICES, KINDS
 
 __all__ = [
     "BROKEN", "Accumulate", "AsJson", "Files", "Label", "Length", "Out", "Recipe", "Seed", "WorldSize", "app", "audit_in",
-    "check_folder", "command", "named_columns", "print_told", "recipes", "run_with", "words",
+    "check_folder", "command", "named_columns", "print_facts", "recipes", "run_with", "words",
 ]  # fmt: skip
 
 INFEASIBLE, BROKEN = 1, 3  # exit codes; 2 is what typer gives for a wrong command line
@@ -111,21 +111,21 @@ def _refuse(fact: str, way_out: str, as_json: bool) -> NoReturn:
     raise typer.Exit(INFEASIBLE)
 
 
-def print_told(told: Any, as_json: bool, text: Callable[[], Any]) -> None:
+def print_facts(facts: Any, as_json: bool, text: Callable[[], Any]) -> None:
     """Print what a command tells, as JSON or as text."""
     if as_json:
-        typer.echo(json.dumps(told, default=str))
+        typer.echo(json.dumps(facts, default=str))
     else:
         printing.console.print(text())
 
 
-def run_with(recipe: Mapping[str, Any], world_size: int | None, accumulate: int | None) -> Run:
+def run_with(recipe: Mapping[str, Any], world_size: int | None, accumulate: int | None) -> RecipeRun:
     """The run that a recipe names, with what the command line says instead."""
     named = run_of(recipe)
-    return Run(world_size or named.world_size, accumulate or named.accumulate)
+    return RecipeRun(world_size or named.world_size, accumulate or named.accumulate)
 
 
-def audit_in(plan: Plan, run: Run) -> Audit:
+def audit_in(plan: Plan, run: RecipeRun) -> Audit:
     """The audit of a plan on the ranks of a run; with one rank, on those that the plan was made for, if it was for any."""
     found: Audit = audit_of_run(plan, run.step_size) if run.step_size > 1 else plan.audit()
     return found

@@ -47,16 +47,16 @@ def _markdown(cells: Any) -> str:
     return "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in texts) + " |\n"
 
 
-def table_of_description(told: dict[str, Any]) -> Table:
+def table_of_description(facts: dict[str, Any]) -> Table:
     """What `inspect` tells, one number a row: its column, what it is, of which label or quantile, and the number."""
-    rows: list[tuple[str | None, str, Any, float]] = [(None, "samples", None, float(told["samples"]))]
-    for column, labels in told.get("labels", {}).items():
+    rows: list[tuple[str | None, str, Any, float]] = [(None, "samples", None, float(facts["samples"]))]
+    for column, labels in facts.get("labels", {}).items():
         rows += [
             (column, name, None, float(labels[name])) for name in ("groups", "imbalance", "effective_groups", "missing")
         ]
         rows += [(column, "count", str(label), float(count)) for label, count in labels["counts"]]
-    if "lengths" in told:
-        lengths = told["lengths"]
+    if "lengths" in facts:
+        lengths = facts["lengths"]
         rows += [(lengths["column"], name, None, lengths[name]) for name in ("total", "mean", "missing")]
         rows += [(lengths["column"], "quantile", at, length) for at, length in lengths["quantiles"].items()]
     columns = zip(*rows, strict=True)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, cast
 
 import numpy as np
 
-from ..errors import Infeasible, meant, shown, typed
+from ..errors import Infeasible, did_you_mean, shown, typed
 from .arguments import by_name, names_in
 from .batch import Batch
 from .declaration_text import declaration
@@ -180,7 +180,7 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: str | Sequen
             raise Infeasible(
                 f"packs are made of fields that are ragged along dim 0: "
                 f"{shown(packable) if packable else 'none is declared'}; {argument}={shown(stray or list(names))}",
-                declaration([stray[0]], "bw.ragged()") + meant(stray[0], packable)
+                declaration([stray[0]], "bw.ragged()") + did_you_mean(stray[0], packable)
                 if stray
                 else "declare one as bw.ragged()",
             )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClassPriors", "checked", "class_priors", "groups_of"]
 
-Part = Callable[[Any], Hashable]
+LabelPart = Callable[[Any], Hashable]
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def class_priors(
     batches: int | None = None,
     classes: Any = None,
     order: Sequence[Hashable] | None = None,
-    class_of: Part | None = None,
-    domain_of: Part | None = None,
+    class_of: LabelPart | None = None,
+    domain_of: LabelPart | None = None,
 ) -> ClassPriors:
     """The class priors of a plan, sampled and natural, summed over groups.
 
@@ -135,7 +135,7 @@ def _summed(prior: np.ndarray, cells: tuple[list[int], ...], found: list[Any], d
     return shares
 
 
-def _check_callable(part: Part | None, called: str) -> None:
+def _check_callable(part: LabelPart | None, called: str) -> None:
     if part is not None and not callable(part):
         raise Infeasible(f"{called} is {shown(part)}", f"pass {called} as a function of a group's name")
 

@@ -15,7 +15,7 @@ from ..columns import as_numbers, by_label
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
 from ..readings import as_list
 from ..sampler_of import needed_sampler
-from .class_priors import ClassPriors, Part, class_priors
+from .class_priors import ClassPriors, LabelPart, class_priors
 
 if TYPE_CHECKING:
     from ..interface import BasePlan
@@ -124,8 +124,8 @@ class LogitAdjustment(nn.Module):
         batches: int | None = None,
         classes: Any = None,
         order: Sequence[Hashable] | None = None,
-        class_of: Part | None = None,
-        domain_of: Part | None = None,
+        class_of: LabelPart | None = None,
+        domain_of: LabelPart | None = None,
     ) -> LogitAdjustment:
         """The adjustment for a model that was trained with a plan.
 
@@ -177,8 +177,8 @@ class LogitAdjustment(nn.Module):
         binary: bool = False,
         classes: Any = None,
         order: Sequence[Hashable] | None = None,
-        class_of: Part | None = None,
-        domain_of: Part | None = None,
+        class_of: LabelPart | None = None,
+        domain_of: LabelPart | None = None,
     ) -> LogitAdjustment:
         """The adjustment for a model that was trained on the batches that all ranks have had so far.
 
@@ -315,14 +315,16 @@ class LogitAdjustment(nn.Module):
         """The arguments and the offset of each class, for `repr`."""
         offsets = [] if self.offset.is_meta else self.offset.tolist()  # a model without data is shown without them
         if self.offset.is_meta:
-            told = listed(map(shown, self.classes))
+            corrections = listed(map(shown, self.classes))
         elif self.domains is not None:
-            told = f"{listed(map(shown, self.classes))} in {self.domains} domains"
+            corrections = f"{listed(map(shown, self.classes))} in {self.domains} domains"
         elif self.binary:
-            told = f"log-odds of {shown(self.positive)} {offsets:+.3g}"
+            corrections = f"log-odds of {shown(self.positive)} {offsets:+.3g}"
         else:
-            told = listed(f"{shown(name)} {offset:+.3g}" for name, offset in zip(self.classes, offsets, strict=True))
-        return f"{len(self.classes)} classes: {told}, mode={self.mode!r}, tau={self.tau}, binary={self.binary}"
+            corrections = listed(
+                f"{shown(name)} {offset:+.3g}" for name, offset in zip(self.classes, offsets, strict=True)
+            )
+        return f"{len(self.classes)} classes: {corrections}, mode={self.mode!r}, tau={self.tau}, binary={self.binary}"
 
 
 def _shares(name: str, values: Priors) -> npt.NDArray[np.float64]:

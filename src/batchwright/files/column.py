@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import Infeasible, shown
 from ..tables import Coded, coded
-from .folder import Folder, Grouping
+from .folder import Folder, StoredGroups
 from .paths import files_of, kind_of
 from .readers import READERS, Texts, names_in
 
@@ -71,7 +71,7 @@ class Column:
         files = files_of(self.path)
         return Folder(files[0].parent) if kind_of(files) == "index" else None
 
-    def grouping(self) -> Grouping | None:
+    def grouping(self) -> StoredGroups | None:
         """The samples by group, if this is a column of labels of an index: nothing has to be read or sorted for it."""
         return None if self.folder is None else self.folder.grouping(self.name)
 
@@ -147,7 +147,7 @@ class Digest:
         """The next values; of text, their codes."""
         self._hash.update(np.ascontiguousarray(part, self._wide).data)
 
-    def told(self) -> str:
+    def hexdigest(self) -> str:
         """32 hexadecimal digits."""
         return self._hash.hexdigest()
 
@@ -162,7 +162,7 @@ def digest_of(held: np.ndarray | Coded) -> str:
         digest, numbers = Digest([], held.dtype.kind, held.shape), held
     for part in np.array_split(numbers, -(-len(numbers) // _AT_ONCE) or 1):
         digest.add(part)
-    return digest.told()
+    return digest.hexdigest()
 
 
 # In a fingerprint: the same bytes on every machine, whatever the width in the file.

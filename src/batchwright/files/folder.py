@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import Infeasible, listed, meant, said, shown
+from ..errors import Infeasible, did_you_mean, listed, said, shown
 from ..readings import reading
 from ..tables import Coded
 from .paths import META
 
-__all__ = ["FORMAT", "CheckSum", "Folder", "Grouping", "sealed", "stamp_of"]
+__all__ = ["FORMAT", "CheckSum", "Folder", "StoredGroups", "sealed", "stamp_of"]
 
 FORMAT = 1
 _ALWAYS_CHECKED = 1 << 25  # bytes: an index of so many is read and compared whenever it is opened, which takes 20 ms
@@ -29,7 +29,7 @@ _COMPARED = 1024  # source files whose size and time are compared when an index 
 _AGAIN = "remove the folder of the index, and write it again with bw.index"
 
 
-class Grouping(NamedTuple):
+class StoredGroups(NamedTuple):
     """An index of samples by group, as it stands on disk; `entries` is the `index` of `Groups`."""
 
     names: list[Any]
@@ -60,7 +60,7 @@ class CheckSum:
                 found.add(part)
         return found
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As it stands in `meta.json`."""
         return {"bytes": self.bytes, "sha256": self._hash.hexdigest()}
 
@@ -128,13 +128,13 @@ class Folder:
             size = file.stat().st_size if file.is_file() else 0
             if size != known["bytes"]:
                 raise Infeasible(f"{shown(str(file))} has {size} bytes, it was written with {known['bytes']}", _AGAIN)
-            if everything and CheckSum.of(file).told() != known:
+            if everything and CheckSum.of(file).as_json() != known:
                 raise Infeasible(f"{shown(str(file))} is not as it was written: its checksum differs", _AGAIN)
 
     def _compare(self, source: Any, *, whole: bool) -> None:
         """Compare size and time of the data files with those of when the index was written."""
-        told = self.meta["source"]
-        if told["stamp"] != "local":
+        recorded = self.meta["source"]
+        if recorded["stamp"] != "local":
             return
         with reading(source, "source", "pass the path of the data files, or True for where they were"):
             home = self.root if source is True else Path(source)
@@ -212,7 +212,7 @@ class Folder:
         if name not in self.columns:
             raise Infeasible(
                 f"the index {shown(str(self.path))} has no column {shown(name)}, it has {listed(self.columns)}",
-                f"pass one of these names{meant(name, self.columns)}, or write the index again with this column",
+                f"pass one of these names{did_you_mean(name, self.columns)}, or write the index again with this column",
             )
         return self.columns[name]
 
@@ -221,14 +221,14 @@ class Folder:
         # Mode "c", copy on write, since the kernels take only arrays that can be written; none of them writes.
         return np.asarray(np.load(self.path / file, mmap_mode="c", allow_pickle=False))
 
-    def grouping(self, name: str) -> Grouping | None:
+    def grouping(self, name: str) -> StoredGroups | None:
         """The samples by group of this column; None of a column of numbers."""
-        told = self._column(name).get("groups")
-        if told is None:
+        entry = self._column(name).get("groups")
+        if entry is None:
             return None
-        starts = np.asarray(np.load(self.path / f"{told['files']}.starts.npy", allow_pickle=False))
-        index, codes = self.array(f"{told['files']}.index.npy"), self.array(f"{told['files']}.codes.npy")
-        found = Grouping(self.labels(name), starts, index, codes, self.sample_count, told["digest"])
+        starts = np.asarray(np.load(self.path / f"{entry['files']}.starts.npy", allow_pickle=False))
+        index, codes = self.array(f"{entry['files']}.index.npy"), self.array(f"{entry['files']}.codes.npy")
+        found = StoredGroups(self.labels(name), starts, index, codes, self.sample_count, entry["digest"])
         if not _may_be_read(found):  # checksums fit, so this is no damage: it was written so
             raise Infeasible(f"the groups of column {shown(name)} in {shown(str(self.path))} are no index", _AGAIN)
         return found
@@ -244,10 +244,10 @@ class Folder:
 
     def values(self, name: str) -> np.ndarray | Coded:
         """The values of a column: numbers, or the labels of samples."""
-        told = self._column(name)
-        if "numbers" in told:
-            return self.array(told["numbers"])
-        names, codes = self.labels(name), self.array(f"{told['groups']['files']}.codes.npy")
+        entry = self._column(name)
+        if "numbers" in entry:
+            return self.array(entry["numbers"])
+        names, codes = self.labels(name), self.array(f"{entry['groups']['files']}.codes.npy")
         if self.errors:  # their code is that of no group
             names.append(None)
         if isinstance(names[0], str) and None not in names:
@@ -261,7 +261,7 @@ class Folder:
         return found
 
 
-def _may_be_read(found: Grouping) -> bool:
+def _may_be_read(found: StoredGroups) -> bool:
     """Whether the kernels can read these arrays: they do not check the places that they read."""
     starts, count = found.starts, found.sample_count
     typed = starts.dtype == np.int64 and found.entries.dtype in (np.uint32, np.int64) and found.codes.dtype.kind == "u"

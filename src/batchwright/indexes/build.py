@@ -244,10 +244,10 @@ def _locked(place: Path) -> Iterator[Path]:
 def _prepare(partial: Path, source: Source, roles: dict[str, Any], units: Sequence[Sized]) -> None:
     """Keep the parts of an earlier scan if it was of the same columns of the same files, cut alike."""
     files = [[file.name, file.stamp] for file in source.files]
-    told = {"roles": roles, "kind": source.kind, "files": files, "units": [len(unit) for unit in units]}
+    scan = {"roles": roles, "kind": source.kind, "files": files, "units": [len(unit) for unit in units]}
     request = partial / "request.json"
     try:
-        same = json.loads(request.read_bytes()) == told
+        same = json.loads(request.read_bytes()) == scan
     except (OSError, ValueError):
         same = False
     if same:
@@ -255,7 +255,7 @@ def _prepare(partial: Path, source: Source, roles: dict[str, Any], units: Sequen
     for file in partial.iterdir():
         shutil.rmtree(file) if file.is_dir() else file.unlink()
     unfinished = partial / "request.json.new"
-    unfinished.write_text(json.dumps(told))
+    unfinished.write_text(json.dumps(scan))
     unfinished.replace(request)
 
 

@@ -36,7 +36,7 @@ def merge(
         parts: the parts, in the order of their files.
         wanted: the columns in them.
         roles: which column is the label, the length and the weight, for `meta.json`.
-        source: what is told about the data, for `meta.json`.
+        source: what is recorded of the data, for `meta.json`.
         names: the data files.
         stamps: size and time of each of them.
 
@@ -52,15 +52,15 @@ def merge(
         raise Infeasible("the dataset is empty: the files have 0 rows", "pass files of at least one row")
     columns: dict[str, dict[str, Any]] = {}
     for number, each in enumerate(wanted):
-        told = columns.setdefault(each.name, {})
+        facts = columns.setdefault(each.name, {})
         if each.form == "groups":
-            digest, told["groups"] = _groups(folder, parts, number, each, count)
+            digest, facts["groups"] = _groups(folder, parts, number, each, count)
         else:
-            digest, told["numbers"] = _numbers(folder, parts, number, each, count)
-        told.setdefault("digest", digest)
+            digest, facts["numbers"] = _numbers(folder, parts, number, each, count)
+        facts.setdefault("digest", digest)
     _write_files(folder, names, [rows[number] for number in range(len(names))], stamps)
     _write_errors(folder, parts)
-    sums = {file.name: CheckSum.of(file).told() for file in sorted(folder.iterdir())}
+    sums = {file.name: CheckSum.of(file).as_json() for file in sorted(folder.iterdir())}
     meta = {
         "batchwright_index": FORMAT, "samples": count, "roles": roles, "columns": columns, "source": source, "files": sums,
     }  # fmt: skip
@@ -103,7 +103,7 @@ def _numbers(folder: Path, parts: Sequence[Part], number: int, wanted: Wanted, c
         written.add(values.astype(dtype))
         digest.add(values)
     written.close()
-    return digest.told(), name
+    return digest.hexdigest(), name
 
 
 def _groups(folder: Path, parts: Sequence[Part], number: int, wanted: Wanted, count: int) -> tuple[str, dict[str, Any]]:
@@ -146,7 +146,7 @@ def _groups(folder: Path, parts: Sequence[Part], number: int, wanted: Wanted, co
     found = {"files": str(number), "digest": digest_of(count, len(names), starts, plain)}
     _write_names(folder / f"{number}.names.parquet", names, np.diff(starts))
     warn_of_singles(Coded(names, every[:_ROWS]), np.diff(starts))
-    return digest.told(), found
+    return digest.hexdigest(), found
 
 
 def _runs(codes: np.ndarray, broken: int) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,7 @@ from ..files.column import FLOAT, INTEGER
 from .scans import AsTyped, Batch
 from .sources import DataFile
 
-__all__ = ["NO_LABEL", "Column", "Part", "Wanted", "Writer"]
+__all__ = ["NO_LABEL", "ColumnFacts", "Part", "Wanted", "Writer"]
 
 NO_LABEL = (1 << 32) - 1  # the code of a sample that could not be read
 _SUFFIX = {"groups": ".codes.u4", "numbers": ".numbers.f8"}
@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
     form: str  # "groups" or "numbers"
 
 
-class Column(NamedTuple):
+class ColumnFacts(NamedTuple):
     """What a part knows of a column besides its values.
 
     Attributes:
@@ -60,20 +60,22 @@ class Part(NamedTuple):
 
     path: Path
     rows: dict[int, int]
-    columns: list[Column]
+    columns: list[ColumnFacts]
     errors: list[tuple[int, str]]
 
     @classmethod
     def read(cls, path: Path) -> Part | None:
         """A part that an earlier scan finished; None if it did not."""
         try:
-            told = json.loads(path.with_suffix(".json").read_bytes())
-            rows = {int(number): count for number, count in told["rows"].items()}
-            columns = [Column(**column) for column in told["columns"]]
-            whole = all(path.with_name(path.name + name).stat().st_size == size for name, size in told["files"].items())
+            facts = json.loads(path.with_suffix(".json").read_bytes())
+            rows = {int(number): count for number, count in facts["rows"].items()}
+            columns = [ColumnFacts(**column) for column in facts["columns"]]
+            whole = all(
+                path.with_name(path.name + name).stat().st_size == size for name, size in facts["files"].items()
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return cls(path, rows, columns, [tuple(error) for error in told["errors"]]) if whole else None
+        return cls(path, rows, columns, [tuple(error) for error in facts["errors"]]) if whole else None
 
     def file(self, number: int, form: str) -> Path:
         """The raw file of one of the columns."""
@@ -180,9 +182,9 @@ class _Values:
                 "give every row a value, and write the file again",
             )
 
-    def finished(self) -> Column:
+    def finished(self) -> ColumnFacts:
         """What is known of the column."""
-        return Column(list(self.code), sorted(self.types), float(self.low), float(self.high))
+        return ColumnFacts(list(self.code), sorted(self.types), float(self.low), float(self.high))
 
 
 class Writer:
@@ -237,14 +239,14 @@ class Writer:
         rows = {file.number: self.part.rows.get(file.number, 0) for file in files}
         part = self.part._replace(rows=rows, columns=[values.finished() for values in self.values])
         sizes = {values.path.name.removeprefix(part.path.name): values.path.stat().st_size for values in self.values}
-        told: Mapping[str, Any] = {
+        facts: Mapping[str, Any] = {
             "rows": part.rows,
             "columns": [column._asdict() for column in part.columns],
             "errors": part.errors,
             "files": sizes,
         }
         unfinished = part.path.with_suffix(".json.new")
-        unfinished.write_text(json.dumps(told))
+        unfinished.write_text(json.dumps(facts))
         os.replace(unfinished, part.path.with_suffix(".json"))  # written last: a part that has this file is complete
         return part
 

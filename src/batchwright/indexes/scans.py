@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import Infeasible, listed, meant, said, shown
+from ..errors import Infeasible, did_you_mean, listed, said, shown
 from ..files.column import INTEGER
 from ..files.readers import READERS, arrow_reader, delimiter_of, names_in, shard_rows
 from .sources import DataFile
@@ -39,7 +39,7 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
         if missing:
             raise Infeasible(
                 f"{shown(file.path)} has no column {shown(missing[0])}, it has {listed([*inside, *file.partition])}",
-                f"pass one of these names{meant(missing[0], [*inside, *file.partition])}",
+                f"pass one of these names{did_you_mean(missing[0], [*inside, *file.partition])}",
             )
         # Of a file whose columns are all in its path, some column tells how many rows it has.
         chosen = wanted or inside[:1]
@@ -289,7 +289,7 @@ def image_batches(files: Sequence[DataFile], names: Sequence[str]) -> Iterator[t
     if unknown is not None:
         raise Infeasible(
             f"images have no column {shown(unknown)}, they have {listed(_OF_IMAGES)}",
-            f"pass one of these names{meant(unknown, _OF_IMAGES)}",
+            f"pass one of these names{did_you_mean(unknown, _OF_IMAGES)}",
         )
     headers = any(name in ("width", "height", "pixels") for name in names)
     held: list[tuple[DataFile, tuple[int, int]]] = []

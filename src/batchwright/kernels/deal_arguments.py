@@ -17,9 +17,9 @@ __all__ = [
     "SIZE",
     "STRIDE",
     "WIDE",
+    "DealShares",
     "Rounds",
     "Samples",
-    "Shares",
     "group_table_of",
     "new_rounds",
 ]
@@ -46,7 +46,7 @@ def group_table_of(sizes: np.ndarray, starts: np.ndarray, wide: np.ndarray) -> n
     return np.stack([starts, sizes, wide, left, -(-sizes // left)], axis=1).astype(np.int64)
 
 
-class Shares(NamedTuple):
+class DealShares(NamedTuple):
     """Constant shares, and how they are dealt.
 
     Attributes:

@@ -20,7 +20,7 @@ from .length_strata import LengthStrata
 
 __all__ = [
     "LAYOUT_WORK",
-    "Layout",
+    "EpochLayout",
     "Window",
     "layout_of_one_window",
     "layout_of_shuffle",
@@ -55,7 +55,7 @@ _ROOMY = 4
 
 
 @dataclass(frozen=True)
-class Layout:
+class EpochLayout:
     """The windows of an epoch: all but the last have `batches` micro-batches.
 
     So the window of every micro-batch is known from its number.
@@ -112,7 +112,7 @@ def layout_of_one_window(
     *,
     step_size: int,
     count_ignores_order: bool,
-) -> Layout:
+) -> EpochLayout:
     """The layout with one window, the whole epoch; with spare room if another epoch may need more micro-batches.
 
     Args:
@@ -136,10 +136,10 @@ def layout_of_one_window(
             f"{items} samples cannot fill {batches} micro-batches, the next multiple of {step_size}",
             "pass a smaller world_size or accumulate",
         )
-    return Layout(1, batches, batches, step_size)
+    return EpochLayout(1, batches, batches, step_size)
 
 
-def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, step_size: int) -> Layout | None:
+def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, step_size: int) -> EpochLayout | None:
     """The layout with windows made of strata, of about `window` micro-batches each; None if not even two fit.
 
     A window has as many micro-batches as the most expensive items of all strata need, so no window needs more. Windows
@@ -150,7 +150,7 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
     if total is None:
         total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling.astype(np.int64), 0, step_size))
     wanted = 1.0 if window == "epoch" else total / least_length(window, step_size)
-    found: list[Layout] = []
+    found: list[EpochLayout] = []
     for longer in _TRIED:
         windows = math.floor(wanted / (1 + longer / 16))
         if windows < 1 or (windows == 1) != (window == "epoch") or windows in {layout.windows for layout in found}:
@@ -160,7 +160,7 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
         cut = largest.for_window(LAYOUT_WORK).cut(np.arange(-(-items // windows)), 0, step_size)
         batches = least_length(len(cut), step_size)
         if items // windows >= batches:  # else a micro-batch would have no item
-            found.append(Layout(windows, batches, batches, step_size, largest_cut=cut))
+            found.append(EpochLayout(windows, batches, batches, step_size, largest_cut=cut))
     shortest = min((layout.length for layout in found), default=0)
     return next((layout for layout in found if layout.length <= _NEAR * shortest), None)
 
@@ -173,7 +173,7 @@ def layout_of_shuffle(
     window: int,
     step_size: int,
     least_steps: int,
-) -> Layout | None:
+) -> EpochLayout | None:
     """The layout with windows that are ranges of a shuffle, of about `window` micro-batches; None if not even two fit.
 
     A window takes items up to a fixed place, or fewer if it is full. The last windows have spare room for what is left.
@@ -207,7 +207,7 @@ def layout_of_shuffle(
     windows = length // batches
     last = length - (windows - 1) * batches
     roomy = min(windows - 1, math.ceil(_ROOMY * spare / batches))
-    return Layout(windows, batches, last, step_size, min(windows - 1 - roomy, epoch_samples // places), places)
+    return EpochLayout(windows, batches, last, step_size, min(windows - 1 - roomy, epoch_samples // places), places)
 
 
 def _spare_of_epoch(batches_needed: Callable[[int, int], int], epoch_samples: int) -> float:

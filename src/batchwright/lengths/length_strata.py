@@ -51,13 +51,13 @@ class LengthStrata:
             wide = mixed[sorted_places(keys[mixed])]
             changed = 1 + np.flatnonzero(np.diff(keys[wide]))
             return cls(wide, np.concatenate([[0], changed, [wide.size]]), seed)
-        told = np.empty(count, np.uint32)
+        narrow = np.empty(count, np.uint32)
         for first in range(0, count, BLOCK):
-            told[first : first + BLOCK] = keys[first : first + BLOCK]
+            narrow[first : first + BLOCK] = keys[first : first + BLOCK]
         items = np.arange(count, dtype=np.uint32)
         if left_out.size:
             items = np.delete(items, left_out)
-        falling, starts = shuffled_by_key(items, told, int(told.max(initial=0)) + 1, key)
+        falling, starts = shuffled_by_key(items, narrow, int(narrow.max(initial=0)) + 1, key)
         return cls(falling, np.append(starts[:-1][np.diff(starts) > 0], falling.size), seed)
 
     @property

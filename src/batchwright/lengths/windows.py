@@ -28,7 +28,7 @@ from ..micro_batches import AS_IT_WAS
 from ..orders import Order
 from .admission import Admission
 from .cut import Cut, Cutter, Prefixes, split_to
-from .layout import Layout
+from .layout import EpochLayout
 from .length_strata import LengthStrata
 
 _ITEMS_READY = 1 << 20  # items that `Ready` keeps at most: 16 MB
@@ -162,7 +162,7 @@ class Ready:
 class OfEpochs(Windows):
     """Windows of epochs that all have the same samples."""
 
-    def __init__(self, layout: Layout, epoch_samples: int) -> None:
+    def __init__(self, layout: EpochLayout, epoch_samples: int) -> None:
         self.layout, self._epoch_samples = layout, epoch_samples
         self.epoch_batches = layout.length
 
@@ -206,7 +206,7 @@ class OfEpochs(Windows):
 class OfStrata(OfEpochs):
     """Windows of which each has one sample of every stratum of lengths. No window depends on another."""
 
-    def __init__(self, layout: Layout, epoch_samples: int, strata: LengthStrata, cutter: Cutter) -> None:
+    def __init__(self, layout: EpochLayout, epoch_samples: int, strata: LengthStrata, cutter: Cutter) -> None:
         super().__init__(layout, epoch_samples)
         self._strata, self._cutter = strata, cutter
 
@@ -242,7 +242,7 @@ class OfShuffle(OfEpochs):
 
     def __init__(
         self,
-        layout: Layout,
+        layout: EpochLayout,
         epoch_samples: int,
         order: Order,
         admission: Admission,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from ..errors import Infeasible, check_integer, meant, said, shown, typed
+from ..errors import Infeasible, check_integer, did_you_mean, said, shown, typed
 from ..interface import BasePlan
 from ..labels import class_names, known_labels
 from ..readings import reading
@@ -60,7 +60,7 @@ def check_options(options: Mapping[str, Any], collate: Any, device: Any) -> None
     if unknown:
         raise Infeasible(
             f"plan.loader has no argument {shown(unknown[0])}",
-            f"pass its own arguments, or those of torch.utils.data.DataLoader{meant(unknown[0], [*_OWN, *known])}",
+            f"pass its own arguments, or those of torch.utils.data.DataLoader{did_you_mean(unknown[0], [*_OWN, *known])}",
         )
     for name, why in _DECIDED.items():
         if name in options:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from .rules import Rules
 
-__all__ = ["Apart", "Kept"]
+__all__ = ["Apart", "Waiting"]
 
 
-class Kept(NamedTuple):
+class Waiting(NamedTuple):
     """A sample that waits.
 
     Attributes:
@@ -43,7 +43,7 @@ class Apart:
         self.into: NDArray[np.int64] = np.zeros(groups, np.int64)
         self.out: NDArray[np.int64] = np.zeros(groups, np.int64)
         self._rules = rules
-        self._waiting: list[deque[Kept]] = [deque() for _ in range(groups)]
+        self._waiting: list[deque[Waiting]] = [deque() for _ in range(groups)]
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class Apart:
         """Whether a sample of this group waits."""
         return bool(self._waiting[group])
 
-    def waiting(self, shard_group: int) -> list[Kept]:
+    def waiting(self, shard_group: int) -> list[Waiting]:
         """Those from the shards of a group."""
         return [kept for each in self._waiting for kept in each if kept.shard_group == shard_group]
 
@@ -69,7 +69,7 @@ class Apart:
             found[kept.shard_group] -= 1
         return found
 
-    def put(self, kept: Kept) -> str | None:
+    def put(self, kept: Waiting) -> str | None:
         """Keep a sample.
 
         Returns:
@@ -86,7 +86,7 @@ class Apart:
             self.dropped += 1
         return None
 
-    def take(self, group: int) -> Kept | None:
+    def take(self, group: int) -> Waiting | None:
         """The oldest sample of a group; None if none waits."""
         if not self._waiting[group]:
             return None
@@ -95,7 +95,7 @@ class Apart:
         self.pass_over(kept)
         return kept
 
-    def pass_over(self, kept: Kept) -> None:
+    def pass_over(self, kept: Waiting) -> None:
         """Count a sample that does not wait."""
         self.into[kept.group] += 1
         self.out[kept.shard_group] += 1

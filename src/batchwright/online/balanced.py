@@ -250,7 +250,7 @@ class _Recipe:
             feeds, self.rules, given, key=root(self.seed, epoch, replica.index), others_may_come=noticed
         )
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The arguments in words."""
         rules = self.rules
         return (

@@ -18,7 +18,7 @@ from .batch import Batch, StreamReport
 from .buffer import Buffer
 from .buffer_take_over import take_over
 from .byte_limit import Weigher
-from .delivered import Delivery, poor_repeats, poor_shares, poor_waiting
+from .delivered import StreamCounts, poor_repeats, poor_shares, poor_waiting
 from .feed import Feed
 from .group_units import GroupUnits
 from .keyed_random import PURPOSE
@@ -274,7 +274,7 @@ class BalancedComposer:
             return
         feed, count = self._feed, len(self._rounds.shares)
         expected, had = (slots[:count] for slots in self._slots())
-        delivery = Delivery(
+        delivery = StreamCounts(
             labels=self._buffer.labels,
             shares=self._rounds.shares,
             expected=expected,

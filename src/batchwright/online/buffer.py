@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import Infeasible
 from ..kernels import stream_buffer
 from .byte_limit import Weigher
-from .group_keys import Numbers
+from .group_keys import GroupNumbers
 from .keyed_random import Chances
 
 __all__ = ["Buffer"]
@@ -54,7 +54,7 @@ class Buffer:
     ) -> None:
         self.places = places
         self.labels: list[Hashable] = []
-        self.numbers = Numbers(self._admit, refusal)
+        self.numbers = GroupNumbers(self._admit, refusal)
         self.pools: list[list[Any]] = []  # for each group, the samples that can be repeated
         self._weigher = weigher
         self._remembers = remembers

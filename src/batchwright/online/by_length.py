@@ -208,7 +208,7 @@ class _Budget:
     def arguments(self) -> dict[str, Any]:
         return {"kind": "budgeted", "max_tokens": self.max_tokens, "max_samples": self.max_samples}
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         limits = {"tokens": self.max_tokens, "samples": self.max_samples}
         return "budgeted to " + " and ".join(f"{most:,} {what}" for what, most in limits.items() if most is not None)
 
@@ -228,7 +228,7 @@ class _Packs:
     def arguments(self) -> dict[str, Any]:
         return {"kind": "packed", "capacity": self.capacity, "packs": self.packs}
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         return f"packed to {self.capacity:,}, {self.packs:,} packs a batch"
 
     def cost(self, length: Callable[[Any], float], batch: Batch) -> float:
@@ -269,9 +269,9 @@ class _Recipe:
             key=root(self.seed, epoch, replica.index),
         )
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The arguments in words."""
-        return f"{self.rule.told()}, buffer of {self.buffer:,}"
+        return f"{self.rule.in_words()}, buffer of {self.buffer:,}"
 
     def sources(self) -> Sequence[Source]:
         """The source that is read."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import shown
 
-__all__ = ["Delivery", "poor_repeats", "poor_shares", "poor_waiting"]
+__all__ = ["StreamCounts", "poor_repeats", "poor_shares", "poor_waiting"]
 
 _DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
 _OFF = 10  # a share is poor if it is off by more than a tenth of itself
@@ -19,7 +19,7 @@ _ENOUGH = 2  # waiting is worth its exact shares if it returns half of what it r
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class StreamCounts:
     """What a balanced stream has read and delivered so far.
 
     Attributes:
@@ -73,7 +73,7 @@ class Delivery:
         return f"pass {others}" if best in (None, self.when_short) else f"pass when_short={best!r}, or {others}"
 
 
-def poor_shares(delivery: Delivery) -> str | None:
+def poor_shares(delivery: StreamCounts) -> str | None:
     """What to warn of if a group has a share that is off by more than a tenth of what was asked for; else None."""
     expected, had = delivery.expected, delivery.had
     off = np.flatnonzero((np.abs(expected - had) > _DRIFT) & (np.abs(expected - had) * _OFF > expected))
@@ -93,7 +93,7 @@ def poor_shares(delivery: Delivery) -> str | None:
     )
 
 
-def poor_waiting(delivery: Delivery) -> str | None:
+def poor_waiting(delivery: StreamCounts) -> str | None:
     """What to warn of if waiting drops three quarters of what is read, or more; else None."""
     if delivery.when_short != "wait" or delivery.delivered * _DROPPED > delivery.read:
         return None
@@ -105,7 +105,7 @@ def poor_waiting(delivery: Delivery) -> str | None:
     )
 
 
-def poor_repeats(delivery: Delivery) -> str | None:
+def poor_repeats(delivery: StreamCounts) -> str | None:
     """What to warn of if a group has fewer samples than a batch takes of it, so that they repeat in it; else None."""
     quotas = np.floor(delivery.shares * delivery.batch_size + 1e-9).astype(np.int64)
     few = np.flatnonzero((delivery.seen < quotas) & (delivery.seen > 0) & (delivery.had > delivery.seen))

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import shown
 from .measures import Refused
 
-__all__ = ["Numbers", "plain"]
+__all__ = ["GroupNumbers", "plain"]
 
 _VALUES = "biufcSU"  # the kinds of numpy scalars that are numbers or text, and equal to Python's
 
@@ -50,7 +50,7 @@ def _equal_to_itself(label: Any, said: str) -> Hashable:
     return cast(Hashable, label)
 
 
-class Numbers(dict[Hashable, int]):
+class GroupNumbers(dict[Hashable, int]):
     """The number of each group by its label; a new label gets the next number."""
 
     def __init__(self, admit: Callable[[Hashable], int], refusal: Callable[[Hashable], str | None]) -> None:

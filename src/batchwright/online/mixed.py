@@ -160,7 +160,7 @@ class _Recipe:
             in_units=self.unit is not None,
         )
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The arguments in words."""
         return f"mixed of {len(self.sources_by_name)} sources, target {resolve(self.target)}, at_end={self.at_end!r}"
 

@@ -62,7 +62,7 @@ OF_A_LOADER: Mapping[str, str] = MappingProxyType(
 )
 
 
-def not_there(thing: object, name: str, words: Mapping[str, str]) -> AttributeError:
-    """The error for an attribute that a thing does not have."""
+def not_there(value: object, name: str, words: Mapping[str, str]) -> AttributeError:
+    """The error for an attribute that a value does not have."""
     said = f"; {words[name]}" if name in words else ""
-    return AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}{said}", name=name, obj=thing)
+    return AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}{said}", name=name, obj=value)

@@ -83,7 +83,7 @@ class Recipe(Protocol):
     def contents(self) -> dict[str, Any]:
         """What the sources hold."""
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The arguments in words."""
 
     def sources(self) -> Sequence[Source]:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import shown, warn
-from .apart import Apart, Kept
+from .apart import Apart, Waiting
 from .batch import Batch, StreamReport
-from .delivered import Delivery, poor_repeats, poor_shares
+from .delivered import StreamCounts, poor_repeats, poor_shares
 from .feed import Feed
 from .group_keys import plain
 from .measures import Refused
@@ -111,7 +111,7 @@ class ShardComposer:
                 if group == number:
                     return number, sample, feed.turn > 0
                 if group is not None:
-                    self._put_apart(Kept(sample, group, number))
+                    self._put_apart(Waiting(sample, group, number))
             if self._rules.when_short == "wait":
                 return None
             self._ended.add(number)
@@ -126,7 +126,7 @@ class ShardComposer:
                 due = [other for other in range(len(self.feeds)) if other in live or self._apart.holds(other)]
                 number = min(due, key=lambda other: self._had[other] / self._shares[other])
 
-    def _put_apart(self, kept: Kept) -> None:
+    def _put_apart(self, kept: Waiting) -> None:
         if (
             self.feeds[kept.shard_group].turn > 0
         ):  # it came before; its group repeats its own samples, where it lacks any
@@ -173,7 +173,7 @@ class ShardComposer:
         seen = np.maximum(self._had - self._again, 1) if repeats else read  # shards are read again
         if not self._had.sum():
             return
-        delivery = Delivery(
+        delivery = StreamCounts(
             labels=self._labels,
             shares=self._shares,
             expected=self._planned,
@@ -246,7 +246,7 @@ class ShardComposer:
         *counts, self._apart.dropped = memory["apart"]
         self._apart.into, self._apart.out = (np.array(one, np.int64) for one in counts)
         for kept in chain.from_iterable(held):
-            self._apart.put(Kept(*kept))
+            self._apart.put(Waiting(*kept))
 
     def report(self) -> StreamReport:
         """The counts so far."""

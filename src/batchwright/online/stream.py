@@ -330,7 +330,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
 
     def _summary_of(self, report: StreamReport | None, epoch: int) -> StreamSummary:
         wanted = {} if report is None else self._recipe.wanted(epoch, report.seen)
-        return summarised(self._told(), report, wanted)
+        return summarised(self._in_words(), report, wanted)
 
     def audit(self, *, batches: int = 1000, epoch: int = 0) -> Audit:
         """Measure the guarantees of the stream on its batches; the pass that is under way is not touched.
@@ -362,8 +362,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             composer = run.composer
             yield Given(run.steps - 1, run.batch, composer.report(), composer.shares(), digested(run.batch))
 
-    def _told(self) -> str:
-        return f"{self._recipe.told()}, from {self.name!r}"
+    def _in_words(self) -> str:
+        return f"{self._recipe.in_words()}, from {self.name!r}"
 
     def __repr__(self) -> str:
         return f"<stream: {self._told()}>"

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import shown
-from ..plans.printed import Column, Printed, columns_of, table
+from ..plans.printed import Printed, PrintedColumn, columns_of, table
 from .batch import StreamReport
 
 __all__ = ["StreamLine", "StreamSummary", "summarised"]
 
 _COLUMNS = (
-    Column("read", "read", ","),
-    Column("natural", "natural_share", ".2%"),
-    Column("wanted", "wanted_share", ".2%"),
-    Column("delivered", "share", ".2%"),
-    Column("slots", "slots", ","),
-    Column("passes", "passes", ".3f"),
-    Column("deficit", "deficit", ","),
+    PrintedColumn("read", "read", ","),
+    PrintedColumn("natural", "natural_share", ".2%"),
+    PrintedColumn("wanted", "wanted_share", ".2%"),
+    PrintedColumn("delivered", "share", ".2%"),
+    PrintedColumn("slots", "slots", ","),
+    PrintedColumn("passes", "passes", ".3f"),
+    PrintedColumn("deficit", "deficit", ","),
 )
 
 _MOST_LATE = 3  # groups that came late, which the notes name

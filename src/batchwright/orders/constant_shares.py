@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import Infeasible
 from ..kernels import apportion
 from ..kernels.deal import deal_heavy, deal_with_light, drawn
-from ..kernels.deal_arguments import ROUND, Shares, new_rounds
+from ..kernels.deal_arguments import ROUND, DealShares, new_rounds
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.light import DRAWS, Light, arranged
 
@@ -106,7 +106,7 @@ class ConstantShares:
             seldom=self.seldom,
         )
         start = child_key(key, PURPOSE.PHASE) >> 32
-        self._shares = tuple(Shares(self.tickets, np.uint64(key), start, self.edges, self.base, *self.light))
+        self._shares = tuple(DealShares(self.tickets, np.uint64(key), start, self.edges, self.base, *self.light))
 
     def deal(self, batches: np.ndarray, samples: tuple[Any, ...], *, draws: bool) -> Dealing:
         """Deal some of its micro-batches, in ascending order and counted from its first; `samples`: see `kernels.deal`."""

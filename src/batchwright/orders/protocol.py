@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 
 from ..groups import Groups
-from .shares import meant
+from .shares import without_spelling
 
 __all__ = [
     "OfBatches",
@@ -67,9 +67,9 @@ class Order(Protocol):
         ...
 
 
-def is_order(thing: Any) -> TypeGuard[Order]:
+def is_order(value: Any) -> TypeGuard[Order]:
     """Whether something is an `Order`. Before Python 3.12, `isinstance` would compute all of its properties."""
-    return all(hasattr(type(thing), name) for name in ("batches_at", "take", "rates"))
+    return all(hasattr(type(value), name) for name in ("batches_at", "take", "rates"))
 
 
 def undersized_groups(groups: Groups, most: np.ndarray) -> list[Undersized]:
@@ -104,5 +104,5 @@ def samples_at(order: Order, places: np.ndarray) -> np.ndarray:
 
 def fingerprint_of(identity: dict[str, str]) -> str:
     """16 hexadecimal digits of an identity; two spellings of one target give the same."""
-    text = "\n".join(f"{name}={meant(value)}" for name, value in sorted(identity.items()))
+    text = "\n".join(f"{name}={without_spelling(value)}" for name, value in sorted(identity.items()))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

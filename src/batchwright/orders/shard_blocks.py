@@ -13,12 +13,12 @@ import numpy as np
 
 from ..kernels.hashing import child_key
 from ..kernels.permutation import permutation
-from .shard_line import Pieces, even
+from .shard_line import ShardPieces, even
 
-__all__ = ["Blocks", "blocks_of"]
+__all__ = ["ShardBlocks", "blocks_of"]
 
 
-class Blocks(NamedTuple):
+class ShardBlocks(NamedTuple):
     """The blocks of a rank in a pass.
 
     Attributes:
@@ -65,7 +65,7 @@ def _permuted(places: np.ndarray, count: int, key: int) -> np.ndarray:
     return found
 
 
-def blocks_of(pieces: Pieces, offset: int, batch_size: int, most: int, carried: int) -> Blocks:
+def blocks_of(pieces: ShardPieces, offset: int, batch_size: int, most: int, carried: int) -> ShardBlocks:
     """Divide the pieces of a rank in a pass into blocks, so that no micro-batch and no block reads more than `most`.
 
     Args:
@@ -99,4 +99,4 @@ def blocks_of(pieces: Pieces, offset: int, batch_size: int, most: int, carried: 
         pools.append(pool)
     arranged = np.array(order, np.int64)
     edges = np.concatenate([[0], np.cumsum(pieces.sizes[arranged])])
-    return Blocks(starts, bounds, pieces.firsts[arranged], edges, tails, pools)
+    return ShardBlocks(starts, bounds, pieces.firsts[arranged], edges, tails, pools)

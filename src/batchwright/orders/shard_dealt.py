@@ -22,8 +22,8 @@ from .protocol import Undersized
 from .shard_cells import Cells
 from .shard_division import divided
 from .shard_hand import BlockDeal
-from .shard_line import MASK, Pieces, ShardLine
-from .shard_turns import ShardTurns, Turn
+from .shard_line import MASK, ShardLine, ShardPieces
+from .shard_turns import ShardTurn, ShardTurns
 from .shards import Shards
 from .shares import Shares
 
@@ -47,13 +47,13 @@ class Stretch(NamedTuple):
     tickets: np.ndarray
 
     @property
-    def owed(self) -> np.ndarray:
+    def largest_deficit(self) -> np.ndarray:
         """The most tickets that each group lacks at the end of a block, int64 (groups,)."""
         found: np.ndarray = np.cumsum(self.wanted - self.tickets, 0).max(0).clip(0)
         return found
 
     @property
-    def unpaid(self) -> np.ndarray:
+    def final_deficit(self) -> np.ndarray:
         """The tickets that each group lacks at the end, since no division gives it more; below 0: has too many."""
         found: np.ndarray = (self.wanted - self.tickets).sum(0)
         return found
@@ -205,9 +205,9 @@ class ShardDealt(OfShares, Varying):
             )
         return self._dealt[rank]
 
-    def stretch(self, turn: Turn) -> Stretch | None:
+    def stretch(self, turn: ShardTurn) -> Stretch | None:
         """The stretch of a turn; None if all of its blocks have every group."""
-        part = self.turns.part(turn.passed, turn.rank)
+        part = self.turns.rank_pass(turn.passed, turn.rank)
         blocks = len(part.turns) - 1
         count = -(-blocks * self.groups.group_count // _MOST_CELLS)
         number = min(count, blocks) * turn.block // blocks
@@ -221,27 +221,26 @@ class ShardDealt(OfShares, Varying):
             return self._stretches.keep(key, stretch, most)
         return self._stretches[key]
 
-    def tickets_of(self, turn: Turn, low: int, high: int) -> np.ndarray:
+    def tickets_of(self, turn: ShardTurn, low: int, high: int) -> np.ndarray:
         """The tickets of each group in the turns low..high-1 of a rank, all of one block: int64 (groups,)."""
         stretch = self.stretch(turn)
         if stretch is None:
-            return self.asked(turn.rank, low, high)
+            return self.wanted_tickets(turn.rank, low, high)
         deal = self._block_deal(turn, stretch)
         found: np.ndarray = deal.drawn(high - turn.first) - deal.drawn(low - turn.first)
         return found
 
-    def asked(self, rank: int, first: int, last: int) -> np.ndarray:
+    def wanted_tickets(self, rank: int, first: int, last: int) -> np.ndarray:
         """The tickets of each group in the turns first..last-1 of a rank, if all groups were in all shards: int64."""
         span = self._of_rank(rank).first_span
         found: np.ndarray = span.drawn(last) - span.drawn(first)
         return found
 
-    def quotas(self, turn: Turn) -> np.ndarray:
+    def quotas(self, turn: ShardTurn) -> np.ndarray:
         """The quota of each group in the micro-batches of a turn's block, in tickets, float64 (groups,)."""
         stretch = self.stretch(turn)
         if stretch is None:
-            asked: np.ndarray = self.shares.of(0) * self.tickets
-            return asked
+            return np.asarray(self.shares.of(0) * self.tickets)
         found: np.ndarray = stretch.tickets[turn.block - stretch.first] / (turn.last - turn.first)
         return found
 
@@ -263,10 +262,10 @@ class ShardDealt(OfShares, Varying):
         for passed in sorted({passed for passed, _, _ in drawn}):
             firsts, sizes, rates = [], [], []
             for rank in range(self.shards.ranks):
-                part = self.turns.part(passed, rank)
+                part = self.turns.rank_pass(passed, rank)
                 for block in range(len(part.turns) - 1):
                     inside = slice(part.bounds[block], part.bounds[block + 1])
-                    pieces = Pieces(*(column[inside] for column in part.pieces))
+                    pieces = ShardPieces(*(column[inside] for column in part.pieces))
                     counts, _ = self.counts(pieces)
                     of_block = counts.sum(1)
                     tickets = np.zeros(of_block.size)
@@ -283,7 +282,7 @@ class ShardDealt(OfShares, Varying):
             found.append(Stratum(cells, 0, shares / ((stop - start) * self.tickets)))
         return InclusionRates(found)
 
-    def counts(self, pieces: Pieces, *, by_place: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    def counts(self, pieces: ShardPieces, *, by_place: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """For each group and piece, how many of its samples lie there, and the entry of the first in the index of groups.
 
         Both are int64 (groups, pieces), the pieces ascending by place, or as they are.
@@ -300,9 +299,9 @@ class ShardDealt(OfShares, Varying):
         low, high = found[:, : firsts.size], found[:, firsts.size :]
         return high - low, begins[:, None] + low
 
-    def _divided(self, turn: Turn, blocks: list[int]) -> Stretch | None:
+    def _divided(self, turn: ShardTurn, blocks: list[int]) -> Stretch | None:
         """The stretch of these blocks; None if they lack no group."""
-        part = self.turns.part(turn.passed, turn.rank)
+        part = self.turns.rank_pass(turn.passed, turn.rank)
         first, last = part.bounds[blocks[0]], part.bounds[blocks[-1] + 1]
         bounds = np.array(part.bounds[blocks[0] : blocks[-1] + 2]) - first
         cut = [0, part.pieces.sizes.size - 1] if self.shards.ranks > 1 else []
@@ -313,10 +312,10 @@ class ShardDealt(OfShares, Varying):
         may = np.flatnonzero((self._lacking >= whole.min()) & (self.groups.sizes > 0))
         if not may.size:
             return None
-        counts, _ = self.counts(Pieces(*(column[first:last] for column in part.pieces)), by_place=False)
+        counts, _ = self.counts(ShardPieces(*(column[first:last] for column in part.pieces)), by_place=False)
         held = np.add.reduceat(counts, bounds[:-1], axis=1).T
         edges = part.turns[blocks[0] : blocks[-1] + 2]
-        wanted = np.array([self.asked(turn.rank, low, high) for low, high in pairwise(edges)])
+        wanted = np.array([self.wanted_tickets(turn.rank, low, high) for low, high in pairwise(edges)])
         if ((held > 0) | (wanted == 0)).all():
             return None
         return Stretch(blocks[0], wanted, divided(wanted, self._most(held, np.diff(edges)[:, None])))
@@ -337,16 +336,16 @@ class ShardDealt(OfShares, Varying):
         most: np.ndarray = found * batches
         return most
 
-    def _block_key(self, turn: Turn) -> int:
+    def _block_key(self, turn: ShardTurn) -> int:
         key = child_key(child_key(child_key(self._key, PURPOSE.IN_SHARDS), turn.passed & MASK), turn.rank)
         return child_key(key, turn.block)
 
-    def _block_deal(self, turn: Turn, stretch: Stretch) -> BlockDeal:
+    def _block_deal(self, turn: ShardTurn, stretch: Stretch) -> BlockDeal:
         tickets = stretch.tickets[turn.block - stretch.first]
         key = child_key(self._block_key(turn), PURPOSE.IN_THE_PLACE)
         return BlockDeal(tickets, turn.last - turn.first, key)
 
-    def _opened(self, pieces: Pieces, turn: Turn) -> _Open:
+    def _opened(self, pieces: ShardPieces, turn: ShardTurn) -> _Open:
         """What is kept of a block while its shards are open."""
         counts, entries = self.counts(pieces)
         edges = np.concatenate([[0], np.cumsum(counts.reshape(-1))])

@@ -10,12 +10,12 @@ from ..kernels.hashing import child_key
 from ..kernels.passes import draws
 from ..kernels.permutation import permutation
 
-__all__ = ["BlockDeal", "Run"]
+__all__ = ["BlockDeal", "GroupTickets"]
 
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-class Run(NamedTuple):
+class GroupTickets(NamedTuple):
     """The tickets of a group in a micro-batch.
 
     Attributes:
@@ -50,7 +50,7 @@ class BlockDeal:
         self._each = int(self._edges[-1]) // batches
         self._step = _coprime(round(batches * _GOLDEN), batches)
 
-    def runs(self, number: int) -> list[Run]:
+    def runs(self, number: int) -> list[GroupTickets]:
         """The tickets of micro-batch `number` of the block, from 0, by group."""
         first = number * self._step % self.batches
         places = first + np.arange(self._each) * self.batches
@@ -58,7 +58,10 @@ class BlockDeal:
         before = _earlier(self._edges[inside + 1], self.batches, first) - _earlier(
             self._edges[inside], self.batches, first
         )
-        return [Run(*row) for row in zip(self._order[inside].tolist(), before.tolist(), counts.tolist(), strict=True)]
+        return [
+            GroupTickets(*row)
+            for row in zip(self._order[inside].tolist(), before.tolist(), counts.tolist(), strict=True)
+        ]
 
     def samples(self, number: int, per_ticket: int, sizes: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """The samples of a micro-batch, int64 (tickets x per_ticket,), as places among the samples of all groups.

@@ -11,13 +11,13 @@ from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.permutation import permutation
 from ..recent import Recent
 
-__all__ = ["MASK", "Pieces", "ShardLine", "even"]
+__all__ = ["MASK", "ShardLine", "ShardPieces", "even"]
 
 MASK = (1 << 64) - 1  # seeds have 64 bits
 _KEPT = 3  # passes whose order of shards is kept: two meet, and a third may be looked at
 
 
-class Pieces(NamedTuple):
+class ShardPieces(NamedTuple):
     """Shards, or parts of them, one entry each.
 
     Attributes:
@@ -61,7 +61,7 @@ class ShardLine:
             found = self._passes.keep(number, (order, edges), _KEPT)
         return found
 
-    def pieces(self, number: int, low: int, high: int) -> Pieces:
+    def pieces(self, number: int, low: int, high: int) -> ShardPieces:
         """What lies from `low` to `high` on the line of a pass; at both ends a shard may be cut."""
         order, edges = self.of_pass(number)
         first = int(np.searchsorted(edges, low, side="right")) - 1
@@ -74,7 +74,7 @@ class ShardLine:
             ends[-1] = self._cut_at(int(shards[-1]), high - int(edges[last - 1]))
         masses = np.diff(np.clip(edges[first : last + 1], low, high))
         kept = ends > begins
-        return Pieces(begins[kept], (ends - begins)[kept], masses[kept])
+        return ShardPieces(begins[kept], (ends - begins)[kept], masses[kept])
 
     def _cut_at(self, shard: int, mass: int) -> int:
         return int(self.starts[shard]) + mass if self._cut is None else self._cut(shard, mass)

@@ -10,7 +10,7 @@ from ..kernels.hashing import PURPOSE, child_key
 from ..recent import Recent
 from .of_shares import OfShares
 from .protocol import Undersized
-from .shard_blocks import Blocks, blocks_of
+from .shard_blocks import ShardBlocks, blocks_of
 from .shard_line import MASK, ShardLine
 from .shards import Shards
 from .shares import Shares
@@ -53,7 +53,7 @@ class ShardShuffle(OfShares):
         self._kept = max(_KEPT, 2 * shards.ranks)
         self._carried = _check(shards, batch_size, apart)
         self._line = ShardLine(shards.starts, shards.sizes, seed)
-        self._blocks: Recent[tuple[int, int], Blocks] = Recent()
+        self._blocks: Recent[tuple[int, int], ShardBlocks] = Recent()
         self._heads: Recent[tuple[int, int], np.ndarray] = Recent()
 
     @property
@@ -159,7 +159,7 @@ class ShardShuffle(OfShares):
             key = child_key(key, part)
         return blocks.samples(block, places - blocks.starts[block], key)
 
-    def _blocks_of(self, number: int, rank: int) -> Blocks:
+    def _blocks_of(self, number: int, rank: int) -> ShardBlocks:
         found = self._blocks.get((number, rank))
         if found is None:
             begin, line = self._before(number, rank), self._line_of(number, rank)
@@ -213,9 +213,9 @@ def _check(shards: Shards, batch_size: int, apart: int | None) -> int:
     width = max(batch_size, 2 * (apart or 0))
     small, least = least_open(shards, width)
     if shards.open < least:
-        told = f"the smallest {small} shards together have fewer than {width} samples, and " if small else ""
+        why = f"the smallest {small} shards together have fewer than {width} samples, and " if small else ""
         raise Infeasible(
-            f"open={shards.open} is too few for micro-batches of {batch_size}: {told}where a rank goes on to other shards "
+            f"open={shards.open} is too few for micro-batches of {batch_size}: {why}where a rank goes on to other shards "
             f"it needs up to {least}",
             f"pass open={least}" + (", or larger shards" if small else ""),
         )

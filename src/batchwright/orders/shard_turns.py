@@ -10,15 +10,15 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from ..recent import Recent
-from .shard_line import Pieces, ShardLine, even
+from .shard_line import ShardLine, ShardPieces, even
 from .shards import Shards
 
-__all__ = ["Opened", "Part", "ShardTurns", "Turn"]
+__all__ = ["Opened", "RankPass", "ShardTurn", "ShardTurns"]
 
 Opened = TypeVar("Opened")
 
 
-class Turn(NamedTuple):
+class ShardTurn(NamedTuple):
     """Where a micro-batch is: a block is the shards that are open together.
 
     Attributes:
@@ -38,10 +38,10 @@ class Turn(NamedTuple):
     last: int
 
 
-class Part(NamedTuple):
+class RankPass(NamedTuple):
     """A rank's part of a pass: its pieces, the bounds of blocks among them, and the turns at which blocks begin."""
 
-    pieces: Pieces
+    pieces: ShardPieces
     bounds: list[int]
     turns: list[int]
 
@@ -57,40 +57,40 @@ class ShardTurns(Generic[Opened]):
     """
 
     def __init__(
-        self, shards: Shards, line: ShardLine, pass_batches: int, made: Callable[[Pieces, Turn], Opened]
+        self, shards: Shards, line: ShardLine, pass_batches: int, made: Callable[[ShardPieces, ShardTurn], Opened]
     ) -> None:
         self.pass_batches = pass_batches
         self._shards, self._line, self._made = shards, line, made
         self._most = 2 * shards.ranks + 2
-        self._parts: Recent[tuple[int, int], Part] = Recent()
+        self._parts: Recent[tuple[int, int], RankPass] = Recent()
         self._opened: Recent[tuple[int, int, int], Opened] = Recent()
 
-    def of(self, batch: int) -> Turn:
+    def of(self, batch: int) -> ShardTurn:
         """The turn of a micro-batch."""
         number, rank = divmod(batch, self._shards.ranks)
         passed = batch // self.pass_batches
-        turns = self.part(passed, rank).turns
+        turns = self.rank_pass(passed, rank).turns
         block = bisect_right(turns, number) - 1
-        return Turn(rank, number, passed, block, turns[block], turns[block + 1])
+        return ShardTurn(rank, number, passed, block, turns[block], turns[block + 1])
 
-    def between(self, start: int, stop: int) -> Iterator[tuple[Turn, int, int]]:
+    def between(self, start: int, stop: int) -> Iterator[tuple[ShardTurn, int, int]]:
         """The blocks that micro-batches start..stop-1 are of, each with the turns low..high-1 of it that are among them."""
         for passed in range(start // self.pass_batches, (stop - 1) // self.pass_batches + 1):
             for rank in range(self._shards.ranks):
-                turns = self.part(passed, rank).turns
+                turns = self.rank_pass(passed, rank).turns
                 first, last = (-(-(batch - rank) // self._shards.ranks) for batch in (start, stop))
                 for block, (begin, end) in enumerate(pairwise(turns)):
                     low, high = max(begin, first), min(end, last)
                     if low < high:
-                        yield Turn(rank, low, passed, block, begin, end), low, high
+                        yield ShardTurn(rank, low, passed, block, begin, end), low, high
 
-    def pieces(self, turn: Turn) -> Pieces:
+    def pieces(self, turn: ShardTurn) -> ShardPieces:
         """The shards, or parts of them, that are open in a turn."""
-        pieces, bounds, _ = self.part(turn.passed, turn.rank)
+        pieces, bounds, _ = self.rank_pass(turn.passed, turn.rank)
         inside = slice(bounds[turn.block], bounds[turn.block + 1])
-        return Pieces(pieces.firsts[inside], pieces.sizes[inside], pieces.masses[inside])
+        return ShardPieces(pieces.firsts[inside], pieces.sizes[inside], pieces.masses[inside])
 
-    def opened(self, turn: Turn) -> Opened:
+    def opened(self, turn: ShardTurn) -> Opened:
         """What is kept of the block of a turn; made when it is first asked for."""
         key = turn.passed, turn.rank, turn.block
         found = self._opened.get(key)
@@ -98,7 +98,7 @@ class ShardTurns(Generic[Opened]):
             found = self._opened.keep(key, self._made(self.pieces(turn), turn), self._most)
         return found
 
-    def part(self, passed: int, rank: int) -> Part:
+    def rank_pass(self, passed: int, rank: int) -> RankPass:
         """The part of a rank in a pass."""
         found = self._parts.get((passed, rank))
         if found is not None:
@@ -111,4 +111,4 @@ class ShardTurns(Generic[Opened]):
         first, last = (-(-(at * self.pass_batches - rank) // ranks) for at in (passed, passed + 1))
         before = np.concatenate([[0], np.cumsum(pieces.masses)])[bounds].tolist()
         turns = [first + at * (last - first) // before[-1] for at in before]
-        return self._parts.keep((passed, rank), Part(pieces, bounds, turns), self._most)
+        return self._parts.keep((passed, rank), RankPass(pieces, bounds, turns), self._most)

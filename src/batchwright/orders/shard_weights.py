@@ -12,8 +12,8 @@ from .dealt import Dealt
 from .inclusion import InclusionRates, Stratum, Varying
 from .of_shares import OfShares
 from .protocol import Undersized
-from .shard_line import MASK, Pieces, ShardLine
-from .shard_turns import ShardTurns, Turn
+from .shard_line import MASK, ShardLine, ShardPieces
+from .shard_turns import ShardTurn, ShardTurns
 from .shards import Shards
 from .shares import Shares, WeightShares
 
@@ -116,7 +116,7 @@ class ShardWeights(OfShares, Varying):
         first = int(self.shards.starts[shard])
         return int(np.searchsorted(self._edges, int(self._edges[first]) + mass, side="left"))
 
-    def _opened(self, pieces: Pieces, turn: Turn) -> tuple[Dealt, np.ndarray, np.ndarray]:
+    def _opened(self, pieces: ShardPieces, turn: ShardTurn) -> tuple[Dealt, np.ndarray, np.ndarray]:
         """How a block is dealt, where each piece begins among its samples, and the first sample of each piece."""
         weights = [
             np.diff(self._edges[first : first + size + 1])

@@ -17,7 +17,7 @@ from ..kernels import apportion
 from ..targets import Target
 from ..targets.moving import moved
 
-__all__ = ["Shares", "TargetShares", "WeightShares", "group_rates", "meant"]
+__all__ = ["Shares", "TargetShares", "WeightShares", "group_rates", "without_spelling"]
 
 _DIGEST = re.compile("[0-9a-f]{16}(?= as )")  # in a value of an identity; the text after it is only shown to users
 _CHUNK = 1 << 17  # samples handled at once, so that no temporary array is as large as the dataset
@@ -191,11 +191,11 @@ class WeightShares:
         return shares
 
 
-def meant(value: str) -> str:
+def without_spelling(value: str) -> str:
     """Leave the spelling of a target out of a value of an identity: the same shares are then equal.
 
     Example:
-        >>> meant("0123456789abcdef as sqrt"), meant("['read as a book']")
+        >>> without_spelling("0123456789abcdef as sqrt"), without_spelling("['read as a book']")
         ('0123456789abcdef', "['read as a book']")
     """
     digest = _DIGEST.match(value)

@@ -20,7 +20,7 @@ from ..errors import Infeasible, shown
 from ..kernels.task_schedule import chairman
 from .earliest_deadline import EarliestDeadline
 
-__all__ = ["LONGEST_PERIOD", "Blocks", "Periodic", "TaskSchedule", "reduced", "task_schedule"]
+__all__ = ["LONGEST_PERIOD", "BlockSchedule", "Periodic", "TaskSchedule", "reduced", "task_schedule"]
 
 LONGEST_PERIOD = 1 << 16  # turns in a table: 1 MB, two integers a turn
 _LONGEST_BLOCK = 1 << 22  # slots in a block: to compute it takes a third of a second and 32 MB
@@ -82,7 +82,7 @@ def task_schedule(weights: Sequence[int], names: Sequence[Hashable] | None = Non
             f"the shortest table of turns has {longest} entries, {_LONGEST_BLOCK} at most",
             f"leave {shown(rarest)} out or give it more",
         )
-    return Blocks(weights, tasks[:often], tasks[often:])
+    return BlockSchedule(weights, tasks[:often], tasks[often:])
 
 
 def _often(weights: Sequence[int]) -> tuple[int, int]:
@@ -142,7 +142,7 @@ class Periodic:
         return {"weights": self.weights}
 
 
-class Blocks:
+class BlockSchedule:
     """A schedule that is computed block by block: frequent tasks in one table, rare ones in another.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from ..kinds import LengthKind
-from ..lengths.layout import LAYOUT_WORK, Layout, layout_of_one_window, layout_of_shuffle, layout_of_strata
+from ..lengths.layout import LAYOUT_WORK, EpochLayout, layout_of_one_window, layout_of_shuffle, layout_of_strata
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfShuffle, OfStrata, Windows
 
@@ -41,7 +41,7 @@ def laid_out(plan: LengthKind, step_size: int) -> Windows:
     return OfShuffle(_of_shuffle(plan, step_size), plan.epoch_samples, order, plan.admission, plan.cutter)
 
 
-def _of_shuffle(plan: LengthKind, step_size: int) -> Layout:
+def _of_shuffle(plan: LengthKind, step_size: int) -> EpochLayout:
     """The layout of an epoch of the plain shuffle: windows that are ranges of it, or one window."""
     items = plan.admission.item_count(plan.epoch_samples) - plan.admission.skipped.size  # in an epoch
 

@@ -11,15 +11,15 @@ from ..errors import Infeasible, check_integer
 from ..exported import Table
 from ..notebook import watched
 from .delivered import SourceLine
-from .printed import Column, Printed, columns_of, table
+from .printed import Printed, PrintedColumn, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import LengthKind
 
 _COLUMNS = (
-    Column("asked", "asked", ".4%"),
-    Column("delivered", "delivered", ".4%"),
-    Column("lost", "lost", ".4%"),
+    PrintedColumn("asked", "asked", ".4%"),
+    PrintedColumn("delivered", "delivered", ".4%"),
+    PrintedColumn("lost", "lost", ".4%"),
 )
 _MEASURED = 1 << 18  # samples after which no further window is measured: then a summary takes seconds at most
 

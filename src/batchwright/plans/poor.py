@@ -61,7 +61,7 @@ class Repeated(NamedTuple):
     epoch: np.ndarray
 
 
-class Part(NamedTuple):
+class DrawnGroups(NamedTuple):
     """Some groups of a plan, each of which draws all its samples equally often.
 
     Attributes:
@@ -220,7 +220,7 @@ def undersized(order: Mixed, source: int) -> tuple[str, str]:
     return fact, "give the source its quota, or a multiple of it, as batch size"
 
 
-def never_text(drawn: Iterable[Part], total: int) -> str | None:
+def never_text(drawn: Iterable[DrawnGroups], total: int) -> str | None:
     """A text that says how many of `total` samples are practically never drawn, and names the rarest; None if all come.
 
     Practically never drawn: less than once in a hundred times as many draws as there are samples.
@@ -251,14 +251,14 @@ def faults_of_tasks(plan: TaskKind) -> list[str]:
     """Problems of the shares of tasks; the plan of each task reports its own problems."""
     drawn, total = plan.inclusion_rates(0, 1), plan.groups.sample_count
     starts, names = np.unique(plan.starts), plan.names
-    parts: Iterator[Part] = (
+    parts: Iterator[DrawnGroups] = (
         part._replace(within=f" of task {names[int(np.searchsorted(starts, part.start, side='right')) - 1]!r}")
         for part in parts_of(drawn)
     )
     # If the tasks share one dataset, a sample that is rare in one task may be frequent in another: their draws add up.
     if sum(groups.sample_count for groups, _, _ in drawn) > total:
         everyone = Groups.singletons(total)
-        parts = iter([Part(everyone, 0, 0, drawn.rates(np.arange(total)))])
+        parts = iter([DrawnGroups(everyone, 0, 0, drawn.rates(np.arange(total)))])
     never = never_text(parts, total)
     return [never] if never else []
 
@@ -297,9 +297,9 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     ]
 
 
-def parts_of(strata: InclusionRates) -> Iterator[Part]:
+def parts_of(strata: InclusionRates) -> Iterator[DrawnGroups]:
     """The strata of a plan as parts, one for each stratum."""
-    return (Part(groups, start, 0, shares) for groups, start, shares in strata)
+    return (DrawnGroups(groups, start, 0, shares) for groups, start, shares in strata)
 
 
 def _torn(order: Mixed) -> list[str]:
@@ -333,16 +333,18 @@ def epochs_looked_at(shares: Shares, groups: Groups) -> range:
     return range(most)
 
 
-def _drawn(order: SharedOrder) -> Iterator[Part]:
+def _drawn(order: SharedOrder) -> Iterator[DrawnGroups]:
     """What is drawn in the epochs to examine."""
     # In chunks, because there may be a hundred million weights.
     if order.shares.settles_at == 0 and not order.children:
-        return (Part(order.groups, 0, first, share) for first, share, _ in _chunks(order.shares, order.groups, 0))
+        return (
+            DrawnGroups(order.groups, 0, first, share) for first, share, _ in _chunks(order.shares, order.groups, 0)
+        )
     stop = len(epochs_looked_at(order.shares, order.groups)) * order.epoch_batches
     if order.dealt is not None and order.dealt.share_changes:
         stop = max(stop, order.dealt.share_changes[-1].first + 1)
     if not order.children:
-        return iter([Part(order.groups, 0, 0, mean_shares(order, 0, stop))])
+        return iter([DrawnGroups(order.groups, 0, 0, mean_shares(order, 0, stop))])
     return parts_of(inclusion_rates_of(order, 0, stop))
 
 

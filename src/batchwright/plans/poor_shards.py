@@ -44,13 +44,13 @@ class _Pass(NamedTuple):
     Attributes:
         wanted: the tickets that it should have, int64 (groups,).
         tickets: those that it gets, int64 (groups,).
-        owed: the most that it lacks at a time, int64 (groups,).
+        largest_deficit: the most that it lacks at a time, int64 (groups,).
         whole: whether it is all of the pass.
     """
 
     wanted: np.ndarray
     tickets: np.ndarray
-    owed: np.ndarray
+    largest_deficit: np.ndarray
     whole: bool
 
 
@@ -61,14 +61,14 @@ def _first_pass(order: ShardDealt) -> _Pass | None:
     for turn, low, high in order.turns.between(0, order.turns.pass_batches):
         stretch = order.stretch(turn)
         if stretch is None:
-            asked = order.asked(turn.rank, low, high)
+            asked = order.wanted_tickets(turn.rank, low, high)
             wanted, tickets = wanted + asked, tickets + asked
         elif turn.block == stretch.first:
             if cells > _MOST_CELLS:
                 return _Pass(wanted, tickets, owed, whole=False)
             lacks, cells = True, cells + stretch.tickets.size
             wanted, tickets = wanted + stretch.wanted.sum(0), tickets + stretch.tickets.sum(0)
-            owed = np.maximum(owed, stretch.owed)
+            owed = np.maximum(owed, stretch.largest_deficit)
     return _Pass(wanted, tickets, owed, whole=True) if lacks else None
 
 
@@ -87,16 +87,15 @@ def _lacking(order: ShardDealt) -> list[str]:
             "groups for that, which give them back later; "
         )
     if seen is not None:
-        most, unpaid, total = int(seen.owed.argmax()), seen.wanted - seen.tickets, int(seen.wanted.sum())
-        found += (
-            f"up to {seen.owed[most] * order.per_ticket} draws are owed to a group at a time, here {names[most]!r}; "
-        )
+        most, unpaid, total = int(seen.largest_deficit.argmax()), seen.wanted - seen.tickets, int(seen.wanted.sum())
+        draws = seen.largest_deficit[most] * order.per_ticket
+        found += f"up to {draws} draws are owed to a group at a time, here {names[most]!r}; "
         if unpaid.any():
             least, over = int(unpaid.argmax()), np.maximum(unpaid, 0).sum() / total
-            gets, asked = (float(counts[least]) / total for counts in (seen.tickets, seen.wanted))
+            gets, wanted = (float(counts[least]) / total for counts in (seen.tickets, seen.wanted))
             found += (
                 f"{over:.2%} of the draws of {'the first pass' if seen.whole else 'a part of the first pass'} cannot be "
-                f"given back, {names[least]!r} gets {gets:.2%} of them in place of {asked:.2%}; "
+                f"given back, {names[least]!r} gets {gets:.2%} of them in place of {wanted:.2%}; "
             )
     return [f"{found}more than {order.shards.open} open shards, or samples shuffled over the shards, avoid it"]
 

@@ -12,12 +12,12 @@ from ..aligned import aligned
 from ..errors import shortened
 from ..exported import Exported, of_one_type
 
-__all__ = ["Column", "Printed", "columns_of", "table"]
+__all__ = ["Printed", "PrintedColumn", "columns_of", "table"]
 
 _SHOWN = 12  # rows: half of them the largest, half the smallest
 
 
-class Column(NamedTuple):
+class PrintedColumn(NamedTuple):
     """A column of numbers.
 
     Attributes:
@@ -64,7 +64,7 @@ def columns_of(rows: Sequence[Any]) -> dict[str, list[Any]]:
     return {name: of_one_type([getattr(row, name) for row in rows]) for name in names}
 
 
-def table(title: str, columns: Sequence[Column], rows: Sequence[Any], count: int | None = None) -> list[str]:
+def table(title: str, columns: Sequence[PrintedColumn], rows: Sequence[Any], count: int | None = None) -> list[str]:
     """A line of titles, and one line for each row, by its `name`; only the first and last ones if there are many.
 
     Args:

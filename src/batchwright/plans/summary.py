@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..orders import is_shared
-from .printed import Column, Printed, columns_of, table
+from .printed import Printed, PrintedColumn, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import FixedKind
@@ -18,13 +18,13 @@ __all__ = ["GroupLine", "Summary", "summarise"]
 
 _FEW = 12  # groups that are measured if every sample is a group of its own
 _COLUMNS = (
-    Column("size", "size", ""),
-    Column("natural", "natural_share", ".4%"),
-    Column("share", "share", ".4%"),
-    Column("a batch", "quota", ".3f"),
-    Column("passes", "passes", ".3f"),
+    PrintedColumn("size", "size", ""),
+    PrintedColumn("natural", "natural_share", ".4%"),
+    PrintedColumn("share", "share", ".4%"),
+    PrintedColumn("a batch", "quota", ".3f"),
+    PrintedColumn("passes", "passes", ".3f"),
 )
-_DELIVERED = Column("delivered", "delivered", ".4%")
+_DELIVERED = PrintedColumn("delivered", "delivered", ".4%")
 _SEEN = 5e-7  # a smaller difference of two shares is none in four digits of a percentage
 
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .printed import Column, Printed, columns_of, table
+from .printed import Printed, PrintedColumn, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import TaskKind
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["TaskLine", "TaskSummary", "summarise"]
 
 _COLUMNS = (
-    Column("share", "share", ".4%"),
-    Column("batches", "batches", ".1f"),
-    Column("own epoch", "own_epoch", ""),
-    Column("passes", "passes", ".3f"),
+    PrintedColumn("share", "share", ".4%"),
+    PrintedColumn("batches", "batches", ".1f"),
+    PrintedColumn("own epoch", "own_epoch", ""),
+    PrintedColumn("passes", "passes", ".3f"),
 )
 
 

@@ -13,7 +13,7 @@ from ..errors import Infeasible, check_integer
 from ..notebook import watched
 from .bands import Bands
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
-from .reading import MOST_BATCHES, Piece, Reader, Shuffle, checked_step_size, reader_of
+from .reading import MOST_BATCHES, BatchRange, BatchReader, Shuffle, checked_step_size, reader_of
 from .report import Report
 
 __all__ = ["gathered"]
@@ -116,7 +116,7 @@ class _Sums:
 class _Walked:
     """A walk over micro-batches first..first+batches-1."""
 
-    def __init__(self, plan: Any, reader: Reader, shuffle: Shuffle, first: int, batches: int) -> None:
+    def __init__(self, plan: Any, reader: BatchReader, shuffle: Shuffle, first: int, batches: int) -> None:
         self.plan, self.first, self.batches = plan, first, batches
         self._reader, self._shuffle, self._items = reader, shuffle, list[np.ndarray]()
         groups = plan.groups
@@ -143,7 +143,7 @@ class _Walked:
                 self._see(piece, begins=number == 0)
             self._end_of_part()
 
-    def _see(self, piece: Piece, *, begins: bool) -> None:
+    def _see(self, piece: BatchRange, *, begins: bool) -> None:
         """Count a piece; its first micro-batch is shown if it begins a part."""
         shuffled = self._shuffle.micro_batches(len(piece))
         for sums, one in ((self.own, piece), (self.other, shuffled)):
@@ -161,7 +161,7 @@ class _Walked:
                 sums.costs.append(one.costs)
         self._see_own(piece)
 
-    def _see_own(self, piece: Piece) -> None:
+    def _see_own(self, piece: BatchRange) -> None:
         self._repeated += _repeats(piece)
         if self._told_apart:
             self.own.held += _holding(piece, self._groups_of(piece.samples), self.own.held.size)
@@ -344,7 +344,7 @@ def _differ(plan: Any) -> bool:
     return bool(shares.min() < shares.max())
 
 
-def _repeats(piece: Piece) -> int:
+def _repeats(piece: BatchRange) -> int:
     """Draws that repeat another of their micro-batch."""
     size = int(piece.sizes[0])
     if (piece.sizes == size).all():  # to sort short rows is ten times faster
@@ -354,7 +354,7 @@ def _repeats(piece: Piece) -> int:
     return piece.samples.size - np.unique(piece.batch_of * distinct.size + number).size
 
 
-def _holding(piece: Piece, groups: np.ndarray, count: int) -> np.ndarray:
+def _holding(piece: BatchRange, groups: np.ndarray, count: int) -> np.ndarray:
     """How many of the micro-batches hold each group."""
     cells = piece.batch_of * count + groups
     if len(piece) * count <= _MOST_CELLS:

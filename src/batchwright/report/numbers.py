@@ -13,11 +13,11 @@ from ..audit import Audit
 from ..exported import Table
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
 
-__all__ = ["Numbers"]
+__all__ = ["ReportNumbers"]
 
 
 @dataclass(frozen=True)
-class Numbers:
+class ReportNumbers:
     """What was measured on a plan, as plain numbers; `Report` says what each field holds."""
 
     title: str

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..exported import Table
-from .numbers import Numbers
+from .numbers import ReportNumbers
 from .sections import Section, key_numbers, sections
 
 __all__ = ["page"]
@@ -18,7 +18,7 @@ __all__ = ["page"]
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
-def page(report: Numbers) -> str:
+def page(report: ReportNumbers) -> str:
     """The page as HTML."""
     parts = sections(report)
     links = [*((part.name, part.heading) for part in parts), *([("guarantees", "Guarantees")] if report.audit else [])]
@@ -60,19 +60,19 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), default=str).replace("<", "\\u003c")
 
 
-def _key_numbers(report: Numbers) -> Iterator[str]:
+def _key_numbers(report: ReportNumbers) -> Iterator[str]:
     yield '<dl class="keys">'
     for name, value, remark in key_numbers(report):
         yield f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(remark)}</small></dd></div>"
     yield "</dl>"
 
 
-def _notes(report: Numbers) -> Iterator[str]:
+def _notes(report: ReportNumbers) -> Iterator[str]:
     if report.notes:
         yield '<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in report.notes) + "</ul>"
 
 
-def _section(report: Numbers, part: Section) -> Iterator[str]:
+def _section(report: ReportNumbers, part: Section) -> Iterator[str]:
     yield f'<section id="{part.name}" aria-labelledby="{part.name}-heading">'
     yield f'<h2 id="{part.name}-heading">{part.heading}</h2>'
     yield f"<p>{escape(part.text)}</p><p class='found'>{escape(part.found)}</p>"
@@ -83,7 +83,7 @@ def _section(report: Numbers, part: Section) -> Iterator[str]:
     yield "</details></section>"
 
 
-def _guarantees(report: Numbers) -> Iterator[str]:
+def _guarantees(report: ReportNumbers) -> Iterator[str]:
     """The audit, with a bar that says how much of its limit the worst value takes."""
     audit = report.audit
     if audit is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Infeasible
-from .numbers import Numbers
+from .numbers import ReportNumbers
 from .sections import sections
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Plots:
         Infeasible: matplotlib is not installed, or the report has no such picture.
     """
 
-    def __init__(self, report: Numbers) -> None:
+    def __init__(self, report: ReportNumbers) -> None:
         self.report = report
 
     def shares(self, ax: Axes | None = None) -> Axes:

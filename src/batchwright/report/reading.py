@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import Infeasible, check_integer
 
-__all__ = ["MOST_BATCHES", "Piece", "Reader", "Shuffle", "checked_step_size", "reader_of"]
+__all__ = ["MOST_BATCHES", "BatchRange", "BatchReader", "Shuffle", "checked_step_size", "reader_of"]
 
 MOST_BATCHES = 1 << 20  # micro-batches that are read: each takes a few microseconds
 _AT_ONCE = 1 << 20  # samples that are read together
@@ -29,7 +29,7 @@ def checked_step_size(world_size: int, accumulate: int) -> int:
 
 
 @dataclass(frozen=True)
-class Piece:
+class BatchRange:
     """Some consecutive micro-batches.
 
     Attributes:
@@ -57,23 +57,23 @@ class Piece:
         return np.repeat(np.arange(self.sizes.size), self.sizes)
 
 
-class Reader(ABC):
+class BatchReader(ABC):
     """Reads consecutive micro-batches, `at_once` of them together."""
 
     at_once = 1
     lengths: np.ndarray | None = None  # of every item
 
     @abstractmethod
-    def piece(self, first: int, count: int) -> Piece:
+    def piece(self, first: int, count: int) -> BatchRange:
         """Micro-batches first..first+count-1."""
 
-    def pieces(self, first: int, count: int) -> Iterator[Piece]:
+    def pieces(self, first: int, count: int) -> Iterator[BatchRange]:
         """The same in pieces."""
         for at in range(0, count, self.at_once):
             yield self.piece(first + at, min(self.at_once, count - at))
 
 
-def reader_of(plan: Any, lengths: np.ndarray | None, costs: np.ndarray | None) -> Reader:
+def reader_of(plan: Any, lengths: np.ndarray | None, costs: np.ndarray | None) -> BatchReader:
     """The reader of a plan; `lengths` and `costs` are those of the samples, None where they are not known."""
     if hasattr(plan, "cutter"):
         return _OfLengths(plan)
@@ -82,7 +82,7 @@ def reader_of(plan: Any, lengths: np.ndarray | None, costs: np.ndarray | None) -
 
 def _with_lengths(
     samples: np.ndarray, sizes: np.ndarray, lengths: np.ndarray | None, costs: np.ndarray | None
-) -> Piece:
+) -> BatchRange:
     tokens = computed = found = None
     if lengths is not None:
         held = lengths[samples]
@@ -90,7 +90,7 @@ def _with_lengths(
         found = computed
     if costs is not None:
         found = _reduced(np.add, costs[samples], sizes)
-    return Piece(samples, sizes, samples, tokens, computed, found)
+    return BatchRange(samples, sizes, samples, tokens, computed, found)
 
 
 def _reduced(ufunc: np.ufunc, values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ def _reduced(ufunc: np.ufunc, values: np.ndarray, sizes: np.ndarray) -> np.ndarr
     return found
 
 
-class _OfSamples(Reader):
+class _OfSamples(BatchReader):
     """Of a plan whose micro-batches are known by their samples alone."""
 
     def __init__(self, plan: Any, lengths: np.ndarray | None, costs: np.ndarray | None) -> None:
@@ -109,8 +109,8 @@ class _OfSamples(Reader):
         self._fixed = hasattr(plan, "order") and hasattr(plan, "batch_size")
         self.at_once = max(1, _AT_ONCE // max(1, round(plan.mean_batch_size)))
 
-    def piece(self, first: int, count: int) -> Piece:
-        """See `Reader`."""
+    def piece(self, first: int, count: int) -> BatchRange:
+        """See `BatchReader`."""
         plan = self._plan
         if self._fixed:
             table = plan.order.batches_at(first + np.arange(count))
@@ -121,7 +121,7 @@ class _OfSamples(Reader):
         return _with_lengths(samples, sizes, self.lengths, self._costs)
 
 
-class _OfLengths(Reader):
+class _OfLengths(BatchReader):
     """Of a plan by lengths, which knows tokens, padding and costs itself."""
 
     def __init__(self, plan: Any) -> None:
@@ -131,18 +131,18 @@ class _OfLengths(Reader):
         self.lengths = None if column is None else column[:]
         self.at_once = max(1, (_AT_ONCE >> 4) // max(1, round(plan.mean_batch_size)))
 
-    def piece(self, first: int, count: int) -> Piece:
-        """See `Reader`."""
+    def piece(self, first: int, count: int) -> BatchRange:
+        """See `BatchReader`."""
         plan = self._plan
         return _of_items(plan, [plan.items(number) for number in range(first, first + count)])
 
 
-def _of_items(plan: Any, items: list[np.ndarray]) -> Piece:
+def _of_items(plan: Any, items: list[np.ndarray]) -> BatchRange:
     samples = [plan.admission.emitted(one) for one in items]
     tokens = np.array([plan.cutter.tokens(one) for one in items]).reshape(-1, 2)
     costs = np.array([plan.cutter.cost(one) for one in items])
     sizes = np.array([one.size for one in samples])
-    return Piece(np.concatenate(samples), sizes, np.concatenate(items), tokens[:, 0], tokens[:, 1], costs)
+    return BatchRange(np.concatenate(samples), sizes, np.concatenate(items), tokens[:, 0], tokens[:, 1], costs)
 
 
 class Shuffle:
@@ -172,7 +172,7 @@ class Shuffle:
         self._count = plan.groups.grouped_count if self._items is None else self._items.size
         self._waiting, self._given = np.empty(0, np.int64), 0
 
-    def micro_batches(self, count: int) -> Piece:
+    def micro_batches(self, count: int) -> BatchRange:
         """The next ones of the shuffle."""
         edges = (np.arange(self._given, self._given + count + 1) * self._mean).round().astype(np.int64)
         sizes, self._given = np.maximum(np.diff(edges), 1), self._given + count

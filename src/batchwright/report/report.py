@@ -7,14 +7,14 @@ from html import escape
 from pathlib import Path
 
 from ..readings import reading
-from .numbers import Numbers
+from .numbers import ReportNumbers
 from .page import page
 from .plot import Plots
 
 __all__ = ["Report"]
 
 
-class Report(Numbers):
+class Report(ReportNumbers):
     """A plan in numbers and pictures; made by `plan.report`. `print` it for a few lines, or `save` it as a page.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .numbers import Numbers
+from .numbers import ReportNumbers
 
 __all__ = ["Section", "key_numbers", "sections"]
 
@@ -27,13 +27,13 @@ class Section(NamedTuple):
     found: str
 
 
-def sections(report: Numbers) -> list[Section]:
+def sections(report: ReportNumbers) -> list[Section]:
     """The parts of the page that this plan has, in order."""
     makers = _shares, _composition, _presence, _passes, _drift, _lengths, _padding, _cost
     return [section for make in makers if (section := make(report)) is not None]
 
 
-def key_numbers(report: Numbers) -> list[tuple[str, str, str]]:
+def key_numbers(report: ReportNumbers) -> list[tuple[str, str, str]]:
     """What stands at the top of the page: a name, a value, a remark."""
     found = [
         ("samples", _short(report.samples), f"in {_count(report.groups, 'group')}"),
@@ -53,7 +53,7 @@ def key_numbers(report: Numbers) -> list[tuple[str, str, str]]:
     return found
 
 
-def _shares(report: Numbers) -> Section:
+def _shares(report: ReportNumbers) -> Section:
     shares = report.shares
     apart = float(np.abs(shares.drawn - shares.target).max())
     return Section(
@@ -64,7 +64,7 @@ def _shares(report: Numbers) -> Section:
     )
 
 
-def _composition(report: Numbers) -> Section:
+def _composition(report: ReportNumbers) -> Section:
     held = report.composition
     own, other = (
         float(np.abs(counts - quotas).max())
@@ -79,7 +79,7 @@ def _composition(report: Numbers) -> Section:
     )
 
 
-def _presence(report: Numbers) -> Section | None:
+def _presence(report: ReportNumbers) -> Section | None:
     if report.presence is None:
         return None
     own, other = report.presence.drawn, report.presence.shuffled
@@ -93,7 +93,7 @@ def _presence(report: Numbers) -> Section | None:
     )
 
 
-def _passes(report: Numbers) -> Section | None:
+def _passes(report: ReportNumbers) -> Section | None:
     passes = report.passes
     if passes is None:
         return None
@@ -107,7 +107,7 @@ def _passes(report: Numbers) -> Section | None:
     )
 
 
-def _drift(report: Numbers) -> Section | None:
+def _drift(report: ReportNumbers) -> Section | None:
     drift = report.drift
     if drift is None:
         return None
@@ -122,7 +122,7 @@ def _drift(report: Numbers) -> Section | None:
     )
 
 
-def _lengths(report: Numbers) -> Section | None:
+def _lengths(report: ReportNumbers) -> Section | None:
     if report.lengths is None:
         return None
     lengths = report.lengths
@@ -134,7 +134,7 @@ def _lengths(report: Numbers) -> Section | None:
     )
 
 
-def _padding(report: Numbers) -> Section | None:
+def _padding(report: ReportNumbers) -> Section | None:
     padding = report.padding
     if padding is None:
         return None
@@ -153,7 +153,7 @@ def _padding(report: Numbers) -> Section | None:
     )
 
 
-def _cost(report: Numbers) -> Section | None:
+def _cost(report: ReportNumbers) -> Section | None:
     cost = report.cost
     if cost is None:
         return None
@@ -168,7 +168,7 @@ def _cost(report: Numbers) -> Section | None:
     )
 
 
-def _mean_size(report: Numbers) -> str:
+def _mean_size(report: ReportNumbers) -> str:
     return f"{report.walk.samples / report.walk.batches:.4g}"
 
 

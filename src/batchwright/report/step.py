@@ -112,8 +112,8 @@ class Step(Exported):
     def _counts(self, groups: np.ndarray) -> str:
         held, counts = np.unique(groups, return_counts=True)
         order = np.argsort(-counts, kind="stable")
-        told = [f"{shortened(self._name(int(held[at])))} {counts[at]}" for at in order[:_GROUPS]]
-        return ", ".join(told) + (f" and {held.size - _GROUPS} more groups" if held.size > _GROUPS else "")
+        counted = [f"{shortened(self._name(int(held[at])))} {counts[at]}" for at in order[:_GROUPS]]
+        return ", ".join(counted) + (f" and {held.size - _GROUPS} more groups" if held.size > _GROUPS else "")
 
     def __repr__(self) -> str:
         return f"<{self._called}: {len(self.micro_batches)} micro-batches, {self.samples.size} {self._of}>"

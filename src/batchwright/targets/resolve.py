@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..columns import as_numbers, by_label
-from ..errors import Infeasible, exactly, meant, noted, shown, typed
+from ..errors import Infeasible, did_you_mean, exactly, noted, shown, typed
 from ..readings import reading
 from ..values import plain
 from .counts import blend, natural, power, uniform
@@ -42,7 +42,7 @@ def resolve(target: Any) -> Target:
         if target not in named:
             raise Infeasible(
                 f"no target is called {shown(target)}",
-                f"pass one of {', '.join(map(repr, named))}{meant(target, named)}",
+                f"pass one of {', '.join(map(repr, named))}{did_you_mean(target, named)}",
             )
         return named[target]
     if isinstance(target, Mapping):
