@@ -15,17 +15,17 @@ from .as_source import as_source
 from .audited import Limits
 from .balanced_composer import BalancedComposer
 from .byte_limit import Weigher
-from .feed import Feed, OnError
+from .feed import OnError
 from .keyed_random import root
-from .made_of import argument, arguments_of, contents_of
+from .made_of import argument, arguments_of
 from .measures import measure_of
+from .one_source import OneSource
 from .replicas import Replica
 from .rules import Rules, WhenShort
 from .run import Composer
 from .shard_composer import ShardComposer
 from .shards import Shards
 from .shares import StreamShares
-from .sources import Source
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -170,15 +170,11 @@ def _limit(argument: str, value: float | None, *, otherwise: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    source: Source
+class _Recipe(OneSource):
     key: Callable[[Any], Hashable]
-    name: str | None
     rules: Rules
     target: Any
     natural: Mapping[Hashable, float] | None
-    on_error: OnError
-    seed: int
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         shares = StreamShares(self.target, self.natural, epoch)
@@ -190,15 +186,7 @@ class _Recipe:
             if refusal is not None and not self.source.noticed:
                 raise Infeasible(*refusal)
         return BalancedComposer(
-            Feed(
-                self.source,
-                replica,
-                epoch,
-                measure=self.key,
-                argument="key",
-                on_error=self.on_error,
-                name=self.name,
-            ),
+            self.feed(self.source, replica, epoch, self.key, "key"),
             self.rules,
             shares,
             key=root(self.seed, epoch, replica.index),
@@ -231,16 +219,7 @@ class _Recipe:
         labels = list(dict.fromkeys([*shards, *shares.labels]))
         found = shares.of(labels, np.ones(len(labels), np.int64))
         feeds = {
-            label: Feed(
-                shards[label],
-                replica,
-                epoch,
-                measure=self.key,
-                argument="key",
-                on_error=self.on_error,
-                name=self.name,
-                holds=False,
-            )
+            label: self.feed(shards[label], replica, epoch, self.key, "key", holds=False)
             for label in labels
             if label in shards
         }
@@ -257,10 +236,6 @@ class _Recipe:
             f"balanced in batches of {rules.batch_size:,}, target {resolve(self.target)}, when_short={rules.when_short!r}, "
             f"buffer of {rules.buffer:,}"
         )
-
-    def sources(self) -> Sequence[Source]:
-        """The source that is read."""
-        return [self.source]
 
     def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
         """What the target gives each group, if so many samples of each were read."""
@@ -291,6 +266,3 @@ class _Recipe:
             "seed": self.seed,
             "sources": {self.source.name: arguments_of(self.source)},
         }
-
-    def contents(self) -> dict[str, Any]:
-        return {"sources": {self.source.name: contents_of(self.source)}}

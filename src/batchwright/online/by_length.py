@@ -14,14 +14,14 @@ from .as_source import as_source
 from .audited import Limits
 from .batch import Batch
 from .byte_limit import Weigher
-from .feed import Feed, OnError
+from .feed import OnError
 from .keyed_random import root
 from .length_composer import CutBuffer, LengthComposer, cut_by_budget, pack
-from .made_of import arguments_of, contents_of
+from .made_of import arguments_of
 from .measures import measure_of
+from .one_source import OneSource
 from .replicas import Replica
 from .run import Composer
-from .sources import Source
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -85,30 +85,11 @@ def budgeted(
     samples = None if unlimited else check_integer(max_samples, "max_samples", least=1)
     if tokens == math.inf and samples is None:
         raise Infeasible("neither max_tokens nor max_samples is a limit", "pass one of them, or both")
-    recipe = _Recipe(
-        source=as_source(source, name="source" if name is None else name),
-        length=measure_of(length, argument="length"),
-        name=name,
-        rule=_Budget(None if tokens == math.inf else tokens, samples),
-        limit=tokens,
-        title="max_tokens",
-        buffer=check_integer(buffer, "buffer", least=1),
-        weigher=Weigher.asked_for(buffer_bytes, size),
-        on_error=one_of(on_error, "on_error", get_args(OnError)),
-        seed=seed_number(seed),
-    )
-    return Stream(
-        recipe,
-        name=name,
-        batches=True,
-        for_samples="pass its own source",
-        steps=steps,
-        rank=rank,
-        world_size=world_size,
-        mesh=mesh,
-        dims=dims,
-        state_bytes=state_bytes,
-    )
+    return _stream(
+        _Budget(None if tokens == math.inf else tokens, samples), source, length, buffer=buffer, buffer_bytes=buffer_bytes,
+        size=size, on_error=on_error, name=name, seed=seed, steps=steps, rank=rank, world_size=world_size, mesh=mesh,
+        dims=dims, state_bytes=state_bytes,
+    )  # fmt: skip
 
 
 def packed(
@@ -161,31 +142,29 @@ def packed(
         >>> [sum(batch) for batch in packed([6, 3, 4, 5, 7, 5], length=int, capacity=10)]
         [10, 10, 10]
     """
-    capacity = _at_least_one("capacity", capacity)
+    rule = _Packs(_at_least_one("capacity", capacity), check_integer(packs, "packs", least=1))
+    return _stream(
+        rule, source, length, buffer=buffer, buffer_bytes=buffer_bytes, size=size, on_error=on_error, name=name, seed=seed,
+        steps=steps, rank=rank, world_size=world_size, mesh=mesh, dims=dims, state_bytes=state_bytes,
+    )  # fmt: skip
+
+
+def _stream(
+    rule: _Budget | _Packs, source: Any, length: Callable[[Any], float] | str | int, *, buffer: int,
+    buffer_bytes: int | None, size: Callable[[Any], int] | str | int | None, on_error: OnError, name: str | None,
+    seed: int, **run: Any,
+) -> Stream:  # fmt: skip
     recipe = _Recipe(
-        source=as_source(source, name="source" if name is None else name),
+        as_source(source, name="source" if name is None else name),
+        name,
+        one_of(on_error, "on_error", get_args(OnError)),
+        seed_number(seed),
         length=measure_of(length, argument="length"),
-        name=name,
-        rule=_Packs(capacity, check_integer(packs, "packs", least=1)),
-        limit=capacity,
-        title="capacity",
+        rule=rule,
         buffer=check_integer(buffer, "buffer", least=1),
         weigher=Weigher.asked_for(buffer_bytes, size),
-        on_error=one_of(on_error, "on_error", get_args(OnError)),
-        seed=seed_number(seed),
     )
-    return Stream(
-        recipe,
-        name=name,
-        batches=True,
-        for_samples="pass its own source",
-        steps=steps,
-        rank=rank,
-        world_size=world_size,
-        mesh=mesh,
-        dims=dims,
-        state_bytes=state_bytes,
-    )
+    return Stream(recipe, name=name, batches=True, for_samples="pass its own source", **run)
 
 
 def _at_least_one(argument: str, value: Any) -> float:
@@ -199,8 +178,14 @@ def _at_least_one(argument: str, value: Any) -> float:
 
 @dataclass(frozen=True)
 class _Budget:
+    title = "max_tokens"
     max_tokens: float | None
     max_samples: int | None
+
+    @property
+    def limit(self) -> float:
+        """The largest length of a sample."""
+        return math.inf if self.max_tokens is None else self.max_tokens
 
     def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return cut_by_budget(lengths, max_tokens=self.max_tokens, max_samples=self.max_samples)
@@ -219,8 +204,14 @@ class _Budget:
 
 @dataclass(frozen=True)
 class _Packs:
+    title = "capacity"
     capacity: float
     packs: int
+
+    @property
+    def limit(self) -> float:
+        """The largest length of a sample."""
+        return self.capacity
 
     def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
         return pack(lengths, capacity=self.capacity, packs=self.packs, kept_before=kept_before, last=last)
@@ -238,34 +229,20 @@ class _Packs:
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    source: Source
+class _Recipe(OneSource):
     length: Callable[[Any], float]
-    name: str | None
     rule: _Budget | _Packs
-    limit: float
-    title: str
     buffer: int
     weigher: Weigher | None
-    on_error: OnError
-    seed: int
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         return LengthComposer(
-            Feed(
-                self.source,
-                replica,
-                epoch,
-                measure=self.length,
-                argument="length",
-                on_error=self.on_error,
-                name=self.name,
-            ),
+            self.feed(self.source, replica, epoch, self.length, "length"),
             self.rule,
             buffer=self.buffer,
             weigher=self.weigher,
-            limit=self.limit,
-            title=self.title,
+            limit=self.rule.limit,
+            title=self.rule.title,
             key=root(self.seed, epoch, replica.index),
         )
 
@@ -273,17 +250,13 @@ class _Recipe:
         """The arguments in words."""
         return f"{self.rule.in_words()}, buffer of {self.buffer:,}"
 
-    def sources(self) -> Sequence[Source]:
-        """The source that is read."""
-        return [self.source]
-
     def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
         """Nothing: there are no shares."""
         return {}
 
     def limits(self, epoch: int) -> Limits:
         """No batch above the limit."""
-        return Limits(cost=partial(self.rule.cost, self.length), most_cost=self.limit)
+        return Limits(cost=partial(self.rule.cost, self.length), most_cost=self.rule.limit)
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -293,6 +266,3 @@ class _Recipe:
             "seed": self.seed,
             "sources": {self.source.name: arguments_of(self.source)},
         }
-
-    def contents(self) -> dict[str, Any]:
-        return {"sources": {self.source.name: contents_of(self.source)}}
