@@ -12,6 +12,7 @@ import numpy as np
 
 from .arrays import EXACT_AS_FLOAT, as_array
 from .errors import Infeasible, check_integer, exactly, shown, typed
+from .kernels.array_types import blocks
 from .values import COMPLETE, missing, plain
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "by_label",
     "column",
     "complete",
+    "lengths_of",
     "numbers",
     "numbers_of_plan",
     "one_dimensional",
@@ -27,8 +29,6 @@ __all__ = [
     "whole",
     "whole_numbers",
 ]
-
-_CHUNK = 1 << 17  # numbers that are checked at once: there may be a billion
 
 
 def column(values: Any, *, called: str = "column") -> np.ndarray:
@@ -122,6 +122,28 @@ def numbers(values: Any, *, called: str, each: str = "sample") -> np.ndarray:
     return array
 
 
+def lengths_of(values: Any, *, called: str = "lengths", each: str = "length") -> np.ndarray:
+    """Read a column of numbers of 0 or more.
+
+    Args:
+        values: as for `column`.
+        called: the argument.
+        each: what one of the numbers is called.
+
+    Raises:
+        Infeasible: as `numbers`, and if a value is below 0.
+
+    Example:
+        >>> lengths_of([3, 0]).tolist()
+        [3, 0]
+    """
+    found = numbers(values, called=called)
+    if found.size and found.min() < 0:
+        sample = int(found.argmin())
+        raise Infeasible(f"sample {sample} has {each} {exactly(found[sample])}", "pass lengths of 0 or more")
+    return found
+
+
 def numbers_of_plan(values: Any, sample_count: int, *, called: str) -> np.ndarray:
     """Read a column with a number for each of the samples that a plan yields, float64.
 
@@ -163,8 +185,8 @@ def whole(array: np.ndarray, *, called: str, least: int, each: str = "sample") -
         >>> whole(np.array([3.0, 1.0]), called="lengths", least=1).tolist()
         [3.0, 1.0]
     """
-    for first in range(0, array.size, _CHUNK):
-        part = array[first : first + _CHUNK]
+    for first, last in blocks(array.size):
+        part = array[first:last]
         bad = np.flatnonzero((part < least) | (part > EXACT_AS_FLOAT) | (part != np.floor(part)))
         if bad.size:
             raise Infeasible(

@@ -24,6 +24,7 @@ __all__ = [
     "did_you_mean",
     "exactly",
     "listed",
+    "no_column",
     "noted",
     "one_of",
     "said",
@@ -336,6 +337,24 @@ def did_you_mean(name: Any, names: Iterable[Any]) -> str:
     """
     asked = suggestion(name, names)
     return f" ({asked})" if asked else ""
+
+
+def no_column(of: str, name: Any, names: Iterable[Any], *, or_else: str = "") -> Infeasible:
+    """The error for a column that a file or a table does not have.
+
+    Args:
+        of: what has columns, in words.
+        name: the column that was named.
+        names: the columns that there are.
+        or_else: what else may be done, for the way out.
+
+    Example:
+        >>> no_column("the index", "clas", ["class", "text"]).fact
+        "the index has no column 'clas', it has class, text"
+    """
+    known = list(names)
+    fact = f"{of} has no column {shown(name)}, it has {listed(known)}"
+    return Infeasible(fact, f"pass one of these names{did_you_mean(name, known)}{or_else}")
 
 
 def check_mapping(parts: Any, called: str) -> Mapping[Any, Any]:

@@ -14,11 +14,12 @@ from .kernels.apportion import MOST_ROUNDS
 from .kernels.deal_arguments import ROUND
 from .public import internal
 
-__all__ = ["AS_IT_WAS", "LAST", "MicroBatches", "Slice", "counted", "whole_steps"]
+__all__ = ["AS_IT_WAS", "LAST", "MOST_RANKS", "MicroBatches", "Slice", "counted", "whole_steps"]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
 # The last micro-batch of an endless sequence: 89 * 2**32 - 1, since `kernels.apportion` counts 2**32 rounds of 89.
 LAST = MOST_ROUNDS * ROUND - 1
+MOST_RANKS = 1 << 17  # no run has so many: a larger number is a mistake, or of a damaged state
 
 
 def counted(batch: int) -> int:

@@ -20,6 +20,7 @@ from .files import Column
 from .files.paths import suffix_kind
 from .groups import Groups
 from .index_files import read_index
+from .micro_batches import MOST_RANKS
 from .orders import Shards
 from .plans.alternating import alternating
 from .plans.balanced import balanced, shuffled, weighted
@@ -36,7 +37,6 @@ from .plans.packed import packed
 from .plans.plan import RECIPE_VERSION, Plan
 from .plans.raked import raked
 from .plans.rotating import rotating
-from .plans.table import MOST_RANKS
 from .readings import reading
 
 __all__ = ["PLANS", "RecipeRun", "from_recipe", "read_recipe", "run_of"]

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Infeasible, check_integer
+from ..errors import check_integer
 from ..lengths.spans import Limited
-from .guarantee import Guarantee, measured
+from .guarantee import Guarantee, check_countable, measured
 from .report import Audit
 
 if TYPE_CHECKING:
     from ..kinds import EvaluationKind
 
 __all__ = ["audit_evaluation"]
-
-_MOST_SAMPLES = 1 << 28  # an audit keeps a few arrays of 8 bytes a sample: 2 GB each
 
 
 def audit_evaluation(plan: EvaluationKind, *, step_size: int = 1, epochs: int = 1, first: int = 0) -> Audit:
@@ -49,11 +47,7 @@ def audit_evaluation(plan: EvaluationKind, *, step_size: int = 1, epochs: int = 
     """
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
     count = plan.groups.sample_count
-    if count > _MOST_SAMPLES:
-        raise Infeasible(
-            f"an audit counts every sample, and there are {count}, more than {_MOST_SAMPLES}",
-            "audit the same plan of fewer samples",
-        )
+    check_countable(count)
     in_steps = plan.stepped(step_size)
     length, cost = in_steps.epoch_batches, _Cost(plan)
     even = not isinstance(plan.spans, Limited)

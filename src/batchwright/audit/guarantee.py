@@ -8,12 +8,28 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from ..errors import Infeasible
 from ..notebook import watched
 from .report import Audit, Finding
 
-__all__ = ["Guarantee", "measured"]
+__all__ = ["Guarantee", "check_countable", "measured"]
+
+_MOST_SAMPLES = 1 << 28  # an audit keeps a few arrays of 8 bytes a sample: 2 GB each
 
 Seen = TypeVar("Seen", contravariant=True)
+
+
+def check_countable(samples: int) -> None:
+    """Refuse more samples than can be counted one by one.
+
+    Raises:
+        Infeasible: there are too many.
+    """
+    if samples > _MOST_SAMPLES:
+        raise Infeasible(
+            f"an audit counts every sample, and there are {samples}, more than {_MOST_SAMPLES}",
+            "audit the same plan of fewer samples",
+        )
 
 
 class Guarantee(ABC, Generic[Seen]):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Infeasible, check_integer
+from ..errors import check_integer
 from ..orders import Hierarchical, InTurn, Mixed, ShardDealt, ShardShuffle, ShardWeights
 from . import levels
 from .coverage import Coverage
 from .drawn import Sequence, Shared, Size, drawn, shared
-from .guarantee import Guarantee, measured
+from .guarantee import Guarantee, check_countable, measured
 from .report import Audit
 from .shards import of_shards
 from .shares import WHOLE, WINDOW_BOUND, WINDOW_BOUND_ACROSS, Consecutive, Distinct, Drift, Quota, Rare
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..kinds import FixedKind
 
 __all__ = ["audit"]
-
-_MOST_SAMPLES = 1 << 28  # an audit has a counter for each: 2 GB for this many
 
 
 def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
@@ -63,11 +61,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     if isinstance(plan.order, Hierarchical):
         return levels.audit(plan, batches=batches, first=first)
     batches, first = check_integer(batches, "batches", least=1), check_integer(first, "first", least=0)
-    if plan.groups.sample_count > _MOST_SAMPLES:
-        raise Infeasible(
-            f"an audit counts every sample, and there are {plan.groups.sample_count}, more than {_MOST_SAMPLES}",
-            "audit the same plan of fewer samples",
-        )
+    check_countable(plan.groups.sample_count)
     if isinstance(plan.order, InTurn):
         guarantees_in_turn = [Size(plan.batch_size), Sequence(plan.order)]
         return measured(first, batches, guarantees_in_turn, drawn(plan, first, batches))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import Infeasible, did_you_mean, listed, said, shown
+from ..errors import Infeasible, no_column, said, shown
 from ..readings import reading
 from ..tables import Coded
 from .paths import META
@@ -210,10 +210,8 @@ class Folder:
 
     def _column(self, name: str) -> dict[str, Any]:
         if name not in self.columns:
-            raise Infeasible(
-                f"the index {shown(str(self.path))} has no column {shown(name)}, it has {listed(self.columns)}",
-                f"pass one of these names{did_you_mean(name, self.columns)}, or write the index again with this column",
-            )
+            or_else = ", or write the index again with this column"
+            raise no_column(f"the index {shown(str(self.path))}", name, self.columns, or_else=or_else)
         return self.columns[name]
 
     def array(self, file: str) -> np.ndarray:

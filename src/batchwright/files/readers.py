@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import as_array
-from ..errors import Infeasible, did_you_mean, listed, said, shown
+from ..errors import Infeasible, no_column, said, shown
 from .folder import Folder
 from .tar import names_of_shard, rows_of_shard
 
@@ -255,10 +255,7 @@ def _arrow(part: str) -> Any:
 
 def _require(name: str, names: Sequence[str], file: Path, where: str = "") -> int:
     if name not in names:
-        raise Infeasible(
-            f"{where}{shown(str(file))} has no column {shown(name)}, it has {listed(names)}",
-            f"pass one of these names{did_you_mean(name, names)}",
-        )
+        raise no_column(f"{where}{shown(str(file))}", name, names)
     return list(names).index(name)
 
 

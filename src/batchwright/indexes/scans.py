@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import Infeasible, did_you_mean, listed, said, shown
+from ..errors import Infeasible, no_column, said, shown
 from ..files.column import INTEGER
 from ..files.readers import READERS, arrow_reader, delimiter_of, names_in, shard_rows
 from .sources import DataFile
@@ -37,10 +37,7 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
         wanted = [name for name in names if name in inside]
         missing = [name for name in names if name not in inside and name not in file.partition]
         if missing:
-            raise Infeasible(
-                f"{shown(file.path)} has no column {shown(missing[0])}, it has {listed([*inside, *file.partition])}",
-                f"pass one of these names{did_you_mean(missing[0], [*inside, *file.partition])}",
-            )
+            raise no_column(shown(file.path), missing[0], [*inside, *file.partition])
         # Of a file whose columns are all in its path, some column tells how many rows it has.
         chosen = wanted or inside[:1]
         if engine == "duckdb" and len({name.casefold() for name in inside}) < len(inside):
@@ -287,10 +284,7 @@ def image_batches(files: Sequence[DataFile], names: Sequence[str]) -> Iterator[t
 
     unknown = next((name for name in names if name not in ("", *_OF_IMAGES)), None)
     if unknown is not None:
-        raise Infeasible(
-            f"images have no column {shown(unknown)}, they have {listed(_OF_IMAGES)}",
-            f"pass one of these names{did_you_mean(unknown, _OF_IMAGES)}",
-        )
+        raise no_column("an index of images", unknown, _OF_IMAGES)
     headers = any(name in ("width", "height", "pixels") for name in names)
     held: list[tuple[DataFile, tuple[int, int]]] = []
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .array_types import blocks
 from .compile import inner
 
 __all__ = [
@@ -37,7 +38,6 @@ FRACTION_BITS = 32
 PERIOD = 256
 MOST_ROUNDS = 1 << 32  # `spread` takes the four lowest bytes of a round's number
 
-_CHUNK = 1 << 17  # edges at a time, to save memory
 _FACTOR = 157  # of the odd numbers below 256 the one whose multiples are most even, like golden-ratio steps
 _MASK = (1 << FRACTION_BITS) - 1
 
@@ -67,14 +67,15 @@ def line(weights: Sequence[int] | np.ndarray, tickets: int, edges: np.ndarray | 
     if edges is None:
         edges = np.empty(weights.size + 1, np.int64)
     edges[0], total = 0, 0
-    for first in range(0, weights.size, _CHUNK):
-        part = np.cumsum(weights[first : first + _CHUNK])
-        edges[first + 1 : first + 1 + part.size] = total + part
+    for first, last in blocks(weights.size):
+        part = np.cumsum(weights[first:last])
+        edges[first + 1 : last + 1] = total + part
         total += int(part[-1])
     spare = 62 - total.bit_length()
     # Long division, since edge * 2^32 would exceed 64 bits: a digit of `spare` bits at a time. The parts are views: `edges`
     # itself is rewritten.
-    for part in np.array_split(edges, max(1, edges.size // _CHUNK)):
+    for first, last in blocks(edges.size):
+        part = edges[first:last]
         part *= tickets
         quotient, rest = np.divmod(part, total)
         bits = FRACTION_BITS

@@ -1,11 +1,21 @@
-"""The types of arrays that kernels take."""
+"""The types of arrays that kernels take, and the blocks in which long ones are handled."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Integers"]
+__all__ = ["BLOCK", "Floats", "Integers", "blocks"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+BLOCK = 1 << 17
+"""Entries of an array that are handled at once: 1 MB of 8 bytes each. So no temporary array is as large as the dataset."""
+
+
+def blocks(count: int) -> Iterator[tuple[int, int]]:
+    """The first entry of every block of an array of `count` entries, and the one behind its last."""
+    return ((first, min(first + BLOCK, count)) for first in range(0, count, BLOCK))

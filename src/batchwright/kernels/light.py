@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .apportion import FRACTION_BITS, phase, tickets_before
+from .array_types import blocks
 from .compile import inner
 from .cycle import (
     APART,
@@ -62,7 +63,6 @@ _MOST_DRAWS = (1 << 31) - 2  # the length of a cycle in 2^-32 ticket, plus an of
 _FEW = 2  # the most draws an epoch of a light group: with more, G6 failed in tests across epochs
 _SHORTEST = 3  # the most epochs in a round: with more, G6 failed in tests too
 _WIDEST = np.iinfo(np.int64).max
-_CHUNK = 1 << 17  # groups at a time: there may be a billion, and a width takes 8 bytes
 _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
 # Entries of a layout beside those of `cycle`: whether the order is even (1 or 0); and the draws after which a small
 # number of groups gets a new order (0 if every pass is a new order).
@@ -167,8 +167,8 @@ def arranged(
 def _of_width(edges: np.ndarray, least: int, most: int = _WIDEST, dtype: type = np.int64) -> np.ndarray:
     """The groups whose part of the line is from `least` to `most` wide, ascending."""
     found: list[np.ndarray] = []
-    for first in range(0, edges.size - 1, _CHUNK):
-        drawn = np.diff(edges[first : first + _CHUNK + 1])
+    for first, last in blocks(edges.size - 1):
+        drawn = np.diff(edges[first : last + 1])
         found.append((first + np.flatnonzero((drawn >= least) & (drawn <= most))).astype(dtype))
     return np.concatenate(found) if found else np.empty(0, dtype)
 

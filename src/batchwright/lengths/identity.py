@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .numbers import BLOCK, Numbers, Rows
+from ..kernels.array_types import blocks
+from .numbers import Numbers, Rows
 
 __all__ = ["fields_as_text"]
 
@@ -36,6 +37,6 @@ def _text(value: Any) -> str:
 def _digest(array: np.ndarray | Numbers | Rows) -> str:
     """16 hexadecimal digits of an array, its shape and the kind of its numbers."""
     hasher = hashlib.blake2b(f"{array.shape} {array.dtype.kind}".encode(), digest_size=8)
-    for first in range(0, array.shape[0], BLOCK):
-        hasher.update(np.ascontiguousarray(array[first : first + BLOCK]).data)
+    for first, last in blocks(array.shape[0]):
+        hasher.update(np.ascontiguousarray(array[first:last]).data)
     return hasher.hexdigest()

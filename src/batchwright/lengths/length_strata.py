@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels.array_types import Integers
+from ..kernels.array_types import Integers, blocks
 from ..kernels.cuts import keyed_shuffle
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.length_strata import one_of_each_stratum, shuffled_by_key
-from .numbers import BLOCK, SortKeys
+from .numbers import SortKeys
 from .sort_keys import sorted_places
 
 __all__ = ["LengthStrata"]
@@ -52,8 +52,8 @@ class LengthStrata:
             changed = 1 + np.flatnonzero(np.diff(keys[wide]))
             return cls(wide, np.concatenate([[0], changed, [wide.size]]), seed)
         narrow = np.empty(count, np.uint32)
-        for first in range(0, count, BLOCK):
-            narrow[first : first + BLOCK] = keys[first : first + BLOCK]
+        for first, last in blocks(count):
+            narrow[first:last] = keys[first:last]
         items = np.arange(count, dtype=np.uint32)
         if left_out.size:
             items = np.delete(items, left_out)

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "Keys", "Numbers", "Rows", "SortKeys"]
+from ..kernels.array_types import blocks
 
-BLOCK = 1 << 17
-"""Samples that are handled at once, so that no temporary array is as large as the dataset: 1 MB of float64."""
+__all__ = ["Keys", "Numbers", "Rows", "SortKeys"]
 
 _TABLE = 1 << 20  # integers below this are looked up in a table, which a processor's cache holds
 
@@ -46,10 +45,10 @@ class Numbers:
     def _filled(cls, count: int, part: Callable[[int, int], np.ndarray], dtype: Any) -> Numbers:
         """From a function that gives numbers first..last-1 in the type that is read."""
         fits: Any = np.uint8
-        for first, last in _blocks(count):
+        for first, last in blocks(count):
             fits = _wider(fits, part(first, last))
         held = np.empty(count, fits)
-        for first, last in _blocks(count):
+        for first, last in blocks(count):
             held[first:last] = part(first, last)
         return cls(held, dtype)
 
@@ -77,7 +76,7 @@ class Numbers:
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """All of the numbers, block by block, each with the number of its first sample."""
-        for first, last in _blocks(self.size):
+        for first, last in blocks(self.size):
             yield first, self[first:last]
 
     def min(self) -> Any:
@@ -101,7 +100,7 @@ class Numbers:
         """The distinct numbers, ascending."""
         if self.few:
             seen = np.zeros(int(self.held.max()) + 1, bool)
-            for first, last in _blocks(self.size):
+            for first, last in blocks(self.size):
                 seen[self.held[first:last]] = True
             return np.flatnonzero(seen).astype(self.dtype)
         # Runs are joined with runs of their own length, so every number is joined as often as the logarithm of the count.
@@ -143,7 +142,7 @@ class Rows:
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """All rows, block by block, each with the number of its first sample."""
-        for first, last in _blocks(self.shape[0]):
+        for first, last in blocks(self.shape[0]):
             yield first, self[first:last]
 
     def any_row(self, holds: Callable[[np.ndarray], np.ndarray]) -> NDArray[np.bool_]:
@@ -204,11 +203,6 @@ class Keys:
 
 SortKeys = Keys | NDArray[np.int64]
 """Sort keys of all samples, looked up or kept."""
-
-
-def _blocks(count: int) -> Iterator[tuple[int, int]]:
-    """The first sample of every block, and the one behind its last."""
-    return ((first, min(first + BLOCK, count)) for first in range(0, count, BLOCK))
 
 
 def _wider(dtype: Any, part: np.ndarray) -> Any:

@@ -13,7 +13,7 @@ from importlib import import_module
 from itertools import chain
 from typing import Any, Literal
 
-from ..errors import Infeasible, check_integer, did_you_mean, listed, one_of, said, shown, typed
+from ..errors import Infeasible, check_integer, no_column, one_of, said, shown, typed
 from ..indexes.sources import DataFile, source_of
 from ..readings import as_list
 from .file_shards import (
@@ -149,10 +149,7 @@ def parquet(
                 raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
         for column in wanted or ():
             if column not in names:
-                raise Infeasible(
-                    f"{shown(file.path)} has no column {shown(column)}, it has {listed(names)}",
-                    f"pass one of these names{did_you_mean(column, names)}",
-                )
+                raise no_column(shown(file.path), column, names)
     groups = _RowGroups(shards, partial(row_group, wanted), shuffle=shuffle, seed=seed, name=name)
     return _sized(groups, "rows", rows)
 

@@ -12,10 +12,9 @@ import numpy as np
 from ..calls import MOST_VALUES, Call
 from ..columns import sample_numbers, whole_numbers
 from ..errors import Infeasible, check_integer, shown
+from ..micro_batches import MOST_RANKS
 
 __all__ = ["Shards"]
-
-_MOST_RANKS = 1 << 17
 
 
 class Shards:
@@ -46,7 +45,7 @@ class Shards:
         counted = whole_numbers(held, called="sizes", least=0, each="shard")
         self.sizes: np.ndarray = counted.astype(np.int64)
         self.open = check_integer(open, "open", least=1)
-        self.ranks = check_integer(ranks, "ranks", least=1, most=_MOST_RANKS)
+        self.ranks = check_integer(ranks, "ranks", least=1, most=MOST_RANKS)
         filled = int(np.count_nonzero(self.sizes))
         if not filled:
             raise Infeasible(f"the {self.sizes.size} shards have 0 samples", "pass the number of samples of each shard")

@@ -14,13 +14,13 @@ import numpy as np
 from ..errors import Infeasible
 from ..groups import Groups
 from ..kernels import apportion
+from ..kernels.array_types import blocks
 from ..targets import Target
 from ..targets.moving import moved
 
 __all__ = ["Shares", "TargetShares", "WeightShares", "group_rates", "without_spelling"]
 
 _DIGEST = re.compile("[0-9a-f]{16}(?= as )")  # in a value of an identity; the text after it is only shown to users
-_CHUNK = 1 << 17  # samples handled at once, so that no temporary array is as large as the dataset
 _EPOCHS_TOLD_APART = 4  # targets that never settle count as equal if their shares are, in this many epochs
 _LONGEST_SHOWN = 60  # characters of a target in an identity
 _DECIMAL_BITS = 14_000  # Python refuses to write integers of more than 4,300 decimal digits
@@ -161,9 +161,9 @@ class WeightShares:
         _write_integers(edges[1:], weights, (1 << 61) // tickets)
         self._edges = apportion.line(edges[1:], tickets, edges)
         self.vanished = 0
-        for first in range(0, weights.size, _CHUNK):
-            gone = np.diff(self._edges[first : first + _CHUNK + 1]) == 0
-            self.vanished += int(np.count_nonzero(gone & (weights[first : first + _CHUNK] > 0)))
+        for first, last in blocks(weights.size):
+            gone = np.diff(self._edges[first : last + 1]) == 0
+            self.vanished += int(np.count_nonzero(gone & (weights[first:last] > 0)))
 
     @cached_property
     def identity(self) -> str:
@@ -220,10 +220,10 @@ def _write_integers(whole: np.ndarray, weights: np.ndarray, limit: int) -> None:
     total, bits = 0, _TRIAL_BITS
     # A first scaling finds the sum, a second uses all of the bits that the limit leaves.
     for attempt in range(2):
-        for first in range(0, weights.size, _CHUNK):
-            part = weights[first : first + _CHUNK].astype(np.float64) / np.float64(top)
-            whole[first : first + part.size] = np.rint(np.ldexp(part, bits))
-            total += int(whole[first : first + part.size].sum()) if attempt == 0 else 0
+        for first, last in blocks(weights.size):
+            part = weights[first:last].astype(np.float64) / np.float64(top)
+            whole[first:last] = np.rint(np.ldexp(part, bits))
+            total += int(whole[first:last].sum()) if attempt == 0 else 0
         bits += limit.bit_length() - 2 - total.bit_length()
 
 

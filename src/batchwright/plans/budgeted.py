@@ -258,20 +258,9 @@ class Budgets:
 
 def _lengths(given: Mapping[str, Any]) -> Rows:
     """Read columns of lengths of 0 or more, read as float64 (samples, budgets)."""
-    table = table_of(
-        {
-            name: columns.numbers(values, called=f"lengths[{name!r}]" if name != ONLY else "lengths")
-            for name, values in given.items()
-        },
-        np.float64,
-    )
-    for name, values in zip(given, table.columns, strict=True):
-        if values.size and values.min() < 0:
-            raise Infeasible(
-                f"sample {values.argmin()} has {_called(name)} {exactly(values.min())}",
-                "pass lengths of 0 or more",
-            )
-    return table
+    called = {name: "lengths" if name == ONLY else f"lengths[{name!r}]" for name in given}
+    read = {name: columns.lengths_of(values, called=called[name], each=_called(name)) for name, values in given.items()}
+    return table_of(read, np.float64)
 
 
 def _called(name: str) -> str:

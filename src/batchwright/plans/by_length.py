@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import Infeasible, check_integer, seed_number, warn
 from ..interface import NumberColumn
-from ..kernels.array_types import Integers
+from ..kernels.array_types import Integers, blocks
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.budget_cutter import BudgetCutter
@@ -19,7 +19,7 @@ from ..lengths.cut import Cut, Cutter, steps_shuffled
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import Window
 from ..lengths.length_strata import LengthStrata
-from ..lengths.numbers import BLOCK, Numbers, Rows
+from ..lengths.numbers import Numbers, Rows
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import Windows
 from ..micro_batches import MicroBatches, counted
@@ -332,8 +332,7 @@ class LengthPlan(Plan, Windowed):
             rates[self.admission.skipped] = 0
             items = float(rates[self.admission.origins(count)].sum())
         else:
-            blocks = (np.arange(first, min(first + BLOCK, count)) for first in range(0, count, BLOCK))
-            items = sum(float(drawn.rates(block).sum()) for block in blocks)
+            items = sum(float(drawn.rates(np.arange(*block)).sum()) for block in blocks(count))
             items -= float(drawn.rates(self.admission.skipped).sum())
         return float(self.windows.places_per_batch * items)
 

@@ -13,7 +13,7 @@ from ..errors import Infeasible, check_integer, shown
 from ..groups import Groups
 from ..lengths.identity import fields_as_text
 from ..lengths.spans import Limited, Span, Spans
-from ..micro_batches import AS_IT_WAS, MicroBatches, counted
+from ..micro_batches import AS_IT_WAS, MOST_RANKS, MicroBatches, counted
 from ..orders.finite import Finite
 from ..position import number_of
 from .each_once import EachOnce
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ..audit import Audit
 
 __all__ = ["EvaluationPlan"]
-
-_MOST_IN_A_STEP = 1 << 17  # no run has so many ranks: a state with a larger step size is damaged
 
 
 class EvaluationPlan(EachOnce):
@@ -129,10 +127,10 @@ class EvaluationPlan(EachOnce):
             raise Infeasible(f"the state says {shown(dict(plan_state))} of a plan for evaluation", AS_IT_WAS)
         step_size = number_of(plan_state["step_size"], "the state's step_size")
         start = number_of(plan_state.get("start", 0), "the state's start")
-        if not (1 <= step_size <= _MOST_IN_A_STEP and 0 <= start <= self.sequence.count):
+        if not (1 <= step_size <= MOST_RANKS and 0 <= start <= self.sequence.count):
             raise Infeasible(
                 f"the state's step_size is {step_size} and it begins at place {start} of {self.sequence.count}, the largest "
-                f"step is {_MOST_IN_A_STEP}",
+                f"step is {MOST_RANKS}",
                 AS_IT_WAS,
             )
         found, _ = self._rest_from(batch // self.spans.count(0, step_size), start, step_size)

@@ -125,11 +125,9 @@ def _packed(samples: Any, lengths: Floats, capacity: float) -> EvaluationPlan:
 
 def _lengths(samples: Any) -> Floats:
     """A column of lengths, float64 (samples,)."""
-    lengths: Floats = columns.numbers(samples, called="lengths").astype(np.float64)
-    if _some(lengths.size) and lengths.min() < 0:
-        sample = int(lengths.argmin())
-        raise Infeasible(f"sample {sample} has length {exactly(lengths[sample])}", "pass lengths of 0 or more")
-    return lengths
+    lengths = columns.lengths_of(samples)
+    _some(lengths.size)
+    return lengths.astype(np.float64)
 
 
 def _longest_first(lengths: Floats) -> Integers:

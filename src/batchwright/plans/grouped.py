@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import columns
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_integer, exactly
+from ..errors import check_bool, check_integer
 from ..lengths.admission import Admission
 from ..lengths.layout import Window
 from ..lengths.numbers import Numbers
@@ -51,10 +51,7 @@ def grouped(
         >>> sorted(sorted(batch.tolist()) for batch in bw.grouped([9, 1, 8, 2, 7, 3], 2).epoch(0))
         [[0, 2], [1, 3], [4, 5]]
     """
-    column = Numbers.of(columns.numbers(lengths, called="lengths"))
-    if column.size and column.min() < 0:
-        sample = column.argmin()
-        raise Infeasible(f"sample {sample} has length {exactly(column[sample])}", "pass lengths of 0 or more")
+    column = Numbers.of(columns.lengths_of(lengths))
     batch_size = check_integer(batch_size, "batch_size", least=1)
     source, epoch_samples = source_of(order, column.size, seed)
     return LengthPlan(

@@ -20,13 +20,13 @@ from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
 from ..lengths.numbers import Keys, Numbers
 from ..lengths.rank_groups import Division, Part, Schedule, group_sizes
-from ..micro_batches import AS_IT_WAS, MicroBatches, Slice, counted
+from ..micro_batches import AS_IT_WAS, MOST_RANKS, MicroBatches, Slice, counted
 from ..position import number_of
 from ..recent import Recent
-from .changed_steps import MOST_IN_A_STEP
 from .each_once import EachOnce
 from .hybrid_summary import HybridSummary
 from .length_arguments import costs_of
+from .printed import MOST_MEASURED
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -38,7 +38,6 @@ __all__ = ["HybridPlan", "hybrid"]
 
 
 _RUNS = 4  # by default, a rank runs this many times `tokens_per_rank` in a step: enough short samples to level the work
-_MEASURED = 1 << 18  # samples after which no further step is measured: then a summary takes seconds at most
 _KEPT = 8  # schedules that a plan keeps; a rank goes through them one by one
 
 
@@ -160,7 +159,7 @@ class HybridPlan(EachOnce):
 
     def stepped(self, step_size: int) -> HybridPlan:
         """The plan on this number of ranks: the steps have the same samples; see `Plan`."""
-        if check_integer(step_size, "step_size", least=1, most=MOST_IN_A_STEP) == self.ranks:
+        if check_integer(step_size, "step_size", least=1, most=MOST_RANKS) == self.ranks:
             return self
         found = copy.copy(self)
         found._on(step_size)
@@ -179,8 +178,8 @@ class HybridPlan(EachOnce):
         if set(plan_state) != {"step_size"}:
             raise Infeasible(f"the state says {shown(dict(plan_state))} of a hybrid plan", AS_IT_WAS)
         step_size = number_of(plan_state["step_size"], "the state's step_size")
-        if not 1 <= step_size <= MOST_IN_A_STEP:
-            raise Infeasible(f"the state's step_size is {step_size}, the largest is {MOST_IN_A_STEP}", AS_IT_WAS)
+        if not 1 <= step_size <= MOST_RANKS:
+            raise Infeasible(f"the state's step_size is {step_size}, the largest is {MOST_RANKS}", AS_IT_WAS)
         return self.stepped(step_size)
 
     def sampler(
@@ -236,7 +235,7 @@ class HybridPlan(EachOnce):
 
     def summary(self) -> HybridSummary:
         """Steps, groups of ranks, and how long ranks wait, measured on the first epoch; `print` it."""
-        measured = min(self.steps, max(1, _MEASURED * self.steps // self.groups.sample_count))
+        measured = min(self.steps, max(1, MOST_MEASURED * self.steps // self.groups.sample_count))
         schedules = [self.schedule(step) for step in range(measured)]
         most = np.array([schedule.loads.max() for schedule in schedules])
         mean = np.array([schedule.loads.mean() for schedule in schedules])
@@ -322,7 +321,7 @@ def hybrid(
     tokens = columns.whole_numbers(lengths, called="lengths", least=1)
     if not tokens.size:
         raise Infeasible("the dataset is empty: 0 lengths", "pass at least one sample")
-    ranks = check_integer(ranks, "ranks", least=1, most=MOST_IN_A_STEP)
+    ranks = check_integer(ranks, "ranks", least=1, most=MOST_RANKS)
     tokens_per_rank = check_integer(tokens_per_rank, "tokens_per_rank", least=1)
     given = tokens.astype(np.float64)
     division = Division(

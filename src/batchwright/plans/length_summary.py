@@ -11,7 +11,7 @@ from ..errors import Infeasible, check_integer
 from ..exported import Table
 from ..notebook import watched
 from .delivered import SourceLine
-from .printed import Printed, PrintedColumn, columns_of, table
+from .printed import MOST_MEASURED, Printed, PrintedColumn, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import LengthKind
@@ -21,7 +21,6 @@ _COLUMNS = (
     PrintedColumn("delivered", "delivered", ".4%"),
     PrintedColumn("lost", "lost", ".4%"),
 )
-_MEASURED = 1 << 18  # samples after which no further window is measured: then a summary takes seconds at most
 
 __all__ = ["LengthSummary", "summarise"]
 
@@ -129,7 +128,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
         tokens += np.sum([cutter.tokens(items[cut.batch(batch)]) for batch in range(len(cut))], axis=0)
         if plan.admission.pieces is None and plan.admission.bundles is None:
             composition = max(composition, _farthest(plan.groups.group_of(items[cut.members]), sizes[-1]))
-        if sum(map(len, measured)) >= _MEASURED:
+        if sum(map(len, measured)) >= MOST_MEASURED:
             break
     batch_sizes = np.concatenate(sizes)
     steps = np.concatenate(costs).reshape(-1, step_size)

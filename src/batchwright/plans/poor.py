@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..groups import Groups
+from ..kernels.array_types import blocks
 from ..lengths.layout import LAYOUT_WORK
 from ..orders import Dealt, Independent, InTurn, Mixed, ShardDealt, ShardWeights, SharedOrder
 from ..orders.inclusion import InclusionRates, inclusion_rates_of, mean_shares
@@ -37,7 +38,6 @@ __all__ = [
 # A sample is "practically never drawn" if it comes less than once in RARELY times as many draws as there are samples.
 # 100: more epochs than most trainings have.
 RARELY = 100
-_CHUNK = 1 << 17  # groups at a time: a few arrays of 1 MB, even with a billion weights
 _EPOCHS = 32  # epochs that are examined if shares may change without end
 _FEWEST_EPOCHS = 2  # a change of shares shows only between two epochs
 _MEASURED = 1 << 16  # items of the first window that are examined: repeats show in a part of it, too
@@ -176,7 +176,7 @@ def repeated(
 ) -> Repeated:
     """The groups that are too small for a micro-batch of `tickets` tickets in an epoch; for random draws, on average."""
     parts = []
-    for first, share, sizes in _chunks(shares, groups, epoch):
+    for first, share, sizes in _in_blocks(shares, groups, epoch):
         drawn = share * tickets if random else np.ceil(np.round(share * tickets, 9))
         over = np.flatnonzero((np.round(drawn * per_ticket, 9) > sizes) & (share > 0))
         most = np.ceil(np.round(drawn[over] * per_ticket, 9)).astype(np.int64)
@@ -338,7 +338,7 @@ def _drawn(order: SharedOrder) -> Iterator[DrawnGroups]:
     # In chunks, because there may be a hundred million weights.
     if order.shares.settles_at == 0 and not order.children:
         return (
-            DrawnGroups(order.groups, 0, first, share) for first, share, _ in _chunks(order.shares, order.groups, 0)
+            DrawnGroups(order.groups, 0, first, share) for first, share, _ in _in_blocks(order.shares, order.groups, 0)
         )
     stop = len(epochs_looked_at(order.shares, order.groups)) * order.epoch_batches
     if order.dealt is not None and order.dealt.share_changes:
@@ -348,10 +348,10 @@ def _drawn(order: SharedOrder) -> Iterator[DrawnGroups]:
     return parts_of(inclusion_rates_of(order, 0, stop))
 
 
-def _chunks(shares: Shares, groups: Groups, epoch: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """The groups in chunks of a million: the number of the first group, the shares, the sizes."""
-    for first in range(0, groups.group_count, _CHUNK):
-        numbers = np.arange(first, min(first + _CHUNK, groups.group_count))
+def _in_blocks(shares: Shares, groups: Groups, epoch: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The groups in blocks: the number of the first group, the shares, the sizes."""
+    for first, last in blocks(groups.group_count):
+        numbers = np.arange(first, last)
         yield first, shares.of(epoch, numbers), groups.sizes[numbers]
 
 

@@ -12,8 +12,11 @@ from ..aligned import aligned
 from ..errors import shortened
 from ..exported import Exported, of_one_type
 
-__all__ = ["Printed", "PrintedColumn", "columns_of", "table"]
+__all__ = ["MOST_MEASURED", "Printed", "PrintedColumn", "columns_of", "table"]
 
+MOST_MEASURED = (
+    1 << 18
+)  # samples after which no further window or step is measured: then a summary takes seconds at most
 _SHOWN = 12  # rows: half of them the largest, half the smallest
 
 

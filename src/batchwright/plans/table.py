@@ -10,10 +10,10 @@ import numpy as np
 
 from ..errors import Infeasible, check_integer
 from ..interface import BasePlan
+from ..micro_batches import MOST_RANKS
 
-__all__ = ["MOST_RANKS", "PlanTable"]
+__all__ = ["PlanTable"]
 
-MOST_RANKS = 1 << 17
 _MOST_COUNTED = 1 << 28  # samples: 1 GB of counts
 
 

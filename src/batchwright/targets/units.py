@@ -101,10 +101,7 @@ def in_units(target: Any, lengths: Any) -> Target:
         >>> (plan.shares() * 11).round(9).tolist()
         [10.0, 1.0]
     """
-    values = columns.numbers(lengths, called="lengths")
-    if values.size and values.min() < 0:
-        bad = int((values < 0).argmax())
-        raise Infeasible(f"the length of sample {bad} is {values[bad]}", "pass lengths of 0 or more")
+    values = columns.lengths_of(lengths)
     inner = resolve(target)
     if inner.limits is not None:
         raise Infeasible(
