@@ -138,17 +138,11 @@ class Composition:
                 f"batches from {first} to before {last} are more than {_MOST_BATCHES}", "measure fewer batches at once"
             )
         places = [divmod(step, len(self.sampler)) for step in range(first, last)]
-        epochs = Counter(epoch + later for later, _ in places)
         starts = [self.sampler.before(step, epoch=epoch + later) for later, step in places]
-        numbers = [
-            (start.sequence, start.micro_batch + place)
-            for start in starts
-            for place in range(self.sampler.fetched_by_all)
-        ]
+        together = self.sampler.fetched_by_all
+        numbers = [(start.sequence, start.micro_batch + place) for start in starts for place in range(together)]
         batches = [of[number] for of, number in numbers]
-        steps = [
-            batches[at : at + self.sampler.fetched_by_all] for at in range(0, len(batches), self.sampler.fetched_by_all)
-        ]
+        steps = [batches[at : at + together] for at in range(0, len(batches), together)]
         samples, plan = np.concatenate(batches), self.sampler.plan
         found = {"samples": float(samples.size)}
         weights = None if self.lengths is None else self.lengths[samples]
@@ -159,9 +153,7 @@ class Composition:
                 begun = starts[0].micro_batch
                 target = plan.prior_between(begun, begun + len(batches))
             else:
-                target = np.asarray(
-                    sum(count / len(steps) * self._target(groups, one) for one, count in epochs.items())
-                )
+                target = self._target(groups, Counter(epoch + later for later, _ in places))
             found |= _shares(groups, samples, target, weights, name)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))
         padded = _padding([self._tokens(*numbered, batch) for numbered, batch in zip(numbers, batches, strict=True)])
@@ -173,10 +165,11 @@ class Composition:
             found["cost_spread"] = float(np.mean(ranks.max(axis=1) / ranks.mean(axis=1) - 1))
         return found
 
-    def _target(self, groups: Groups, epoch: int) -> np.ndarray:
-        plan = self.sampler.plan
-        length = plan.epoch_length()
-        return plan.prior_between(epoch * length, (epoch + 1) * length, groups)
+    def _target(self, groups: Groups, steps: Counter[int]) -> np.ndarray:
+        """The wanted shares, on average over some epochs, by how many steps of each are measured."""
+        plan, length = self.sampler.plan, self.sampler.plan.epoch_length()
+        of_epoch = {epoch: plan.prior_between(epoch * length, (epoch + 1) * length, groups) for epoch in steps}
+        return np.asarray(sum(count / steps.total() * of_epoch[epoch] for epoch, count in steps.items()))
 
     def _tokens(self, sequence: Any, number: int, samples: np.ndarray) -> tuple[float, float] | None:
         """The tokens of a micro-batch, and the tokens with what pads it; None where that is not known.

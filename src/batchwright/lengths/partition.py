@@ -125,25 +125,12 @@ def partition(
     named = {} if limits is None else _limits(limits, cost.size)
     if parts is None and not named and max_cost is None:
         raise Infeasible("neither parts nor a limit was passed", "pass parts, limits or max_cost")
-    if equal_size and (parts is None or named or bundles is not None):
-        other = "no parts are given" if parts is None else "limits are given" if named else "together is given"
-        raise Infeasible(
-            f"equal_size gives every part as many items, and {other}",
-            "pass parts alone with equal_size, or leave it out",
-        )
-    if level is not None:
-        level = float(check_number(level, "level"))
-        if level < 1:
-            raise Infeasible(f"level is {exactly(level)}, and some part costs the mean or more", "pass 1 or more")
-        if parts is not None:
-            raise Infeasible("level chooses how many parts there are, and parts is given", "leave one of them out")
     if parts is not None:
         parts = check_integer(parts, "parts", least=1)
-        if equal_size and cost.size % parts:
-            raise Infeasible(
-                f"{cost.size} items do not divide into {parts} parts of equal size",
-                f"pass a multiple of {parts} items, or equal_size=False",
-            )
+    if equal_size:
+        _check_equal_size(cost.size, parts, "limits" if named else "together" if bundles is not None else "")
+    if level is not None:
+        level = _checked_level(level, parts)
     whole = _summed(cost, bundles)
     if not whole.size:
         return _made(np.empty(0, np.int64), cost, parts or multiple, bundles, 0, 0.0)
@@ -163,25 +150,58 @@ def partition(
         np.array([most for _, most in named.values()]),
     )
     _refuse_too_large(table, bundles)
+    parts, part_of = _within(whole, table, parts, multiple, level)
+    return _made(part_of, cost, parts, bundles, table.at_least, most_expensive_at_least(whole, table, parts))
+
+
+def _check_equal_size(items: int, parts: int | None, given: str) -> None:
+    """Refuse parts of equal size with other arguments, of which one is `given`, and of items that do not divide."""
+    if parts is None or given:
+        other = "no parts are given" if parts is None else f"{given} {'are' if given == 'limits' else 'is'} given"
+        raise Infeasible(
+            f"equal_size gives every part as many items, and {other}",
+            "pass parts alone with equal_size, or leave it out",
+        )
+    if items % parts:
+        raise Infeasible(
+            f"{items} items do not divide into {parts} parts of equal size",
+            f"pass a multiple of {parts} items, or equal_size=False",
+        )
+
+
+def _checked_level(level: float, parts: int | None) -> float:
+    level = float(check_number(level, "level"))
+    if level < 1:
+        raise Infeasible(f"level is {exactly(level)}, and some part costs the mean or more", "pass 1 or more")
+    if parts is not None:
+        raise Infeasible("level chooses how many parts there are, and parts is given", "leave one of them out")
+    return level
+
+
+def _within(cost: Floats, table: Limits, parts: int | None, multiple: int, level: float | None) -> tuple[int, Integers]:
+    """The number of parts, and the part of each item, so that no part breaks a limit.
+
+    Raises:
+        Infeasible: none were found, or none so level.
+    """
     if level is not None:
-        parts, part_of, reached = fewest_level(whole, table, multiple, level)
+        count, part_of, reached = fewest_level(cost, table, multiple, level)
         if reached > level:
             raise Infeasible(
-                f"no parts were found that are level to {exactly(level)}; the most level ones are {parts}, to "
+                f"no parts were found that are level to {exactly(level)}; the most level ones are {count}, to "
                 f"{exactly(_up(reached))}",
                 f"pass level={exactly(_up(reached))} or more",
             )
-    elif parts is None:
-        parts, part_of = fewest(whole, table, multiple)
-    else:
-        found = level_within(whole, table, parts) if parts >= table.at_least else None
-        if found is None:
-            raise Infeasible(
-                f"no {parts} parts were found that break no limit; at least {table.at_least} are needed",
-                f"pass more parts: {whole.size} are always enough; or leave parts out",
-            )
-        part_of = found
-    return _made(part_of, cost, parts, bundles, table.at_least, most_expensive_at_least(whole, table, parts))
+        return count, part_of
+    if parts is None:
+        return fewest(cost, table, multiple)
+    found = level_within(cost, table, parts) if parts >= table.at_least else None
+    if found is None:
+        raise Infeasible(
+            f"no {parts} parts were found that break no limit; at least {table.at_least} are needed",
+            f"pass more parts: {cost.size} are always enough; or leave parts out",
+        )
+    return parts, found
 
 
 def _up(ratio: float) -> float:
