@@ -55,7 +55,7 @@ def labels(source: Any) -> np.ndarray:
         otherwise="give every sample a label, or leave such samples out with torch.utils.data.Subset",
     )
     if _finder(source) is not None:
-        _not_measured(source, array)
+        _refuse_measurements(source, array)
     return array
 
 
@@ -174,7 +174,7 @@ def _of_table(table: Any) -> Found:
     return _named(table[wanted], f"column {wanted!r}")
 
 
-def _of_unread(table: Any) -> Found:
+def _of_unread_table(table: Any) -> Found:
     """Read one column of a table that has not been read yet."""
     wanted = _wanted(table, unread_names(table))
     return _named(read_column(table, wanted), f"column {wanted!r}")
@@ -261,7 +261,7 @@ def _same_length(source: Any, found: np.ndarray) -> None:
         )
 
 
-def _not_measured(source: Any, found: np.ndarray) -> None:
+def _refuse_measurements(source: Any, found: np.ndarray) -> None:
     """Refuse numbers that are no labels: hardly any two samples have the same."""
     if found.size < _FEWEST_MEASURED or found.dtype.kind != "f" or (found == np.round(found)).all():
         return
@@ -300,7 +300,7 @@ _FINDERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Found] | None], ...
     (_is_subset, _of_subset),
     (_is_concatenation, _of_concatenation),
     (_is_series, None),
-    (is_unread, _of_unread),
+    (is_unread, _of_unread_table),
     (_is_table, _of_table),
     (_names_labels, _of_attribute),
     (_has_tensors, _of_tensors),

@@ -75,7 +75,7 @@ class _Cached(functools.cached_property[Any]):
         try:
             return super().__get__(instance, owner)
         except Infeasible as error:
-            error.__traceback__ = _of_user(error.__traceback__)
+            error.__traceback__ = _up_to_user(error.__traceback__)
             raise
 
 
@@ -87,7 +87,7 @@ def _property(member: property) -> property:
 def _function(function: Callable[..., Any]) -> Callable[..., Any]:
     if hasattr(function, "_is_public") or not _is_ours(function):
         return function
-    _name_the_words(function)
+    _show_choices_in_help(function)
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
@@ -95,7 +95,7 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*arguments, **named)
         except Infeasible as error:
-            error.__traceback__ = _of_user(error.__traceback__)
+            error.__traceback__ = _up_to_user(error.__traceback__)
             raise
         except Exception as error:
             message = _misspelt(error, function, named) if isinstance(error, TypeError) else ""
@@ -103,7 +103,7 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
                 error.args = (message,)
                 error.__traceback__ = None
                 raise
-            refusal = unfit(function, arguments, named, error) if _by_the_user(sys._getframe(1)) else None
+            refusal = unfit(function, arguments, named, error) if _called_by_user(sys._getframe(1)) else None
             if refusal is None:
                 raise
             try:
@@ -116,7 +116,7 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _name_the_words(function: Any) -> None:
+def _show_choices_in_help(function: Any) -> None:
     """Let `help` show the words that an argument takes, in place of the name of their type."""
     inner = inspect.unwrap(function)  # from Python 3.14 on, a wrapper has annotations of its own
     space = getattr(inner, "__globals__", {})
@@ -127,7 +127,7 @@ def _name_the_words(function: Any) -> None:
                 inner.__annotations__[name] = eval(written, space)
 
 
-def _by_the_user(frame: FrameType) -> bool:
+def _called_by_user(frame: FrameType) -> bool:
     """Whether code outside of this package made a call: only then are its arguments those of the user."""
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] != _PACKAGE
 
@@ -136,7 +136,7 @@ def _is_ours(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).partition(".")[0] == _PACKAGE
 
 
-def _of_user(traceback: TracebackType | None) -> TracebackType | None:
+def _up_to_user(traceback: TracebackType | None) -> TracebackType | None:
     """A traceback up to its last line outside of this package; None if there is none."""
     last, at = None, traceback
     while at is not None:

@@ -73,7 +73,7 @@ def unfit(
                 check_count(one, name)
             except Infeasible as refusal:
                 return refusal
-            if not _fits(one, hint) or _cannot_be_used(one):
+            if not _fits(one, hint) or _is_unusable(one):
                 words = " or ".join(dict.fromkeys(_words(hint)))
                 return Infeasible(f"{name} is {shown(one)}, {typed(one)} ({said(error)})", f"pass {name} as {words}")
     return None
@@ -133,7 +133,7 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _cannot_be_used(value: Any) -> bool:
+def _is_unusable(value: Any) -> bool:
     """Whether a value fails by itself: its methods raise, its text cannot be written, its tensor is of a special kind."""
     torch = sys.modules.get("torch")  # without it there is no tensor
     if torch is not None and isinstance(value, torch.Tensor):

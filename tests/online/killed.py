@@ -20,7 +20,7 @@ from .elsewhere import SOURCES, STREAMS, check
 MOST_SECONDS = 120  # for anything that is waited for
 
 
-def as_it_is(batch: Any) -> Any:
+def unchanged(batch: Any) -> Any:
     return batch
 
 
@@ -28,7 +28,7 @@ def read(rank: int, world_size: int, kind: str, source: str, workers: int, state
     """Read on from these states, and write what was given, every few batches, with the state after it."""
     warnings.simplefilter("ignore")
     chance = random.Random(f"{seed} {rank}")
-    loader = STREAMS[kind](SOURCES[source]()).loader(num_workers=workers, collate=as_it_is)
+    loader = STREAMS[kind](SOURCES[source]()).loader(num_workers=workers, collate=unchanged)
     if states:
         loader.load_state_dict(states)
     given: list[Any] = []

@@ -255,7 +255,7 @@ def test_a_loader_counts_what_reached_the_loop(kind, source):
     given, state = [], None
     for workers, take in ((2, 11), (3, 7), (0, 10**6)):
         loader = STREAMS[kind](SOURCES[source]()).loader(
-            num_workers=workers, collate=as_it_is, **{"prefetch_factor": 4} if workers else {}
+            num_workers=workers, collate=unchanged, **{"prefetch_factor": 4} if workers else {}
         )
         if state is not None:
             loader.load_state_dict(json.loads(json.dumps(state)))
@@ -266,14 +266,14 @@ def test_a_loader_counts_what_reached_the_loop(kind, source):
     assert max(fresh.values()) == 1
     if kind in EXACT:
         assert len(fresh) == COUNT + (len(OTHERS) if kind == "mixed" else 0)
-    again = STREAMS[kind](SOURCES[source]()).loader(num_workers=1, collate=as_it_is)
+    again = STREAMS[kind](SOURCES[source]()).loader(num_workers=1, collate=unchanged)
     again.load_state_dict(state)
     stream = STREAMS[kind](SOURCES[source]())
     stream.set_epoch(1)
     assert list(islice(again, 3)) == list(islice(stream, 3))
 
 
-def as_it_is(batch):
+def unchanged(batch):
     return batch
 
 

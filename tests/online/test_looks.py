@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright import online
-from batchwright.online.not_there import OF_A_LOADER, OF_A_STREAM
+from batchwright.online.missing_attribute import OF_A_LOADER, OF_A_STREAM
 
 from .elsewhere import SOURCES, STREAMS, Plain
 

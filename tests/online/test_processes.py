@@ -94,10 +94,10 @@ def test_a_copy_begins_where_iter_would():
     assert head + list(copy.deepcopy(first)) == whole
 
 
-def as_it_is(batch):
+def unchanged(batch):
     return batch
 
 
 def test_what_a_batch_knows_comes_through_workers():
-    loader = DataLoader(stream(), batch_size=None, num_workers=1, collate_fn=as_it_is)
+    loader = DataLoader(stream(), batch_size=None, num_workers=1, collate_fn=unchanged)
     assert all(sum(batch.packs) == len(batch) for batch in loader)

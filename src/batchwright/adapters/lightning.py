@@ -60,7 +60,7 @@ class _Trained:
         return self.sampler.epoch, self.sampler.batches_done
 
     @property
-    def drawn_from_its_place(self) -> bool:
+    def workers_are_at_place(self) -> bool:
         """Whether workers have begun to draw, and where they should; other loaders wait for the first batch."""
         works, run = isinstance(self.loader, DataLoader) and self.loader.num_workers > 0, self.sampler.run
         return works and run.batch_returned and run.requested is None and self.begun == self.place[:2]
@@ -133,7 +133,7 @@ class PlanCallback(Callback):
             return
         for state in checkpoint["callbacks"].get(self.state_key, {}).get("plans", ()):
             if (state["epoch"], state["consumed"]) != (state["first"], 0):
-                _count_as_begun(checkpoint["loops"]["fit_loop"]["epoch_progress"])
+                _mark_last_epoch_begun(checkpoint["loops"]["fit_loop"]["epoch_progress"])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Before a checkpoint is loaded and before anything asks for a loader."""
@@ -156,7 +156,7 @@ class PlanCallback(Callback):
         if trainer.fit_loop.is_resuming:
             self._resume(trainer)
         self._loaded = None
-        self._draw_from_places(trainer)
+        self._move_iterators(trainer)
         loop = trainer.fit_loop
         epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         within = epochs.processed < epochs.started
@@ -179,7 +179,7 @@ class PlanCallback(Callback):
             for plan in self._plans:
                 plan.seek()
         elif before != [plan.sampler for plan in self._plans]:
-            self._draw_from_places(trainer)
+            self._move_iterators(trainer)
         # Else the iterators are there, and their workers have drawn.
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -267,11 +267,11 @@ class PlanCallback(Callback):
                 plan.load(state)
         _go_on_after(trainer, self._came_before(trainer))
 
-    def _draw_from_places(self, trainer: Trainer) -> None:
+    def _move_iterators(self, trainer: Trainer) -> None:
         """Let the iterators that the trainer has begin at the places; workers may have drawn already."""
         fetcher = trainer.fit_loop._data_fetcher
         assert fetcher is not None
-        if fetcher.fetched or not all(plan.drawn_from_its_place for plan in self._plans):
+        if fetcher.fetched or not all(plan.workers_are_at_place for plan in self._plans):
             for plan in self._plans:
                 plan.seek()
             iter(fetcher)
@@ -292,7 +292,7 @@ class PlanCallback(Callback):
         if not taken:
             return plan.place
         assert self._trainer is not None
-        over = _is_over(self._trainer)
+        over = _epoch_is_over(self._trainer)
         if self._trainer.overfit_batches:
             return _Place(epoch, 0, epoch) if over else _Place(epoch, step + taken, first)
         ended, step = divmod(step + taken, len(plan.sampler))  # of several loaders a short one begins again on the way
@@ -342,7 +342,7 @@ def _check_accumulation(plan: _Trained, trainer: Trainer) -> None:
         check_accumulation(plan.sampler, *told)
 
 
-def _is_over(trainer: Trainer) -> bool:
+def _epoch_is_over(trainer: Trainer) -> bool:
     """Whether Lightning takes no more batches in the epoch that it counts, whether or not the loader has more."""
     done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
     return bool(done >= trainer.num_training_batches) or _took_last(trainer)
@@ -354,7 +354,7 @@ def _took_last(trainer: Trainer) -> bool:
     return bool(progress.is_last_batch) and progress.current.processed == progress.current.ready
 
 
-def _count_as_begun(progress: dict[str, dict[str, int]]) -> None:
+def _mark_last_epoch_begun(progress: dict[str, dict[str, int]]) -> None:
     """Lightning's saved count of epochs with the last as begun, not done: it counts one that `max_steps` cut as done."""
     if progress["current"]["processed"] == progress["current"]["started"]:
         for counts in progress.values():

@@ -57,7 +57,7 @@ def samplers(
             "use PlanTrainer of batchwright.adapters.transformers, which knows them apart",
         )
     made = _Samplers(plan, accumulate, frozenset(lengths))
-    return {"batch_sampler": made.of_one, "multi_dataset_batch_sampler": made.of_several}
+    return {"batch_sampler": made.sampler_of_one, "multi_dataset_batch_sampler": made.sampler_of_all}
 
 
 class _Samplers:
@@ -68,14 +68,14 @@ class _Samplers:
         self.count = plan.groups.sample_count
         self.accumulate, self.evaluated = accumulate, evaluated
 
-    def of_one(self, dataset: Sized, *, batch_size: int, **others: Any) -> torch.utils.data.BatchSampler:
+    def sampler_of_one(self, dataset: Sized, *, batch_size: int, **others: Any) -> torch.utils.data.BatchSampler:
         """What draws from a data set, or from one of several."""
         if len(dataset) in self.evaluated:
             in_order = torch.utils.data.SequentialSampler(dataset)
             return torch.utils.data.BatchSampler(in_order, batch_size, drop_last=False)
-        return self.of_several(dataset)
+        return self.sampler_of_all(dataset)
 
-    def of_several(self, dataset: Sized, **others: Any) -> torch.utils.data.BatchSampler:
+    def sampler_of_all(self, dataset: Sized, **others: Any) -> torch.utils.data.BatchSampler:
         """What draws from all that are trained on together."""
         if len(dataset) != self.count:
             return _Refused(len(dataset), self.count)

@@ -214,7 +214,7 @@ def _predictions(
                     f"the logits of a batch are {typed(given)}, no tensor",
                     "say how the model is run: forward=lambda model, batch: ...",
                 )
-            real = None if sampler is None else _that_count(sampler, number, epoch, len(given))
+            real = None if sampler is None else _real_rows(sampler, number, epoch, len(given))
             logits.append(given[:real])
             truth.append(_integers(targets(batch)).to(given.device)[:real])
             if domains is not None:
@@ -226,7 +226,7 @@ def _predictions(
     return torch.cat(logits), torch.cat(truth), torch.cat(of_domain) if of_domain else None
 
 
-def _that_count(sampler: BatchSampler, number: int, epoch: int, rows: int) -> int:
+def _real_rows(sampler: BatchSampler, number: int, epoch: int, rows: int) -> int:
     """How many rows of the logits of a batch are of samples that count; fillers come behind them."""
     real = sampler.real(number, epoch=epoch)
     if rows != real:

@@ -255,7 +255,7 @@ class OfOrder(Windows):
                     f"the state says that window {window} begins at item {skipped} of place {place}", AS_IT_WAS
                 )
             found[window] = WindowStart(place, skipped)
-        return self._with(found)
+        return self._with_known_starts(found)
 
     def over(self, orders: Sequence[tuple[WindowStart, Order]]) -> OfOrder:
         """The same windows over an order whose shares were set during the run.
@@ -265,7 +265,7 @@ class OfOrder(Windows):
         """
         first, since = orders[0][0], orders[-1][0]
         known = {window: start for window, start in self._starts.items() if first <= start <= since}
-        other = self._with(known or {min(self._starts): self._starts[min(self._starts)]})
+        other = self._with_known_starts(known or {min(self._starts): self._starts[min(self._starts)]})
         other._orders = orders
         return other
 
@@ -278,7 +278,7 @@ class OfOrder(Windows):
         """The order that a window is filled from, by where it begins."""
         return next((order for since, order in reversed(self._orders) if since <= start), self._orders[0][1])
 
-    def _with(self, starts: Mapping[int, WindowStart]) -> OfOrder:
+    def _with_known_starts(self, starts: Mapping[int, WindowStart]) -> OfOrder:
         other = object.__new__(OfOrder)
         vars(other).update(vars(self))
         other._starts, other._first_known, other._ready = dict(starts), min(starts), Ready()

@@ -325,9 +325,9 @@ class OfShuffle(OfEpochs):
             held, cut = fitting(self._cutter.prefixes(own, layout.step_size), own.size, wanted)
             found.append((own[:held], cut))
             taken += held
-        return found if taken == items.size else self._as_one(items)
+        return found if taken == items.size else self._cut_as_one_window(items)
 
-    def _as_one(self, items: Integers) -> list[tuple[Integers, Cut]]:
+    def _cut_as_one_window(self, items: Integers) -> list[tuple[Integers, Cut]]:
         """Cut the last windows of an epoch as one window."""
         layout = self.layout
         wanted = [layout.batches_in(number) for number in range(layout.regular_windows, layout.windows)]

@@ -126,7 +126,7 @@ def balanced(
         when_short=when_short,
         patience=_limit("patience", patience, otherwise=buffer if when_short == "wait" else 0),
         max_deficit=_limit("max_deficit", max_deficit, otherwise=batch_size),
-        weigher=Weigher.asked_for(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
+        weigher=Weigher.from_arguments(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
         unit=None if unit is None else measure_of(unit, argument="unit"),
     )
     measured = measure_of(key, argument="key")
@@ -153,7 +153,7 @@ def balanced(
         recipe,
         name=name,
         batches=batches,
-        for_samples="pass batches=False to it",
+        way_out_for_samples="pass batches=False to it",
         steps=steps,
         rank=rank,
         world_size=world_size,
@@ -226,7 +226,7 @@ class _Recipe(OneSource):
         given = np.array([share for label, share in zip(labels, found, strict=True) if label in shards])
         noticed = isinstance(self.source, Shards) and self.source.noticed
         return ShardComposer(
-            feeds, self.rules, given, key=root(self.seed, epoch, replica.index), others_may_come=noticed
+            feeds, self.rules, given, key=root(self.seed, epoch, replica.index), may_meet_other_groups=noticed
         )
 
     def in_words(self) -> str:

@@ -74,13 +74,13 @@ class BalancedComposer:
             feed.measure = partial(self._weigh, feed.measure, weigher)
         self._rounds = Rounds(batch_size=rules.batch_size, key=key)
         # The next four count in samples read: when it is time for what their comments say.
-        self._news_from = 0  # new groups get shares
-        self._estimate_from = 0  # shares are estimated again
-        self._judge_from = 4 * rules.buffer  # check whether waiting costs too much; the first buffers are not typical
-        self._gauge_from = 0  # check how full the buffer is
+        self._new_groups_at = 0  # new groups get shares
+        self._estimate_at = 0  # shares are estimated again
+        self._judge_at = 4 * rules.buffer  # check whether waiting costs too much; the first buffers are not typical
+        self._gauge_at = 0  # check how full the buffer is
         self._batches_per_slot = 0  # samples to read for each batch that is returned, if no slot waits
         self._appearances = Appearances()
-        self._is_to_fill = False  # half of the buffer is to be read before the next batch
+        self._must_fill = False  # half of the buffer is to be read before the next batch
         self._leftover: list[Any] = []  # samples of the last batch, which was not full
         self._unread = self._delivered = self._repeated = self._redistributed = self._written_off = 0
 
@@ -106,16 +106,16 @@ class BalancedComposer:
         batch = self._composed()
         if batch is None:
             self._check_the_end()
-        elif self._feed.taken >= self._judge_from:
-            self._judge_from = 2 * self._feed.taken
+        elif self._feed.taken >= self._judge_at:
+            self._judge_at = 2 * self._feed.taken
             self.judge()
         return batch
 
     def _composed(self) -> Batch | None:
-        if self._is_to_fill:
+        if self._must_fill:
             self._read(self._buffer.for_queues // 2)
-        self._is_to_fill = False
-        news = len(self._buffer.labels) != len(self._rounds.shares) and self._feed.taken >= self._news_from
+        self._must_fill = False
+        news = len(self._buffer.labels) != len(self._rounds.shares) and self._feed.taken >= self._new_groups_at
         if news or self._rounds.ended:
             if not self._buffer.labels:
                 return None
@@ -200,21 +200,21 @@ class BalancedComposer:
         """Plan the next round; if there are new groups without a share, it replaces the rest of the current round."""
         taken, buffer, rounds = self._feed.taken, self._buffer, self._rounds
         count = len(buffer.labels)
-        if count != len(rounds.shares) or taken >= self._estimate_from:
+        if count != len(rounds.shares) or taken >= self._estimate_at:
             rounds.stop(count)
             self._appearances.grow(count, self._delivered)
             seen = buffer.column(stream_buffer.SEEN)
             of = self._targets.of if self._units is None else partial(self._units.slots, self._targets)
             rounds.shares = of(buffer.labels, seen)
             buffer.new_shares(rounds.shares, self._rules.batch_size)
-            self._news_from = taken + 2 * count
-            self._estimate_from = int(_GROWTH * max(taken, self._rules.buffer))
-        if taken >= self._gauge_from:
+            self._new_groups_at = taken + 2 * count
+            self._estimate_at = int(_GROWTH * max(taken, self._rules.buffer))
+        if taken >= self._gauge_at:
             self._batches_per_slot = size = self._rules.batch_size
             if buffer.held() < buffer.for_queues // 2:
                 # An eighth more than is returned, since full queues drop samples: else the buffer would become empty.
                 self._batches_per_slot += max(1, size // 8)
-            self._gauge_from = taken + buffer.for_queues // 4
+            self._gauge_at = taken + buffer.for_queues // 4
         slots = max(_TURNS * count, min(taken // 8, _ROUND))
         rounds.begin(count, round_length(slots, self._rules.batch_size))
 
@@ -270,7 +270,7 @@ class BalancedComposer:
 
     def judge(self) -> None:
         """Warn once if most samples are read for a rare group, or if groups have other shares than they should."""
-        if self._judge_from == sys.maxsize or not self._feed.taken:
+        if self._judge_at == sys.maxsize or not self._feed.taken:
             return
         feed, count = self._feed, len(self._rounds.shares)
         expected, had = (slots[:count] for slots in self._slots())
@@ -290,7 +290,7 @@ class BalancedComposer:
         poor = poor_waiting(delivery) or poor_shares(delivery) or poor_repeats(delivery)
         if poor is not None:
             warn(poor)
-            self._judge_from = sys.maxsize
+            self._judge_at = sys.maxsize
 
     def _late(self) -> NDArray[np.int64]:
         """The samples delivered before the first of each group was read."""
@@ -323,13 +323,13 @@ class BalancedComposer:
             self._appearances.take_over(found, other._appearances.repeats, late)
             for name in _TOTALS:
                 setattr(self, name, getattr(self, name) + getattr(other, name))
-        self._judge_from = max(other._judge_from for other in others)
+        self._judge_at = max(other._judge_at for other in others)
         if self._units is not None:
             seen, part = np.zeros(count, np.int64), self._buffer.column(stream_buffer.SEEN)
             for other, found in zip(others, numbers, strict=True):
                 seen[found] += other._buffer.column(stream_buffer.SEEN)
             self._units.take_over([other._units for other in others], numbers, seen, part, index)
-        self._is_to_fill = True
+        self._must_fill = True
 
     def memory(self) -> dict[str, Any]:
         """The accounts of every group, the plan, and the counters."""
@@ -339,14 +339,14 @@ class BalancedComposer:
             **self._appearances.state_dict(),
             "units": None if self._units is None else self._units.state_dict(),
             "counters": [getattr(self, name) for name in _COUNTERS],
-            "fill": self._is_to_fill,
+            "fill": self._must_fill,
             "leftover": len(self._leftover),
         }
 
     def resume(self, memory: dict[str, Any], held: list[list[Any]]) -> None:
         """Continue from what `memory` and `held` returned."""
         self._buffer.load_state_dict(memory["buffer"], held[0])
-        self._is_to_fill = memory["fill"]
+        self._must_fill = memory["fill"]
         self._leftover = held[0][len(held[0]) - memory["leftover"] :]
         self._rounds.load_state_dict(memory)
         self._appearances.load_state_dict(memory)
@@ -384,4 +384,4 @@ class BalancedComposer:
 
 
 _TOTALS = ("_delivered", "_repeated", "_redistributed", "_written_off")
-_COUNTERS = "_batches_per_slot", "_news_from", "_estimate_from", "_gauge_from", "_judge_from", "_unread", *_TOTALS
+_COUNTERS = "_batches_per_slot", "_new_groups_at", "_estimate_at", "_gauge_at", "_judge_at", "_unread", *_TOTALS

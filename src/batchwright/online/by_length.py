@@ -162,9 +162,9 @@ def _stream(
         length=measure_of(length, argument="length"),
         rule=rule,
         buffer=check_integer(buffer, "buffer", least=1),
-        weigher=Weigher.asked_for(buffer_bytes, size),
+        weigher=Weigher.from_arguments(buffer_bytes, size),
     )
-    return Stream(recipe, name=name, batches=True, for_samples="pass its own source", **run)
+    return Stream(recipe, name=name, batches=True, way_out_for_samples="pass its own source", **run)
 
 
 def _at_least_one(argument: str, value: Any) -> float:

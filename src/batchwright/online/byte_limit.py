@@ -27,7 +27,7 @@ class Weigher:
     title: str = "buffer_bytes"
 
     @classmethod
-    def asked_for(
+    def from_arguments(
         cls, buffer_bytes: int | None, size: Callable[[Any], int] | str | int | None, *, least: int = 1
     ) -> Weigher | None:
         """A weigher, if these arguments of a stream need one; else None.

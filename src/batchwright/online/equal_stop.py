@@ -53,12 +53,12 @@ class EqualStop(Generic[B]):
         iterator = stepped(iter(self._loader))
         while True:
             ahead = list(islice(iterator, 1))
-            if not self._all_have(ahead):
+            if not self._all_ranks_have(ahead):
                 self.left = len(ahead)
                 return
             yield ahead.pop()
 
-    def _all_have(self, ahead: list[B]) -> bool:
+    def _all_ranks_have(self, ahead: list[B]) -> bool:
         if not joined():
             return bool(ahead)
         device = "cuda" if dist.get_backend(self._group) == "nccl" else "cpu"  # NCCL reduces only tensors on its device

@@ -112,7 +112,7 @@ class Feed:
             "skipped": self.skipped,
             "failed": self.failed,
             "ended": self.ended,
-            "again": self._to_come(),
+            "again": self._not_taken_yet(),
             "given": self._given,
             "closed": self._closed,
         }
@@ -121,7 +121,7 @@ class Feed:
         """How many of the samples taken in this turn the reader gave."""
         return max(0, self.taken - self._given)
 
-    def _to_come(self) -> list[Any]:
+    def _not_taken_yet(self) -> list[Any]:
         """Those of the samples of another reader that were not taken yet."""
         return self._again[max(0, self.taken - (self._given - len(self._again))) :]
 
@@ -137,7 +137,7 @@ class Feed:
             return self.reader.left(self.taken, ordinals, kept, ended=self.ended), []
         return (
             self.reader.left(self._of_reader(), [], [], ended=self.ended or self._closed),
-            again + self._to_come(),
+            again + self._not_taken_yet(),
         )
 
     def resume(self, state: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ class Loaded:
         Raises:
             Infeasible: it is not, and they are not those of all readers either.
         """
-        if any(_is_of(state, replica) for state in self.states):
+        if any(_is_state_of(state, replica) for state in self.states):
             return True
         missing = states.lacking(self.states)
         if missing:
@@ -76,7 +76,7 @@ class Loaded:
     def of_all(self, here: Sequence[Replica], recipe: Recipe, state_bytes: int) -> list[dict[str, Any]]:
         """The same for several readers; what is left is dealt once."""
         if all(map(self.has, here)):
-            own = [next(state for state in self.states if _is_of(state, replica)) for replica in here]
+            own = [next(state for state in self.states if _is_state_of(state, replica)) for replica in here]
             return [{"run": one["run"], "epoch": one["epoch"], "next_epoch": one["next"]} for one in own]
         runs = self._dealt(here[0], recipe, state_bytes)
         first = self.states[0]
@@ -99,5 +99,5 @@ class Loaded:
         return redealt(runs, recipe, replica.count, self.states[0]["epoch"], state_bytes, steps)
 
 
-def _is_of(state: Mapping[str, Any], replica: Replica) -> bool:
+def _is_state_of(state: Mapping[str, Any], replica: Replica) -> bool:
     return bool(state["replica"][:2] == [replica.index, replica.count])

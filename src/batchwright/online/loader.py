@@ -16,8 +16,8 @@ from . import states
 from .batch import StreamReport, total
 from .loaded import Begun
 from .look import check_look, first_batch, read_by
+from .missing_attribute import OF_A_LOADER, missing_attribute
 from .next_pass import NextPass
-from .not_there import OF_A_LOADER, not_there
 from .replicas import Replica
 from .sources import Source
 from .summary import StreamSummary
@@ -98,7 +98,7 @@ def _batches_in(sent: Iterable[_Sent], reports: dict[int, StreamReport]) -> Iter
             yield number, batch, run
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
@@ -146,7 +146,7 @@ class StreamLoader:
             raise Infeasible(f"{taken} is an option of a loader of a stream", way_out)
         self.stream = stream
         self._workers = check_integer(num_workers, "num_workers", least=0)
-        self._collate = _as_it_is if collate is None else collate
+        self._collate = _unchanged if collate is None else collate
         self._options = dict(options)
         # Of each worker, after the last batch of it that the loop was given.
         self._runs: list[dict[str, Any] | None] = []
@@ -234,7 +234,7 @@ class StreamLoader:
         while True:
             begun = stream._settle_all(max(1, self._workers))
             batch = first_batch(stream, self._workers, begun.first)
-            if batch or self._stays_at(begun):
+            if batch or self._ends_loop(begun):
                 break
             stream.set_epoch(begun.next)
         if not batch:
@@ -249,7 +249,7 @@ class StreamLoader:
         self._passes += 1
         return self._pass(self._passes, epoch)
 
-    def _stays_at(self, begun: Begun) -> bool:
+    def _ends_loop(self, begun: Begun) -> bool:
         """Whether an epoch without a batch ends the loop; else the loaded state was the end of one, and the next begins."""
         alone = self.stream._ranks()[1] == 1 or self.stream._steps is not None
         return not alone or all(run is None for run in begun.runs)
@@ -263,7 +263,7 @@ class StreamLoader:
             here, sent = self._batches(begun.first)
             batches = _batches_in(sent, reports)
             first = list(islice(batches, 1))
-            if first or epoch is not None or self._stays_at(begun):
+            if first or epoch is not None or self._ends_loop(begun):
                 break
             self.stream.set_epoch(begun.next)
         # Kept here too: `set_epoch` or a state that is loaded in the loop replaces those of the loader.
@@ -363,7 +363,7 @@ class StreamLoader:
         self._runs, self._reports, self._here = [], {}, None
 
     def __getattr__(self, name: str) -> Any:
-        raise not_there(self, name, OF_A_LOADER)
+        raise missing_attribute(self, name, OF_A_LOADER)
 
     def __repr__(self) -> str:
         return f"<loader of {self.stream!r}, {self._workers} workers>"

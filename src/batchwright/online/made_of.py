@@ -15,9 +15,9 @@ from ..errors import shown
 __all__ = [
     "argument",
     "arguments_of",
-    "by_own_account",
     "contents_of",
     "differences",
+    "differing_accounts",
     "of_iterable",
     "of_shards",
     "of_webdataset",
@@ -129,7 +129,7 @@ def differences(was: str, now: str, *, of_contents: bool) -> list[str]:
     return list((_contents if of_contents else _arguments)(before, after, ""))
 
 
-def by_own_account(was: str, now: str) -> list[str]:
+def differing_accounts(was: str, now: str) -> list[str]:
     """What the user's iterables say otherwise of themselves in two texts of contents; they may be right both times."""
     return list(_accounts(json.loads(was), json.loads(now), ""))
 

@@ -93,7 +93,7 @@ def mixed(
         recipe,
         name=name,
         batches=batch_size is not None,
-        for_samples="leave out its batch_size",
+        way_out_for_samples="leave out its batch_size",
         steps=steps,
         rank=rank,
         world_size=world_size,

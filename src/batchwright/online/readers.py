@@ -31,7 +31,7 @@ from .file_shards import (
 from .measures import measure_of
 from .noticed import LOOK, groups_of, look_at_lines, look_at_tar
 from .rows import Rows
-from .shards import Shards, of_each
+from .shards import Shards, group_of_each
 
 __all__ = ["arrow", "huggingface", "jsonl", "parquet", "tar"]
 
@@ -251,7 +251,7 @@ def jsonl(
     if groups is not None:
         groups = [
             group
-            for group, parts in zip(of_each(groups, len(found), name=name, what="file"), ranges, strict=True)
+            for group, parts in zip(group_of_each(groups, len(found), name=name, what="file"), ranges, strict=True)
             for _ in parts
         ]
     return _sized(Shards(shards, lines, groups=groups, shuffle=shuffle, seed=seed, name=name), "bytes", sizes)

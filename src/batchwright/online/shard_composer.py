@@ -40,11 +40,11 @@ class ShardComposer:
         shares: NDArray[np.float64],
         *,
         key: int,
-        others_may_come: bool = False,
+        may_meet_other_groups: bool = False,
     ) -> None:
         self.feeds = list(feeds.values())
         self._labels = list(feeds)
-        self._others_may_come = others_may_come
+        self._may_meet_other_groups = may_meet_other_groups
         self._numbers = {label: number for number, label in enumerate(feeds)}
         self._apart = Apart(rules, len(self.feeds))
         self._rules = rules
@@ -148,7 +148,7 @@ class ShardComposer:
             return None
         if found == label:
             return number
-        if not self._others_may_come:
+        if not self._may_meet_other_groups:
             feed.reject(f"its key is {shown(value)}, and its shard was said to be of group {shown(label)} alone")
         elif found not in self._numbers:
             feed.reject(

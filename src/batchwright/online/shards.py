@@ -17,12 +17,12 @@ from .pieces import Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
 from .worker_info import call_of
 
-__all__ = ["Shards", "of_each"]
+__all__ = ["Shards", "group_of_each"]
 
 _MOST_SHARDS = 1 << 23  # each is a Python object: a list of so many takes some hundred MB
 
 
-def of_each(groups: Iterable[Hashable], count: int, *, name: str, what: str) -> list[Hashable]:
+def group_of_each(groups: Iterable[Hashable], count: int, *, name: str, what: str) -> list[Hashable]:
     """The group of each shard, or file.
 
     Raises:
@@ -82,7 +82,7 @@ class Shards:
         if not self.shards:
             raise Infeasible(f"source {self.name!r} has 0 shards", "pass at least one; is the file pattern right?")
         self._contents: dict[str, Any] | None = None
-        self.groups = None if groups is None else of_each(groups, len(self.shards), name=self.name, what="shard")
+        self.groups = None if groups is None else group_of_each(groups, len(self.shards), name=self.name, what="shard")
 
     amounts: Sequence[int] = ()
     """The size of each shard, if it is known, in `unit`."""
@@ -99,7 +99,7 @@ class Shards:
     def with_groups(self, groups: Sequence[Hashable]) -> Shards:
         """The same, with the groups of the shards as the files say them."""
         found = copy.copy(self)
-        found.groups = of_each(groups, len(self.shards), name=self.name, what="shard")
+        found.groups = group_of_each(groups, len(self.shards), name=self.name, what="shard")
         found.noticed = True
         return found
 

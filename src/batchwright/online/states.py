@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import Infeasible, listed, shown, typed, warn
 from ..readings import as_list
 from .encoded import Unwritable, decoded, encoded
-from .made_of import by_own_account, differences
+from .made_of import differences, differing_accounts
 
 __all__ = ["kept", "lacking", "merged", "opened", "opened_all", "remembered", "sealed", "together"]
 
@@ -185,7 +185,7 @@ def opened(state: Any, arguments: str, contents: str) -> dict[str, Any]:
                 f"the state is of a pass over other data: {listed(differing)}",
                 "resume with the data that the stream was stopped with, or begin again",
             )
-        said = by_own_account(state["contents"], contents)
+        said = differing_accounts(state["contents"], contents)
         if said:
             warn(
                 f"the state may be of a pass over other data: {listed(said)}; what was read is left out by its number, so "

@@ -21,8 +21,8 @@ from .digests import digested
 from .loaded import Begun
 from .loader import StreamLoader
 from .made_of import written
+from .missing_attribute import OF_A_STREAM, missing_attribute
 from .next_pass import NextPass
-from .not_there import OF_A_STREAM, not_there
 from .replicas import Replica, ranks
 from .run import Recipe, Run
 from .sources import Source, reads_once
@@ -47,7 +47,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         *,
         name: str | None,
         batches: bool,
-        for_samples: str,
+        way_out_for_samples: str,
         steps: int | None,
         rank: int | None,
         world_size: int | None,
@@ -63,7 +63,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 f"steps is {steps} batches and the stream gives samples", "pass steps to the stream that reads this one"
             )
         self.name = shortened(recipe.sources()[0].name if name is None else name)
-        self._for_samples = for_samples
+        self._way_out_for_samples = way_out_for_samples
         self._recipe = recipe
         self._batches = check_bool(batches, "batches")
         self._steps = steps
@@ -107,7 +107,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         )
 
     def __getattr__(self, name: str) -> Any:
-        raise not_there(self, name, OF_A_STREAM)
+        raise missing_attribute(self, name, OF_A_STREAM)
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over one pass. Its epoch or state is fixed at the first item, because loaders call `iter` more than once.

@@ -91,7 +91,7 @@ class Dealt(OfBatches):
             )
         ]
         for change in share_changes:
-            spans = self._with(spans, change)
+            spans = self._spans_with(spans, change)
         # A state keeps the last changes only: what came before is not known.
         if share_changes and share_changes[0].number > 1:
             spans = [span for span in spans if span.first >= share_changes[0].first]
@@ -240,7 +240,7 @@ class Dealt(OfBatches):
         expected: np.ndarray = before + (batch - span.first) * span.quotas()
         return expected
 
-    def _with(self, spans: list[ConstantShares], change: ShareChange) -> list[ConstantShares]:
+    def _spans_with(self, spans: list[ConstantShares], change: ShareChange) -> list[ConstantShares]:
         """The spans before a change, and the spans after it."""
         wanted = apportion.line(change.weights, ROUND * self.tickets)
         drawn, deficit = np.array(change.drawn, np.int64), np.array(change.deficit, np.int64)

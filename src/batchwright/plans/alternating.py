@@ -98,7 +98,7 @@ def alternating(
                 f"the tasks' plans are of datasets of {shown(sizes)} samples, and same_dataset=True was passed",
                 "pass plans over one dataset, or same_dataset=False",
             )
-        groups = _in_common([plan.groups for plan in tasks.values()])
+        groups = _joined_groups([plan.groups for plan in tasks.values()])
         starts = [0] * len(sizes)
     batches = epoch_batches(epoch, natural=sum(lengths))
     plan_of_tasks = TaskPlan(
@@ -115,7 +115,7 @@ def alternating(
     return plan_of_tasks
 
 
-def _in_common(parts: Sequence[Groups]) -> Groups:
+def _joined_groups(parts: Sequence[Groups]) -> Groups:
     """The groups of all parts, joined by name; one group of all samples if they contradict each other."""
     first = parts[0]
     if all(part.digest == first.digest and list(part.names) == list(first.names) for part in parts):

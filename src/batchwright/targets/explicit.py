@@ -15,7 +15,7 @@ from .target import Number, Target, fraction
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["SUM_TOLERANCE", "explicit", "listed", "to_one"]
+__all__ = ["SUM_TOLERANCE", "explicit", "listed", "way_out_of_sum"]
 
 SUM_TOLERANCE = 1e-6
 """How far the sum of given shares may be from 1; they are then divided by their sum."""
@@ -71,10 +71,10 @@ def _check_sum(shares: Mapping[Any, Number]) -> None:
     if abs(total - 1) > SUM_TOLERANCE:
         written = total if total == math.inf else sum(map(fraction, shares.values()))
         others = "give the groups that are left out a share too; if there are none, " if 0 < total < 1 else ""
-        raise Infeasible(f"the shares sum to {exactly(written)}, not to 1", others + to_one(written))
+        raise Infeasible(f"the shares sum to {exactly(written)}, not to 1", others + way_out_of_sum(written))
 
 
-def to_one(total: Number) -> str:
+def way_out_of_sum(total: Number) -> str:
     """The way out for shares with this sum."""
     return "divide each by their sum" if 0 < total < math.inf else "give shares of 0 or more that sum to 1"
 

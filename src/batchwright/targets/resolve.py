@@ -15,7 +15,7 @@ from ..errors import Infeasible, did_you_mean, exactly, noted, shown, typed
 from ..readings import reading
 from ..values import plain
 from .counts import blend, natural, power, uniform
-from .explicit import SUM_TOLERANCE, explicit, listed, to_one
+from .explicit import SUM_TOLERANCE, explicit, listed, way_out_of_sum
 from .target import Number, Target, fraction
 
 __all__ = ["resolve"]
@@ -93,6 +93,6 @@ def _called(
         written = sum(map(fraction, shares))
         raise Infeasible(
             f"the target function's shares sum to {exactly(written)} at epoch {epoch}, not to 1",
-            to_one(written if min(shares) >= 0 else 0),
+            way_out_of_sum(written if min(shares) >= 0 else 0),
         )
     return shares

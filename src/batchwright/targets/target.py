@@ -144,7 +144,7 @@ def integer_weights(weights: Sequence[Number]) -> list[int]:
     if len(integers) == len(weights):
         return integers
     if all(type(weight) is float for weight in weights):
-        return _whole_of_decimals([repr(weight) for weight in weights])
+        return _integers_in_proportion([repr(weight) for weight in weights])
     fractions = [fraction(weight) for weight in weights]
     common = 1
     for part in fractions:
@@ -155,7 +155,7 @@ def integer_weights(weights: Sequence[Number]) -> list[int]:
     return [part.numerator * (common // part.denominator) for part in fractions]
 
 
-def _whole_of_decimals(texts: Sequence[str]) -> list[int]:
+def _integers_in_proportion(texts: Sequence[str]) -> list[int]:
     """Integers in exactly the proportion of finite decimals; `fraction` of each would be ten times slower."""
     parts = [text.partition("e") for text in texts]
     digits = [part.partition(".") for part, _, _ in parts]

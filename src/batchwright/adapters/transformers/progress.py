@@ -14,7 +14,7 @@ from ...composition import Composition, Log
 from ...loader import Loader
 from ...sampler import BatchSampler
 
-__all__ = ["PlacedBatches", "PlanProgress", "as_it_is"]
+__all__ = ["PlacedBatches", "PlanProgress", "unchanged"]
 
 
 class PlacedBatches(torch.utils.data.IterableDataset[Any]):
@@ -39,7 +39,7 @@ class PlacedBatches(torch.utils.data.IterableDataset[Any]):
             yield from repeat(rows, uses)
 
 
-def as_it_is(batch: Any) -> Any:
+def unchanged(batch: Any) -> Any:
     """The collate function of batches that are whole."""
     return batch
 

@@ -20,7 +20,7 @@ from ...sampler import BatchSampler
 from .arguments import agree
 from .evaluation import ExactEvaluation
 from .generations import Generations
-from .progress import PlacedBatches, PlanProgress, as_it_is
+from .progress import PlacedBatches, PlanProgress, unchanged
 
 __all__ = ["PlanTrainer"]
 
@@ -147,7 +147,7 @@ class PlanTrainer(ExactEvaluation):
             **self._reading,
         )
         batches = PlacedBatches(self._plan_loader, self.plan_progress, self._generations.copies)
-        return DataLoader(batches, batch_size=None, collate_fn=as_it_is)
+        return DataLoader(batches, batch_size=None, collate_fn=unchanged)
 
     def num_examples(self, dataloader: DataLoader[Any]) -> int:
         """Samples of the data set."""

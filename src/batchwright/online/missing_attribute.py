@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["OF_A_LOADER", "OF_A_STREAM", "not_there"]
+__all__ = ["OF_A_LOADER", "OF_A_STREAM", "missing_attribute"]
 
 _FROM_ITS_START = "a stream is read from its start"
 _KNOWN_ONCE_READ = "what a stream draws is known once it is read"
@@ -62,7 +62,7 @@ OF_A_LOADER: Mapping[str, str] = MappingProxyType(
 )
 
 
-def not_there(value: object, name: str, words: Mapping[str, str]) -> AttributeError:
+def missing_attribute(value: object, name: str, words: Mapping[str, str]) -> AttributeError:
     """The error for an attribute that a value does not have."""
     said = f"; {words[name]}" if name in words else ""
     return AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}{said}", name=name, obj=value)
