@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..errors import Infeasible, no_column, said, shown
@@ -32,7 +31,8 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
     Raises:
         Infeasible: the file has no such column, or it cannot be read.
     """
-    with _at_hand(file, kind) as path:
+    # A file behind a URL is copied, except Parquet, of which parts are read.
+    with nullcontext(file.path) if kind == "parquet" else file.on_this_machine() as path:
         inside = _names_in(file, path, kind, names)
         wanted = [name for name in names if name in inside]
         missing = [name for name in names if name not in inside and name not in file.partition]
@@ -51,18 +51,6 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
             raise
         except Exception as error:  # each library raises errors of its own for files that are damaged
             raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
-
-
-@contextmanager
-def _at_hand(file: DataFile, kind: str) -> Iterator[str]:
-    """The path of a file on this machine. A file behind a URL is copied here, except Parquet, of which parts are read."""
-    if file.system is None or kind == "parquet":
-        yield file.path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / PurePosixPath(file.name).name)
-        file.system.get_file(file.path, path)
-        yield path
 
 
 def _names_in(file: DataFile, path: str, kind: str, names: Sequence[str]) -> list[str]:

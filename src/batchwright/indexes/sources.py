@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -43,6 +45,17 @@ class DataFile:
         """The columns in its path, as Hive writes them: `language=en/part.parquet`."""
         pairs = [part.partition("=") for part in PurePosixPath(self.name).parts[:-1]]
         return {name: unquote(value) for name, equal, value in pairs if equal and name}
+
+    @contextmanager
+    def on_this_machine(self) -> Iterator[str]:
+        """Its path on this machine; a file behind a URL is copied."""
+        if self.system is None:
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / PurePosixPath(self.name).name)
+            self.system.get_file(self.path, path)
+            yield path
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import mmap
-import os
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -20,7 +18,6 @@ from .rows import Lines, Members, Rows, TableRows, samples_of
 __all__ = [
     "ROWS",
     "arrow_reader",
-    "at_hand",
     "decoder",
     "lines",
     "members",
@@ -43,17 +40,6 @@ def opened(file: DataFile) -> Iterator[Any]:
         yield content
 
 
-@contextmanager
-def at_hand(file: DataFile) -> Iterator[str]:
-    """The path of a file on this machine; a file behind a URL is copied."""
-    if file.system is None:
-        yield file.path
-        return
-    with tempfile.NamedTemporaryFile(suffix=os.path.basename(file.name)) as copied:
-        file.system.get_file(file.path, copied.name)
-        yield copied.name
-
-
 def decoder(handlers: Sequence[Any] | None) -> Callable[[dict[str, Any]], Any]:
     """Webdataset's decoding with these handlers; None decodes nothing."""
     from webdataset import autodecode
@@ -68,7 +54,7 @@ def decoder(handlers: Sequence[Any] | None) -> Callable[[dict[str, Any]], Any]:
 
 def members(handlers: Sequence[Any] | None, file: DataFile) -> Members:
     """The samples of a tar file, which is mapped into memory for as long as they are in use."""
-    with at_hand(file) as path:
+    with file.on_this_machine() as path:
         with open(path, "rb") as content:
             mapped = mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
         with tarfile.open(fileobj=mapped, mode="r:") as found:
@@ -171,7 +157,7 @@ def record_batch(shard: tuple[DataFile, int | None]) -> TableRows:
     import pyarrow
 
     file, number = shard
-    with at_hand(file) as path, arrow_reader(path) as reader:
+    with file.on_this_machine() as path, arrow_reader(path) as reader:
         if number is None:
             return _rows(reader.read_all())
         return _rows(pyarrow.Table.from_batches([reader.get_batch(number)]))

@@ -19,7 +19,6 @@ from ..readings import as_list
 from .file_shards import (
     ROWS,
     arrow_reader,
-    at_hand,
     lines,
     members,
     opened,
@@ -295,7 +294,7 @@ def arrow(
     _library("pyarrow.ipc")
     shards: list[tuple[DataFile, int | None]] = []
     for file in _found(files, "arrow", storage_options, name):
-        with at_hand(file) as path, arrow_reader(path) as reader:
+        with file.on_this_machine() as path, arrow_reader(path) as reader:
             batches = getattr(reader, "num_record_batches", None)
         shards += [(file, None)] if batches is None else [(file, number) for number in range(batches)]
     sizes = [0 if number else file.size for file, number in shards]  # a file's bytes count once, with its first batch
