@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import check_integer, one_of
+from ..kernels.array_types import Integers
 from ..lengths.partition import partition
 
 __all__ = ["How", "Shard", "divided"]
 
 How = Literal["blocks", "head_tail", "per_document"]
-Integers = NDArray[np.int64]
 
 _BLOCKS = (128, 64, 32, 16, 8, 4, 2, 1)  # attention kernels work in blocks of 64 or 128, so larger ones are tried first
 _LEVEL = 1.01  # work of the rank that has most over the mean

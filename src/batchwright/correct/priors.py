@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..columns import as_numbers, by_label
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
+from ..kernels.array_types import Floats
 from ..readings import as_list
 from ..sampler_of import needed_sampler
 from .class_priors import ClassPriors, LabelPart, class_priors
@@ -327,7 +328,7 @@ class LogitAdjustment(nn.Module):
         return f"{len(self.classes)} classes: {corrections}, mode={self.mode!r}, tau={self.tau}, binary={self.binary}"
 
 
-def _shares(name: str, values: Priors) -> npt.NDArray[np.float64]:
+def _shares(name: str, values: Priors) -> Floats:
     if values is None:
         raise Infeasible(f"{name} is None", "pass shares of shape (C,) or (D, C)")
     shares = as_numbers(values, called=name).astype(np.float64)
@@ -347,7 +348,7 @@ def _shares(name: str, values: Priors) -> npt.NDArray[np.float64]:
     return shares
 
 
-def _by_class(shares: Mapping[Any, float], classes: list[Hashable]) -> npt.NDArray[np.float64]:
+def _by_class(shares: Mapping[Any, float], classes: list[Hashable]) -> Floats:
     unknown = [name for name in shares if name not in classes]
     missing = [name for name in classes if name not in shares]
     facts = []
@@ -360,15 +361,13 @@ def _by_class(shares: Mapping[Any, float], classes: list[Hashable]) -> npt.NDArr
     return np.array([shares[name] for name in classes], dtype=np.float64)
 
 
-def _uniform(trained: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _uniform(trained: Floats) -> Floats:
     present = (trained > 0).astype(np.float64)
-    uniform: npt.NDArray[np.float64] = present / present.sum(-1, keepdims=True)
+    uniform: Floats = present / present.sum(-1, keepdims=True)
     return uniform
 
 
-def _log_ratio(
-    trained: npt.NDArray[np.float64], deploy: npt.NDArray[np.float64], mode: Mode, names: list[Hashable]
-) -> npt.NDArray[np.float64]:
+def _log_ratio(trained: Floats, deploy: Floats, mode: Mode, names: list[Hashable]) -> Floats:
     """The offset for tau = 1; the docstring of the class has the rules for shares of 0."""
     surprises = _named(names, (trained == 0) & (deploy > 0))
     if surprises:

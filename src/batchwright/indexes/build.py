@@ -192,7 +192,7 @@ def _roles(label: str | None, length: str | None, weight: str | None, by: Sequen
     return {"label": label, "length": length, "weight": weight, "by": list(by)}
 
 
-def _told(place: Path, source: Source) -> dict[str, Any]:
+def _source_facts(place: Path, source: Source) -> dict[str, Any]:
     """What an index says about its data. Files of this machine are found from its folder, so that both can be moved."""
     local = source.files[0].system is None and source.root
     root = os.path.relpath(source.root, place) if local else source.root
@@ -210,7 +210,7 @@ def _ready(place: Path, source: Source, roles: dict[str, Any]) -> Index | None:
         return None
     try:
         folder = Folder(place, source=None)
-        same = folder.meta["roles"] == roles and folder.meta["source"] == _told(place, source)
+        same = folder.meta["roles"] == roles and folder.meta["source"] == _source_facts(place, source)
         same = same and folder.names == [file.name for file in source.files]
         same = same and folder.stamps == [file.stamp for file in source.files]
     except (Infeasible, OSError, ValueError, KeyError):  # it is written again
@@ -324,7 +324,7 @@ def _replace(
             shutil.rmtree(folder)
     made.mkdir()
     names, stamps = [file.name for file in source.files], [file.stamp for file in source.files]
-    merge(made, parts, wanted, roles, _told(place, source), names, stamps)
+    merge(made, parts, wanted, roles, _source_facts(place, source), names, stamps)
     if place.exists():
         place.rename(old)
     made.rename(place)

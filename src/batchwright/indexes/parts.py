@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import EXACT_AS_FLOAT
 from ..errors import Infeasible, shown
 from ..files.column import FLOAT, INTEGER
-from .scans import AsTyped, Batch
+from .scans import ArrowColumns, AsTyped
 from .sources import DataFile
 
 __all__ = ["NO_LABEL", "ColumnFacts", "Part", "Wanted", "Writer"]
@@ -207,7 +207,7 @@ class Writer:
         for values in self.values:
             values.opened.close()
 
-    def add(self, file: DataFile, as_written: AsTyped, batch: Batch, first: int = 0) -> None:
+    def add(self, file: DataFile, as_written: AsTyped, batch: ArrowColumns, first: int = 0) -> None:
         """The next rows of a file, of which `first` stand in earlier parts."""
         count = len(next(iter(batch.values())))
         before = self.part.rows.get(file.number, 0)
@@ -219,7 +219,7 @@ class Writer:
                 values.add(_constant(file.partition[name], count), "text", file.path, first + before)
         self.part.rows[file.number] = before + count
 
-    def add_files(self, files: Sequence[DataFile], batch: Batch) -> None:
+    def add_files(self, files: Sequence[DataFile], batch: ArrowColumns) -> None:
         """The next files, of one row each."""
         for values in self.values:
             values.add(batch[values.wanted.name], "typed", files[0].path, 0)

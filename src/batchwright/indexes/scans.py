@@ -16,16 +16,16 @@ from ..files.column import INTEGER
 from ..files.readers import READERS, arrow_reader, delimiter_of, names_in, shard_rows
 from .sources import DataFile
 
-__all__ = ["READ", "AsTyped", "Batch", "batches", "image_batches", "library_of", "one_database"]
+__all__ = ["READ", "ArrowColumns", "AsTyped", "batches", "image_batches", "library_of", "one_database"]
 
 ROWS = 1 << 18  # of a batch: large enough for the overhead of a batch, small enough for any memory
-Batch = dict[str, Any]
+ArrowColumns = dict[str, Any]
 """Columns of Arrow by name, all of one length."""
 AsTyped = str
 """How the values of a column are written: "typed" for values of Arrow, "text" as in CSV, "json" for JSON as text."""
 
 
-def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     """The columns of a file of rows, batch by batch in the order of its rows, and how their values are written.
 
     Raises:
@@ -66,7 +66,7 @@ def _names_in(file: DataFile, path: str, kind: str, names: Sequence[str]) -> lis
         raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
 
 
-def _remote_parquet(engine: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _remote_parquet(engine: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     """Parquet behind a URL: DuckDB reads through the file system; for polars, which has its own, pyarrow reads."""
     if engine == "duckdb":
         yield from _duckdb_parquet(file.path, names, file.system)
@@ -127,26 +127,26 @@ def _database(system: Any) -> Iterator[Any]:
     yield opened[0]
 
 
-def _duckdb(query: str, path: str, system: Any = None) -> Iterator[Batch]:
+def _duckdb(query: str, path: str, system: Any = None) -> Iterator[ArrowColumns]:
     with _database(system) as connection:
         reader = connection.sql(query, params=[path]).to_arrow_reader(ROWS)
         for batch in reader:
             yield dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
-def _duckdb_parquet(path: str, names: Sequence[str], system: Any = None) -> Iterator[tuple[AsTyped, Batch]]:
+def _duckdb_parquet(path: str, names: Sequence[str], system: Any = None) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     query = f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, hive_partitioning=false)"
     for batch in _duckdb(query, path, system):
         yield "typed", batch
 
 
-def _duckdb_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _duckdb_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     options = f"all_varchar=true, header=true, delim='{delimiter_of(path)}', quote='\"', escape='\"'"
     for batch in _duckdb(f"SELECT {', '.join(map(_quoted, names))} FROM read_csv(?, {options})", path):
         yield "text", batch
 
 
-def _duckdb_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _duckdb_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     columns = ", ".join(f"{_quoted(name)}: 'JSON'" for name in names)
     chosen = ", ".join(f"{_quoted(name)}::VARCHAR AS {_quoted(name)}" for name in names)
     query = f"SELECT {chosen} FROM read_json(?, format='newline_delimited', columns={{{columns}}})"
@@ -154,26 +154,26 @@ def _duckdb_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Ba
         yield "json", batch
 
 
-def _polars(lazy: Any, names: Sequence[str]) -> Iterator[Batch]:
+def _polars(lazy: Any, names: Sequence[str]) -> Iterator[ArrowColumns]:
     for frame in lazy.select(names).collect_batches(chunk_size=ROWS, maintain_order=True):
         table = frame.to_arrow()
         yield {name: table[name].combine_chunks() for name in names}
 
 
-def _polars_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _polars_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     polars = library_of("polars", "polars")
     for batch in _polars(polars.scan_parquet(path, glob=False, hive_partitioning=False), names):
         yield "typed", batch
 
 
-def _polars_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _polars_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     polars = library_of("polars", "polars")
     lazy = polars.scan_csv(path, infer_schema=False, separator=delimiter_of(path), glob=False)
     for batch in _polars(lazy, names):
         yield "text", batch
 
 
-def _polars_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _polars_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     polars = library_of("polars", "polars")
     lazy = polars.scan_ndjson(path, infer_schema_length=None)
     texts = [name for name, kind in lazy.collect_schema().items() if name in names and kind == polars.String]
@@ -193,14 +193,14 @@ def _is_scalar(text: str) -> bool:
         return False
 
 
-def _arrow_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _arrow_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     parquet = library_of("pyarrow.parquet", "pyarrow")
     with parquet.ParquetFile(path) as opened:
         for batch in opened.iter_batches(ROWS, columns=list(names)):
             yield "typed", dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
-def _arrow_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _arrow_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     csv = library_of("pyarrow.csv", "pyarrow")
     import pyarrow
 
@@ -215,7 +215,7 @@ def _arrow_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch
             yield "text", dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
-def _arrow_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _arrow_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     """JSON lines, one column after the other tried as text, integers, floats, booleans: pyarrow guesses dates too."""
     arrow = library_of("pyarrow.json", "pyarrow")
     import pyarrow
@@ -236,14 +236,14 @@ def _arrow_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Bat
     yield "typed", columns
 
 
-def _arrow_file(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _arrow_file(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     with arrow_reader(path) as reader:
         count = getattr(reader, "num_record_batches", None)  # a stream does not say how many it has
         for batch in reader if count is None else map(reader.get_batch, range(count)):
             yield "typed", {name: batch.column(name) for name in names}
 
 
-def _tar(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _tar(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     """A tar shard; values are written as JSON, for those of `.cls` and of `.json` have no type of Arrow."""
     import pyarrow
 
@@ -262,7 +262,9 @@ def _json_of(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def image_batches(files: Sequence[DataFile], names: Sequence[str]) -> Iterator[tuple[Sequence[DataFile], Batch | str]]:
+def image_batches(
+    files: Sequence[DataFile], names: Sequence[str]
+) -> Iterator[tuple[Sequence[DataFile], ArrowColumns | str]]:
     """Some images at once, one row each, from their paths, sizes and headers; or one image, and what it raised.
 
     Raises:
@@ -276,7 +278,7 @@ def image_batches(files: Sequence[DataFile], names: Sequence[str]) -> Iterator[t
     headers = any(name in ("width", "height", "pixels") for name in names)
     held: list[tuple[DataFile, tuple[int, int]]] = []
 
-    def flush() -> Iterator[tuple[Sequence[DataFile], Batch]]:
+    def flush() -> Iterator[tuple[Sequence[DataFile], ArrowColumns]]:
         if held:
             columns = {
                 name: pyarrow.array([_OF_IMAGES[name or "class"](file, size) for file, size in held]) for name in names
@@ -313,7 +315,7 @@ _OF_IMAGES: dict[str, Callable[[DataFile, tuple[int, int]], Any]] = {
 """The columns of images, from the file and its width and height."""
 
 
-def _whole(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
+def _whole(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     """Files of other kinds, through the readers of `bw.Column`: `.npy` and `.pt`."""
     import pyarrow
 
@@ -321,7 +323,7 @@ def _whole(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Batch]]:
     yield "typed", {name: pyarrow.array(READERS[kind]([Path(path)], name)) for name in names}
 
 
-Reader = Callable[[str, Sequence[str]], Iterator[tuple[AsTyped, Batch]]]
+Reader = Callable[[str, Sequence[str]], Iterator[tuple[AsTyped, ArrowColumns]]]
 _ARROW: dict[str, Reader] = {"parquet": _arrow_parquet, "csv": _arrow_csv, "lines": _arrow_lines}
 READ: dict[str, dict[str, Reader]] = {
     "duckdb": {"parquet": _duckdb_parquet, "csv": _duckdb_csv, "lines": _duckdb_lines},

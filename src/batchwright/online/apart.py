@@ -8,8 +8,8 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Integers
 from .rules import Rules
 
 __all__ = ["Apart", "Waiting"]
@@ -40,8 +40,8 @@ class Apart:
 
     def __init__(self, rules: Rules, groups: int) -> None:
         self.dropped = 0
-        self.into: NDArray[np.int64] = np.zeros(groups, np.int64)
-        self.out: NDArray[np.int64] = np.zeros(groups, np.int64)
+        self.into: Integers = np.zeros(groups, np.int64)
+        self.out: Integers = np.zeros(groups, np.int64)
         self._rules = rules
         self._waiting: list[deque[Waiting]] = [deque() for _ in range(groups)]
         self._bytes = 0
@@ -61,7 +61,7 @@ class Apart:
         """The samples of other groups that were in the shards of a group."""
         return int(self.out[shard_group]) + len(self.waiting(shard_group))
 
-    def seen(self, read: Sequence[int]) -> NDArray[np.int64]:
+    def seen(self, read: Sequence[int]) -> Integers:
         """The samples of each group that were read, of the numbers read from the shards of each."""
         found = np.array(read) + self.into - self.out
         for kept in chain.from_iterable(self._waiting):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..kernels.array_types import Integers
 
 __all__ = ["Appearances"]
-
-Integers = NDArray[np.int64]
 
 
 class Appearances:

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Infeasible, shown, warn
 from ..kernels import stream_buffer
+from ..kernels.array_types import Integers
 from ..kernels.hashing import child_key
 from .appearances import Appearances
 from .batch import Batch, StreamReport
@@ -160,12 +160,12 @@ class BalancedComposer:
         self._rounds.undo()
         np.subtract.at(self._buffer.column(stream_buffer.HAD), self._buffer.owner_numbers()[:served], 1)
 
-    def _slots(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _slots(self) -> tuple[Integers, Integers]:
         """The slots planned for each group in the batches returned so far, and the slots it had."""
         had = self._buffer.column(stream_buffer.HAD)
         return self._rounds.planned(len(had)), had
 
-    def _serve(self, wanted: NDArray[np.int64], items: list[Any]) -> bool:
+    def _serve(self, wanted: Integers, items: list[Any]) -> bool:
         """Fill the slots of a batch; reads on if the group of a slot has no sample. False if the stream has ended."""
         buffer, feed = self._buffer, self._feed
         allowance = self._rules.patience
@@ -292,7 +292,7 @@ class BalancedComposer:
             warn(poor)
             self._judge_at = sys.maxsize
 
-    def _late(self) -> NDArray[np.int64]:
+    def _late(self) -> Integers:
         """The samples delivered before the first of each group was read."""
         return self._appearances.before(len(self._buffer.labels), self._delivered)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import Infeasible
 from ..kernels import stream_buffer
+from ..kernels.array_types import Floats, Integers
 from .byte_limit import Weigher
 from .group_keys import GroupNumbers
 from .keyed_random import Chances
@@ -79,7 +80,7 @@ class Buffer:
         self.counters[stream_buffer.REMEMBERS] = remembers
         self.counters[stream_buffer.WAITS] = waits
 
-    def column(self, field: int) -> NDArray[np.int64]:
+    def column(self, field: int) -> Integers:
         """One of the fields of `kernels.stream_buffer`, int64 (groups,)."""
         return self._groups[: len(self.labels), field]
 
@@ -131,7 +132,7 @@ class Buffer:
             longer(in_deficit),
         )
 
-    def divide(self, shares: NDArray[np.float64] | None) -> None:
+    def divide(self, shares: Floats | None) -> None:
         """Divide the places again: one for each group with a share, the others in proportion to the shares.
 
         None means the shares of the last call, and an equal share for each group that has come since.
@@ -156,7 +157,7 @@ class Buffer:
         places = np.where(shares > 0, 1 + np.floor(spare * shares * (count / self._divided_for)), 0)
         self._give(places.astype(np.int64))
 
-    def _give(self, rooms: NDArray[np.int64]) -> None:
+    def _give(self, rooms: Integers) -> None:
         groups = self._groups[: len(rooms)]
         groups[:, stream_buffer.ROOM] = rooms
         if (groups[:, stream_buffer.COUNT] > rooms).any():
@@ -249,7 +250,7 @@ class Buffer:
         self._free = np.concatenate([self._free[:free], new, np.zeros(old - free, np.int32)])
         self.counters[stream_buffer.FREE] += more
 
-    def serve(self, wanted: NDArray[np.int64], items: list[Any], *, begins: bool, may_read: bool, ended: bool) -> int:
+    def serve(self, wanted: Integers, items: list[Any], *, begins: bool, may_read: bool, ended: bool) -> int:
         """Add the available samples of a batch to `items`; arguments and outcome are those of `stream_buffer.serve`."""
         counters = self.counters
         if self._served.shape[1] != len(wanted):
@@ -288,9 +289,9 @@ class Buffer:
         if not self.has(number):
             self._groups[number, stream_buffer.GIVEN_UP] = self._groups[number, stream_buffer.SEEN]
 
-    def owner_numbers(self) -> NDArray[np.int64]:
+    def owner_numbers(self) -> Integers:
         """The number of the group of each sample of the batch that was served."""
-        numbers: NDArray[np.int64] = self._served[0]
+        numbers: Integers = self._served[0]
         return numbers
 
     def owners(self) -> list[Hashable]:
@@ -310,7 +311,7 @@ class Buffer:
             given[label] = given.get(label, 0) + 1
         return given
 
-    def new_shares(self, shares: NDArray[np.float64], batch_size: int) -> None:
+    def new_shares(self, shares: Floats, batch_size: int) -> None:
         """From now on, divide the places by these shares and measure deficits against them."""
         self.divide(shares)
         self._batches_per_slot[: len(shares)] = 1.0 / np.maximum(shares * batch_size, 1e-12)

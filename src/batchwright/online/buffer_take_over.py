@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..kernels import stream_buffer
+from ..kernels.array_types import Integers
 from .buffer import Buffer
 
 __all__ = ["take_over"]
@@ -18,7 +18,7 @@ __all__ = ["take_over"]
 def take_over(
     buffer: Buffer,
     others: Sequence[Buffer],
-    numbers: Sequence[NDArray[np.int64]],
+    numbers: Sequence[Integers],
     index: int,
     readers: int,
     pools: list[Any],
@@ -51,7 +51,7 @@ def take_over(
         _remember(buffer, others, numbers, pools)
 
 
-def _remember(buffer: Buffer, others: Sequence[Buffer], numbers: Sequence[NDArray[np.int64]], pools: list[Any]) -> None:
+def _remember(buffer: Buffer, others: Sequence[Buffer], numbers: Sequence[Integers], pools: list[Any]) -> None:
     items = iter(pools)
     for other, found in zip(others, numbers, strict=True):
         np.maximum.at(buffer.column(stream_buffer.LARGEST), found, other.column(stream_buffer.LARGEST))

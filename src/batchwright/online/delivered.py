@@ -6,9 +6,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import shown
+from ..kernels.array_types import Floats, Integers
 
 __all__ = ["StreamCounts", "poor_repeats", "poor_shares", "poor_waiting"]
 
@@ -37,15 +37,15 @@ class StreamCounts:
     """
 
     labels: Sequence[Hashable]
-    shares: NDArray[np.float64]
-    expected: NDArray[np.int64]
-    had: NDArray[np.int64]
-    seen: NDArray[np.int64]
+    shares: Floats
+    expected: Integers
+    had: Integers
+    seen: Integers
     read: int
     delivered: int
     source: str
     when_short: str
-    before: NDArray[np.int64]
+    before: Integers
     batch_size: int
 
     def rarest(self) -> tuple[int, int]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Infeasible
+from ..kernels.array_types import Floats, Integers
 from .measures import Refused, number
 from .shares import StreamShares
 
@@ -47,7 +47,7 @@ class GroupUnits:
         for group, sample in zip(groups, samples, strict=True):
             _add(self._delivered, group, self._of(sample))
 
-    def slots(self, target: StreamShares, labels: Sequence[Hashable], seen: NDArray[np.int64]) -> NDArray[np.float64]:
+    def slots(self, target: StreamShares, labels: Sequence[Hashable], seen: Integers) -> Floats:
         """The shares of samples that give the shares of units: each is divided by the group's mean.
 
         A group that was not read yet counts as one with the mean of all.
@@ -66,9 +66,9 @@ class GroupUnits:
     def take_over(
         self,
         others: Sequence[GroupUnits | None],
-        numbers: Sequence[NDArray[np.int64]],
-        seen: NDArray[np.int64],
-        part: NDArray[np.int64],
+        numbers: Sequence[Integers],
+        seen: Integers,
+        part: Integers,
         index: int,
     ) -> None:
         """Take the means of others for the `part` of the samples `seen`; the first reader counts what was delivered."""

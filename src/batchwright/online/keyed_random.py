@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..kernels.hashing import child, child_key
 
 __all__ = ["PURPOSE", "Chances", "fractions", "orders", "root", "words"]
@@ -36,12 +37,12 @@ def words(key: int, start: int, count: int) -> NDArray[np.uint64]:
     return found
 
 
-def fractions(key: int, start: int, count: int) -> NDArray[np.float64]:
+def fractions(key: int, start: int, count: int) -> Floats:
     """The same words as numbers in [0, 1), 53 bits each."""
     return (words(key, start, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def orders(key: int, rows: int, length: int) -> NDArray[np.int64]:
+def orders(key: int, rows: int, length: int) -> Integers:
     """A random permutation of 0 .. length - 1 in each row, an array (rows, length).
 
     The words are sorted with their positions in the lowest bits: several times faster than `argsort` of the words.

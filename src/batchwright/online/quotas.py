@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Floats, Integers
 from ..kernels.hashing import child_key
 from .keyed_random import PURPOSE, fractions, orders
 
@@ -45,7 +45,7 @@ class Quotas:
         self.rounds = 0
         self._key = key
 
-    def deal(self, shares: NDArray[np.float64], *, batches: int) -> NDArray[np.int64]:
+    def deal(self, shares: Floats, *, batches: int) -> Integers:
         """The group of every slot of the next `batches` batches, an array (batches, batch_size).
 
         `shares` sum to 1; `batches` is one of the lengths that `round_length` gives.
@@ -61,7 +61,7 @@ class Quotas:
         self.rounds += 1
         return row.take(places)
 
-    def take_back(self, table: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    def take_back(self, table: Integers, shares: Floats) -> None:
         """Take back batches of the last round, dealt at `shares`, that were not used."""
         used = np.bincount(table.ravel(), minlength=len(shares))
         self.deficit += used - shares * table.size
@@ -69,7 +69,7 @@ class Quotas:
     def _own(self, purpose: int) -> int:
         return child_key(child_key(self._key, purpose), self.rounds)
 
-    def _apportion(self, shares: NDArray[np.float64], batches: int) -> NDArray[np.int64]:
+    def _apportion(self, shares: Floats, batches: int) -> Integers:
         if len(shares) > len(self.deficit):
             self.deficit = np.concatenate([self.deficit, np.zeros(len(shares) - len(self.deficit))])
         quotas = shares * self.batch_size
@@ -90,7 +90,7 @@ class Quotas:
         self.deficit = expected - counts
         return counts
 
-    def take_over(self, deficit: NDArray[np.float64], rounds: int) -> None:
+    def take_over(self, deficit: Floats, rounds: int) -> None:
         """Owe these deficits too, and go on after that many rounds."""
         longest = max(len(deficit), len(self.deficit))
         self.deficit, more = (np.concatenate([owed, np.zeros(longest - len(owed))]) for owed in (self.deficit, deficit))

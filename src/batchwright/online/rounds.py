@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.array_types import Integers
 from .quotas import Quotas
 
 __all__ = ["Rounds"]
-
-Integers = NDArray[np.int64]
 
 
 class Rounds:

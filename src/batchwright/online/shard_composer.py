@@ -10,9 +10,9 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import shown, warn
+from ..kernels.array_types import Floats
 from .apart import Apart, Waiting
 from .batch import Batch, StreamReport
 from .delivered import StreamCounts, poor_repeats, poor_shares
@@ -37,7 +37,7 @@ class ShardComposer:
         self,
         feeds: Mapping[Hashable, Feed],
         rules: Rules,
-        shares: NDArray[np.float64],
+        shares: Floats,
         *,
         key: int,
         may_meet_other_groups: bool = False,

@@ -6,10 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..columns import by_label
 from ..errors import Infeasible, check_mapping, listed, shown
+from ..kernels.array_types import Floats, Integers
 from ..targets import explicit, resolve
 from .group_keys import plain
 from .measures import Refused
@@ -53,7 +53,7 @@ class StreamShares:
             return f"group {shown(label)} is not among the {len(self._named)} groups that were given shares: {named}"
         return None
 
-    def of(self, labels: Sequence[Hashable], seen: NDArray[np.int64]) -> NDArray[np.float64]:
+    def of(self, labels: Sequence[Hashable], seen: Integers) -> Floats:
         """The shares of these groups, given the samples seen of each; a group not seen yet counts as seen once."""
         if self._natural is None or self._target.formula is _EXPLICIT:
             counts = np.maximum(seen, 1).tolist()

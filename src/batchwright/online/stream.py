@@ -366,7 +366,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return f"{self._recipe.in_words()}, from {self.name!r}"
 
     def __repr__(self) -> str:
-        return f"<stream: {self._told()}>"
+        return f"<stream: {self._in_words()}>"
 
     def sources(self) -> Sequence[Source]:
         """The sources that it reads."""

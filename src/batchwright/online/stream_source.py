@@ -25,7 +25,9 @@ class StreamSource:
 
     def __init__(self, stream: Stream) -> None:
         if stream._batches:
-            raise Infeasible(f"stream {stream.name!r} gives batches", f"{stream._way_out_for_samples} to read samples from it")
+            raise Infeasible(
+                f"stream {stream.name!r} gives batches", f"{stream._way_out_for_samples} to read samples from it"
+            )
         if stream._rank is not None:
             raise Infeasible(
                 f"stream {stream.name!r} is rank {stream._rank} of {stream._world_size} and another stream reads it",

@@ -16,7 +16,7 @@ _MARKS = 1024  # the most epochs whose spans are kept: finding any of 131,072 ep
 _MARKED_NUMBERS = 1 << 19  # numbers in all spans that are kept, for each array of a span: 4 MB
 _FEWEST_MARKS = 16  # also where there are very many groups
 
-Spans = tuple[ConstantShares, ...]
+ConstantSpans = tuple[ConstantShares, ...]
 
 
 class Walk:
@@ -40,9 +40,9 @@ class Walk:
         self._epoch_batches = epoch_batches
         self._settles_at = settles_at
         self._most = max(_FEWEST_MARKS, min(_MARKS, _MARKED_NUMBERS // first.wanted.size))
-        self._latest: tuple[int, Spans] = 0, (first,)  # the epoch that was needed last, and its spans
+        self._latest: tuple[int, ConstantSpans] = 0, (first,)  # the epoch that was needed last, and its spans
         # The distance between two kept epochs, and their spans.
-        self._marks: tuple[int, tuple[Spans, ...]] = 1, ((first,),)
+        self._marks: tuple[int, tuple[ConstantSpans, ...]] = 1, ((first,),)
 
     def at(self, batch: int) -> tuple[ConstantShares, int | None]:
         """The span of a micro-batch, and the micro-batch where the span ends as far as is known; None if it never ends.
@@ -59,7 +59,7 @@ class Walk:
         ends += [span.first for span in spans if span.first > batch]
         return next(span for span in reversed(spans) if span.first <= batch), min(ends, default=None)
 
-    def _of(self, epoch: int) -> Spans:
+    def _of(self, epoch: int) -> ConstantSpans:
         """The spans of an epoch. Several threads may compute it at the same time: they find the same."""
         reached, spans = self._latest
         if reached == epoch:
@@ -79,7 +79,7 @@ class Walk:
         self._latest = epoch, spans
         return spans
 
-    def _after(self, spans: Spans, epoch: int) -> Spans:
+    def _after(self, spans: ConstantSpans, epoch: int) -> ConstantSpans:
         """The spans of an epoch, given those of the one before it."""
         wanted = self._line(epoch)
         if np.array_equal(wanted, spans[-1].wanted):  # shares that stay make no new span, and deficits stay small in it
@@ -91,7 +91,7 @@ class Walk:
             last, first, wanted, drawn, deficit, change=last.change + 1, epoch=self._epoch_batches, may_change=True
         )
 
-    def _mark(self, epoch: int, spans: Spans) -> None:
+    def _mark(self, epoch: int, spans: ConstantSpans) -> None:
         """Keep the spans of an epoch, if it is the next one to keep; if there are then too many, drop every other one."""
         apart, marks = self._marks
         if epoch != apart * len(marks):

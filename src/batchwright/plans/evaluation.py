@@ -20,7 +20,7 @@ from .length_arguments import refuse_too_long
 
 __all__ = ["evaluation"]
 
-Order = Literal["file", "shuffled", "length"]
+OrderName = Literal["file", "shuffled", "length"]
 TooLong = Literal["refuse", "alone"]
 
 
@@ -31,7 +31,7 @@ def evaluation(
     *,
     max_tokens: float | None = None,
     capacity: int | None = None,
-    order: Order = "file",
+    order: OrderName = "file",
     too_long: TooLong = "refuse",
     seed: int = 0,
 ) -> EvaluationPlan:
@@ -76,7 +76,7 @@ def evaluation(
             f"{' and '.join(given)} were passed" if given else "none of batch_size, max_tokens and capacity was passed",
             "pass one of batch_size, max_tokens and capacity",
         )
-    order, seed = one_of(order, "order", get_args(Order)), seed_number(seed)
+    order, seed = one_of(order, "order", get_args(OrderName)), seed_number(seed)
     too_long = one_of(too_long, "too_long", get_args(TooLong))
     if batch_size is not None:
         size = check_integer(batch_size, "batch_size", least=1)
@@ -106,7 +106,7 @@ def evaluation(
     return EvaluationPlan(sequence, Limited(costs, limit, padded=called == "max_tokens"))
 
 
-def _plain(order: Order, count: int, seed: int) -> Finite:
+def _plain(order: OrderName, count: int, seed: int) -> Finite:
     return InFileOrder(count) if order == "file" else Shuffled(count, seed)
 
 
