@@ -23,6 +23,7 @@ __all__ = [
     "lengths_of",
     "numbers",
     "numbers_of_plan",
+    "numbers_within",
     "one_dimensional",
     "sample_count",
     "sample_numbers",
@@ -328,3 +329,22 @@ def _first_missing(array: np.ndarray) -> int | None:
     if array.dtype.kind == "O" and not set(map(type, array)) <= COMPLETE:
         return next((place for place, value in enumerate(array) if missing(value)), None)
     return None
+
+
+def numbers_within(samples: Any, count: int, holder: str = "the dataset") -> np.ndarray:
+    """Read numbers of samples, of any shape, of a dataset, or another holder, of `count` samples.
+
+    Raises:
+        Infeasible: as `sample_numbers`, or it has no such sample.
+
+    Example:
+        >>> numbers_within([3, 1], 4).tolist()
+        [3, 1]
+    """
+    wanted = sample_numbers(samples)
+    if wanted.size and (wanted.min() < 0 or wanted.max() >= count):
+        raise Infeasible(
+            f"samples {wanted.min()} to {wanted.max()} asked for, {holder} has {count}",
+            f"pass numbers from 0 to {count - 1}",
+        )
+    return wanted

@@ -268,12 +268,7 @@ class Groups:
             >>> Groups.from_labels(["b", "a"]).group_of([0, 1, 0]).tolist()
             [1, 0, 1]
         """
-        wanted = columns.sample_numbers(indices)
-        if wanted.size and (wanted.min() < 0 or wanted.max() >= self.sample_count):
-            raise Infeasible(
-                f"samples {wanted.min()} to {wanted.max()} asked for, the dataset has {self.sample_count}",
-                f"pass numbers from 0 to {self.sample_count - 1}",
-            )
+        wanted = columns.numbers_within(indices, self.sample_count)
         if not self.starts.size:
             return wanted
         if self.index is None:

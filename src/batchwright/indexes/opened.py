@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import sample_numbers
+from ..columns import numbers_within
 from ..errors import Infeasible, check_integer, shown
 from ..files.column import Column
 from ..files.folder import Folder
@@ -141,14 +141,9 @@ class Index:
         Raises:
             Infeasible: there is no such sample.
         """
-        wanted = np.atleast_1d(sample_numbers(samples)).astype(np.int64)
+        wanted = np.atleast_1d(numbers_within(samples, len(self), "the index")).astype(np.int64)
         if wanted.ndim > 1:
             raise Infeasible(f"samples have {wanted.ndim} dimensions", "pass their numbers as a list")
-        if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
-            raise Infeasible(
-                f"samples {wanted.min()} to {wanted.max()} asked for, the index has {len(self)}",
-                f"pass numbers from 0 to {len(self) - 1}",
-            )
         first = self._folder.first
         numbers = np.searchsorted(first, wanted, side="right") - 1
         return [self.files[number] for number in numbers.tolist()], wanted - first[numbers]
