@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .aligned import aligned
-from .errors import Infeasible, shortened
+from .errors import shortened
+from .readings import library
 
 __all__ = ["Exported", "Table", "html_table", "of_one_type"]
 
@@ -31,13 +32,7 @@ class Exported(ABC):
         Raises:
             Infeasible: pyarrow is not installed.
         """
-        try:
-            import pyarrow
-        except ImportError:
-            raise Infeasible(
-                "an Arrow table needs pyarrow, which is not installed", "run pip install pyarrow"
-            ) from None
-        return pyarrow.table(self.columns())
+        return library("pyarrow", "an Arrow table").table(self.columns())
 
     def to_pandas(self) -> Any:
         """The table as a `pandas.DataFrame`.
@@ -45,11 +40,7 @@ class Exported(ABC):
         Raises:
             Infeasible: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise Infeasible("this table needs pandas, which is not installed", "run pip install pandas") from None
-        return pandas.DataFrame(self.columns())
+        return library("pandas", "this table").DataFrame(self.columns())
 
     def to_polars(self) -> Any:
         """The table as a `polars.DataFrame`.
@@ -57,11 +48,7 @@ class Exported(ABC):
         Raises:
             Infeasible: polars is not installed.
         """
-        try:
-            import polars
-        except ImportError:
-            raise Infeasible("this table needs polars, which is not installed", "run pip install polars") from None
-        return polars.DataFrame(self.columns())
+        return library("polars", "this table").DataFrame(self.columns())
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """The Arrow PyCapsule interface, by which `polars.DataFrame(table)` and others take a table without a copy."""

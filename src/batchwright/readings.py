@@ -1,7 +1,8 @@
-"""How arguments of the user are read: whatever goes wrong there is a refusal that names the argument."""
+"""How arguments of the user are read: whatever goes wrong there is a refusal that names the argument, or what is missing."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 from .errors import Infeasible, said, shown, typed
 
-__all__ = ["MOST_VALUES", "as_list", "check_count", "reading"]
+__all__ = ["MOST_VALUES", "as_list", "check_count", "library", "reading"]
 
 MOST_VALUES = 1 << 32  # of a column or a list: the samples of groups are numbered by 32 bits
 _MOST_LISTED = 1 << 20
@@ -71,3 +72,28 @@ def as_list(values: Iterable[Any], called: str, *, most: int = _MOST_LISTED) -> 
     if len(found) > most:
         raise Infeasible(f"{called} has more than {most} items", f"pass {called} of at most as many")
     return found
+
+
+def library(module: str, needed_by: str, *, install: str | None = None, or_else: str = "") -> Any:
+    """A module of a library that only some calls need.
+
+    Args:
+        module: its name.
+        needed_by: what needs it, in words.
+        install: what pip installs, if it is not the library's own name.
+        or_else: what else may be done, for the way out.
+
+    Raises:
+        Infeasible: the library is not installed.
+
+    Example:
+        >>> library("json.decoder", "a recipe").JSONDecoder.__name__
+        'JSONDecoder'
+    """
+    package = module.partition(".")[0]
+    try:
+        importlib.import_module(package)
+        return importlib.import_module(module)
+    except ImportError:
+        way_out = f"run pip install {install or package}{or_else}"
+        raise Infeasible(f"{needed_by} needs {package}, which is not installed", way_out) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 
 import matplotlib
 import numpy as np
@@ -61,15 +61,8 @@ def test_a_plan_is_measured_once_for_all_of_its_plots():
 
 
 def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch):
-    importing = builtins.__import__
-
-    def without(name, *others, **named):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return importing(name, *others, **named)
-
     plot = small.animals().plot
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(
         bw.Infeasible, match=r"matplotlib, which is not installed; run pip install 'batchwright\[plot\]'"
     ):

@@ -52,7 +52,7 @@ CASES = cases(
         ),
         "no matplotlib": (
             without("matplotlib", lambda: PLAN.plot.drift()),
-            "plots need matplotlib, which is not installed",
+            "a plot needs matplotlib, which is not installed",
             "run pip install 'batchwright[plot]'",
             lambda: PLAN.plot.drift(),
         ),

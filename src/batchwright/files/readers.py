@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import as_array
 from ..errors import Infeasible, no_column, said, shown
+from ..readings import library
 from .folder import Folder
 from .tar import names_of_shard, rows_of_shard
 
@@ -245,12 +246,7 @@ def _shard_names(file: Path) -> list[str]:
 
 
 def _arrow(part: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(f"pyarrow.{part}")
-    except ImportError:
-        raise Infeasible("reading this file needs pyarrow, which is not installed", "run pip install pyarrow") from None
+    return library(f"pyarrow.{part}", "reading this file")
 
 
 def _require(name: str, names: Sequence[str], file: Path, where: str = "") -> int:

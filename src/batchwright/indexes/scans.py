@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,6 +13,7 @@ from typing import Any
 from ..errors import Infeasible, no_column, said, shown
 from ..files.column import INTEGER
 from ..files.readers import READERS, arrow_reader, delimiter_of, names_in, shard_rows
+from ..readings import library
 from .sources import DataFile
 
 __all__ = ["READ", "ArrowColumns", "AsTyped", "batches", "image_batches", "library_of", "one_database"]
@@ -77,19 +77,13 @@ def _remote_parquet(engine: str, file: DataFile, names: Sequence[str]) -> Iterat
             yield "typed", dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
-def library_of(library: str, engine: str) -> Any:
-    """Import the library of an engine.
+def library_of(module: str, engine: str) -> Any:
+    """Import a module of the library of an engine.
 
     Raises:
         Infeasible: it is not installed.
     """
-    try:
-        return importlib.import_module(library)
-    except ImportError:
-        raise Infeasible(
-            f"engine={engine!r} needs {library.partition('.')[0]}, which is not installed",
-            f"run pip install {library.partition('.')[0]}, or pass engine='pyarrow'",
-        ) from None
+    return library(module, f"engine={engine!r}", or_else=", or pass engine='pyarrow'")
 
 
 def _quoted(name: str) -> str:

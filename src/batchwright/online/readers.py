@@ -9,13 +9,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from itertools import chain
 from typing import Any, Literal
 
 from ..errors import Infeasible, check_integer, no_column, one_of, said, shown, typed
 from ..indexes.sources import DataFile, source_of
-from ..readings import as_list
+from ..readings import as_list, library
 from .file_shards import (
     ROWS,
     arrow_reader,
@@ -83,7 +82,7 @@ def tar(
         >>> [(sample["__key__"], sample["cls"]) for sample in tar(path).open(0)]
         [('0', 0), ('1', 1), ('2', 0)]
     """
-    _library("webdataset")
+    library("webdataset", "this source")
     found = _found(files, "tar", storage_options, name)
     handlers = None if decode is None else [decode] if isinstance(decode, str) else as_list(decode, "decode")
     read = partial(members, handlers)
@@ -133,7 +132,7 @@ def parquet(
         >>> list(parquet(path, columns=["id"]).open(1))
         [{'id': 2}, {'id': 3}]
     """
-    module = _library("pyarrow.parquet")
+    module = library("pyarrow.parquet", "this source")
     found = _found(files, "parquet", storage_options, name)
     wanted = None if columns is None else as_list(columns, "columns")
     shards, rows = [], []
@@ -186,7 +185,7 @@ class _RowGroups(Shards):
             return self
         groups = []
         files: dict[str, Any] = {}
-        module = _library("pyarrow.parquet")
+        module = library("pyarrow.parquet", "this source")
         for file, number in self.shards:
             if file.path not in files:
                 with opened(file) as content:
@@ -291,7 +290,7 @@ def arrow(
         >>> list(arrow(path).open(0))
         [{'id': 0}, {'id': 1}, {'id': 2}]
     """
-    _library("pyarrow.ipc")
+    library("pyarrow.ipc", "this source")
     shards: list[tuple[DataFile, int | None]] = []
     for file in _found(files, "arrow", storage_options, name):
         with file.on_this_machine() as path, arrow_reader(path) as reader:
@@ -341,14 +340,6 @@ def _sized(shards: Shards, unit: str, amounts: Sequence[int]) -> Shards:
     """The same shards with their sizes, which a state compares."""
     shards.unit, shards.amounts = unit, amounts
     return shards
-
-
-def _library(library: str) -> Any:
-    try:
-        return import_module(library)
-    except ImportError:
-        package = library.partition(".")[0]
-        raise Infeasible(f"this source needs {package}, which is not installed", f"run pip install {package}") from None
 
 
 def _found(files: Files, kind: str, storage_options: Mapping[str, Any] | None, name: str) -> list[DataFile]:

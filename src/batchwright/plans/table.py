@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer
 from ..interface import BasePlan
 from ..micro_batches import MOST_RANKS
+from ..readings import library
 
 __all__ = ["PlanTable"]
 
@@ -38,7 +39,7 @@ class PlanTable:
         self.epochs = check_integer(epochs, "epochs", least=1)
         self.world_size = check_integer(world_size, "world_size", least=1, most=MOST_RANKS)
         self.accumulate = check_integer(accumulate, "accumulate", least=1)
-        self._arrow = _pyarrow()
+        self._arrow = library("pyarrow", "a table of a plan")
         count = plan.groups.sample_count
         if count > _MOST_COUNTED:
             raise Infeasible(
@@ -168,11 +169,3 @@ def _passes(index: np.ndarray, seen: np.ndarray) -> np.ndarray:
     passes[order] = seen[sorted_] + np.arange(index.size) - np.searchsorted(sorted_, sorted_)
     np.add.at(seen, index, 1)
     return passes
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError:
-        raise Infeasible("a table of a plan needs pyarrow, which is not installed", "run pip install pyarrow") from None
-    return pyarrow

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Infeasible
+from ..readings import library
 from .numbers import ReportNumbers
 from .sections import sections
 
@@ -184,12 +185,7 @@ class Plots:
 
     def _axes(self, ax: Axes | None, name: str) -> Axes:
         self._held(name)
-        try:
-            from matplotlib import pyplot
-        except ImportError:
-            raise Infeasible(
-                "plots need matplotlib, which is not installed", "run pip install 'batchwright[plot]'"
-            ) from None
+        pyplot = library("matplotlib.pyplot", "a plot", install="'batchwright[plot]'")
         if ax is None:
             rows = len(self.report.shares.names) if name in ("shares", "composition", "presence", "passes") else 14
             _, ax = pyplot.subplots(figsize=(7.2, 1.4 + 0.2 * max(rows, 8)), layout="constrained")
