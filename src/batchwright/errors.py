@@ -22,6 +22,7 @@ __all__ = [
     "check_mapping",
     "check_number",
     "did_you_mean",
+    "empty_dataset",
     "exactly",
     "listed",
     "no_column",
@@ -337,6 +338,16 @@ def did_you_mean(name: Any, names: Iterable[Any]) -> str:
     """
     asked = suggestion(name, names)
     return f" ({asked})" if asked else ""
+
+
+def empty_dataset(why: str) -> Infeasible:
+    """The error for a dataset without samples.
+
+    Example:
+        >>> str(empty_dataset("0 labels"))
+        'the dataset is empty: 0 labels; pass at least one sample.'
+    """
+    return Infeasible(f"the dataset is empty: {why}", "pass at least one sample")
 
 
 def no_column(of: str, name: Any, names: Iterable[Any], *, or_else: str = "") -> Infeasible:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from . import columns
-from .errors import Infeasible, check_integer, did_you_mean, shown, typed, warn
+from .errors import Infeasible, check_integer, did_you_mean, empty_dataset, shown, typed, warn
 from .readings import check_count
 from .tables import Coded
 from .values import PLAIN, no_label, plain
@@ -54,7 +54,7 @@ def count_of(count: Any) -> int:
     """Check the number of samples of a dataset, 1 or more."""
     number = check_integer(count, "sample_count")
     if number < 1:
-        raise Infeasible(f"the dataset is empty: sample_count is {shown(number)}", "pass at least one sample")
+        raise empty_dataset(f"sample_count is {shown(number)}")
     if number > MOST_SAMPLES:
         raise Infeasible(
             f"sample_count is {shown(number)}, the most is {MOST_SAMPLES}", f"pass {MOST_SAMPLES} or fewer"
@@ -90,7 +90,7 @@ def checked_index(
             "pass where each group starts and where the last one ends: ascending, the first of them 0",
         )
     if not starts[-1]:
-        raise Infeasible("the dataset is empty: no group has a sample", "pass at least one sample")
+        raise empty_dataset("no group has a sample")
     if index is None:
         if starts[-1] != count:
             raise Infeasible(
@@ -150,7 +150,7 @@ def index_of_lists(
     lists = [np.sort(_numbers_of_group(part, name)) for name, part in named.items()]
     starts = np.concatenate([[0], np.cumsum([part.size for part in lists], dtype=np.int64)]).astype(np.int64)
     if starts[-1] == 0:
-        raise Infeasible("the dataset is empty: no group has a sample", "pass at least one sample")
+        raise empty_dataset("no group has a sample")
     index = np.concatenate(lists)
     largest = int(index.max())
     count = largest + 1 if sample_count is None else count_of(sample_count)

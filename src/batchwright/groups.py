@@ -11,7 +11,7 @@ import numpy as np
 
 from . import columns
 from .calls import recorded
-from .errors import Infeasible, check_mapping, shown
+from .errors import Infeasible, check_mapping, empty_dataset, shown
 from .group_parts import (
     MOST_SAMPLES,
     checked_index,
@@ -126,7 +126,7 @@ class Groups:
             return on_disk
         found = coded_labels(labels) or labels_of(labels)
         if found.size == 0:
-            raise Infeasible("the dataset is empty: 0 labels", "pass at least one sample")
+            raise empty_dataset("0 labels")
         groups = cls._made(*indexed(found), found.size, class_names(labels))
         groups.declared = found.order if isinstance(found, Coded) else None
         warn_of_singles(found, groups.sizes)
@@ -149,7 +149,7 @@ class Groups:
         """
         found = columns.column(keys, called=called)
         if found.size == 0:
-            raise Infeasible(f"the dataset is empty: {called} has 0 values", "pass at least one sample")
+            raise empty_dataset(f"{called} has 0 values")
         return cls._made(*indexed(found), found.size)
 
     @classmethod
@@ -168,7 +168,7 @@ class Groups:
         """
         ends = list(accumulate(size_of(size, name) for name, size in check_mapping(sizes, "sizes").items()))
         if ends[-1] == 0:
-            raise Infeasible("the dataset is empty: all group sizes are 0", "pass at least one sample")
+            raise empty_dataset("all group sizes are 0")
         if ends[-1] > MOST_SAMPLES:
             raise Infeasible(f"the sizes sum to {ends[-1]}, the most is {MOST_SAMPLES}", "pass smaller sizes")
         return cls._made([plain(name) for name in sizes], np.array([0, *ends], np.int64), None, ends[-1])

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import Infeasible, said, shown, typed
 
-__all__ = ["MOST_VALUES", "as_list", "check_count", "library", "reading"]
+__all__ = ["MOST_VALUES", "as_list", "check_count", "library", "reading", "reading_file"]
 
 MOST_VALUES = 1 << 32  # of a column or a list: the samples of groups are numbered by 32 bits
 _MOST_LISTED = 1 << 20
@@ -36,6 +36,32 @@ def reading(value: Any, called: str, way_out: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise Infeasible(f"{called} is {shown(value)}, {typed(value)} ({said(error)})", way_out) from error
+
+
+@contextmanager
+def reading_file(
+    path: Any, way_out: str = "write the file again", errors: tuple[type[Exception], ...] = (Exception,)
+) -> Iterator[None]:
+    """Read a file by the code of another library, whose errors become a refusal that names the file.
+
+    Args:
+        path: its path or URL.
+        way_out: what to do if it cannot be read.
+        errors: those that mean so; each library raises errors of its own for files that are damaged.
+
+    Example:
+        >>> with reading_file("a.json"):
+        ...     int("x")
+        Traceback (most recent call last):
+        ...
+        batchwright.errors.Infeasible: 'a.json' cannot be read: ValueError: invalid literal for int() with base 10: 'x'; w...
+    """
+    try:
+        yield
+    except Infeasible:
+        raise
+    except errors as error:
+        raise Infeasible(f"{shown(str(path))} cannot be read: {said(error)}", way_out) from None
 
 
 def check_count(values: Any, called: str) -> None:

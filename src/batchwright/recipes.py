@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import targets
-from .errors import Infeasible, check_integer, did_you_mean, listed, said, shown
+from .errors import Infeasible, check_integer, did_you_mean, listed, shown
 from .files import Column
 from .files.paths import suffix_kind
 from .groups import Groups
@@ -37,7 +37,7 @@ from .plans.packed import packed
 from .plans.plan import RECIPE_VERSION, Plan
 from .plans.raked import raked
 from .plans.rotating import rotating
-from .readings import reading
+from .readings import reading, reading_file
 
 __all__ = ["PLANS", "RecipeRun", "from_recipe", "read_recipe", "run_of"]
 
@@ -179,13 +179,11 @@ def _parsed(path: Path) -> Any:
         raise Infeasible(
             f"{shown(str(path))} has {size} bytes, a recipe has {MOST_BYTES} at most", "keep data in files, as columns"
         )
-    try:
+    with reading_file(path, "write it as JSON or TOML", (ValueError, RecursionError)):
         text = path.read_text(encoding="utf-8")
         if path.suffix.lower() == ".toml":
             return tomllib.loads(text)
         return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise Infeasible(f"{shown(str(path))} cannot be read: {said(error)}", "write it as JSON or TOML") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import pickle
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arrays import as_array
 from ..errors import Infeasible, no_column, said, shown
-from ..readings import library
+from ..readings import library, reading_file
 from .folder import Folder
 from .tar import names_of_shard, rows_of_shard
 
@@ -38,15 +38,10 @@ _AGAIN = "write the file again"
 _SAVED_AGAIN = "save the data set again"
 
 
-@contextmanager
-def _reading(file: Path, way_out: str) -> Iterator[None]:
+def _reading(file: Path, way_out: str) -> AbstractContextManager[None]:
     """Refuse a file that is damaged: what the libraries raise for it differs."""
-    try:
-        yield
-    except Infeasible:
-        raise
-    except (ValueError, RuntimeError, EOFError, csv.Error, pickle.UnpicklingError, tarfile.TarError) as error:
-        raise Infeasible(f"{shown(str(file))} cannot be read: {said(error)}", way_out) from None
+    errors = ValueError, RuntimeError, EOFError, csv.Error, pickle.UnpicklingError, tarfile.TarError
+    return reading_file(file, way_out, errors)
 
 
 def _csv(files: Sequence[Path], name: str) -> Any:
@@ -214,11 +209,9 @@ def _saved(files: Sequence[Path], name: str) -> Any:
 def parts_of_saved(state: Path) -> list[Path]:
     """The files of a saved Hugging Face data set; a name that leads out of its folder is refused."""
     _arrow("ipc")
-    try:
+    with reading_file(state, _SAVED_AGAIN, (ValueError, KeyError, TypeError)):
         held = json.loads(state.read_bytes())
         names = [part["filename"] for part in held["_data_files"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Infeasible(f"{shown(str(state))} cannot be read: {said(error)}", _SAVED_AGAIN) from None
     if not names or any(Path(name).name != name for name in names):
         raise Infeasible(f"{shown(str(state))} names the files {shown(names)}", _SAVED_AGAIN)
     return [state.parent / name for name in names]

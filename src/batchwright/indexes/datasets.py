@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..columns import sample_count
-from ..errors import Infeasible, said, shown, typed
+from ..errors import Infeasible, empty_dataset, said, shown, typed
 from ..values import plain
 from .parts import Part, Wanted, Writer
 from .sources import DataFile, Source
@@ -44,7 +44,7 @@ class DatasetSource:
                 )
             self.functions[name] = function if callable(function) else itemgetter(function)
         if self.count == 0:
-            raise Infeasible("the dataset is empty: it has 0 samples", "pass at least one sample")
+            raise empty_dataset("it has 0 samples")
 
     def source(self) -> Source:
         """It as one file, whose name is its type. Its stamp is its length, its fingerprint, and the functions."""

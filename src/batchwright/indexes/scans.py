@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..errors import Infeasible, no_column, said, shown
+from ..errors import no_column, said, shown
 from ..files.column import INTEGER
 from ..files.readers import READERS, arrow_reader, delimiter_of, names_in, shard_rows
-from ..readings import library
+from ..readings import library, reading_file
 from .sources import DataFile
 
 __all__ = ["READ", "ArrowColumns", "AsTyped", "batches", "image_batches", "library_of", "one_database"]
@@ -42,15 +42,11 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
         chosen = wanted or inside[:1]
         if engine == "duckdb" and len({name.casefold() for name in inside}) < len(inside):
             engine = "pyarrow"  # to DuckDB, names that differ in case alone are one column
-        try:
+        with reading_file(file.path):
             if file.system is not None and kind == "parquet":
                 yield from _remote_parquet(engine, file, chosen)
             else:
                 yield from (READ[engine].get(kind) or _COMMON.get(kind) or _whole)(path, chosen)
-        except Infeasible:
-            raise
-        except Exception as error:  # each library raises errors of its own for files that are damaged
-            raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
 
 
 def _names_in(file: DataFile, path: str, kind: str, names: Sequence[str]) -> list[str]:
@@ -59,11 +55,8 @@ def _names_in(file: DataFile, path: str, kind: str, names: Sequence[str]) -> lis
     if file.system is None or kind != "parquet":
         return names_in([Path(path)], kind)
     parquet = library_of("pyarrow.parquet", "pyarrow")
-    try:
-        with file.system.open(file.path, "rb") as opened:
-            return list(parquet.read_schema(opened).names)
-    except Exception as error:
-        raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
+    with reading_file(file.path), file.system.open(file.path, "rb") as opened:
+        return list(parquet.read_schema(opened).names)
 
 
 def _remote_parquet(engine: str, file: DataFile, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:

@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from ..errors import Infeasible, said, shown, typed
+from ..errors import Infeasible, shown, typed
 from ..files.folder import stamp_of
 from ..files.paths import files_of, kind_of, suffix_kind
 from ..files.readers import parts_of_saved
+from ..readings import reading_file
 
 __all__ = ["DataFile", "Source", "source_of"]
 
@@ -133,17 +134,13 @@ def _of_url(url: str, options: Mapping[str, Any]) -> Source:
     """The files of a URL: of one file, of a folder, or of a pattern."""
     import fsspec
 
-    try:
+    way_out = "install the library of its file system, pass storage_options, or a URL that is there"
+    with reading_file(url, way_out):
         system, path = fsspec.core.url_to_fs(url, **options)
         pattern = any(sign in path for sign in "*?[")
         found = sorted(system.glob(path) if pattern else [path] if system.isfile(path) else system.find(path))
         stamps = [system.ukey(file) for file in found]
         sizes = [int(system.info(file)["size"] or 0) for file in found]
-    except Exception as error:  # each file system raises errors of its own
-        raise Infeasible(
-            f"{shown(url)} cannot be read: {said(error)}",
-            "install the library of its file system, pass storage_options, or a URL that is there",
-        ) from None
     files = [Path(file) for file in found if suffix_kind(file)]
     if not files:
         raise Infeasible(

@@ -23,6 +23,7 @@ __all__ = [
     "Unsearched",
     "WithIdentity",
     "by_steps",
+    "check_fillable",
     "cut_evenly",
     "split_to",
     "steps_shuffled",
@@ -291,6 +292,19 @@ def cut_evenly(batches: int, cut_at: Callable[[int, float], Integers]) -> Intege
     return np.concatenate([small[:kept], small[kept] + cut_at(int(small[kept]), large)])
 
 
+def check_fillable(samples: int, batches: int) -> None:
+    """Refuse fewer samples than micro-batches.
+
+    Raises:
+        Infeasible: there are fewer.
+    """
+    if samples < batches:
+        raise Infeasible(
+            f"{samples} samples cannot fill {batches} micro-batches",
+            "pass a larger window, more samples, or a smaller world_size or accumulate",
+        )
+
+
 def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
     """Split the most expensive micro-batches in two until there are `batches` of them.
 
@@ -299,11 +313,7 @@ def split_to(cut: Cut, batches: int, samples: Integers, cutter: Cutter) -> Cut:
     """
     if len(cut) >= batches:
         return cut
-    if cut.members.size < batches:
-        raise Infeasible(
-            f"{cut.members.size} samples cannot fill {batches} micro-batches",
-            "pass a larger window, more samples, or a smaller world_size or accumulate",
-        )
+    check_fillable(cut.members.size, batches)
     parts_of = [cut.batch(number) for number in range(len(cut))]
     most_expensive = [(-float(cost), number) for number, cost in enumerate(cut.costs) if parts_of[number].size > 1]
     heapq.heapify(most_expensive)  # a heap, since both halves of a split may be the most expensive again

@@ -8,10 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..errors import Infeasible
 from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import cut_longest
-from .cut import Cut, Unsearched, by_steps, cut_evenly
+from .cut import Cut, Unsearched, by_steps, check_fillable, cut_evenly
 from .numbers import Keys, Numbers
 from .sort_keys import sorted_places
 
@@ -35,11 +34,7 @@ def even_offsets(count: int, batches: int, batch_size: int, step_size: int) -> I
     Raises:
         Infeasible: there are fewer samples than micro-batches.
     """
-    if count < batches:
-        raise Infeasible(
-            f"{count} samples cannot fill {batches} micro-batches",
-            "pass a larger window, more samples, or a smaller world_size or accumulate",
-        )
+    check_fillable(count, batches)
     full = min(batches, count // batch_size)
     if full * batch_size < count or full < batches:
         full = full // step_size * step_size

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, said, shown
 from ..indexes.sources import DataFile
+from ..readings import reading_file
 from .rows import Lines, Members, Rows, TableRows, samples_of
 
 __all__ = [
@@ -145,11 +145,8 @@ def arrow_reader(path: str) -> Iterator[Any]:
     """
     from ..files import readers
 
-    try:
-        with readers.arrow_reader(path) as reader:
-            yield reader
-    except (OSError, ValueError) as error:
-        raise Infeasible(f"{shown(path)} cannot be read: {said(error)}", "write the file again") from None
+    with reading_file(path, "write the file again", (OSError, ValueError)), readers.arrow_reader(path) as reader:
+        yield reader
 
 
 def record_batch(shard: tuple[DataFile, int | None]) -> TableRows:

@@ -12,9 +12,9 @@ from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
-from ..errors import Infeasible, check_integer, no_column, one_of, said, shown, typed
+from ..errors import Infeasible, check_integer, no_column, one_of, shown, typed
 from ..indexes.sources import DataFile, source_of
-from ..readings import as_list, library
+from ..readings import as_list, library, reading_file
 from .file_shards import (
     ROWS,
     arrow_reader,
@@ -137,14 +137,11 @@ def parquet(
     wanted = None if columns is None else as_list(columns, "columns")
     shards, rows = [], []
     for file in found:
-        with opened(file) as content:
-            try:
-                known = module.ParquetFile(content)
-                shards += [(file, number) for number in range(known.num_row_groups)]
-                rows += [known.metadata.row_group(number).num_rows for number in range(known.num_row_groups)]
-                names = known.schema_arrow.names
-            except Exception as error:  # pyarrow raises errors of several kinds for a damaged file
-                raise Infeasible(f"{shown(file.path)} cannot be read: {said(error)}", "write the file again") from None
+        with opened(file) as content, reading_file(file.path):
+            known = module.ParquetFile(content)
+            shards += [(file, number) for number in range(known.num_row_groups)]
+            rows += [known.metadata.row_group(number).num_rows for number in range(known.num_row_groups)]
+            names = known.schema_arrow.names
         for column in wanted or ():
             if column not in names:
                 raise no_column(shown(file.path), column, names)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..calls import recorded
 from ..columns import as_numbers
-from ..errors import Infeasible, check_integer, exactly
+from ..errors import Infeasible, check_integer, empty_dataset, exactly
 from ..kernels.array_types import Integers
 from ..lengths.admission import Admission
 from ..lengths.bucket_cutter import BucketCutter
@@ -85,7 +85,7 @@ def bucketed(
     """
     table = _rows(shapes, "shapes")
     if not table.size:
-        raise Infeasible("the dataset is empty: 0 shapes", "pass at least one sample")
+        raise empty_dataset("0 shapes")
     _check_sides(table, "shapes", "sample")
     batch_size = check_integer(batch_size, "batch_size", least=1)
     source, epoch_samples = source_of(order, len(table), seed)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .. import columns
 from ..calls import recorded
-from ..errors import Infeasible, check_integer, seed_number, shown
+from ..errors import Infeasible, check_integer, empty_dataset, seed_number, shown
 from ..groups import Groups
 from ..kernels.array_types import Integers
 from ..lengths.identity import fields_as_text
@@ -320,7 +320,7 @@ def hybrid(
     """
     tokens = columns.whole_numbers(lengths, called="lengths", least=1)
     if not tokens.size:
-        raise Infeasible("the dataset is empty: 0 lengths", "pass at least one sample")
+        raise empty_dataset("0 lengths")
     ranks = check_integer(ranks, "ranks", least=1, most=MOST_RANKS)
     tokens_per_rank = check_integer(tokens_per_rank, "tokens_per_rank", least=1)
     given = tokens.astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import columns
-from ..errors import Infeasible, check_integer, check_mapping, exactly, noted, shown, typed
+from ..errors import Infeasible, check_integer, check_mapping, empty_dataset, exactly, noted, shown, typed
 from ..kernels.array_types import Floats
 from ..lengths.layout import Window
 from ..lengths.numbers import Numbers, Rows
@@ -132,7 +132,7 @@ def source_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[Fi
         Infeasible: the order is over another number of samples, or keeps samples together that cutting would separate.
     """
     if sample_count == 0:
-        raise Infeasible("the dataset is empty: 0 lengths", "pass at least one sample")
+        raise empty_dataset("0 lengths")
     if order is None:
         # With a batch size of 1, a pass ends exactly where an epoch ends, so every epoch has each sample once.
         return shuffled(sample_count, 1, seed=seed), sample_count
