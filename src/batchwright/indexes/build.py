@@ -108,18 +108,7 @@ def index(
         if ready is not None:
             shutil.rmtree(partial)  # what a process left that died after its index was in place
             return ready
-        try:
-            if dataset is None:
-                units = _units(found.files)
-                _prepare(partial, found, roles, units)
-                parts = _scan(partial, found.kind, units, wanted, named)
-            else:
-                _prepare(partial, found, roles, dataset.units())
-                parts = read_dataset(dataset, partial, wanted, workers, _report)
-        except Infeasible:
-            if not any(partial.glob("[0-9]*.json")):  # no part is finished, so there is nothing to resume
-                shutil.rmtree(partial)
-            raise
+        parts = _parts(partial, found, roles, wanted, named, dataset, workers)
         try:
             _replace(place, partial, parts, wanted, roles, found)
         except Infeasible:  # what was read cannot be an index, so it is read again when the data are other
@@ -133,6 +122,24 @@ def index(
             "index.errors has all of them"
         )
     return made
+
+
+def _parts(
+    partial: Path, source: Source, roles: dict[str, Any], wanted: Sequence[Wanted], engine: Engine,
+    dataset: DatasetSource | None, workers: int,
+) -> list[Part]:  # fmt: skip
+    """All parts of the data, those of an earlier scan among them."""
+    try:
+        if dataset is not None:
+            _prepare(partial, source, roles, dataset.units())
+            return read_dataset(dataset, partial, wanted, workers, _report)
+        units = _units(source.files)
+        _prepare(partial, source, roles, units)
+        return _scan(partial, source.kind, units, wanted, engine)
+    except Infeasible:
+        if not any(partial.glob("[0-9]*.json")):  # no part is finished, so there is nothing to resume
+            shutil.rmtree(partial)
+        raise
 
 
 def _of_dataset(source: Any, label: Any, length: Any, weight: Any, by: Any) -> DatasetSource:

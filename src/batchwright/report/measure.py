@@ -10,6 +10,7 @@ import numpy as np
 from ..audit import Audit, audit_of_run
 from ..columns import numbers_of_plan
 from ..errors import Infeasible, check_integer
+from ..kernels.array_types import blocks
 from ..notebook import watched
 from .bands import Bands
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
@@ -236,36 +237,30 @@ class _Walked:
         """See `Passes`."""
         if self._times is None:
             return None
+        bands, count = self.bands, self.plan.groups.grouped_count
+        fewest, most, samples = self._times_by_row(self._times)
+        shuffled = np.zeros(_TIMES + 1, np.int64)
+        whole, rest = divmod(self.own.drawn, count)
+        shuffled[min(whole, _TIMES)] += count - rest
+        shuffled[min(whole + 1, _TIMES)] += rest
+        expected = bands.summed(self._target) * self.own.drawn / np.maximum(bands.sample_counts, 1)
+        bins = 1 + max(2, *(int(np.flatnonzero(counts).max(initial=0)) for counts in (samples, shuffled)))
+        times = np.arange(bins)
+        return Passes(bands.names, expected, fewest, most, times, samples[:bins], shuffled[:bins], self._repeated)
+
+    def _times_by_row(self, times_of: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How often the samples of each row came, at least and at most; and how many samples came 0, 1, 2, ... times."""
         groups, bands = self.plan.groups, self.bands
         fewest, most = np.full(len(bands), np.iinfo(np.int32).max), np.zeros(len(bands), np.int64)
         histogram = np.zeros(_TIMES + 1, np.int64)
-        for begin in range(0, groups.sample_count, 1 << 22):  # parts, for the memory
-            samples = np.arange(begin, min(begin + (1 << 22), groups.sample_count))
-            of = np.asarray(groups.group_of(samples))
-            samples = samples[of < groups.group_count]
-            times, rows = self._times[samples], bands.rows_of(self._groups_of(samples))
+        for block in blocks(groups.sample_count):
+            samples = np.arange(*block)
+            samples = samples[np.asarray(groups.group_of(samples)) < groups.group_count]
+            times, rows = times_of[samples], bands.rows_of(self._groups_of(samples))
             np.minimum.at(fewest, rows, times)
             np.maximum.at(most, rows, times)
             histogram += np.bincount(np.minimum(times, _TIMES), minlength=_TIMES + 1)
-        last = max(2, int(np.flatnonzero(histogram).max(initial=0)))
-        whole, rest = divmod(self.own.drawn, groups.grouped_count)
-        shuffled = np.zeros(_TIMES + 1, np.int64)
-        shuffled[min(whole, _TIMES)] += groups.grouped_count - rest
-        shuffled[min(whole + 1, _TIMES)] += rest
-        last = max(last, int(np.flatnonzero(shuffled).max(initial=0)))
-        expected = bands.summed(self._target) * self.own.drawn / np.maximum(bands.sample_counts, 1)
-        fewest = np.where(bands.sample_counts > 0, fewest, 0)
-        times_shown = np.arange(last + 1)
-        return Passes(
-            bands.names,
-            expected,
-            fewest,
-            most,
-            times_shown,
-            histogram[: last + 1],
-            shuffled[: last + 1],
-            self._repeated,
-        )
+        return np.where(bands.sample_counts > 0, fewest, 0), most, histogram
 
     def drift(self, audit: Audit | None) -> Drift | None:
         """See `Drift`."""
