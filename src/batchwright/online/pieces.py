@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from ..errors import Infeasible
 from .worker_info import Call, stepped
 
-__all__ = ["Address", "Left", "Piece", "PieceReader", "Rows", "Shelf", "dealt_pieces", "shorter", "skip"]
+__all__ = ["SAME_SOURCE", "Address", "Left", "Piece", "PieceReader", "Rows", "Shelf", "dealt_pieces", "shorter", "skip"]
 
 Address = tuple[int, int]
 """A shard and the number of a sample in it."""
@@ -26,6 +26,7 @@ Left = dict[str, Any]
 """What is left for a reader, as plain data."""
 
 _END = object()
+SAME_SOURCE = "resume with the source that the stream was stopped with, or begin again"
 _MOST_SINGLE = 1 << 20  # single samples that stand in a state before progressions are kept as they are
 
 
@@ -91,7 +92,7 @@ def shorter(title: str, read: int) -> Infeasible:
     """The error for a state whose position is after the end of the source."""
     return Infeasible(
         f"the state has read {read:,} samples where {title} has fewer now",
-        "resume with the source that the stream was stopped with, or begin again",
+        SAME_SOURCE,
     )
 
 
@@ -133,7 +134,7 @@ class PieceReader:
             raise Infeasible(
                 f"the state is of {shards:,} shards of this reader's and source {self._shelf.name!r} has "
                 f"{len(self._pieces):,} for it",
-                "resume with the source that the stream was stopped with, or begin again",
+                SAME_SOURCE,
             )
         taken = 0 if position is None else position["taken"]
         if not self._starts and self._pieces:

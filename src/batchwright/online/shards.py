@@ -13,7 +13,7 @@ from ..readings import as_list
 from .group_keys import plain
 from .keyed_random import PURPOSE, root, words
 from .made_of import argument, of_shards
-from .pieces import Left, Piece, PieceReader, dealt_pieces
+from .pieces import SAME_SOURCE, Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
 from .worker_info import call_of
 
@@ -131,7 +131,7 @@ class Shards:
         if shard >= len(self.shards):
             raise Infeasible(
                 f"the state is in shard {shard:,} of source {self.name!r}, which has {len(self.shards):,} now",
-                "resume with the source that the stream was stopped with, or begin again",
+                SAME_SOURCE,
             )
         return self.read(self.shards[shard])
 

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset
 from ..errors import Infeasible, shortened
 from .idle import Idle
 from .made_of import of_iterable
-from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
+from .pieces import SAME_SOURCE, Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
 from .worker_info import Call, call_directly, call_of, stepped
 
@@ -147,7 +147,7 @@ class PlainReader:
         if saved is not None and self._stateful is None:
             raise Infeasible(
                 f"the state holds a state that source {self._name!r} gave, and the source has no load_state_dict now",
-                "resume with the source that the stream was stopped with, or begin again",
+                SAME_SOURCE,
             )
         if saved is not None and self._stateful is iterator:
             self._load(iterator, saved)

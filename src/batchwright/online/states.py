@@ -22,6 +22,7 @@ _VERSION = 4
 _ENTRIES = ("version", "arguments", "contents", "epoch", "replica", "run", "next", "check")
 _DIGEST = 16  # bytes of a digest; twice as many hexadecimal digits stand in front of the content
 _DEEPEST = 4  # lists around a state
+_SAME_STEP = "load states that all readers saved at the same step"
 _ANEW = "load another copy of the state, or begin again"
 
 
@@ -134,13 +135,11 @@ def opened_all(states: Any, arguments: str, contents: str) -> list[dict[str, Any
     if len(epochs) > 1:
         raise Infeasible(
             f"the states are of epochs {listed(epoch for epoch, _ in epochs)}",
-            "load states that all readers saved at the same step",
+            _SAME_STEP,
         )
     counts = sorted({state["replica"][1] for state in found})
     if len(counts) > 1:
-        raise Infeasible(
-            f"the states are of {listed(counts)} readers", "load states that all readers saved at the same step"
-        )
+        raise Infeasible(f"the states are of {listed(counts)} readers", _SAME_STEP)
     if len({state["replica"][0] for state in found}) < len(found):
         raise Infeasible(f"the state of a reader is named twice among {len(found)}", "load the state of each once")
     return sorted(found, key=lambda state: state["replica"][0])
