@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter, deque
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,6 +42,8 @@ FILES = [SOURCE / f"{name}.py" for name in NAMES]
 
 LABELS = ["cat"] * 6 + ["dog"] * 4
 MISSING = [*LABELS[:9], None]
+TABLE = Path(tempfile.mkdtemp()) / "animals.csv"
+TABLE.write_text("\n".join(["kind", *LABELS]))
 FRAME = pd.DataFrame({"kind": LABELS, "x": range(10)})
 MASK = np.array([True, False])
 DURATIONS = np.array([1, 2], "m8[s]")
@@ -96,6 +100,11 @@ def split(fractions=None, labels=LABELS, **more):
 
 CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     # columns
+    "a length below 0": (lambda: bw.grouped([3, -1], 2), "sample 1 has length -1; pass lengths of 0 or more",
+        lambda: bw.grouped([3, 0], 2)),
+    "no such column": (lambda: balanced(bw.Column(TABLE, "knd")),
+        "has no column 'knd', it has kind; pass one of these names (did you mean 'kind'?)",
+        lambda: balanced(bw.Column(TABLE, "kind"))),
     "a list without end": (lambda: balanced(range(10**12)),
         "labels has 1000000000000 items; pass labels of at most 4294967296 items", lambda: balanced(range(3))),
     "names without end": (lambda: bw.Padding(menu=range(1 << 21)),
