@@ -166,10 +166,10 @@ class Owed(Guarantee[Drawn]):
             counts = np.zeros(order.groups.group_count)
             self._counts[turn.rank] = first, counts
         counts += np.bincount(order.groups.group_of(seen.samples), minlength=counts.size)[: counts.size]
-        owed = order.wanted_tickets(turn.rank, first, turn.number + 1) - counts / order.per_ticket
+        deficit = order.wanted_tickets(turn.rank, first, turn.number + 1) - counts / order.per_ticket
         self.bound = max(self.bound, float(stretch.wanted.sum(0).max()))
-        self.offer_groups(owed, seen.number, order.groups.names)
-        if turn.number == end - 1 and (owed > np.maximum(stretch.final_deficit, 0)).any():
+        self.offer_groups(deficit, seen.number, order.groups.names)
+        if turn.number == end - 1 and (deficit > np.maximum(stretch.final_deficit, 0)).any():
             self.offer(np.inf, f"micro-batch {seen.number}, the end of a stretch")
 
 

@@ -77,16 +77,16 @@ class _Quota(Guarantee[Given]):
 
     def __init__(self) -> None:
         super().__init__("G2 quota")
-        self._owed = False
+        self._in_deficit = False
 
     def see(self, seen: Given) -> None:
-        owed = bool(seen.report.deficit)
-        if not (owed or self._owed or seen.batch.redistributed):
+        in_deficit = bool(seen.report.deficit)
+        if not (in_deficit or self._in_deficit or seen.batch.redistributed):
             for name, share in seen.shares.items():
                 count, quota = seen.batch.groups.count(name), share * len(seen.batch)
                 miss = max(math.floor(quota + 1e-6) - count, count - math.ceil(quota - 1e-6))
                 self.offer(miss, f"batch {seen.number}, group {shown(name)}")
-        self._owed = owed
+        self._in_deficit = in_deficit
 
 
 class _Drift(Guarantee[Given]):

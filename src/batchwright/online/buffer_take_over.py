@@ -42,10 +42,10 @@ def take_over(
         buffer.column(stream_buffer.BALANCE)[found] += other.column(stream_buffer.BALANCE)
         buffer.column(stream_buffer.HAD)[found] += other.column(stream_buffer.HAD)
         buffer.counters[stream_buffer.WRITTEN_OFF] += other.counters[stream_buffer.WRITTEN_OFF]
-    owed = np.flatnonzero(buffer.column(stream_buffer.BALANCE) < 0)
-    buffer.column(stream_buffer.IN_DEFICIT)[owed] = 1
-    buffer._in_deficit[: len(owed)] = owed
-    buffer.counters[stream_buffer.QUEUED] = len(owed)
+    in_deficit = np.flatnonzero(buffer.column(stream_buffer.BALANCE) < 0)
+    buffer.column(stream_buffer.IN_DEFICIT)[in_deficit] = 1
+    buffer._in_deficit[: len(in_deficit)] = in_deficit
+    buffer.counters[stream_buffer.QUEUED] = len(in_deficit)
     buffer.counters[stream_buffer.DRAWN] = max(int(other.counters[stream_buffer.DRAWN]) for other in others)
     if buffer._remembers:
         _remember(buffer, others, numbers, pools)

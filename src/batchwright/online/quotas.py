@@ -93,7 +93,9 @@ class Quotas:
     def take_over(self, deficit: Floats, rounds: int) -> None:
         """Owe these deficits too, and go on after that many rounds."""
         longest = max(len(deficit), len(self.deficit))
-        self.deficit, more = (np.concatenate([owed, np.zeros(longest - len(owed))]) for owed in (self.deficit, deficit))
+        self.deficit, more = (
+            np.concatenate([known, np.zeros(longest - len(known))]) for known in (self.deficit, deficit)
+        )
         self.deficit += more
         self.rounds = max(self.rounds, rounds)
 

@@ -250,7 +250,7 @@ class ShardComposer:
 
     def report(self) -> StreamReport:
         """The counts so far."""
-        owed = dict(zip(self._labels, (self._planned - self._had).tolist(), strict=True))
+        deficits = dict(zip(self._labels, (self._planned - self._had).tolist(), strict=True))
         most = self._rules.max_deficit
         return StreamReport(
             read=sum(feed.tried for feed in self.feeds) - self._read_again,
@@ -258,10 +258,10 @@ class ShardComposer:
             repeated=self._repeated,
             skipped=sum(feed.skipped for feed in self.feeds),
             redistributed=self._redistributed,
-            written_off=sum(max(0, lacks - most) for lacks in owed.values()),
+            written_off=sum(max(0, lacks - most) for lacks in deficits.values()),
             dropped=self._apart.dropped,
             buffered=self._left + len(self._apart),
-            deficit={label: min(lacks, most) for label, lacks in owed.items() if lacks},
+            deficit={label: min(lacks, most) for label, lacks in deficits.items() if lacks},
             seen=dict(zip(self._labels, self._apart.seen([feed.read for feed in self.feeds]).tolist(), strict=True)),
             expected=dict(zip(self._labels, self._planned.tolist(), strict=True)),
             had=dict(zip(self._labels, self._had.tolist(), strict=True)),
