@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from batchwright.lengths import length_strata, numbers
+from batchwright.kernels import array_types
+from batchwright.lengths import length_strata
 from batchwright.lengths.identity import fields_as_text
 from batchwright.lengths.length_strata import LengthStrata
 from batchwright.lengths.numbers import Keys, Numbers, Rows
@@ -35,7 +36,7 @@ def columns():
 @pytest.fixture(autouse=True, scope="module")
 def _blocks_of_seven():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(numbers, "BLOCK", 7)
+        patch.setattr(array_types, "BLOCK", 7)
         yield
 
 

@@ -156,7 +156,7 @@ def test_toml_is_read_too(columns, tmp_path):
     """)
     plan = bw.from_recipe(tmp_path / "run.toml")
     assert plan.fingerprint == bw.balanced(KINDS, 4, target=SHARES).fingerprint
-    assert recipes.run_of(recipes.read_recipe(tmp_path / "run.toml")) == recipes.Run(2, 1)
+    assert recipes.run_of(recipes.read_recipe(tmp_path / "run.toml")) == recipes.RecipeRun(2, 1)
 
 
 def test_data_that_the_user_changes_later_do_not_change_the_recipe():
