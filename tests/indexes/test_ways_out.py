@@ -244,7 +244,7 @@ CASES = cases("refuse message follow", {
     "no value": (made(Samples(3), label=lambda sample: [[sample], "a"]), "label of the samples is of type list, such as [",
         made(Samples(3), label=int)),
     "workers": (made(Samples(3), label=int, num_workers=-1), "num_workers is -1", made(Samples(3), label=int)),
-    "no column of images": (made(IMAGES, label="color"), "an index of images has no column 'color', it has class, bytes, width",
+    "no column of images": (made(IMAGES, label="color"), "an index of images has no column 'color', it has class,",
         made(IMAGES, label="class")),
     # an opened index
     "no lengths": (lambda: GOOD().lengths, "has no lengths, it has kind; write it again with length=",
