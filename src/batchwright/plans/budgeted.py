@@ -119,7 +119,7 @@ def budgeted(
         seed=seed,
         admission=admission,
         epoch_samples=epoch_samples,
-        delivery=None if order is None else delivery(order, lengths_of_first[:], lengths_left[:], admission.skipped),
+        delivery=None if order is None else delivery(order, lengths_of_first, lengths_left, admission.skipped),
     )
     if admission.truncate_to is not None and any((part % 1).any() for _, part in lengths_of_first.blocks()):
         warn(

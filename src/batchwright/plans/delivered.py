@@ -7,16 +7,18 @@ each sample, targets in samples from the samples that are not skipped.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import Infeasible
 from ..groups import Groups
-from ..kernels.array_types import Integers
+from ..kernels.array_types import BLOCK, Floats, Integers, blocks
+from ..lengths.numbers import Numbers
 from ..orders import Dealt, Independent, Mixed, Order, SharedOrder, is_shared
 from ..orders.inclusion import inclusion_rates_of
 from ..orders.shares import Shares, TargetShares
@@ -31,35 +33,73 @@ _ALIKE = 1e-9  # relative difference of two sums of the same lengths: they may h
 _SHOWN = 12  # sources of a summary
 
 
+Values = Callable[[int, int], Floats]
+"""Reads a number for each of samples first..last-1: nothing here takes memory for every sample of a dataset."""
+
+
 @dataclass(frozen=True)
 class Units:
     """The lengths of samples in some unit, before and after they are cut or skipped.
 
     Attributes:
-        lengths: lengths before, float64 (samples,).
-        delivered: lengths after, float64 (samples,); 0 for samples that are skipped.
-        skipped: which samples are skipped, bool (samples,).
+        whole: lengths before, by the samples of the dataset.
+        cut: lengths after samples were cut; those that are skipped count here.
+        left_out: the sorted numbers of the samples that are skipped, int64.
+        start: the first sample of the dataset that is counted.
+        count: how many are.
     """
 
-    lengths: np.ndarray
-    delivered: np.ndarray
-    skipped: np.ndarray
+    whole: Numbers
+    cut: Numbers
+    left_out: Integers
+    start: int
+    count: int
 
     @classmethod
-    def of(cls, lengths: np.ndarray, cut: np.ndarray, skipped: Integers) -> Units:
-        """From lengths before and after samples were cut, and the numbers of samples that are skipped."""
-        gone = np.zeros(lengths.size, bool)
-        gone[skipped] = True
-        return cls(lengths.astype(np.float64), np.where(gone, 0.0, cut).astype(np.float64), gone)
+    def of(cls, whole: Numbers, cut: Numbers, skipped: Integers) -> Units:
+        """From lengths before and after samples were cut, and the sorted numbers of samples that are skipped."""
+        return cls(whole, cut, skipped, 0, whole.size)
 
     def part(self, first: int, last: int) -> Units:
         """The same for samples first..last-1."""
-        return Units(self.lengths[first:last], self.delivered[first:last], self.skipped[first:last])
+        return replace(self, start=self.start + first, count=last - first)
+
+    def lengths(self, first: int, last: int) -> Floats:
+        """Lengths before, float64 (last - first,)."""
+        return self.whole[self.start + first : self.start + last].astype(np.float64)
+
+    def delivered(self, first: int, last: int) -> Floats:
+        """Lengths after, float64 (last - first,); 0 for samples that are skipped."""
+        found = self.cut[self.start + first : self.start + last].astype(np.float64)
+        found[self._left_out(first, last) - self.start - first] = 0
+        return found
+
+    def skipped(self, first: int, last: int) -> Floats:
+        """1 for samples that are skipped, else 0, float64 (last - first,)."""
+        found = np.zeros(last - first)
+        found[self._left_out(first, last) - self.start - first] = 1
+        return found
+
+    def _left_out(self, first: int, last: int) -> Integers:
+        within = np.searchsorted(self.left_out, [self.start + first, self.start + last])
+        return self.left_out[slice(*within)]
+
+    @property
+    def any_skipped(self) -> bool:
+        """Whether a sample is skipped."""
+        return self._left_out(0, self.count).size > 0
+
+    @cached_property
+    def changed(self) -> int:
+        """How many samples are cut or skipped."""
+        if self.cut is self.whole and not self.any_skipped:
+            return 0
+        return sum(int((self.lengths(*block) != self.delivered(*block)).sum()) for block in blocks(self.count))
 
     @property
     def unchanged(self) -> bool:
-        """Whether no sample is cut or skipped."""
-        return not self.skipped.any() and bool((self.lengths == self.delivered).all())
+        """Whether no sample is cut or skipped; one that is skipped may have a length of 0."""
+        return not (self.any_skipped or self.changed)
 
 
 @dataclass(frozen=True)
@@ -95,14 +135,14 @@ class Delivery(NamedTuple):
     fault: str | None
 
 
-def delivery(order: FixedPlan, lengths: np.ndarray, cut: np.ndarray, skipped: Integers) -> Delivery:
+def delivery(order: FixedPlan, lengths: Numbers, cut: Numbers, skipped: Integers) -> Delivery:
     """Correct the targets of an order for samples that are cut or skipped.
 
     Args:
         order: the plan whose order is cut.
-        lengths: the lengths of samples before they are cut, float64 (samples,).
-        cut: the lengths after they are cut, float64 (samples,).
-        skipped: the numbers of the samples that are skipped, int64.
+        lengths: the lengths of samples before they are cut.
+        cut: the lengths after they are cut; `lengths` itself if none is.
+        skipped: the sorted numbers of the samples that are skipped, int64.
 
     Raises:
         Infeasible: a group has a share in the target, and all of its samples are skipped.
@@ -118,7 +158,7 @@ def delivery(order: FixedPlan, lengths: np.ndarray, cut: np.ndarray, skipped: In
     if not units.unchanged and _other_units(order.order, units):
         fault = (
             "a target of the order is in units other than the lengths that are cut here, or is set while training runs: its "
-            f"shares hold for whole samples, and {int((units.delivered != units.lengths).sum())} samples are cut or skipped"
+            f"shares hold for whole samples, and {units.changed} samples are cut or skipped"
         )
     return Delivery(source, source_lines(order, source, units), notes + ([fault] if fault else []), fault)
 
@@ -147,7 +187,8 @@ def source_lines(asked: FixedPlan, drawn: FixedPlan, units: Units) -> list[Sourc
     groups = drawn.groups
     if not groups.starts.size or groups.group_count < 2:
         return []
-    before, after = _means(drawn.order, units.lengths), _means(drawn.order, units.delivered)
+    before = _means(drawn.order, units.lengths)
+    after = before if units.unchanged else _means(drawn.order, units.delivered)
     shares = drawn.shares(0)
     given, held = shares * after, shares * before
     in_units = isinstance(asked.order.shares, TargetShares) and _known_units(asked.order, units)
@@ -208,9 +249,9 @@ def _weighed(shares: TargetShares, before: SharedOrder, drawn: SharedOrder, unit
         _require_some(shares, groups, delivered > 0)
         # Twelve digits, so that the rounding of sums does not change the plan.
         return _in_units_delivered(shares.target, tuple(Fraction(float(f"{total:.12g}")) for total in delivered))
-    if not units.skipped.any():
+    if not units.any_skipped:
         return None
-    kept = sizes - np.rint(_plain_sums(groups, units.skipped.astype(np.float64))).astype(np.int64)
+    kept = sizes - np.rint(_plain_sums(groups, units.skipped)).astype(np.int64)
     _require_some(shares, groups, kept > 0)
     target = Target(
         _of_kept,
@@ -293,26 +334,34 @@ def _in_units_delivered(target: Target, sums: tuple[Fraction, ...]) -> Target:
     return replace(target, arguments=parts)
 
 
-def _plain_sums(groups: Groups, values: np.ndarray) -> np.ndarray:
-    codes = np.asarray(groups.group_of(np.arange(groups.sample_count)))
-    sums: np.ndarray = np.bincount(codes, weights=values, minlength=groups.group_count)[: groups.group_count]
-    return sums
+def _plain_sums(groups: Groups, values: Values) -> Floats:
+    sums = np.zeros(groups.group_count + 1)  # the last for samples in no group
+    size = max(BLOCK, groups.group_count)  # so that a block is no smaller than what is added up for it
+    for first in range(0, groups.sample_count, size):
+        last = min(first + size, groups.sample_count)
+        codes = np.asarray(groups.group_of(np.arange(first, last)))
+        sums += np.bincount(codes, weights=values(first, last), minlength=sums.size)
+    return sums[:-1]
 
 
-def _means(order: Order, values: np.ndarray) -> np.ndarray:
+def _means(order: Order, values: Values) -> Floats:
     """The mean of `values` over the draws of each group, float64; a source with its own order draws with its own shares."""
     sums, sizes = _sums(order, values), order.groups.sizes
-    means: np.ndarray = np.divide(sums, sizes, out=np.zeros(sums.size), where=sizes > 0)
+    means: Floats = np.divide(sums, sizes, out=np.zeros(sums.size), where=sizes > 0)
     return means
 
 
-def _sums(order: Order, values: np.ndarray) -> np.ndarray:
+def _sums(order: Order, values: Values) -> Floats:
     """The sum of `values` over as many draws of each group as it has samples, float64 (groups,)."""
     groups = order.groups
     sums = _plain_sums(groups, values)
     if isinstance(order, Mixed):
         for number, child in order.children.items():
-            first, size = int(groups.starts[number]), int(groups.sizes[number])
-            rates = inclusion_rates_of(child, 0, child.epoch_batches).rates(np.arange(size))
-            sums[number] = float(rates @ values[first : first + size]) / float(rates.sum()) * size
+            start, size = int(groups.starts[number]), int(groups.sizes[number])
+            drawn, total, every = inclusion_rates_of(child, 0, child.epoch_batches), 0.0, 0.0
+            for first, last in blocks(size):
+                rates = drawn.rates(np.arange(first, last))
+                total += float(rates @ values(start + first, start + last))
+                every += float(rates.sum())
+            sums[number] = total / every * size
     return sums

@@ -11,6 +11,7 @@ from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_mapping, shown, warn
 from ..groups import Groups
+from ..lengths.numbers import Numbers
 from ..orders import Dealt, Mixed, Order, is_order
 from ..orders.shares import TargetShares
 from ..targets import natural, resolve
@@ -95,7 +96,8 @@ def mixed(
     plan = FixedPlan(order, epoch_batches=length)
     lengths = measured(wanted)
     if children and lengths is not None:  # a source with its own shares may draw samples of another mean length
-        plan = reweighed(plan, Units.of(lengths, lengths, np.empty(0, np.int64)))
+        column = Numbers(lengths)
+        plan = reweighed(plan, Units.of(column, column, np.empty(0, np.int64)))
     warn(*faults(plan.order))
     return plan
 

@@ -205,7 +205,7 @@ def packed(
         seed=seed,
         admission=admission,
         epoch_samples=epoch_samples,
-        delivery=None if order is None else delivery(order, asked[:], given[:], admission.skipped),
+        delivery=None if order is None else delivery(order, asked, given, admission.skipped),
     )
 
 
