@@ -4,7 +4,7 @@ The others are torch, torchdata, grain and mosaicml-streaming (`scale_peers.py`)
 1e6 1e7 1e8 1e9 (15 GB of disk, 27 GB while the index is made; 14 GB of memory); "local" reads batches of ten million rows
 from their row groups, in a full shuffle and with few row groups open; "dataset" indexes samples that must be read
 (`scale_reads.py`). Memory is anonymous memory (Linux): arrays that are mapped from the disk are shared by all processes and
-can be dropped. All numbers of samples of a run make one table.
+can be dropped. All numbers of samples of a run make one table; what does not run says there why.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from __future__ import annotations
 import gc
 import json
 import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 from limits import Limits
-from scale_measures import Peak, anonymous, timed, written
+from scale_measures import RANDOM, Peak, Row, anonymous, memory, power, seconds, timed, written
 from scale_peers import peers
 from scale_plans import PLANS, made_of
 from scale_reads import LOCAL_BATCH, LOCAL_ROWS, OPEN, ROW_GROUPS, dataset, local
@@ -33,15 +34,15 @@ from scale_reads import LOCAL_BATCH, LOCAL_ROWS, OPEN, ROW_GROUPS, dataset, loca
 import batchwright as bw
 
 CLASSES, FILES, ROWS_OF_FILE, AT_ONCE, DIFFERENT = 1000, 10, 10_000_000, 1 << 20, 16
-RANDOM, PROCESSES = 200, 8
-MOST_OF_EIGHT = 16_000  # MB: eight processes that would hold more, each with a plan of its own, do not run
-Row = dict[str, float]
+PROCESSES = 8
+# MB that eight processes may take, each with a plan of its own; what would take more is computed from one process.
+MOST_OF_EIGHT = float(os.environ.get("SCALE_EIGHT_MB", "16000"))
 
 
 def write(folder: Path, count: int) -> None:
     """Parquet files of a label of a thousand (the first 50 times as frequent as the last) and a length.
 
-    Beyond sixteen million rows, the same row groups come again in another order.
+    Beyond sixteen million rows the same row groups come again in another order, and beyond ten files the same files.
     """
     rng = np.random.default_rng(0)
     names = pyarrow.array([f"class {number:03d}" for number in range(CLASSES)])
@@ -50,6 +51,9 @@ def write(folder: Path, count: int) -> None:
     made: list[pyarrow.Table] = []
     written = 0
     for file in range(files):
+        if file >= FILES:
+            shutil.copyfile(folder / f"{file % FILES:03d}.parquet", folder / f"{file:03d}.parquet")
+            continue
         writer, left = None, count // files
         while left:
             if len(made) < DIFFERENT and len(made) * AT_ONCE < count:
@@ -87,7 +91,7 @@ def ours(made: Callable[[], Any]) -> Row:
 
     resumed, _ = timed(resume)
     most = max(peak.most, kept + asked.most)
-    row = {"build": peak.seconds, "CPU": peak.cpu, "MB": most, "kept MB": kept, "first": first}
+    row = {"build": peak.seconds, "CPU": peak.cpu + asked.cpu, "MB": most, "kept MB": kept, "first": first}
     return row | {"random": at_random / RANDOM, "resume": resumed, "workers MB": workers(plan)}
 
 
@@ -119,8 +123,8 @@ def ranks(path: Path, kinds: list[str]) -> Row:
     return {kind: sum(each[kind] for each in found) for kind in kinds}
 
 
-def measured(count: int) -> Iterator[tuple[str, Row]]:
-    """An index of so many samples, the plans of it, and the peers."""
+def measured(count: int, before: Mapping[int, Mapping[str, Row]]) -> Iterator[tuple[str, Row]]:
+    """An index of so many samples, the plans of it, and the peers; `before` has the rows of other numbers of samples."""
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
     try:
         write(folder / "data", count)
@@ -138,8 +142,9 @@ def measured(count: int) -> Iterator[tuple[str, Row]]:
         # Each of them has a plan of its own while it makes one.
         several = ranks(folder / "made", [kind for kind in PLANS if PROCESSES * made[kind]["MB"] < MOST_OF_EIGHT])
         for kind, row in made.items():
-            yield kind, row | ({"ranks MB": several[kind]} if kind in several else {})
-        yield from peers(count)
+            computed = f"{memory(PROCESSES * row['kept MB'])}, computed"
+            yield kind, row | {"ranks MB": several.get(kind, computed)}
+        yield from peers(count, before)
     finally:
         shutil.rmtree(folder)
 
@@ -151,7 +156,7 @@ def main() -> None:
         bw.index(Path(folder) / "data", path=Path(folder) / "made", label="label", length="n")
         for kind in PLANS:
             made_of(Path(folder) / "made", kind)[0]
-    sizes: dict[int, dict[str, Row]] = {}
+    sizes: dict[int, dict[str, Row]] = {}  # the rows of each number of samples
     for given in sys.argv[1:] or ["1e6", "1e7", "local", "dataset"]:
         if given == "local":
             print(f"\n{LOCAL_ROWS:,} rows in {ROW_GROUPS} row groups, batches of {LOCAL_BATCH}, {OPEN} row groups kept")
@@ -162,11 +167,11 @@ def main() -> None:
         else:
             count = int(float(given))
             print(f"\n{count:,} samples")
-            rows = measured(count)
+            rows = measured(count, sizes)
         held = {}
         for name, row in rows:
             held[name] = row
-            print(f"  {name:<30}", json.dumps({key: float(f"{value:.3g}") for key, value in row.items()}), flush=True)
+            print(f"  {name:<30}", json.dumps({key: rounded(value) for key, value in row.items()}), flush=True)
         beside_peers(held)
         if given not in ("local", "dataset"):
             sizes[count] = held
@@ -185,44 +190,29 @@ def tables(sizes: dict[int, dict[str, Row]]) -> Iterator[str]:
             f"{row['rows a second of CPU'] / 1e6:.1f} million | {memory(row['MB'])} | {memory(row['index MB'])} | "
             f"{seconds(row['open'])} |"
         )
+    heads = ("samples", "", "made in", "first batch", "CPU of both", "a random batch", "resumed in", "memory", "kept")
     yield from (
         "",
-        "| samples | | made in | memory | kept | first batch | a random batch | resumed in | 8 workers | 8 ranks |",
+        f"| {' | '.join((*heads, '8 workers', '8 ranks'))} |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
     for count, held in sizes.items():
         for name, row in held.items():
             if name == "index":
                 continue
-            spans = {key: seconds(row[key]) if key in row else "" for key in ("build", "first", "random", "resume")}
-            held_in = {
-                key: memory(row[key]) if key in row else "" for key in ("MB", "kept MB", "workers MB", "ranks MB")
-            }
-            cells = (
-                power(count), f"`{name}`" if name in PLANS else name, spans["build"], held_in["MB"], held_in["kept MB"],
-                spans["first"], spans["random"], spans["resume"], held_in["workers MB"], held_in["ranks MB"],
-            )  # fmt: skip
+            cells = [power(count), f"`{name}`" if name in PLANS else name]
+            for key in ("build", "first", "CPU", "random", "resume", "MB", "kept MB", "workers MB", "ranks MB"):
+                value = row.get(key, "")
+                told = memory if key.endswith("MB") else seconds
+                cells.append(value if isinstance(value, str) else told(value))
             yield f"| {' | '.join(cells)} |"
 
 
-def power(count: int) -> str:
-    return f"10^{len(str(count)) - 1}" if str(count).strip("0") == "1" else f"{count:,}"
+def rounded(value: float | str) -> float | str:
+    return value if isinstance(value, str) else float(f"{value:.3g}")
 
 
-def seconds(value: float) -> str:
-    for least, factor, unit in ((1, 1, "s"), (1e-3, 1e3, "ms"), (0, 1e6, "us")):
-        if value >= least:
-            return f"{value * factor:.2g} {unit}" if value * factor < 100 else f"{value * factor:.0f} {unit}"
-    return "0"
-
-
-def memory(megabytes: float) -> str:
-    if megabytes < 0.5:
-        return "0"
-    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
-
-
-def beside_peers(held: dict[str, dict[str, float]]) -> None:
+def beside_peers(held: dict[str, Row]) -> None:
     """Of plans and of what other libraries offer in their place: build and first batch together, and a resumed run."""
     for name, peer in (
         ("weighted", "torch WeightedRandomSampler"),
@@ -234,6 +224,8 @@ def beside_peers(held: dict[str, dict[str, float]]) -> None:
         if name not in held or peer not in held:
             continue
         own, theirs = held[name], held[peer]
+        if not all(isinstance(theirs.get(key, 0.0), float) for key in ("build", "resume")):
+            continue  # it did not run
         if "build" in theirs:
             ratio = (own["build"] + own["first"]) / (theirs["build"] + theirs["first"])
             Limits().beside(f"ours / {peer}: to the first batch, {name}", ratio)

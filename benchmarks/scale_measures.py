@@ -1,4 +1,4 @@
-"""Time and memory of a block of code, for `scale.py`."""
+"""Time and memory of a block of code, and how they are written in a table; for `scale.py`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-MOST_MEMORY = float(
-    os.environ.get("SCALE_MEMORY_MB", "19000")
-)  # a run that takes more ends, before the system ends others
+# A run that takes more ends, before the system ends others.
+MOST_MEMORY = float(os.environ.get("SCALE_MEMORY_MB", "19000"))
+RANDOM = 200  # batches whose mean time is that of a random one
+Row = dict[str, float | str]
+"""What was measured, by name; a text says in place of a number why there is none, or what was computed."""
 
 
 def anonymous() -> float:
@@ -54,3 +56,20 @@ def timed(function: Callable[[], Any]) -> tuple[float, Any]:
     began = time.perf_counter()
     value = function()
     return time.perf_counter() - began, value
+
+
+def power(count: int) -> str:
+    return f"10^{len(str(count)) - 1}" if str(count).strip("0") == "1" else f"{count:,}"
+
+
+def seconds(value: float) -> str:
+    for least, factor, unit in ((1, 1, "s"), (1e-3, 1e3, "ms"), (0, 1e6, "us")):
+        if value >= least:
+            return f"{value * factor:.2g} {unit}" if value * factor < 100 else f"{value * factor:.0f} {unit}"
+    return "0"
+
+
+def memory(megabytes: float) -> str:
+    if megabytes < 0.5:
+        return "0"
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
