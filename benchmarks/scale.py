@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -151,6 +152,7 @@ def measured(count: int, before: Mapping[int, Mapping[str, Row]]) -> Iterator[tu
 
 def main() -> None:
     warnings.simplefilter("ignore")  # small groups and rare samples are meant
+    began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:  # the kernels are compiled, which takes seconds once on a machine
         write(Path(folder) / "data", 20_000)
         bw.index(Path(folder) / "data", path=Path(folder) / "made", label="label", length="n")
@@ -177,6 +179,11 @@ def main() -> None:
             sizes[count] = held
     for line in tables(sizes):
         print(line)
+    spent = sum(os.times()[:4])
+    print(
+        f"\n{os.cpu_count()} cores, {memory(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e6)}; "
+        f"{time.perf_counter() - began:.0f} s, {spent:.0f} s of CPU, a load of {os.getloadavg()[2]:.1f} at the end"
+    )
 
 
 def tables(sizes: dict[int, dict[str, Row]]) -> Iterator[str]:
@@ -200,12 +207,20 @@ def tables(sizes: dict[int, dict[str, Row]]) -> Iterator[str]:
         for name, row in held.items():
             if name == "index":
                 continue
-            cells = [power(count), f"`{name}`" if name in PLANS else name]
+            cells = [power(count), as_code(name)]
             for key in ("build", "first", "CPU", "random", "resume", "MB", "kept MB", "workers MB", "ranks MB"):
                 value = row.get(key, "")
                 told = memory if key.endswith("MB") else seconds
                 cells.append(value if isinstance(value, str) else told(value))
             yield f"| {' | '.join(cells)} |"
+
+
+def as_code(name: str) -> str:
+    """The name of a plan or of a peer, with what a user writes as code."""
+    if name in PLANS:
+        return f"`{name}`".replace(", local", "`, `local=")
+    library, _, what = name.partition(" ")
+    return name if "," in library else f"{library} `{what}`"
 
 
 def rounded(value: float | str) -> float | str:
