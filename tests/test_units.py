@@ -251,6 +251,23 @@ def test_shares_in_units_hold_for_what_is_delivered(too_long, cut, nested):
     assert "lost" in str(summary)
 
 
+@pytest.mark.parametrize("too_long", ["truncate", "skip"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_is_delivered_of_many_samples_is_counted_as_if_at_once(too_long, nested):
+    """Lengths are read in blocks of 131,072 samples; here are two of them, and of books two too."""
+    sizes = {"web": 100_000, "books": 140_001}
+    lengths = RANDOM.integers(1, 3000, sum(sizes.values()))
+    books = bw.balanced(np.arange(140_001) % 3, 8, target={0: 0.5, 1: 0.3, 2: 0.2}) if nested else sizes["books"]
+    order = laws.quietly(lambda: bw.mixed({"web": 100_000, "books": books}, 32))
+    plan = laws.quietly(lambda: bw.packed(lengths, 2048, packs=4, order=order, window=16, too_long=too_long))
+    kept = np.where(lengths > 2048, 0, lengths) if too_long == "skip" else np.minimum(lengths, 2048)
+    rates = plan.order_plan.rates(np.arange(lengths.size))
+    drawn, left = (np.add.reduceat(rates * column, [0, 100_000]) for column in (lengths, kept))
+    lines = {line.name: line for line in plan.delivery.lines}
+    assert [lines[name].delivered for name in sizes] == pytest.approx((left / left.sum()).tolist(), rel=1e-9)
+    assert [lines[name].lost for name in sizes] == pytest.approx((1 - left / drawn).tolist(), rel=1e-9)
+
+
 @pytest.mark.parametrize("target", ["uniform", {0: 0.7, 1: 0.3}, targets.schedule("natural", "uniform", epochs=1)])
 def test_shares_of_samples_hold_for_those_that_are_not_skipped(target):
     labels = (OF_EACH > 1500).astype(int)
