@@ -239,12 +239,10 @@ def beside_peers(held: dict[str, Row]) -> None:
         if name not in held or peer not in held:
             continue
         own, theirs = held[name], held[peer]
-        if not all(isinstance(theirs.get(key, 0.0), float) for key in ("build", "resume")):
-            continue  # it did not run
-        if "build" in theirs:
+        if isinstance(theirs.get("build"), float):  # it ran
             ratio = (own["build"] + own["first"]) / (theirs["build"] + theirs["first"])
             Limits().beside(f"ours / {peer}: to the first batch, {name}", ratio)
-        if "resume" in theirs:
+        if isinstance(theirs.get("resume"), float):
             Limits().beside(f"ours / {peer}: to resume, {name}", own["resume"] / theirs["resume"])
 
 

@@ -23,7 +23,7 @@ def peers(count: int, before: Mapping[int, Mapping[str, Row]]) -> Iterator[tuple
     """Samplers of other libraries over as many samples: a shuffle, weights, and what resuming costs.
 
     What would take too much memory or time is not run. Its cells are then in proportion to the largest number of samples
-    that was measured in this run, of those in `before`.
+    that was measured in this run, of those in `before`. "none" is what a library has no call for.
     """
 
     def of(make: Callable[[], Any], resume: Callable[[Any], Any] | None = None, *, any_batch: bool = False) -> Row:
@@ -31,6 +31,7 @@ def peers(count: int, before: Mapping[int, Mapping[str, Row]]) -> Iterator[tuple
             held = make()
             first, _ = timed(lambda: next(iter(held)))
         told: Row = {"build": peak.seconds - first, "CPU": peak.cpu, "MB": peak.most, "first": first}
+        told |= {"random": "none", "resume": "none"}
         if resume is not None:
             told["resume"], _ = timed(lambda: resume(held))
         if any_batch:
@@ -82,7 +83,8 @@ def peers(count: int, before: Mapping[int, Mapping[str, Row]]) -> Iterator[tuple
         held = stateful()
         with Peak() as peak:
             first, _ = timed(lambda: next(iter(held)))
-        yield name, {"CPU": peak.cpu, "MB": peak.most, "first": first, "resume": replay(stateful())}
+        told: Row = {"CPU": peak.cpu, "MB": peak.most, "first": first, "random": "none"}
+        yield name, told | {"resume": replay(stateful())}
     else:
         yield name, computed(name, "MB", "first", "resume")
     try:
@@ -102,7 +104,7 @@ def peers(count: int, before: Mapping[int, Mapping[str, Row]]) -> Iterator[tuple
     if count > MOST_OF_MOSAIC:
         yield name, computed(name, "MB", "resume")
     elif (order := mosaic(count)) is not None:
-        yield name, of(lambda: [order(0)], lambda held: order(count // 2))
+        yield name, of(lambda: [order(0)], lambda held: order(count // 2)) | {"random": "a slice"}
 
 
 @functools.cache
