@@ -63,9 +63,9 @@ def power(count: int) -> str:
 
 
 def seconds(value: float) -> str:
-    for least, factor, unit in ((1, 1, "s"), (1e-3, 1e3, "ms"), (0, 1e6, "us")):
+    for least, factor, unit in ((3600, 1 / 3600, "h"), (1, 1, "s"), (1e-3, 1e3, "ms"), (0, 1e6, "us")):
         if value >= least:
-            return f"{value * factor:.2g} {unit}" if value * factor < 100 else f"{value * factor:.0f} {unit}"
+            return f"{value * factor:.2g} {unit}" if value * factor < 99.5 else f"{value * factor:.0f} {unit}"
     return "0"
 
 
