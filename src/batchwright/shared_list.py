@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Sequence
+from pickle import loads
 from typing import Any, Generic, TypeVar, overload
 
 import torch
@@ -71,16 +72,22 @@ class SharedList(Sequence[Item], Generic[Item]):
     def __getitem__(self, index: slice) -> list[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | list[Item]:
         """An item, or the list of the items of a slice."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+        ends, place = self._ends, index
+        if type(place) is not int or not 0 <= place < len(ends) - 1:  # else it is used as it is, in half the time
+            if isinstance(index, slice):
+                return [self[i] for i in range(*index.indices(len(self)))]
+            place = self._place(index)
+        item: Item = loads(self._block[ends[place] : ends[place + 1]])
+        return item
+
+    def _place(self, index: int) -> int:
+        """The number of an item, from 0, by an index of any type, which may count from the end."""
         try:
-            place = range(len(self))[index]
+            return range(len(self))[index]
         except (TypeError, IndexError):
             raise
         except Exception as error:  # the user's own type, which cannot be converted
             raise TypeError(f"items are numbered by integers, this is {typed(index)} ({said(error)})") from error
-        item: Item = pickle.loads(self._block[self._ends[place] : self._ends[place + 1]])
-        return item
 
     @property
     def nbytes(self) -> int:

@@ -101,3 +101,33 @@ def test_refusals_of_padding_name_the_field_and_the_sample(field, said):
     dataset = bw.identified({40: {"x": torch.arange(1)}, 41: {"x": torch.arange(3)}, 42: {"x": torch.arange(2)}})
     with pytest.raises(bw.Infeasible, match="field 'x' " + said):
         bw.Collate(x=field)([dataset[number] for number in (40, 41, 42)])
+
+
+@given(
+    counts=st.lists(st.integers(0, 6), min_size=1, max_size=5),
+    rest=st.sampled_from(
+        [(), (1,), (3,), (2, 3), (9000,), (30, 20, 40)]
+    ),  # a few bytes, and more than numpy's calls take
+    dtype=st.sampled_from([torch.float32, torch.int64, torch.bool, torch.float16, torch.uint8]),
+    value=st.sampled_from([0, 1]),
+    strided=st.booleans(),
+)
+def test_padded_rows_are_those_of_a_loop(counts, rest, dtype, value, strided):
+    pieces = [torch.randint(2, (count, *rest)).to(dtype) for count in counts]
+    if strided:
+        pieces = [piece.mT.contiguous().mT if piece.ndim > 1 else piece for piece in pieces]
+    expected = torch.full((len(pieces), max(counts), *rest), value, dtype=dtype)
+    for row, piece in zip(expected, pieces, strict=True):
+        row[: len(piece)] = piece
+    found = bw.Collate(x=bw.ragged(pad=value))([{"x": piece} for piece in pieces])["x"]
+    assert found.dtype == dtype
+    assert found.is_contiguous()
+    assert found.equal(expected)
+
+
+@pytest.mark.parametrize("length", [3, 300])
+@pytest.mark.parametrize("odd", [(1, -1, 80), (-1, 1), (80, 1), (-1,), (), (-1, 81), (-1, 40, 2)])
+def test_an_odd_sample_among_wide_ones_is_refused_however_numpy_would_broadcast_it(length, odd):
+    other = torch.ones([length if size < 0 else size for size in odd])
+    with pytest.raises(bw.Infeasible, match=r"sample 1"):
+        bw.Collate(x=bw.ragged(pad=0))([{"x": torch.ones(length, 80)}, {"x": other}])

@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 
 import pytest
+import torch
 
 import batchwright as bw
 
@@ -206,3 +207,14 @@ def test_the_last_batch_ends_the_workers():
     assert len(set(multiprocessing.active_children()) - others) == 2
     next(loop)
     assert set(multiprocessing.active_children()) <= others
+
+
+def test_a_profiler_finds_what_reading_takes():
+    """Without workers torch makes a record of each batch only while a profiler runs; the batches are the same."""
+    loader = made(num_workers=0)
+    first = batches(loader)
+    with torch.autograd.profiler.profile() as profile:
+        second = batches(loader)
+    assert [first, second] == EXPECTED[:2]
+    records = [event for event in profile.function_events if event.name.startswith("enumerate(DataLoader)#")]
+    assert len(records) == len(second)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -50,8 +50,8 @@ class Frame:
     parts: tuple[Part, ...]
     absent: tuple[str, ...]
     """Declared parts that the structure does not have."""
-    steps: tuple[tuple[Any, str, Field | None, Part], ...]
-    """The key, the name and the declared field of each part, and the part: read for every batch."""
+    steps: tuple[tuple[Callable[[Any], Any], str, Field | None, Part], ...]
+    """What reads each part of a sample, its name, its declared field, and the part: used for every batch."""
 
     @property
     def place(self) -> str:
@@ -75,7 +75,7 @@ class Frames:
             self._refuse_two_of_one_name(structure, spec, path)
             keyed = zip(structure.keys, names, strict=True)
             parts = tuple(Part.of(key, name, path, spec.get(name)) for key, name in keyed)
-            steps = tuple((part.key, part.name, part.field, part) for part in parts)
+            steps = tuple((structure.reader(part.key), part.name, part.field, part) for part in parts)
             frame = Frame(structure, path, parts, tuple(name for name in spec if name not in names), steps)
             if len(self._made) >= _MOST_FRAMES:
                 self._made.clear()

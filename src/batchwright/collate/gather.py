@@ -53,11 +53,12 @@ class Run(Gathering):
             return gather_graphs(self, samples, spec, path)
         frame = self.frames.of(structure, spec, path)
         self._alike(samples, frame)
-        by_item = structure.reads == "item"
         children: dict[str, Value] = {}
-        for key, name, field, part in frame.steps:
+        for read, name, field, part in frame.steps:
             try:
-                values = [sample[key] for sample in samples] if by_item else structure.column(samples, key)
+                values = list(map(read, samples))
+                if len(values) < len(samples):  # a sample raised StopIteration, which ends `map`
+                    values = [read(sample) for sample in samples]
             except MISSING as error:
                 raise self._missing(samples, structure, part) from error
             if field is None and part.inner is None:

@@ -18,7 +18,8 @@ from ..readings import as_list
 from . import memory
 from .layout import SIDES, Layout, Side
 
-__all__ = ["ROW_DTYPES", "Padding", "Side", "fill_value", "pad", "pad_grid", "rows_of", "unpad", "unpad_grid"]
+__all__ = ["ROW_DTYPES", "Padding", "Side", "are_short", "fill_value", "pad", "pad_grid", "rows_of"]
+__all__ += ["unpad", "unpad_grid"]
 
 
 _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in memory.INTEGERS} | {torch.bool: (0, 1)}
@@ -29,6 +30,9 @@ ROW_DTYPES = frozenset(dtype for dtype in memory.NUMPY_DTYPES if not dtype.is_co
 
 _POWERS = getattr(torch, "float8_e8m0fnu", None)
 """A dtype with powers of two only, without 0 and sign; older versions of torch do not have it."""
+
+_SHORT = 1 << 15
+"""Bytes of a piece, on average, up to which a copy more costs less than writing its rows with numpy; chosen by trial."""
 
 _COMPLEX: tuple[Any, ...] = (complex, np.complexfloating)  # not all of numpy's are Python's
 
@@ -180,8 +184,10 @@ def _written(
 ) -> Tensor:
     """Implement `pad` sample by sample."""
     first = pieces[0]
-    if first.ndim == 1 and side == "right" and first.dtype in ROW_DTYPES:
-        return rows_of(torch.cat(pieces), layout, length, value)
+    width = math.prod(first.shape[1:])
+    if dim == 0 and side == "right" and first.dtype in ROW_DTYPES and are_short(pieces, layout.total * width):
+        rows = rows_of(torch.cat(pieces).flatten(), [count * width for count in layout.counts], length * width, value)
+        return rows.view(len(pieces), length, *first.shape[1:])
     shape = [len(pieces), *first.shape]
     shape[dim + 1] = length
     # Each place is written once: wide rows take as long as their memory.
@@ -195,17 +201,22 @@ def _written(
     return tensor
 
 
-def rows_of(vector: Tensor, layout: Layout, length: int, value: float | complex | bool) -> Tensor:
+def are_short(pieces: memory.Pieces, total: int) -> bool:
+    """Whether pieces with so many numbers in all are joined before they are padded; `torch.cat` compares their shapes."""
+    return total * pieces[0].itemsize <= len(pieces) * _SHORT
+
+
+def rows_of(vector: Tensor, counts: Sequence[int], length: int, value: float | complex | bool) -> Tensor:
     """A row for each piece of a vector, padded at the right; copying between memoryviews is faster than numpy's slices.
 
     Raises:
         RuntimeError: the vector has a gradient.
     """
     source = vector.numpy().data
-    padded, tensor = memory.filled((len(layout.counts), length), vector.dtype, value)
+    padded, tensor = memory.filled((len(counts), length), vector.dtype, value)
     target = padded.reshape(-1).data
     row = start = 0
-    for count in layout.counts:
+    for count in counts:
         stop = start + count
         target[row : row + count] = source[start:stop]
         row += length

@@ -20,7 +20,7 @@ from .fields import Context, Field
 from .indices import elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout, Side
 from .memory import settle
-from .padding import ROW_DTYPES, Padding, fill_value, rows_of
+from .padding import ROW_DTYPES, Padding, are_short, fill_value, pad, rows_of
 from .ragged_value import Form, Ragged
 
 __all__ = ["RaggedField", "ragged"]
@@ -86,18 +86,29 @@ class RaggedField(Field):
             return None
 
     def _rows(self, values: list[Any], context: Context) -> Ragged | None:
-        """Vectors that are padded at the right, which most padded fields are; None for all others."""
+        """Tensors that are padded at the right of dim 0, which most padded fields are; None for all others."""
         if self.padding.side != "right" or self.dim not in (0, -1) or not is_plain(values):
             return None
-        first = values[0]
-        if first.ndim != 1 or first.dtype not in ROW_DTYPES:
+        dtype, shape = values[0].dtype, values[0].shape
+        if dtype not in ROW_DTYPES:
             return None
-        vector = torch.cat(values)
-        layout = context.layout(tuple(map(_SIZE_OF, values)))
+        sizes: tuple[int, ...] = tuple(map(_SIZE_OF, values))
+        vectors = len(shape) == 1
+        if not vectors:
+            if self.dim or not shape or not all(sizes):  # only the shapes of empty ones tell their length
+                return None
+            if not are_short(values, sum(sizes)) and any(value.shape[1:] != shape[1:] for value in values):
+                return None
+            width = sizes[0] // shape[0]
+            sizes = tuple([size // width for size in sizes])
+        layout = context.layout(sizes)
         if not layout.total:  # numpy and torch differ in the strides of empty arrays
             return None
         (length,) = self.padding.extents((layout.max_length,))
-        rows = rows_of(vector, layout, length, fill_value(self.padding.value, first.dtype))
+        if vectors:
+            rows = rows_of(torch.cat(values), sizes, length, fill_value(self.padding.value, dtype))
+        else:
+            rows = pad(values, layout, dim=0, length=length, value=self.padding.value)
         return Ragged("padded", rows, axes=(layout,), dims=(0,), form="padded", padding=self.padding, layout=layout)
 
     def _end_to_end(self, values: list[Any]) -> tuple[Tensor, list[int], int] | None:

@@ -22,7 +22,7 @@ from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring
 from .looks import Looks
-from .loops import Batches, Epoch
+from .loops import Batches, Epoch, read_here
 from .padded import check_padding
 from .parts import check_parts
 from .progress import Progress
@@ -324,7 +324,7 @@ class Loader:
         return {**state, "broken": sorted(broken)} if broken else state
 
     def _first_batch(self) -> Any:
-        request = next(self._requests.of(self.sampler.next_start()))
+        request = self._requests.first(self.sampler.next_start())
         given = self._collated(self._reader.__getitems__(request))
         return self._moved(given.batch if isinstance(given, WithRemarks) else given)
 
@@ -338,7 +338,8 @@ class Loader:
         self._requests.start = start
         if self._generator is not None:  # workers' seeds, which would else be drawn from torch's global generator
             self._generator.manual_seed(child_key(self._key, start.micro_batch))
-        return iter(self._loader)
+        reading = iter(self._loader)
+        return reading if self._loader.num_workers else read_here(reading)
 
     def compare_accumulation(self, batches: int, setting: str) -> None:
         """Check that this loader accumulates as many micro-batches as the trainer that steps the optimizer.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from itertools import chain
 from typing import Any
 
@@ -43,25 +44,27 @@ class Requests(torch.utils.data.Sampler[Any]):
 
     def __iter__(self) -> Iterator[Request]:
         assert self.start is not None
-        sampler, self.read = self._sampler, self.start.micro_batch
-        self._plan, self._old_until = sampler.plan, self.read
-        for request in self.of(self.start):
+        sampler, draw_number = self._sampler, self.start.sequence.draw_number
+        number, rank, world_size = self.start.micro_batch, sampler.rank, sampler.world_size
+        at_once = sampler.fetched_by_all
+        self._plan, self._old_until, self.read = sampler.plan, number, number
+        for count, micro_batches in enumerate(sampler.batches_from(self.start), 1):
             if sampler.plan is not self._plan:
-                self._plan, self._old_until = sampler.plan, self.read
-            self.read += sampler.fetched_by_all
-            yield request
+                self._plan, self._old_until = sampler.plan, number
+            first, number = number + rank, number + at_once
+            draw_numbers = [draw_number(first + i * world_size) for i in range(len(micro_batches))]
+            told = None
+            if self.lengths is not None and (count <= _ALL or count % _ONE_IN == 0):
+                told = self.lengths[list(chain.from_iterable(micro_batches))].tolist()
+            self.read = number
+            yield Request(micro_batches, draw_numbers, self.broken, told)
 
     def outdated(self, number: int) -> bool:
         """Whether micro-batch `number` was asked for before the shares were set last."""
         return number < (self._old_until if self._sampler.plan is self._plan else self.read)
 
-    def of(self, start: Position) -> Iterator[Request]:
-        """This rank's batches from a position to the end of its epoch, with the addresses of their random numbers."""
-        number, world_size = start.micro_batch + self._sampler.rank, self._sampler.world_size
-        for count, micro_batches in enumerate(self._sampler.batches_from(start), 1):
-            draw_numbers = [start.sequence.draw_number(number + i * world_size) for i in range(len(micro_batches))]
-            told = None
-            if self.lengths is not None and (count <= _ALL or count % _ONE_IN == 0):
-                told = self.lengths[list(chain.from_iterable(micro_batches))].tolist()
-            yield Request(micro_batches, draw_numbers, self.broken, told)
-            number += world_size * len(micro_batches)
+    def first(self, start: Position) -> Request:
+        """The request of this rank's first batch from a position on; nothing is noted of it."""
+        alone = copy(self)
+        alone.start = start
+        return next(iter(alone))
