@@ -130,4 +130,4 @@ class BatchesOfRun(ABC):
         """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
         from .audit import audit_rank
 
-        return audit_rank(self, epochs=epochs, first=first)
+        return audit_rank(self, epochs=epochs, first=first)  # type: ignore[arg-type]  # `BatchSampler` has all it needs
