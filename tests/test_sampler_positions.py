@@ -6,6 +6,7 @@ import contextlib
 import json
 import pickle
 import sys
+import weakref
 from itertools import islice
 
 import pytest
@@ -282,18 +283,23 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_epoch_after_an_ended_one_is_found_in_the_short_way_as_in_the_long_one(kind, options):
     sampler = KINDS[kind]().sampler(**options)
+
+    def short_way():
+        return None if sampler._given is None else sampler._given.following(sampler._present().step_size)
+
     for epoch in range(4):
+        assert short_way() == (sampler.next_start() if epoch else None)
         if epoch == 2 and kind == "moving":
             sampler.retarget({0: 0.3, 1: 0.7})
-        assert sampler._following(sampler.world_size) == (sampler.next_start() if epoch else None)
+            assert short_way() is None
         assert list(islice(sampler, len(sampler) - 1))
-        assert sampler._following(sampler.world_size) is None  # it has not ended
+        assert short_way() is None  # it has not ended
         sampler.seek(len(sampler) - 1, epoch=epoch)
-        assert sampler._following(sampler.world_size) is None
+        assert short_way() is None
         assert len(list(sampler)) == 1
-    accumulated = sampler.plan.sampler(rank=0, world_size=1, accumulate=5)
-    accumulated.load_state_dict(sampler.state_dict())
-    assert accumulated._following(1) is None
+    assert sampler._given.following(sampler._present().step_size * 5) is None
+    sampler.load_state_dict(sampler.state_dict())
+    assert short_way() is None
 
 
 def functions_called(call):
@@ -313,11 +319,69 @@ def functions_called(call):
 
 
 @pytest.mark.parametrize("options", [{}, {"rank": 1, "world_size": 2, "accumulate": 2, "fetch": 2}], ids=str)
-def test_a_batch_takes_one_function_and_the_beginning_of_an_epoch_few(options):
+def test_a_batch_takes_no_function_and_the_beginning_of_an_epoch_few(options):
     sampler = PLAN.sampler(**options)
     list(sampler), list(sampler)
     iterator = iter(sampler)
-    assert functions_called(lambda: next(iterator)) <= 25
+    assert functions_called(lambda: next(iterator)) <= 24
     for _ in range(len(sampler) - 1):
-        assert functions_called(lambda: next(iterator)) == 1
-    assert functions_called(lambda: next(iterator, None)) == 1
+        assert functions_called(lambda: next(iterator)) == 0
+    assert functions_called(lambda: next(iterator, None)) <= 2
+
+
+class Driven:
+    """A sampler with two loops over it; `asked` has it asked for its run after every call."""
+
+    def __init__(self, kind, options, *, asked):
+        self.sampler, self.asked = KINDS[kind]().sampler(**options), asked
+        self.loops = [iter(self.sampler), iter(self.sampler)]
+
+    def do(self, move):
+        sampler, answer = self.sampler, None
+        try:
+            match move:
+                case 0 | 1:
+                    answer = next(self.loops[move], None), self.loops[move].state_dict()
+                case "begin":
+                    self.loops[0] = iter(sampler)
+                case "seek":
+                    sampler.seek(len(sampler) // 2, epoch=1)
+                case "epoch":
+                    sampler.set_epoch(sampler.epoch)
+                case "load":
+                    sampler.load_state_dict(sampler.state_dict())
+                case "copy":
+                    self.sampler = pickle.loads(pickle.dumps(sampler))
+                    self.loops = [iter(self.sampler), iter(self.sampler)]
+                case "shares":
+                    answer = sampler.retarget({0: 0.3, 1: 0.7} if sampler.batches_done % 2 else "uniform")
+        except bw.Infeasible as error:
+            answer = str(error)
+        if self.asked:
+            self.sampler.run = self.sampler.run  # every `next` then asks the sampler
+        return answer, self.sampler.state_dict(), self.sampler.epoch, self.sampler.batches_done
+
+
+@pytest.mark.parametrize("options", [{}, {"rank": 1, "world_size": 2, "accumulate": 3, "fetch": 2}], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+def test_batches_that_are_handed_over_together_count_one_by_one(kind, options, data):
+    moves = [0, 0, 0, 0, 1, 1, "begin", "seek", "epoch", "load", "copy", *["shares"] * (kind == "moving")]
+    together, singly = (Driven(kind, options, asked=asked) for asked in (False, True))
+    for move in data.draw(st.lists(st.sampled_from(moves), min_size=1, max_size=50)):
+        assert together.do(move) == singly.do(move)
+
+
+def test_an_iterator_keeps_no_frame_of_the_loop_alive():
+    class Marked:
+        pass
+
+    def loop():
+        mark, batches = Marked(), iter(PLAN.sampler())
+        next(batches)
+        return weakref.ref(mark), batches
+
+    mark, batches = loop()
+    assert mark() is None
+    assert next(batches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from .known_batches import KnownBatches
 from .position import Position
 from .public import internal
 from .run_state import PresentRun, RunState
+
+if TYPE_CHECKING:
+    from .audit import Audit
 
 __all__ = ["BatchesOfRun"]
 
@@ -54,6 +58,17 @@ class BatchesOfRun(ABC):
     @abstractmethod
     def _present(self) -> PresentRun:
         """The run on the ranks that there are now."""
+
+    @property
+    def batches_done(self) -> int:
+        """How many batches of that epoch the next iterator leaves out, since they were returned or `seek` was called."""
+        return self._present().next_start().consumed // self.fetched_by_all
+
+    @property
+    def epochs_done(self) -> float:
+        """The epochs of the plan (with `order=`, of the order) that all ranks together have received, with a fraction."""
+        here = self.position()
+        return here.sequence.epochs_before(here.micro_batch)
 
     def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
         """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order.
@@ -110,3 +125,9 @@ class BatchesOfRun(ABC):
         if start is None or start.epoch != epoch:
             return 0
         return self._present().in_steps(start).consumed // self.fetched_by_all
+
+    def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
+        """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
+        from .audit import audit_rank
+
+        return audit_rank(self, epochs=epochs, first=first)  # type: ignore[arg-type]  # `BatchSampler` has all it needs

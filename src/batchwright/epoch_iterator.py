@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from itertools import chain
 from types import FrameType
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import torch.utils.data
 
 from .errors import Infeasible, warn
 from .interface import BasePlan
+from .micro_batches import LAST
 from .position import Position
 from .run_state import RunState
 
@@ -28,15 +29,77 @@ class Running(Protocol):
     """What an iterator needs of its sampler; the attributes are those of `BatchSampler`."""
 
     plan: BasePlan
-    run: RunState
-
     fetch: int
 
     def begin(self, reader: weakref.ref[Any] | None) -> tuple[Position, int, int]: ...
-    def advance(self, start: Position, before: int, after: int, *, ended: bool) -> None: ...
+    def follow(self, given: Given) -> None: ...
 
 
-class EpochIterator(Iterator[list[int]]):
+class Given:
+    """How far an iterator has come, for its sampler, which works out its run from it when it is asked.
+
+    Attributes:
+        start: where the iterator began; None before its first `next`.
+        nothing: before the first `next`: whether nothing of the epoch is left.
+        at_once: micro-batches that all ranks together take for a batch.
+        left: the batches that the iterator gives without asking for more, last first, behind a None.
+    """
+
+    start: Position | None = None  # what holds before `begin` is of the class, as an `__init__` is one more function
+    nothing = False
+    at_once: int
+    left: list[list[int] | None]
+    _before: int  # micro-batches of the epoch that all ranks had taken when `left` had `_full` entries
+    _full: int
+    _length: int  # micro-batches of the epoch
+
+    def begin(self, start: Position, at_once: int) -> None:
+        """The iterator begins here."""
+        self.start, self.at_once, self._length = start, at_once, start.length
+        self._before, self.left, self._full = start.consumed, [], 1
+
+    def turn(self, plan: BasePlan) -> Position:
+        """Go on with a plan in which shares were set: where the iterator is in it."""
+        assert self.start is not None
+        self._before, self.left, self._full = self.consumed, [], 1
+        self.start = self.start.with_shares_of(plan)
+        return self.start.after(self._before)
+
+    def refill(self, batches: list[list[int]]) -> None:
+        """These batches come next; none are left."""
+        self._before, self.left = self.consumed, [None, *reversed(batches)]
+        self._full = len(self.left)
+
+    @property
+    def consumed(self) -> int:
+        """How many micro-batches of the epoch all ranks together have received."""
+        return self._before + (self._full - (len(self.left) or 1)) * self.at_once
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last batch of the epoch was given, or nothing was left of it at the start."""
+        return self.nothing if self.start is None else self.consumed >= self._length
+
+    @property
+    def run(self) -> RunState:
+        """The run after the last batch that was given."""
+        return RunState(self.start, self.consumed, True, None, self.ended)
+
+    def following(self, step_size: int) -> Position | None:
+        """The start of the next epoch in steps of this size; None if this epoch has not ended, or if it must be checked."""
+        start = self.start
+        if start is None or self.consumed < self._length or start.step_size != step_size:
+            return None
+        return start.in_epoch(start.epoch + 1) if start.origin + 3 * self._length <= LAST else None
+
+    def stop(self) -> None:
+        """Let the iterator ask its sampler before it gives another batch."""
+        self._before, given = self.consumed, self.left
+        self.left, self._full = given.copy(), len(given) or 1
+        given[:] = [None]
+
+
+class EpochIterator(chain[list[int]]):
     """The batches of a rank in an epoch, or in the rest of one; the first `next` decides which epoch that is.
 
     torchdata's `StatefulDataLoader` keeps the state of the iterator beside that of the sampler. To resume it makes a
@@ -44,82 +107,30 @@ class EpochIterator(Iterator[list[int]]):
     epoch. So an iterator that resumes at the end of an epoch yields nothing, and does not change the sampler.
 
     Between two steps of training nothing of this is in the caches of the processor, and what counts is how many functions
-    and objects are touched. So a batch takes one function, with what it needs in slots.
-
-    Attributes:
-        ended: whether the last batch of the epoch was returned.
+    and objects are touched. So most batches are popped from a list by Python itself, and no function of this package runs.
+    How many are left in the list says how far the run has come. Whatever moves the sampler in another way empties the list.
 
     Args:
         sampler: the sampler whose next epoch this is, and whose run moves past each batch before it is returned.
         ended: whether nothing of the epoch is left at the start.
     """
 
-    __slots__ = (
-        "_at_once", "_consumed", "_length", "_micro_batches", "_more", "_plan", "_ranks", "_run",
-        "_sampler", "_start", "ended",
-    )  # fmt: skip
-    _at_once: int  # micro-batches that all ranks together take for a batch
-    _consumed: int  # micro-batches of the epoch that they have taken
-    _length: int  # micro-batches of the epoch
-    _micro_batches: Iterator[list[int]]  # those of this rank that are left
-    _more: int  # micro-batches of this rank in a batch, after the first
-    _ranks: tuple[int, int]
+    __slots__ = ("_given",)
+    _given: Given
 
-    def __init__(self, sampler: Running, *, ended: bool = False) -> None:
-        self._sampler, self.ended = sampler, ended
-        self._start: Position | None = None  # None before the first `next`
-        self._plan: BasePlan | None = None  # whose micro-batches these are
-        self._run: RunState | None = None  # that of the sampler after the last batch
+    def __new__(cls, sampler: Running, *, ended: bool = False) -> EpochIterator:
+        """Make the iterator of the sampler's next epoch."""
+        given = Given()
+        if ended:
+            given.nothing = True
+        made: EpochIterator = cls.from_iterable(_blocks(sampler, given))  # type: ignore[assignment]  # it is of the class
+        made._given = given
+        return made
 
-    def __next__(self) -> list[int]:
-        sampler = self._sampler
-        if sampler.plan is not self._plan:
-            self._turn_to(sampler.plan)
-        micro_batch = next(self._micro_batches, None)
-        if micro_batch is None:
-            raise StopIteration
-        if self._more:
-            micro_batch = [*micro_batch, *chain.from_iterable(islice(self._micro_batches, self._more))]
-        before = self._consumed
-        self._consumed = consumed = before + self._at_once
-        self.ended = ended = consumed >= self._length
-        if sampler.run is self._run:  # what `advance` does then, in a quarter of its time
-            sampler.run = self._run = tuple.__new__(RunState, (self._start, consumed, True, None, ended))
-        else:
-            self._advance(before, consumed)
-        return micro_batch
-
-    def _advance(self, before: int, after: int) -> None:
-        assert self._start is not None
-        try:
-            self._sampler.advance(self._start, before, after, ended=self.ended)
-        except BaseException:  # it is over, as a generator would be
-            self._consumed, self._micro_batches = self._length, iter(())
-            raise
-        self._run = self._sampler.run
-
-    def _turn_to(self, plan: BasePlan) -> None:
-        """Read from the plan that the sampler has now: at the first `next`, or after shares were set."""
-        if self._start is not None:
-            self._start = self._start.with_shares_of(plan)
-            self._micro_batches = self._start.after(self._consumed).lists(*self._ranks)
-        elif self.ended:
-            self._micro_batches = iter(())
-        else:
-            self._begin(sys._getframe(2))
-        self._plan = plan
-
-    def _begin(self, caller: FrameType) -> None:
-        if (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _BATCHES_AGAIN:
-            raise Infeasible(
-                "a plan's sampler was passed as sampler=, so each of its batches would be one sample of a batch",
-                "pass batch_sampler=plan.sampler(), or use plan.loader(dataset)",
-            )
-        start, rank, world_size = self._sampler.begin(_reader_with_workers(caller))
-        self._ranks, self._more = (rank, world_size), self._sampler.fetch - 1
-        self._consumed, self._length, self._at_once = start.consumed, start.length, world_size * self._sampler.fetch
-        self._micro_batches = start.lists(rank, world_size)
-        self._start = start
+    @property
+    def ended(self) -> bool:
+        """Whether the last batch of the epoch was returned."""
+        return self._given.ended
 
     def state_dict(self) -> dict[str, Any]:
         """Whether the epoch has ended; the position is in the sampler's state."""
@@ -136,8 +147,28 @@ class EpochIterator(Iterator[list[int]]):
                 "the state of the sampler's iterator does not say whether the epoch has ended",
                 "load what the loader's state_dict() gave, as it was",
             )
-        self.ended = state["ended"]
-        self._start = self._plan = None
+        self._given.nothing = state["ended"]
+
+
+def _blocks(sampler: Running, given: Given) -> Iterator[Iterator[list[int]]]:
+    """The batches of an iterator, as iterators over some at a time: it asks for the next when one of these is over."""
+    if given.nothing:
+        return
+    plan = sampler.plan
+    start, rank, world_size = sampler.begin(_reader_with_workers(sys._getframe(1)))
+    given.begin(start, world_size * sampler.fetch)
+    blocks = start.blocks(rank, world_size, sampler.fetch)
+    while True:
+        if sampler.plan is not plan:  # shares were set
+            plan = sampler.plan
+            blocks = given.turn(plan).blocks(rank, world_size, sampler.fetch)
+        if len(given.left) < 2:
+            block = next(blocks, None)
+            if not block:
+                return
+            given.refill(block)
+        sampler.follow(given)
+        yield iter(given.left.pop, None)
 
 
 def warn_if_read_ahead(reader: Any, so: str) -> None:
@@ -170,7 +201,15 @@ def _reader_with_workers(frame: FrameType) -> weakref.ref[Any] | None:
     """The iterator of the plain `DataLoader` with workers that draws now, also through a trainer's wrappers; else None.
 
     `StatefulDataLoader` counts itself what its workers have read. Its iterator is of another module, and left out.
+
+    Raises:
+        Infeasible: what draws is a batch sampler of torch.
     """
+    if (frame.f_globals.get("__name__"), frame.f_code.co_qualname) == _BATCHES_AGAIN:
+        raise Infeasible(
+            "a plan's sampler was passed as sampler=, so each of its batches would be one sample of a batch",
+            "pass batch_sampler=plan.sampler(), or use plan.loader(dataset)",
+        )
     for _ in range(_DEEPEST):
         if frame.f_code.co_qualname == _DRAWS:
             reader = frame.f_locals["self"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, overload
 
 import numpy as np
@@ -89,8 +90,13 @@ class MicroBatches(ABC):
 
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
+        return chain.from_iterable(self.blocks(first, stride, count))
+
+    @internal
+    def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
+        """The same, those that are computed together as one list."""
         for number in range(count):
-            yield self[first + number * stride].tolist()
+            yield [self[first + number * stride].tolist()]
 
     def with_step_size_from(self, batch: int, step_size: int) -> tuple[MicroBatches, int]:
         """The same sequence; its step size changes as soon as that is possible without losing or repeating a sample.

@@ -8,6 +8,7 @@ world size the run continues with the next micro-batch of the sequence.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from .errors import Infeasible, check_integer, shown
@@ -126,8 +127,14 @@ class Position(NamedTuple):
 
     def lists(self, rank: int, world_size: int) -> Iterator[list[Any]]:
         """The micro-batches of a rank from here to the end of the epoch, each a fresh list of Python integers."""
+        return chain.from_iterable(self.blocks(rank, world_size, 1))
+
+    def blocks(self, rank: int, world_size: int, fetch: int) -> Iterator[list[list[Any]]]:
+        """The same, those that are computed together as a list; with `fetch` micro-batches joined to one each time."""
         first = self.consumed + rank  # as `micro_batches.lists`: an epoch of a small set often begins
-        return self.sequence.lists(self.origin + first, world_size, max(0, -(-(self.length - first) // world_size)))
+        count = max(0, -(-(self.length - first) // world_size))
+        blocks = self.sequence.blocks(self.origin + first, world_size, count)
+        return blocks if fetch == 1 else _joined(blocks, fetch)
 
     @property
     def micro_batches(self) -> Slice:
@@ -196,3 +203,16 @@ class Position(NamedTuple):
                 "ask for an earlier epoch",
             )
         self.sequence.check_batch(micro_batch)
+
+
+def _joined(blocks: Iterator[list[list[Any]]], fetch: int) -> Iterator[list[list[Any]]]:
+    """Blocks of micro-batches, as blocks of batches of `fetch` micro-batches each."""
+    rest: list[list[Any]] = []
+    for block in blocks:
+        rest += block
+        whole = len(rest) - len(rest) % fetch
+        if whole:
+            yield [list(chain.from_iterable(rest[at : at + fetch])) for at in range(0, whole, fetch)]
+            del rest[:whole]
+    if rest:
+        yield [list(chain.from_iterable(rest))]

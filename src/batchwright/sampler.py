@@ -15,11 +15,11 @@ import torch.utils.data
 from .batches_of_run import BatchesOfRun
 from .distributed import Over, ranks
 from .divided import refuse_to_be_divided
-from .epoch_iterator import EpochIterator, for_a_node, warn_if_read_ahead
+from .epoch_iterator import EpochIterator, Given, for_a_node, warn_if_read_ahead
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .known_batches import KnownBatches
-from .micro_batches import AS_IT_WAS, LAST
+from .micro_batches import AS_IT_WAS
 from .position import Position
 from .public import internal, public
 from .run_state import PresentRun, RunState
@@ -28,8 +28,6 @@ from .state_checks import VERSION, bounded_identity, check_same_place, check_sta
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
-
-    from .audit import Audit
 
 __all__ = ["BatchSampler", "Fetch"]
 
@@ -97,10 +95,23 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.fetch = micro_batches_fetched(fetch, accumulate)
         self.copies, self.follows_group, self._fixed_ranks = share.copies, share.follows_group, share.fixed_ranks
         self.of_mesh, self._groups = share.groups is not None, share.groups
-        self.run = RunState()
+        self._run = RunState()
+        self._given: Given | None = None  # by an iterator, since `_run` was set
         self._known = KnownBatches()
         self.shares_from: int | None = None
         self._reader: weakref.ref[Any] | None = None  # see `EpochIterator`
+
+    @property
+    @internal
+    def run(self) -> RunState:
+        """How far the run has come."""
+        return self._run if self._given is None else self._given.run
+
+    @run.setter
+    def run(self, run: RunState) -> None:
+        if self._given is not None:
+            self._given.stop()
+        self._run, self._given = run, None
 
     @property
     def rank(self) -> int:
@@ -139,17 +150,6 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         epoch, batches = self.run.requested
         return epoch + (batches == len(self))  # the end of an epoch means the start of the next
 
-    @property
-    def batches_done(self) -> int:
-        """How many batches of that epoch the next iterator leaves out, since they were returned or `seek` was called."""
-        return self._present().next_start().consumed // self.fetched_by_all
-
-    @property
-    def epochs_done(self) -> float:
-        """The epochs of the plan (with `order=`, of the order) that all ranks together have received, with a fraction."""
-        here = self.position()
-        return here.sequence.epochs_before(here.micro_batch)
-
     def __len__(self) -> int:
         """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
         return self._present().batches_of_rank
@@ -160,7 +160,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         The iterator picks its epoch at its first `next`, as those of torch's own batch samplers do: trainers call
         `set_epoch` and `load_state_dict` between `iter` and `next`.
         """
-        return EpochIterator(self, ended=self.run.ended and for_a_node())
+        return EpochIterator(self, ended=for_a_node() and self.run.ended)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iterator start at this epoch; if it is the next one anyway, its `batches_done` does not change.
@@ -230,12 +230,6 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self._known = KnownBatches(here, self.fetched_by_all)
         self.shares_from = None
 
-    def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
-        """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
-        from .audit import audit_rank
-
-        return audit_rank(self, epochs=epochs, first=first)
-
     def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
         """Set the shares of groups from the next round of micro-batches on. Call it on every rank, at the same step.
 
@@ -296,26 +290,13 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
     def begin(self, reader: weakref.ref[Any] | None) -> tuple[Position, int, int]:
         """Where an iterator begins that is asked for its first batch, perhaps by workers; this rank, and the world size."""
         rank, world_size = self._ranks()
-        refuse_to_be_divided(world_size)
-        start = self._following(world_size) or self.next_start()
+        if world_size > 1:
+            refuse_to_be_divided(world_size)
+        # After an epoch that ended: what `next_start` finds then, with a quarter of the functions.
+        step_size, given = world_size * math.lcm(self.accumulate, self.fetch), self._given
+        start = (None if given is None else given.following(step_size)) or self.next_start()
         self._reader = reader
         return start, rank, world_size
-
-    def _following(self, world_size: int) -> Position | None:
-        """The start of the next epoch, if the last one ended and nothing changed since; else None.
-
-        It is what `next_start` finds then, with a third of the functions: between steps of training, what counts is how many
-        functions are called that the processor has no longer at hand.
-        """
-        last, _, returned, requested, ended = self.run
-        if last is None or not (ended and returned) or requested is not None:
-            return None
-        if (
-            last.step_size != world_size * math.lcm(self.accumulate, self.fetch)
-            or last.micro_batch + 2 * last.length > LAST
-        ):
-            return None
-        return last.in_epoch(last.epoch + 1)
 
     @internal
     def batches_from(self, start: Position) -> Iterator[list[list[int]]]:
@@ -349,14 +330,32 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         Raises:
             Infeasible: `set_epoch`, `seek` or `load_state_dict` asked for another position since the batch before.
         """
+        self.run = RunState(self._moved(start, before, after), after, True, None, ended)
+
+    @internal
+    def follow(self, given: Given) -> None:
+        """Move the run with the batches that an iterator gives, from the next one on.
+
+        Raises:
+            Infeasible: see `advance`.
+        """
+        last, before = self._given, given.consumed
+        if given is last:
+            return
+        assert given.start is not None
+        given.start = self._moved(given.start, before, before + given.at_once)
+        if last is not None and len(last.left) > 1:
+            last.stop()
+        self._given = given
+
+    def _moved(self, start: Position, before: int, after: int) -> Position:
+        """The start of the loop that the run moves with, as a state must hold it; see `advance`."""
         if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
             check_same_place(self._present().next_start(), start.epoch, before, self.fetched_by_all)
         known, at_once = self._known, after - before
-        if start is not self.run.start and known != (None, at_once):  # a loop begins, or an older one goes on
+        if known != (None, at_once) and start is not self.run.start:  # a loop begins, or an older one goes on
             self._known = known.at(start.after(before), at_once)
-        if self.shares_from is not None:  # perhaps after the iterator began: a state must hold them
-            start = start.with_shares_of(self.plan)
-        self.run = RunState(start, after, True, None, ended)
+        return start if self.shares_from is None else start.with_shares_of(self.plan)
 
     @property
     @internal
@@ -388,7 +387,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return ranks()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_reader": None, "_groups": None}  # iterators and process groups stay in their process
+        # iterators and process groups stay here
+        return {**vars(self), "_run": self.run, "_given": None, "_reader": None, "_groups": None}
 
     def __repr__(self) -> str:
         rank, world_size = self._ranks()

@@ -365,6 +365,7 @@ BY_THE_LIBRARY = {
 AMONG_MODULES = {
     *(
         "__init__",
+        "blocks",
         "lists",
         "stepped",
         "with_step_size_from",

@@ -106,6 +106,20 @@ def _append(groups: Integers, group: int, link: Short, free: Short, fresh: Short
 
 
 @inner
+def _reuse(groups: Integers, group: int, link: Short, sizes: Integers, counters: Integers) -> int:
+    """Drop the oldest sample of a full queue, and give its place to a new one at the end; returns the place."""
+    place: int = groups[group, HEAD]
+    if groups[group, COUNT] > 1:
+        groups[group, HEAD] = link[place]
+        link[groups[group, TAIL]] = place
+        groups[group, TAIL] = place
+    if counters[LIMIT] >= 0:
+        groups[group, BYTES] -= sizes[place]
+        counters[HELD] -= sizes[place]
+    return place
+
+
+@inner
 def _large_group(groups: Integers, group: int, count: int, counters: Integers) -> int:
     """The group that loses a sample if there are too many bytes: the one that has just grown, or the next large one."""
     if _is_large(groups, group, count, counters[LIMIT]):
@@ -119,13 +133,15 @@ def _large_group(groups: Integers, group: int, count: int, counters: Integers) -
 
 
 @kernel(
-    "void(int64[:, ::1], int64, Tuple((int32[::1], int32[::1], int64[::1])), int32[::1], int64[::1], uint64, "
-    "int64[::1], int64[::1], int64[:, ::1])"
+    "void(int64[:, ::1], int64, int32[::1], int32[::1], int64[::1], int32[::1], int64[::1], uint64, int64[::1], "
+    "int64[::1], int64[:, ::1])"
 )
 def arrive(
     groups: Integers,
     count: int,
-    queues: tuple[Short, Short, Integers],
+    link: Short,
+    free: Short,
+    sizes: Integers,
     fresh: Short,
     counters: Integers,
     key: np.uint64,
@@ -142,7 +158,7 @@ def arrive(
     Args:
         groups: a row of fields for each group, int64 (groups, FIELDS).
         count: how many rows are in use.
-        queues: `link`, `free` and the bytes of each place.
+        link, free, sizes: the place behind each place in its queue, the stack of free places, the bytes of each place.
         fresh: out; groups that got their first sample.
         counters: see `serve`.
         key: of random words.
@@ -150,7 +166,6 @@ def arrive(
         weights: the bytes of each sample, int64 (samples,); not read if bytes are not limited.
         kept: out; the place of each sample, and its entry among those that its group remembers or -1, int64 (2, samples).
     """
-    link, free, sizes = queues
     for i in range(numbers.size):
         group = numbers[i]
         groups[group, SEEN] += 1
@@ -158,9 +173,10 @@ def arrive(
         kept[1, i] = _pool_entry(groups, group, counters, key) if counters[REMEMBERS] else -1
         if groups[group, ROOM] == 0:
             continue
-        if groups[group, COUNT] >= groups[group, ROOM]:
-            _take(groups, group, link, free, sizes, counters)
-        place = _append(groups, group, link, free, fresh, counters)
+        if groups[group, COUNT] >= groups[group, ROOM]:  # as `_take` and `_append`, without touching the stack
+            place = _reuse(groups, group, link, sizes, counters)
+        else:
+            place = _append(groups, group, link, free, fresh, counters)
         kept[0, i] = place
         if counters[LIMIT] < 0:
             continue
@@ -313,14 +329,19 @@ def _repeat(groups: Integers, group: int, key: np.uint64, counters: Integers, se
 
 
 @kernel(
-    "int64(int64[:, ::1], Tuple((int32[::1], int32[::1], int64[::1])), Tuple((int32[::1], int32[::1], float64[::1])), "
-    "Tuple((int32[::1], float64[::1])), int64[::1], uint64, int64[::1], int64[:, ::1], boolean, boolean, boolean)"
+    "int64(int64[:, ::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1], float64[::1], int32[::1], "
+    "float64[::1], int64[::1], uint64, int64[::1], int64[:, ::1], boolean, boolean, boolean)"
 )
 def serve(
     groups: Integers,
-    queues: tuple[Short, Short, Integers],
-    candidates: tuple[Short, Short, Floats],
-    deficits: tuple[Short, Floats],
+    link: Short,
+    free: Short,
+    sizes: Integers,
+    fresh: Short,
+    heap: Short,
+    priorities: Floats,
+    in_deficit: Short,
+    batches_per_slot: Floats,
     counters: Integers,
     key: np.uint64,
     planned: Integers,
@@ -333,9 +354,9 @@ def serve(
 
     Args:
         groups: a row of fields for each group.
-        queues: `link`, `free` and the bytes of each place.
-        candidates: groups that can stand in for others: those not in the heap yet, the heap, and its priorities.
-        deficits: the ring of the groups in deficit, and how many batches a slot is worth to each group.
+        link, free, sizes: see `arrive`; these arrays are no tuples, since numba takes microseconds to recognise each tuple.
+        fresh, heap, priorities: groups that can stand in for others: those not in the heap yet, the heap, its priorities.
+        in_deficit, batches_per_slot: the ring of the groups in deficit, and how many batches a slot is worth to each group.
         counters: one array with named entries, because a kernel can change an array in place but not a number.
         key: of random words.
         planned: the group that each slot is for, int64 (slots,).
@@ -349,8 +370,7 @@ def serve(
         source has ended and the slot cannot be filled. After SHORT or STARVED, read more and call it again; after
         SHORT, with TRIED set.
     """
-    link, free, sizes = queues
-    in_deficit, batches_per_slot = deficits
+    candidates, deficits = (fresh, heap, priorities), (in_deficit, batches_per_slot)
     if begins:
         _begin(counters)
     for at in range(counters[AT], planned.size):

@@ -217,7 +217,9 @@ class Buffer:
         stream_buffer.arrive(
             self._groups,
             len(self.labels),
-            (self._link, self._free, self._sizes),
+            self._link,
+            self._free,
+            self._sizes,
             self._fresh,
             self.counters,
             self._key,
@@ -258,9 +260,14 @@ class Buffer:
         repeats = 0 if begins else int(counters[stream_buffer.REPEATS])
         outcome: int = stream_buffer.serve(
             self._groups,
-            (self._link, self._free, self._sizes),
-            (self._fresh, self._heap, self._priorities),
-            (self._in_deficit, self._batches_per_slot),
+            self._link,
+            self._free,
+            self._sizes,
+            self._fresh,
+            self._heap,
+            self._priorities,
+            self._in_deficit,
+            self._batches_per_slot,
             counters,
             self._key,
             wanted,

@@ -24,6 +24,7 @@ from ..lengths.order_windows import OfOrder
 from ..lengths.windows import Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import InclusionRates
+from ..public import internal
 from ..recent import Recent
 from .batch_costs import are_several, costs_of_batches
 from .changed_steps import MOST_IN_A_STEP, Windowed, plan_state_of, resumed, with_step_size_from
@@ -43,6 +44,7 @@ __all__ = ["LengthPlan"]
 
 _MANY = 0.05  # warn if more micro-batches have a sample twice; a few always do where two passes meet (chosen by trial)
 _ITEMS_KEPT = 1 << 21  # items of planned windows that a plan keeps: 32 MB
+_AT_ONCE = 8  # micro-batches that are handed over together: a small part of planning their window
 _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process sees few
 
 
@@ -73,7 +75,6 @@ class LengthPlan(Plan, Windowed):
     """
 
     counts_padded_lengths = False
-
     set_shares: tuple[SetShares, ...] = ()
 
     def __init__(
@@ -92,9 +93,8 @@ class LengthPlan(Plan, Windowed):
         self._order_as_built = order_plan  # before shares were set
         self.delivery = delivery
         self.groups = admission.groups(order_plan.groups)
-        self.epoch_samples = (
-            order_plan.epoch_batches * order_plan.batch_size if epoch_samples is None else epoch_samples
-        )
+        of_order = order_plan.epoch_batches * order_plan.batch_size
+        self.epoch_samples = of_order if epoch_samples is None else epoch_samples
         self.window = checked_window(window)
         self.least_steps = least_steps
         self.cutter = cutter
@@ -122,15 +122,19 @@ class LengthPlan(Plan, Windowed):
         """The samples of micro-batch `batch`, int64 (n_samples_of_the_batch,)."""
         return self.admission.emitted(self.items(counted(batch)))
 
-    def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
-        """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
-        latest = None
+    @internal
+    def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
+        """See `MicroBatches`."""
+        latest, found = None, list[list[Any]]()
         for batch in range(first, first + stride * count, stride):
             window, place = self.windows.of(batch)
+            if found and (window != latest or len(found) == _AT_ONCE):
+                yield found
+                found = []
             if window != latest:
-                items, cut = self.planned(window)
-                latest = window
-            yield self.admission.emitted(items[cut.batch(place)]).tolist()
+                latest, (items, cut) = window, self.planned(window)
+            found.append(self.admission.emitted(items[cut.batch(place)]).tolist())
+        yield found
 
     def items(self, batch: int) -> Integers:
         """The items of a micro-batch, int64: samples, pieces of samples, or samples that stay together."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,14 +65,13 @@ class FixedPlan(Plan):
         return samples
 
     @internal
-    def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
+    def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
         """See `MicroBatches`."""
         if 0 < count * self.batch_size <= _SAMPLES_AT_ONCE[0]:
-            return self._short_epoch(first, stride, count)
-        return chain.from_iterable(self._in_calls(first, stride, count))
+            return iter((self._short_epoch(first, stride, count),))
+        return self._in_calls(first, stride, count)
 
     def _in_calls(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
-        """The same micro-batches, those of one call of a kernel together."""
         at_once, most = (max(1, samples // self.batch_size) for samples in _SAMPLES_AT_ONCE)
         while count > 0:
             asked = min(at_once, count)
@@ -81,7 +79,7 @@ class FixedPlan(Plan):
             yield self.order.batches_at(np.arange(first, end, stride)).tolist()
             first, count, at_once = end, count - asked, min(2 * at_once, most)
 
-    def _short_epoch(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
+    def _short_epoch(self, first: int, stride: int, count: int) -> list[list[Any]]:
         """The same micro-batches, where they are few.
 
         Calling a kernel takes as long as several of them. So where short epochs follow each other, twice as many are
@@ -96,9 +94,8 @@ class FixedPlan(Plan):
                 epochs = max(1, min(2 * len(table), most) // count)
             table, done = self.order.batches_at(np.arange(first, first + epochs * count * stride, stride)), 0
         self._ahead = first + count * stride, stride, table, done + count
-        # Each list is given away. An iterator over all of them would free them together at the end of the epoch, when their
-        # numbers are no longer in the processor's caches.
-        return iter([None, *reversed(table[done : done + count].tolist())].pop, None)
+        found: list[list[Any]] = table[done : done + count].tolist()
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_ahead": _NOTHING_AHEAD}

@@ -89,16 +89,17 @@ class TaskPlan(Plan):
         found: np.ndarray = self.children[task][own] + self.starts[task]
         return found
 
-    def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
-        """Micro-batches first, first + stride, ..., each a new list of samples, or of (task, number) pairs if `named`."""
+    @internal
+    def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
+        """See `MicroBatches`; each is a list of samples, or of (task, number) pairs if `named`."""
         at_once = 1
         while count > 0:
             asked = min(at_once, count)
-            for task, batch in self._batches([first + stride * number for number in range(asked)]):
-                if self.named:
-                    yield [(self.names[task], number) for number in batch.tolist()]
-                else:
-                    yield (batch + self.starts[task]).tolist()
+            found = self._batches([first + stride * number for number in range(asked)])
+            if self.named:
+                yield [[(self.names[task], number) for number in batch.tolist()] for task, batch in found]
+            else:
+                yield [(batch + self.starts[task]).tolist() for task, batch in found]
             first, count = first + asked * stride, count - asked
             at_once = min(max(_AT_ONCE[0], 2 * at_once), _AT_ONCE[1])
 
