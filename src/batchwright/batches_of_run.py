@@ -22,10 +22,13 @@ class BatchesOfRun(ABC):
     Attributes:
         plan: the plan whose micro-batches are taken.
         run: how far the run has come.
+        shares_from: the first micro-batch that may be another since shares were set.
     """
 
     plan: BasePlan
     run: RunState
+    shares_from: int | None
+    _new_shares: int | None
     _known: KnownBatches
 
     @property
@@ -54,6 +57,14 @@ class BatchesOfRun(ABC):
     @abstractmethod
     def _present(self) -> PresentRun:
         """The run on the ranks that there are now."""
+
+    @property
+    def new_shares_in(self) -> int | None:
+        """The batches of this rank until it has only the shares that `retarget` set last; None if it has, or set none here."""
+        if self._new_shares is None:
+            return None
+        left = -(-(self._new_shares - self.position().micro_batch) // self.fetched_by_all)
+        return left if left > 0 else None
 
     def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
         """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order.

@@ -226,7 +226,7 @@ class BasePlan(MicroBatches):
                 "pass batches=, the micro-batches to take the mean over, or call plan.prior_between(start, stop) or "
                 "LogitAdjustment.from_sampler(sampler)",
             )
-        return math.ceil((self.settles_after or 1) * self.epoch_length())
+        return math.ceil(max(1, self.settles_after) * self.epoch_length())
 
     @cached_property
     def sampled_prior(self) -> np.ndarray:

@@ -241,6 +241,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "bw.targets.repeat_factor": lambda: call(bw.targets.repeat_factor, threshold=0.1),
     "bw.targets.resolve": lambda: call(bw.targets.resolve, target="uniform"),
     "bw.targets.schedule": lambda: call(bw.targets.schedule, start="natural", end="uniform", epochs=2),
+    "bw.targets.stages": lambda: call(bw.targets.stages, targets={0: "natural", 100: "uniform"}),
     "bw.targets.temperature": lambda: call(bw.targets.temperature, degree=2.0),
     "bw.Plan.epoch": made_as("epoch", plan, epoch=0, step_size=1),
     "bw.Plan.epoch_length": made_as("epoch_length", plan, step_size=1),

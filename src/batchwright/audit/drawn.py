@@ -99,13 +99,13 @@ def _span(plan: FixedKind, number: int) -> int:
     """The number of the span of constant shares that a micro-batch is in: times that shares were set, or the epoch."""
     if plan.order.shares.limits is not None:
         return sum(change.first <= number for change in plan.share_changes)
-    return number // plan.epoch_batches if plan.order.shares.settles_at != 0 else 0
+    return number // plan.order.epoch_batches if plan.order.shares.settles_at != 0 else 0
 
 
 def _shares(plan: FixedKind, span: int) -> np.ndarray:
     """The wanted shares in a span of constant shares, from the plan's arguments and the run's changes."""
     if plan.order.shares.limits is None:
-        return plan.shares(span)
+        return plan.order.shares.of(span)
     if span:
         weights = plan.share_changes[span - 1].weights
         return np.array([weight / sum(weights) for weight in weights])

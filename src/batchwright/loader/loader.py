@@ -226,7 +226,7 @@ class Loader:
         """How far the loop has come, for a progress bar or a log."""
         at = self.sampler.position()
         done = at.consumed // self.sampler.fetched_by_all
-        return Progress(at.epoch, done, len(self), self.sampler.epochs_done)
+        return Progress(at.epoch, done, len(self), self.sampler.epochs_done, self.sampler.new_shares_in)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next loop take this epoch from its start; if it is next anyway, from where `batches_done` says."""
@@ -275,7 +275,10 @@ class Loader:
         return run.consumed // self.sampler.fetched_by_all - 1, run.start.epoch
 
     def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
-        """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""
+        """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`.
+
+        `loader.progress()` says in how many batches that is.
+        """
         return self.sampler.retarget(shares, in_samples=in_samples)
 
     def state_dict(self) -> dict[str, Any]:

@@ -174,8 +174,14 @@ class FixedPlan(Plan):
             )
 
     def shares(self, epoch: int = 0) -> np.ndarray:
-        """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
-        return self.order.shares.of(check_integer(epoch, "epoch", least=0))
+        """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1.
+
+        It is the mean over the epoch where shares change at micro-batches.
+        """
+        epoch, length = check_integer(epoch, "epoch", least=0), self.epoch_batches
+        if self.order.shares.every is None:
+            return self.order.shares.of(epoch)
+        return mean_shares(self.order, epoch * length, (epoch + 1) * length)
 
     @property
     def share_changes(self) -> tuple[ShareChange, ...]:
@@ -240,7 +246,9 @@ class FixedPlan(Plan):
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64."""
         epoch = check_integer(epoch, "epoch", least=0)
-        return super().rates(indices, epoch=epoch) if self.varies else self.order.rates(sample_numbers(indices), epoch)
+        if self.varies or self.order.shares.every is not None:
+            return super().rates(indices, epoch=epoch)
+        return self.order.rates(sample_numbers(indices), epoch)
 
     def summary(self) -> Summary:
         """The plan in numbers: sizes, shares, quotas, passes an epoch, and warnings."""

@@ -86,7 +86,8 @@ def faults(order: SharedOrder) -> list[str]:
     found = []
     rows = rows_of(order)
     if rows.group.size:
-        found.append(repeats_text(rows, order.groups, order.batch_size, moves=order.shares.settles_at != 0))
+        moves, every = order.shares.settles_at != 0, order.shares.every
+        found.append(repeats_text(rows, order.groups, order.batch_size, moves=moves, every=every))
     if isinstance(order, ShardDealt | ShardWeights):
         found += in_open_shards(order, {order.groups.names[group] for group in rows.group.tolist()})
     if isinstance(order, Mixed):
@@ -184,13 +185,16 @@ def repeated(
     return Repeated(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def repeats_text(rows: Repeated, groups: Groups, batch_size: int, *, moves: bool = False) -> str:
+def repeats_text(
+    rows: Repeated, groups: Groups, batch_size: int, *, moves: bool = False, every: int | None = None
+) -> str:
     """A text that names the groups whose samples repeat within a micro-batch, the worst first."""
     worst = np.argsort(-rows.most / rows.size, kind="stable")[:_SHOWN]
     single = not groups.starts.size
     shown = []
     for row in worst.tolist():
-        when = f" in epoch {rows.epoch[row]}" if moves else ""
+        epoch = int(rows.epoch[row])
+        when = "" if not moves else f" in epoch {epoch}" if every is None else f" from micro-batch {epoch * every} on"
         name = groups.names[int(rows.group[row])]
         shown.append(
             f"sample {name} comes up to {rows.most[row]} times{when}"
