@@ -250,8 +250,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             in_samples: whether they are shares of samples also then.
 
         Returns:
-            The first micro-batch, counted over all epochs and ranks, that has them. A round has 89 micro-batches: 89 steps of
-            one rank, or 3 of 8 ranks that accumulate 4. `new_shares_in` counts it in batches of this rank.
+            The first micro-batch, counted over all epochs and ranks, that has them. A round has 89 micro-batches: 89 steps
+            of one rank, or 3 of 8 ranks that accumulate 4. `new_shares_in` counts it in batches of this rank.
 
         Raises:
             Infeasible: the plan was not built with `targets.moving`, or a share is outside its limits.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import shown
 from .guarantee import Guarantee
 
 if TYPE_CHECKING:
     from ..groups import Groups
     from ..kinds import FixedKind
+    from ..label_sets import LabelRates
     from ..orders import InTurn
 
-__all__ = ["Drawn", "Sequence", "Shared", "Size", "drawn", "shared"]
+__all__ = ["Drawn", "Rates", "Sequence", "Shared", "Size", "drawn", "shared"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,30 @@ class Size(Guarantee[Drawn]):
         """See `Guarantee`."""
         others = seen.yielded.size - seen.samples.size
         self.offer(max(abs(seen.yielded.size - self._batch_size), others), f"micro-batch {seen.number}")
+
+
+class Rates(Guarantee[Drawn]):
+    """How far the rate of a label is from the one that the plan is to reach, over all micro-batches; reported only."""
+
+    def __init__(self, rates: LabelRates) -> None:
+        super().__init__("label rate", math.inf)
+        self._rates, self._counts, self._samples = rates, np.zeros(len(rates.names), np.int64), 0
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        self._counts += self._rates.counts(seen.samples[None])[0]
+        self._samples += seen.samples.size
+
+    def end(self) -> None:
+        """See `Guarantee`."""
+        found = self._counts / max(1, self._samples)
+        off = np.abs(found - self._rates.reached)
+        label = int(off.argmax())
+        self.offer(
+            off[label],
+            f"label {shown(self._rates.names[label])}: {found[label]:.4g} of what was drawn, {self._rates.reached[label]:.4g} "
+            "expected",
+        )
 
 
 class Sequence(Guarantee[Drawn]):

@@ -19,7 +19,7 @@ class Progress:
         batches_done: batches of that epoch that this rank was given.
         batches: batches of an epoch of this rank.
         epochs: epochs that were given so far, with a fraction.
-        new_shares_in: the batches of this rank until the shares begin that were set last; None if they have begun, or if none
+        new_shares_in: the batches of this rank until the shares begin that were set last; None if they have begun, or none
             were set since the loader was made or a state was loaded.
 
     Example:

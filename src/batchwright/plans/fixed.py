@@ -21,6 +21,7 @@ from .plan import Plan
 if TYPE_CHECKING:
     from ..audit import Audit
     from ..groups import Groups
+    from ..label_sets import LabelRates
     from .summary import Summary
 
 __all__ = ["FixedPlan"]
@@ -44,6 +45,7 @@ class FixedPlan(Plan):
         order: the endless order of samples that it cuts.
         groups: the groups of the samples.
         batch_size: samples in every micro-batch.
+        label_rates: of `multilabel`, the labels of the samples and their rates; else None.
 
     Example:
         >>> import batchwright as bw
@@ -57,6 +59,7 @@ class FixedPlan(Plan):
         self.groups: Groups = order.groups
         self.batch_size = order.batch_size
         self.epoch_batches = epoch_batches
+        self.label_rates: LabelRates | None = None
         # Where the next epoch begins, its stride, micro-batches that were computed together, and how many of them are gone.
         self._ahead = _NOTHING_AHEAD
 
