@@ -173,7 +173,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "bw.correct.LossScale.at": lambda: call(LossScale(sampler()).at, number=0),
     "bw.correct.LossScale.over": lambda: call(LossScale(sampler()).over, loader=[1, 2]),
     "bw.correct.Means.__init__": lambda: call(Means, sampler=evaluation().sampler()),
-    "bw.correct.Means.add": lambda: call(Means(evaluation().sampler()).add, step=0, values=torch.zeros(2)),
+    "bw.correct.Means.add": lambda: call(Means(evaluation().sampler()).add, number=0, values=torch.zeros(2)),
     "bw.correct.Means.result": lambda: call(averaged().result),
     "bw.correct.Weighted.__init__": lambda: call(Weighted, dataset=range(10), weights=Weights(plan())),
     "bw.correct.Weights.__init__": lambda: call(Weights, plan=plan()),

@@ -148,8 +148,8 @@ class Rates(Guarantee[Drawn]):
         label = int(off.argmax())
         self.offer(
             off[label],
-            f"label {shown(self._rates.names[label])}: {found[label]:.4g} of what was drawn, {self._rates.reached[label]:.4g} "
-            "expected",
+            f"label {shown(self._rates.names[label])}: {found[label]:.4g} of what was drawn, "
+            f"{self._rates.reached[label]:.4g} expected",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from ..collate import Batch
-from ..errors import Infeasible
+from ..errors import Infeasible, check_integer, warn
 from ..position import Position
 from ..run_state import RunState
 from ..sampler import BatchSampler
@@ -18,7 +18,7 @@ from .requests import Requests
 from .samples import WithRemarks
 from .trainers import Told, trainer_of_this_loop
 
-__all__ = ["Batches", "Epoch", "read_here"]
+__all__ = ["Batches", "Epoch", "epochs_left", "read_here"]
 
 
 class Looped(Protocol):

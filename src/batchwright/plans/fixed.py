@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FixedPlan"]
 
+_WHOLE = 1e-6  # a number of micro-batches this near to an integer is one
 _LONGEST_SHOWN = 100  # characters of a target in a `repr`
 _CHANGES_KEPT = 8  # workers of a loader are ahead of training, and may need earlier shares again after a resume
 # Samples computed in one call of a kernel: few at first, so that the first batch comes quickly; later so many that
@@ -239,6 +240,16 @@ class FixedPlan(Plan):
             raise Infeasible(f"nothing is drawn from epoch {start} to epoch {stop}", "pass 0 <= start < stop")
         first = round(start * self.epoch_batches)
         return inclusion_rates_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
+
+    def drawn_before(self, batches: float) -> np.ndarray:
+        """See `BasePlan`: counted, and no expectation, where shares are exact."""
+        if self.order.dealt is None:
+            return super().drawn_before(batches)
+        whole = math.floor(batches + _WHOLE)
+        drawn, part = self.order.dealt.drawn(whole).astype(np.float64), batches - whole
+        if part > _WHOLE:  # a plan by lengths is within a micro-batch of its order
+            drawn += part * (self.order.dealt.drawn(whole + 1) - drawn)
+        return drawn
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """See `BasePlan`."""

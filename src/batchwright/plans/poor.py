@@ -40,7 +40,8 @@ __all__ = [
 RARELY = 100
 _EPOCHS = 32  # epochs that are examined if shares may change without end
 _FEWEST_EPOCHS = 2  # a change of shares shows only between two epochs
-_MEASURED = 1 << 16  # items of the first window that are examined: repeats show in a part of it, too
+_WINDOWS = 4  # that are examined for repeats, and items in them: repeats show in a part of a window, too
+_MEASURED = 1 << 16
 _SHARES = 1 << 14  # shares that are computed at most for these epochs: a Python function of many groups is slow
 _SHOWN = 3  # groups that a message names
 
@@ -268,9 +269,10 @@ def faults_of_tasks(plan: TaskKind) -> list[str]:
 
 
 def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
-    """Problems of the micro-batches cut from an order, measured on the first window.
+    """Problems of the micro-batches cut from an order, measured on the first windows.
 
-    Samples of similar length are put together, so all draws of one sample in a window may be in one micro-batch.
+    Samples of similar length are put together, so all draws of one sample in a window may be in one micro-batch. The first
+    window alone would show too few: every pass begins with it, and samples come again where the next pass does.
 
     Args:
         plan: the plan.
@@ -281,23 +283,29 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
         return []
     window, of_window = plan.windows.planned(0)
     found = window_in_shards(plan, window, len(of_window))
-    items = window[:_MEASURED]
-    if np.unique(items).size == items.size:
-        return found
-    cut = plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
-    batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
-    held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
-    if counts.max() < 2:
-        return found
-    worst = int(counts.argmax())
-    hit = np.unique(held[counts > 1, 0]).size
-    if hit < least * len(cut):
+    batches = hit = looked_at = 0
+    worst = 0, 1  # an item, and how often a micro-batch holds it
+    for number in range(_WINDOWS):
+        if looked_at >= _MEASURED:  # planning one more may take long
+            break
+        items = (plan.windows.planned(number)[0] if number else window)[: _MEASURED - looked_at]
+        looked_at += items.size
+        cut = plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
+        batches += len(cut)
+        if np.unique(items).size == items.size:
+            continue
+        batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
+        held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
+        most = int(counts.argmax())
+        worst = max(worst, (int(held[most, 1]), int(counts[most])), key=lambda item: item[1])
+        hit += np.unique(held[counts > 1, 0]).size
+    if not hit or hit < least * batches:
         return found
     return [
         *found,
-        f"samples repeat within a micro-batch: of the first {len(cut)}, {hit} hold a sample twice or more, item "
-        f"{held[worst, 1]} {counts[worst]} times; what a window draws of a sample is cut together, so a smaller window or "
-        "an order that draws it less often avoids it",
+        f"samples repeat within a micro-batch: of the first {batches}, {hit} hold a sample twice or more, item "
+        f"{worst[0]} {worst[1]} times; what a window draws of a sample is cut together, so a smaller window or an order "
+        "that draws it less often avoids it",
     ]
 
 
