@@ -276,21 +276,24 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
 
     Args:
         plan: the plan.
-        least: the part of the micro-batches, 0 to 1, that must hold a sample twice before this is reported. A few always
-            do where two passes meet.
+        least: the part of the micro-batches, 0 to 1, that must hold a sample twice in the first window before this is
+            reported. A few always do where two passes meet. 0 reports all, also those of later windows.
     """
     if plan.same_samples:  # an epoch holds every sample once
         return []
-    window, of_window = plan.windows.planned(0)
-    found = window_in_shards(plan, window, len(of_window))
+    window, cut = plan.windows.planned(0)
+    found = window_in_shards(plan, window, len(cut))
     batches = hit = looked_at = 0
+    at_once = False  # whether the first window has so many
     worst = 0, 1  # an item, and how often a micro-batch holds it
     for number in range(_WINDOWS):
         if looked_at >= _MEASURED:  # planning one more may take long
             break
-        items = (plan.windows.planned(number)[0] if number else window)[: _MEASURED - looked_at]
+        window, cut = (window, cut) if number == 0 else plan.windows.planned(number)
+        items = window[: _MEASURED - looked_at]
         looked_at += items.size
-        cut = plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
+        if items.size < window.size:
+            cut = plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
         batches += len(cut)
         if np.unique(items).size == items.size:
             continue
@@ -299,7 +302,9 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
         most = int(counts.argmax())
         worst = max(worst, (int(held[most, 1]), int(counts[most])), key=lambda item: item[1])
         hit += np.unique(held[counts > 1, 0]).size
-    if not hit or hit < least * batches:
+        if number == 0:
+            at_once = hit >= least * batches
+    if not hit or (least and not at_once):
         return found
     return [
         *found,
