@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import ConcatDataset
+from torch.utils.data import ConcatDataset, Subset
 
 import batchwright as bw
 
@@ -91,3 +91,10 @@ def test_data_sets_of_one_size_that_changed_places_are_known_by_the_objects_that
 def test_one_data_set_as_two_sources_may_have_both_places() -> None:
     web = Numbers(12)
     loader(bw.mixed({"web": web, "again": web}, 4), [web, web])
+
+
+@pytest.mark.parametrize("sample", [{"x": [1, 2]}, 3, "text"])
+def test_lists_of_samples_are_no_labels_where_they_are_concatenated(sample: Any) -> None:
+    parts = [[sample] * 9, [sample] * 3]
+    loader(bw.mixed({"web": 9, "code": 3}, 4), parts).peek()
+    bw.balanced(["cat", "dog"] * 2, 2).loader(Subset([sample] * 9, [0, 3, 4, 5]), num_workers=0).peek()

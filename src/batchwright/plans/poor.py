@@ -284,9 +284,8 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     window, cut = plan.windows.planned(0)
     found = window_in_shards(plan, window, len(cut))
     batches = hit = looked_at = 0
-    at_once = False  # whether the first window has so many
     worst = 0, 1  # an item, and how often a micro-batch holds it
-    for number in range(_WINDOWS):
+    for number in range(1 if least else _WINDOWS):
         if looked_at >= _MEASURED:  # planning one more may take long
             break
         window, cut = (window, cut) if number == 0 else plan.windows.planned(number)
@@ -302,9 +301,7 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
         most = int(counts.argmax())
         worst = max(worst, (int(held[most, 1]), int(counts[most])), key=lambda item: item[1])
         hit += np.unique(held[counts > 1, 0]).size
-        if number == 0:
-            at_once = hit >= least * batches
-    if not hit or (least and not at_once):
+    if not hit or hit < least * batches:
         return found
     return [
         *found,
