@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..calls import recorded
-from ..errors import Infeasible, check_mapping, check_number, exactly, meant, shown
+from ..errors import Infeasible, check_mapping, check_number, did_you_mean, exactly, shown
 from ..values import plain
 from .target import Number, Target, fraction
 
@@ -108,7 +108,7 @@ def _unknown(name: Hashable, labels: Sequence[Hashable], classes: Mapping[Hashab
     also = f", of the classes {_few(held)}" if held else ""
     return Infeasible(
         f"a share is given to {shown(name)} but the labels are {_few(labels)}{also}",
-        f"use the labels of the data{meant(name, [*held, *labels[:_FEW]])}",
+        f"use the labels of the data{did_you_mean(name, [*held, *labels[:_FEW]])}",
     )
 
 
