@@ -128,3 +128,12 @@ def test_recipes_and_summaries_hold_stages():
 def test_a_group_that_repeats_in_a_late_stage_is_named_with_its_micro_batch():
     with pytest.warns(bw.PoorWarning, match="1 has 5, a batch takes 10 from micro-batch 500 on"):
         bw.balanced([0] * 90 + [1] * 5, 20, target=targets.stages({0: "natural", 500: "uniform"}))
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_drift_does_not_add_up_over_stages_whose_numbers_have_no_common_divisor(odd):
+    """Shares are looked at for every micro-batch, and deficits are paid back in more than one."""
+    later = {n: n // 100 % 4 for n in range(100, 4000, 100)}
+    plan = balanced({0: 0, **{n + odd * (n % 7): of for n, of in later.items()}}, epoch=5000)
+    assert plan.order.epoch_batches == (1 if odd else 100)
+    assert plan.audit(batches=4500)["G3"].worst < 3
