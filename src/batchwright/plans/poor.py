@@ -285,9 +285,11 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     found = window_in_shards(plan, window, len(cut))
     batches = hit = looked_at = 0
     worst = 0, 1  # an item, and how often a micro-batch holds it
-    for number in range(1 if least else _WINDOWS):
+    for number in range(_WINDOWS):
         if looked_at >= _MEASURED:  # planning one more may take long
             break
+        if number == 1 and hit < least * batches:
+            return found
         window, cut = (window, cut) if number == 0 else plan.windows.planned(number)
         items = window[: _MEASURED - looked_at]
         looked_at += items.size
