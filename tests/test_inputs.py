@@ -103,8 +103,11 @@ def test_classes_are_known_by_their_names_too(make, view):
     assert bw.rotating(data, [["neg"], ["pos"]], per_class=1).names == [(0,), (1,)]
     with pytest.raises(bw.Infeasible, match="label 0 is given two shares"):
         bw.balanced(data, 4, target={"neg": 0.25, 0: 0.75})
-    with pytest.raises(bw.Infeasible, match="a share is given to 'neutral' but the labels are 0, 1"):
+    classes = "but the labels are 0, 1, of the classes 'neg', 'pos'; use the labels of the data"
+    with pytest.raises(bw.Infeasible, match=f"a share is given to 'neutral' {classes}"):
         bw.balanced(data, 4, target={"neg": 0.25, "neutral": 0.75})
+    with pytest.raises(bw.Infeasible, match=rf"a share is given to 'poss' {classes} \(did you mean 'pos'\?\)"):
+        bw.balanced(data, 4, target={"neg": 0.25, "poss": 0.75})
 
 
 def test_classes_of_a_concatenation_are_known_by_name_if_its_parts_agree():

@@ -189,7 +189,11 @@ def test_other_lengths_are_another_plan():
 
 @pytest.mark.parametrize(
     ("lengths", "fact"),
-    [([1] * 9, "9 lengths for 10 samples"), ([0] * 5 + [1] * 5, "'a' has 5 samples of length 0"), ([-1] * 10, "sample 0 has length -1")],
+    [
+        ([1] * 9, "9 lengths for 10 samples"),
+        ([0] * 5 + [1] * 5, "'a' has 5 samples of length 0"),
+        ([-1] * 10, "sample 0 has length -1"),
+    ],
 )
 def test_lengths_that_do_not_fit_are_refused(lengths, fact):
     with pytest.raises(bw.Infeasible, match=fact):

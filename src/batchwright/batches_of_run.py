@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,10 +27,13 @@ class BatchesOfRun(ABC):
     Attributes:
         plan: the plan whose micro-batches are taken.
         run: how far the run has come.
+        shares_from: the first micro-batch that may be another since shares were set.
     """
 
     plan: BasePlan
     run: RunState
+    shares_from: int | None
+    _new_shares: int | None
     _known: KnownBatches
 
     @property
@@ -69,6 +73,38 @@ class BatchesOfRun(ABC):
         """The epochs of the plan (with `order=`, of the order) that all ranks together have received, with a fraction."""
         here = self.position()
         return here.sequence.epochs_before(here.micro_batch)
+
+    @property
+    def new_shares_in(self) -> int | None:
+        """The batches of this rank until the shares begin that `retarget` set last; None if they have, or none were set."""
+        if self._new_shares is None:
+            return None
+        left = -(-(self._new_shares - self.position().micro_batch) // self.fetched_by_all)
+        return left if left > 0 else None
+
+    @property
+    def passes_done(self) -> dict[Hashable, float]:
+        """The passes through each source, group or task that all ranks together have received, by its name.
+
+        2.5 passes of a source mean that each of its samples came two or three times. It is counted from the plan, so it
+        costs the same anywhere in the run. Of plans by lengths, it is what they took of their order. Of tasks, independent
+        draws and few shards at a time it is an expectation. Where every sample is a group of its own, all are one, "all".
+
+        Example:
+            >>> import batchwright as bw
+            >>> plan = bw.mixed({"web": 90, "code": 10}, 10, target={"web": 0.5, "code": 0.5})
+            >>> sampler = plan.sampler(rank=0, world_size=1)
+            >>> sampler.seek(9)
+            >>> sampler.passes_done
+            {'web': 0.5, 'code': 4.5}
+        """
+        here, plan = self.position(), getattr(self.plan, "order_plan", self.plan)
+        drawn = plan.drawn_before(here.sequence.epochs_before(here.micro_batch) * plan.epoch_batches)
+        groups = plan.groups
+        if not groups.starts.size:
+            return {"all": float(drawn.sum() / groups.group_count)}
+        passes = np.divide(drawn, groups.sizes, out=np.zeros(drawn.size), where=groups.sizes > 0)
+        return dict(zip(groups.names, passes.tolist(), strict=True))
 
     def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
         """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order.

@@ -1,10 +1,11 @@
-"""Remembers how a plan or a target was made, as JSON values, if its arguments can be written down."""
+"""Remembers how a plan or a target was made: as JSON values, if its arguments can be written down, and of which objects."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import math
+import weakref
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -15,7 +16,7 @@ from .errors import said, shown, typed
 from .files import Column
 from .values import is_tensor
 
-__all__ = ["MOST_VALUES", "Call", "call_of", "recorded", "recorded_counting"]
+__all__ = ["MOST_VALUES", "Call", "call_of", "made_of", "recorded", "recorded_counting"]
 
 MOST_VALUES = 4096  # of one argument that are written down; more belong into a file
 Params = ParamSpec("Params")
@@ -36,6 +37,16 @@ class Call(NamedTuple):
     unwritten: str = ""
 
 
+class _Objects:
+    """Weak references to objects; a copy in another process, where they are other objects, has none."""
+
+    def __init__(self, objects: tuple[Any, ...] = ()) -> None:
+        self.references = [weakref.ref(one) if hasattr(type(one), "__weakref__") else None for one in objects]
+
+    def __reduce__(self) -> tuple[type[_Objects], tuple[()]]:
+        return _Objects, ()
+
+
 class _UnwritableError(Exception):
     """An argument that a recipe cannot hold; the message says which."""
 
@@ -51,8 +62,10 @@ def recorded(function: Callable[Params, Made], *, counted: str = "") -> Callable
 
     @functools.wraps(function)
     def record(*arguments: Params.args, **named: Params.kwargs) -> Made:
-        made = function(*arguments, **named)
-        vars(made)["_call"] = _call(function.__name__, signature.bind(*arguments, **named), counted)
+        made, bound = function(*arguments, **named), signature.bind(*arguments, **named)
+        vars(made)["_call"] = _call(function.__name__, bound, counted)
+        first = next(iter(bound.arguments.values()), None)
+        vars(made)["_objects"] = _Objects(tuple(first.values()) if isinstance(first, Mapping) else (first,))
         return made
 
     return record
@@ -67,6 +80,19 @@ def call_of(made: Any) -> Call | None:
     """The call that made a plan or a target; None if it was made in another way."""
     found = getattr(made, "_call", None)
     return found if isinstance(found, Call) else None
+
+
+def made_of(made: Any) -> list[Any]:
+    """The objects that a plan was made of, one for each source or task: data sets or labels; None for one that is gone.
+
+    A source or a task that is a plan is looked through, to the one object that it was made of.
+    """
+    held = getattr(made, "_objects", None)
+    if not isinstance(held, _Objects):
+        return []
+    objects = [None if reference is None else reference() for reference in held.references]
+    inner = [made_of(one) for one in objects]
+    return [own[0] if len(own) == 1 else one for one, own in zip(objects, inner, strict=True)]
 
 
 def _call(name: str, bound: inspect.BoundArguments, counted: str) -> Call:

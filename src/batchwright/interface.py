@@ -175,6 +175,14 @@ class BasePlan(MicroBatches):
         """
         return self.groups.locate(indices)
 
+    def drawn_before(self, batches: float) -> np.ndarray:
+        """How many samples of each group came in so many micro-batches from the start, float64 (groups,); an expectation."""
+        if batches <= 0:
+            return np.zeros(self.groups.group_count)
+        shares = self.prior_between(0, max(1, round(batches)))
+        drawn: np.ndarray = shares * (batches * self.mean_batch_size)
+        return drawn
+
     def drawn_in(self, epoch: int) -> InclusionRates:
         """The inclusion rates of an epoch; the result for the last epoch is kept."""
         epoch = check_integer(epoch, "epoch", least=0)
@@ -226,7 +234,7 @@ class BasePlan(MicroBatches):
                 "pass batches=, the micro-batches to take the mean over, or call plan.prior_between(start, stop) or "
                 "LogitAdjustment.from_sampler(sampler)",
             )
-        return math.ceil((self.settles_after or 1) * self.epoch_length())
+        return math.ceil(max(1, self.settles_after) * self.epoch_length())
 
     @cached_property
     def sampled_prior(self) -> np.ndarray:

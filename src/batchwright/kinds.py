@@ -9,6 +9,7 @@ import numpy as np
 
 from .groups import Groups
 from .kernels.array_types import Integers
+from .label_sets import LabelRates
 from .lengths.admission import Admission
 from .lengths.cut import Cut, Cutter
 from .lengths.layout import Window
@@ -48,6 +49,8 @@ class FixedKind(_Kind, Protocol):
 
     @property
     def varies(self) -> bool: ...
+    @property
+    def label_rates(self) -> LabelRates | None: ...
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray: ...
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,43 @@ from .columns import as_numbers
 from .errors import Infeasible, shown, typed
 from .values import is_tensor, missing, no_label, plain
 
-__all__ = ["LabelSets", "label_sets"]
+__all__ = ["LabelRates", "LabelSets", "label_sets"]
 
 LabelSets = tuple[list[Hashable], np.ndarray, np.ndarray]
 """Names; where the labels of each sample start, int64 (samples + 1); the labels' numbers, sample by sample, int64."""
 
 _LISTS = "pass a list of labels for each sample"
+
+
+@dataclass(frozen=True)
+class LabelRates:
+    """The labels of samples that have several each, and the rate of each label: the part of samples that have it.
+
+    Attributes:
+        names: the labels.
+        starts: where the labels of each sample begin in `numbers`, int64 (samples + 1).
+        numbers: the labels' numbers, sample by sample, int64.
+        natural: the rate of each label in the data set, float64 (labels,).
+        wanted: its wanted rate.
+        reached: its expected rate in what is drawn.
+    """
+
+    names: list[Hashable]
+    starts: np.ndarray
+    numbers: np.ndarray
+    natural: np.ndarray
+    wanted: np.ndarray
+    reached: np.ndarray
+
+    def counts(self, batches: np.ndarray) -> np.ndarray:
+        """The samples with each label in micro-batches of one size, int64 (batches, samples): int64 (batches, labels)."""
+        first = self.starts[batches.ravel()]
+        spans = self.starts[batches.ravel() + 1] - first
+        row = np.repeat(np.arange(len(batches)).repeat(batches.shape[1]), spans)
+        within = np.arange(spans.sum()) - np.repeat(np.cumsum(spans) - spans, spans)
+        labels = self.numbers[np.repeat(first, spans) + within]
+        cells = np.bincount(row * len(self.names) + labels, minlength=len(batches) * len(self.names))
+        return cells.reshape(len(batches), len(self.names))
 
 
 def label_sets(labels: Any) -> LabelSets:

@@ -81,7 +81,17 @@ def known_labels(dataset: Any) -> np.ndarray | None:
     Raises:
         Infeasible: what it holds cannot be read as labels.
     """
-    return None if _finder(dataset) is None else labels(dataset)
+    return labels(dataset) if _holds_labels(dataset) else None
+
+
+def _holds_labels(dataset: Any) -> bool:
+    """Whether a dataset has labels beside its samples; the items of a list are samples, also where it is a part."""
+    if not any(kind in label_fn_map for kind in type(dataset).__mro__):
+        if _is_subset(dataset):
+            return _holds_labels(dataset.dataset)
+        if _is_concatenation(dataset):
+            return all(map(_holds_labels, dataset.datasets))
+    return _finder(dataset) is not None
 
 
 def class_names(source: Any) -> dict[Hashable, Hashable]:

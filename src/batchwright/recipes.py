@@ -55,7 +55,8 @@ _TARGETS: dict[str, Callable[..., Any]] = {
     target.__name__: target
     for target in (
         targets.blend, targets.capped, targets.effective_number, targets.explicit, targets.in_units, targets.moving,
-        targets.natural, targets.power, targets.repeat_factor, targets.schedule, targets.temperature, targets.uniform,
+        targets.natural, targets.power, targets.repeat_factor, targets.schedule, targets.stages, targets.temperature,
+        targets.uniform,
     )
 }  # fmt: skip
 _GROUPS: dict[str, Callable[..., Any]] = {"combine": Groups.combine}

@@ -96,7 +96,7 @@ def lacking_a_step(rank, world_size):
     one_rank_twice = Means(bw.evaluation(N, 4).sampler(rank=0, world_size=2))
     add_all(one_rank_twice, one_rank_twice.sampler)
     with pytest.raises(
-        bw.Infeasible, match=f"of 102 samples, and there are {N}; this rank, 0 of 2, added 13 of its 13 steps"
+        bw.Infeasible, match=f"of 102 samples, and there are {N}; this rank, 0 of 2, added 13 of its 13 batches"
     ):
         one_rank_twice.result()
     return refusal.value.fact, part, means.result()
@@ -135,7 +135,7 @@ def test_one_rank_of_several_without_the_others_is_a_part():
     for step, samples in enumerate(sampler):
         means.add(step, number=samples)
     with pytest.raises(
-        bw.Infeasible, match="of 4 samples, and there are 32; this rank, 2 of 8, added 1 of its 1 steps"
+        bw.Infeasible, match="of 4 samples, and there are 32; this rank, 2 of 8, added 1 of its 1 batches"
     ):
         means.result()
 

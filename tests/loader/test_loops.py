@@ -218,3 +218,21 @@ def test_a_profiler_finds_what_reading_takes():
     assert [first, second] == EXPECTED[:2]
     records = [event for event in profile.function_events if event.name.startswith("enumerate(DataLoader)#")]
     assert len(records) == len(second)
+
+
+def test_a_second_loop_over_the_same_epochs_says_why_it_is_empty():
+    loader = made()
+    for _ in range(2):  # a cell of a notebook that is run again after this
+        assert [batches(epoch) for epoch in loader.epochs(1)] == EXPECTED[:1]
+        with pytest.warns(
+            bw.PoorWarning, match=r"had 1 epochs and epochs\(1\) .* epochs\(2\) goes on .* set_epoch\(0\)"
+        ):
+            assert list(loader.epochs(1)) == []
+        loader.set_epoch(0)  # what the warning says
+    assert [batches(epoch) for epoch in loader.epochs(2)] == EXPECTED[:2]
+
+
+def test_a_look_before_the_loops_is_no_epoch():
+    loader = made()
+    next(iter(loader))
+    assert [epoch.number for epoch in loader.epochs(1)] == [0]

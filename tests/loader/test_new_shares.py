@@ -103,3 +103,28 @@ def test_a_plain_loader_whose_workers_read_ahead_is_warned_of() -> None:
     next(loop)
     with pytest.warns(bw.PoorWarning, match="have read 2 batches that the loop has not seen, and the new shares begin"):
         sampler.retarget("uniform")
+
+
+@given(
+    at=st.integers(0, 200),
+    world=st.sampled_from([1, 2, 8]),
+    fetch=st.sampled_from([1, 2]),
+    make=st.sampled_from([plan, by_lengths]),
+)
+def test_progress_says_in_how_many_batches_new_shares_begin(at, world, fetch, make):
+    sampler = make().sampler(rank=world - 1, world_size=world, fetch=fetch)
+    assert sampler.new_shares_in is None
+    sampler.seek(at % (len(sampler) + 1), epoch=at % 3)
+    first, here, left = sampler.retarget(SHARES[0]), sampler.position().micro_batch, sampler.new_shares_in or 0
+    assert here + left * world * fetch >= first
+    assert left == 0 or here + (left - 1) * world * fetch < first
+
+
+def test_progress_counts_down_to_new_shares():
+    loader = plan().loader(range(400), num_workers=0)
+    for batch, _ in enumerate(loader, 1):
+        if batch == 3:
+            assert loader.retarget(SHARES[1]) == 89
+            assert str(loader.progress()).endswith("in all), the shares that were set begin in 86 batches")
+        if batch >= 88:
+            assert loader.progress().new_shares_in == {88: 1}.get(batch)

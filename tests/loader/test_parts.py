@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from itertools import permutations
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import ConcatDataset
+from torch.utils.data import ConcatDataset, Subset
 
 import batchwright as bw
 
@@ -61,3 +62,39 @@ def test_a_source_that_ends_within_a_part_is_warned_of() -> None:
     # of classes nothing follows: they do not lie one behind the other
     loader(bw.balanced([0] * 9 + [1] * 3, 4), [Numbers(3), Numbers(9)])
     loader(bw.shuffled(12, 4), [Numbers(3), Numbers(9)])
+
+
+def test_data_sets_of_one_size_that_changed_places_are_known_by_the_objects_that_the_plan_was_made_of() -> None:
+    web, code = Numbers(12), Numbers(12)
+    labelled = ["cat", "dog"] * 6
+    mixture = bw.mixed({"web": web, "code": bw.shuffled(code, 2)}, 4)
+    plans = [
+        mixture,
+        pickle.loads(pickle.dumps(mixture)),
+        bw.budgeted([3] * 24, 12, order=mixture),
+        bw.alternating({"web": bw.shuffled(web, 2), "code": bw.shuffled(code, 2)}),
+        bw.mixed({"web": len(web), "code": bw.balanced(labelled, 2)}, 4),
+    ]
+    for number, plan in enumerate(plans):
+        loader(plan, [web, code])
+        if number in (1, 4):  # in another process, or made of numbers and labels, it cannot be known
+            loader(plan, [code, web])
+            continue
+        with pytest.raises(
+            bw.Infeasible, match="source 'web' of the plan has the samples from 0 on, and its data set begins at"
+        ):
+            loader(plan, [code, web])
+        loader(plan, [code, web], check_data=False)
+        loader(plan, [Numbers(12), Numbers(12)])  # other objects say nothing
+
+
+def test_one_data_set_as_two_sources_may_have_both_places() -> None:
+    web = Numbers(12)
+    loader(bw.mixed({"web": web, "again": web}, 4), [web, web])
+
+
+@pytest.mark.parametrize("sample", [{"x": [1, 2]}, 3, "text"])
+def test_lists_of_samples_are_no_labels_where_they_are_concatenated(sample: Any) -> None:
+    parts = [[sample] * 9, [sample] * 3]
+    loader(bw.mixed({"web": 9, "code": 3}, 4), parts).peek()
+    bw.balanced(["cat", "dog"] * 2, 2).loader(Subset([sample] * 9, [0, 3, 4, 5]), num_workers=0).peek()

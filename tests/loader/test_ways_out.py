@@ -23,6 +23,7 @@ TASKS = {"a": bw.shuffled(8, 4), "b": bw.shuffled(4, 4)}
 SPLIT = bw.packed([3, 7, 5], 4, too_long="split")
 SEQUENCES = [{"ids": [1] * length} for length in (3, 7, 5)]
 NAMED = bw.alternating(TASKS, named=True)
+WEB, BOOKS = Numbers(6), Numbers(6)
 
 
 class Labelled(Numbers):
@@ -287,6 +288,12 @@ TABLE = {
         "source 'web' of the plan has 9 samples, and in its place the ConcatDataset has a part of 3",
         "concatenate the data sets of the sources in the order of plan.groups.names, or pass check_data=False",
         lambda: looped(ConcatDataset([Numbers(9), Numbers(3)]), plan=bw.mixed({"web": 9, "code": 3}, 4)),
+    ),
+    "parts of one size in another order than the sources": (
+        lambda: made(ConcatDataset([BOOKS, WEB]), plan=bw.mixed({"web": WEB, "books": BOOKS}, 4)),
+        "source 'web' of the plan has the samples from 0 on, and its data set begins at sample 6 of the ConcatDataset",
+        "concatenate the data sets of the sources in the order of plan.groups.names, or pass check_data=False",
+        lambda: looped(ConcatDataset([WEB, BOOKS]), plan=bw.mixed({"web": WEB, "books": BOOKS}, 4)),
     ),
     "a batch that was not given": (
         lambda: made().real,

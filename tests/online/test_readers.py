@@ -309,3 +309,16 @@ def test_an_iterable_that_cannot_be_split_names_the_idle_workers(monkeypatch):
     as_source(Plain(), name="mine").reader(Replica(worker=0, workers=8), 0)
     assert "1 of 8 workers reads source 'mine' and 7 of them idle, since it cannot be split" in shown[0]
     assert PoorWarning
+
+
+def test_each_row_group_opens_its_file_once(monkeypatch):
+    """Of a file behind a URL, each time that it is opened takes several requests."""
+    files, opens = fsspec.filesystem("memory"), Counter()
+    for number in range(2):
+        with files.open(f"/groups/{number}.parquet", "wb") as content:
+            pyarrow.parquet.write_table(pyarrow.table({"x": [*range(90)]}), content, row_group_size=30)
+    source, opened = online.parquet("memory://groups/*.parquet"), type(files).open
+    monkeypatch.setattr(type(files), "open", lambda *of, **named: (opens.update([of[1]]), opened(*of, **named))[1])
+    stream = online.balanced(source, key=lambda row: row["x"] % 2, batch_size=6, buffer=60)
+    assert sum(map(len, stream)) == 180
+    assert sum(opens.values()) == 6  # row groups

@@ -10,7 +10,7 @@ import pytest
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader
 
-from batchwright import Infeasible, online
+from batchwright import Infeasible, online, targets
 from batchwright.online.as_source import as_source
 from batchwright.online.replicas import Replica
 
@@ -149,6 +149,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
                  lambda: read(pack(capacity=1))),
     "at_end": (lambda: mix(at_end="go on"), "at_end is 'go on'; pass 'stop', 'continue', 'restart' or 'all_seen'",
                lambda: read(mix(at_end="continue"))),
+    "stages": (lambda: mix(target=targets.stages({0: {"a": 0.5, "b": 0.5}, 10: {"a": 0.1, "b": 0.9}})),
+              "changes at micro-batches, and the target of a stream changes from epoch to epoch",
+              lambda: read(mix(target=targets.schedule({"a": 0.5, "b": 0.5}, {"a": 0.1, "b": 0.9}, epochs=2)))),
     "sizes": (lambda: mix(target="natural"),
               "the sources, and the sizes of streams are not known; pass a share for each source by name",
               lambda: read(mix(target={"a": 0.5, "b": 0.5}))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -187,3 +188,14 @@ def test_runs_that_may_come_again_before_others_came_are_a_note():
 def test_plans_that_use_everybody_say_nothing():
     for plan in (bw.balanced([0] * 900 + [1] * 90 + [2] * 10, 15), bw.shuffled(10**12, 8), bw.weighted(np.ones(50), 8)):
         assert plan.shortcomings == []
+
+
+@pytest.mark.parametrize(("few", "window"), [(30, 4), (100, 16)])
+def test_copies_within_packs_are_told_where_only_later_windows_have_them(few, window):
+    """The first window begins a pass of the small group, so it has hardly any."""
+    lengths = np.random.default_rng(0).integers(20, 200, 1000 + few)
+    plan = bw.packed(lengths, 1024, order=bw.balanced([0] * 1000 + [1] * few, 16), window=window)
+    packs = [pack for epoch in range(3) for pack in plan.epoch(epoch)]
+    told = re.search(r"of the first (\d+), (\d+) hold a sample twice", str(plan.summary()))
+    assert told is not None
+    assert int(told[2]) == sum(np.unique(pack).size < pack.size for pack in packs[: int(told[1])]) > 0

@@ -146,6 +146,8 @@ CASES = cases("refuse message follow", {
         "file", column("x.csv")),
     "no match": (lambda: len(bw.Column(FOLDER / "none*.csv", "kind")), "no file matches", column("x.csv")),
     "no file": (lambda: len(bw.Column(FOLDER / "none.csv", "kind")), "there is no file", column("x.csv")),
+    "braces": (lambda: len(bw.Column(FOLDER / "{0..9}.csv", "kind")),
+        "such as 'data/*.csv'; braces are not expanded", column("x.csv")),
     "empty folder": (lambda: ((FOLDER / "empty").mkdir(exist_ok=True), len(bw.Column(FOLDER / "empty", "kind"))),
         "has no data files; pass a folder of .csv", lambda: folder("full/x.csv")),
     "kinds": (lambda: folder("both/x.csv", "both/x.jsonl"),

@@ -176,3 +176,12 @@ def test_a_callback_may_look_at_the_loader_in_mid_epoch(tmp_path):
     again = trainer("adapter", tmp_path, **options)
     again.train(resume_from_checkpoint=f"{tmp_path}/checkpoint-14")
     assert again.model.places == epochs((1, 4, 10))
+
+
+def test_packs_without_a_collator_are_refused_with_how_it_is_written(tmp_path):
+    rows = [{"x": torch.ones(length)} for length in [4, 2] * 6]
+    packs = bw.packed([4, 2] * 6, capacity=6)  # each of two lengths
+    arguments = TrainingArguments(str(tmp_path), max_steps=1, save_strategy="no", **QUIETLY)
+    with pytest.raises(bw.Infeasible, match="needs equal shapes") as refusal:
+        PlanTrainer(Model(), arguments, plan=packs, train_dataset=rows).train()
+    assert "pass data_collator=bw.Collate(...).packs(capacity=6, packs=1), with its fields" in refusal.value.way_out

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import shown
 from .guarantee import Guarantee
 
 if TYPE_CHECKING:
     from ..groups import Groups
     from ..kinds import FixedKind
+    from ..label_sets import LabelRates
     from ..orders import InTurn
 
-__all__ = ["Drawn", "Sequence", "Shared", "Size", "drawn", "shared"]
+__all__ = ["Drawn", "Rates", "Sequence", "Shared", "Size", "drawn", "shared"]
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,13 @@ def _span(plan: FixedKind, number: int) -> int:
     """The number of the span of constant shares that a micro-batch is in: times that shares were set, or the epoch."""
     if plan.order.shares.limits is not None:
         return sum(change.first <= number for change in plan.share_changes)
-    return number // plan.epoch_batches if plan.order.shares.settles_at != 0 else 0
+    return number // plan.order.epoch_batches if plan.order.shares.settles_at != 0 else 0
 
 
 def _shares(plan: FixedKind, span: int) -> np.ndarray:
     """The wanted shares in a span of constant shares, from the plan's arguments and the run's changes."""
     if plan.order.shares.limits is None:
-        return plan.shares(span)
+        return plan.order.shares.of(span)
     if span:
         weights = plan.share_changes[span - 1].weights
         return np.array([weight / sum(weights) for weight in weights])
@@ -124,6 +127,30 @@ class Size(Guarantee[Drawn]):
         """See `Guarantee`."""
         others = seen.yielded.size - seen.samples.size
         self.offer(max(abs(seen.yielded.size - self._batch_size), others), f"micro-batch {seen.number}")
+
+
+class Rates(Guarantee[Drawn]):
+    """How far the rate of a label is from the one that the plan is to reach, over all micro-batches; reported only."""
+
+    def __init__(self, rates: LabelRates) -> None:
+        super().__init__("label rate", math.inf)
+        self._rates, self._counts, self._samples = rates, np.zeros(len(rates.names), np.int64), 0
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        self._counts += self._rates.counts(seen.samples[None])[0]
+        self._samples += seen.samples.size
+
+    def end(self) -> None:
+        """See `Guarantee`."""
+        found = self._counts / max(1, self._samples)
+        off = np.abs(found - self._rates.reached)
+        label = int(off.argmax())
+        self.offer(
+            off[label],
+            f"label {shown(self._rates.names[label])}: {found[label]:.4g} of what was drawn, "
+            f"{self._rates.reached[label]:.4g} expected",
+        )
 
 
 class Sequence(Guarantee[Drawn]):

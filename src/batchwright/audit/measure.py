@@ -10,7 +10,7 @@ from ..errors import check_integer
 from ..orders import Hierarchical, InTurn, Mixed, ShardDealt, ShardShuffle, ShardWeights
 from . import levels
 from .coverage import Coverage
-from .drawn import Sequence, Shared, Size, drawn, shared
+from .drawn import Rates, Sequence, Shared, Size, drawn, shared
 from .guarantee import Guarantee, check_countable, measured
 from .report import Audit
 from .shards import of_shards
@@ -40,6 +40,9 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
       with its own order is left out if it has groups smaller than what a micro-batch may take of them.
     - G6 window: the largest deviation from the quotas over consecutive micro-batches within a round.
     - G6 across: the same for micro-batches of two consecutive rounds.
+
+    Plans of `multilabel` have a line "label rate" too, which is measured and not promised: how far the rate of a label is
+    from the expected one over these micro-batches.
 
     Plans that go through their order as it is (`sequential`, `ordered`) have G1 size, and as G4 order the number of samples
     of a micro-batch that are not those of its places. Plans with `local=` have G1, and as G8 open the shards
@@ -78,6 +81,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
         Drift(names, first + batches),
         Coverage(plan, first),
         *([Rare(names, rare)] if rare.size else []),
+        *([] if plan.label_rates is None else [Rates(plan.label_rates)]),
         Distinct(plan.groups, excused),
         Consecutive("G6 window", WINDOW_BOUND, names, rounds=1),
         Consecutive("G6 across", WINDOW_BOUND_ACROSS, names, rounds=2),

@@ -38,8 +38,8 @@ class Means:
         >>> import batchwright as bw
         >>> sampler = bw.evaluation(5, batch_size=2).sampler()
         >>> means = Means(sampler)
-        >>> for step, samples in enumerate(sampler):
-        ...     means.add(step, number=samples, even=[sample % 2 == 0 for sample in samples])
+        >>> for batch, samples in enumerate(sampler):
+        ...     means.add(batch, number=samples, even=[sample % 2 == 0 for sample in samples])
         >>> means.result()
         {'number': 2.0, 'even': 0.6}
     """
@@ -57,39 +57,42 @@ class Means:
     def _begin(self, epoch: int) -> None:
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
         self._epoch, self._ended = epoch, False
-        self._added = bytearray(len(self.sampler))  # whether each step was added
+        self._added = bytearray(len(self.sampler))  # whether each batch was added
         self._samples = 0
 
-    def add(self, step: int, *, epoch: int | None = None, **values: Any) -> None:
+    def add(self, number: int, /, *, epoch: int | None = None, **values: Any) -> None:
         """Add the values of the samples in one batch of this rank.
 
         Args:
-            step: the number of the batch in the epoch, from 0; after a resume, counted from `sampler.batches_done`.
+            number: of the batch in the epoch, from 0, as `enumerate(loader)` counts; after a resume, counted from
+                `sampler.batches_done`. It is passed by position, so that values may have any name.
             epoch: the number of the epoch; default: the current one.
             values: for each name, an array-like of shape (samples of the batch,): one number for each sample, in the order
                 of the batch, fillers included. Or a pair (sums, amounts) of two such; the mean is then sums over amounts.
                 For a mean over tokens, pass the summed loss of each sample and its number of tokens.
 
         Raises:
-            Infeasible: there is not one value for each sample of the batch, the names differ from those of earlier steps,
-                the step was added before, or an earlier step was of another epoch.
+            Infeasible: there is not one value for each sample of the batch, the names differ from those of earlier batches,
+                the batch was added before, or an earlier one was of another epoch.
         """
-        real = self.sampler.real(step, epoch=epoch)
+        real = self.sampler.real(number, epoch=epoch)
         if epoch is None:
             epoch = self.sampler.position().epoch
         if self._ended or not self._sums:
             self._begin(epoch)
         if epoch != self._epoch:
             raise Infeasible(
-                f"step {step} is of epoch {epoch}, the steps before it were of epoch {self._epoch}",
+                f"batch {number} is of epoch {epoch}, those before it were of epoch {self._epoch}",
                 "call means.result() after each evaluation, or make new means for each",
             )
-        if self._added[step]:
-            raise Infeasible(f"step {step} of epoch {epoch} was added before", "add all values of a step in one call")
+        if self._added[number]:
+            raise Infeasible(
+                f"batch {number} of epoch {epoch} was added before", "add all values of a batch in one call"
+            )
         if self._sums and self._sums.keys() != values.keys():
             raise Infeasible(
-                f"step {step} has values called {listed(values)}, an earlier one {listed(self._sums)}",
-                "add the same names in every step",
+                f"batch {number} has values called {listed(values)}, an earlier one {listed(self._sums)}",
+                "add the same names for every batch",
             )
         for name, value in values.items():
             over, under = value if isinstance(value, tuple) else (value, None)
@@ -97,7 +100,7 @@ class Means:
             amounts = torch.tensor(real) if under is None else _sum(under, real, name)
             before = self._sums.get(name)
             self._sums[name] = (sums, amounts) if before is None else (before[0] + sums, before[1] + amounts)
-        self._added[step] = True
+        self._added[number] = True
         self._samples += real
 
     def result(self, *, whole: bool = True, process_group: dist.ProcessGroup | None = None) -> dict[str, float]:
@@ -121,7 +124,9 @@ class Means:
         """
         check_bool(whole, "whole")
         if not self._sums:
-            raise Infeasible("there are means of 0 values", "call means.add(step, loss=...) in every step")
+            raise Infeasible(
+                "there are means of 0 values", "call means.add(number, loss=...) after every batch, numbered from 0"
+            )
         # Integers above 2^53 would be rounded here; counts of samples and tokens in an evaluation are far smaller.
         parts = [torch.tensor(self._samples), *(part for pair in self._sums.values() for part in pair)]
         table = torch.stack([part.double() for part in parts])
@@ -134,8 +139,8 @@ class Means:
         if whole and samples != count:
             raise Infeasible(
                 f"the means would be of {int(samples)} samples, and there are {count}; this rank, {self.sampler.rank} of "
-                f"{self.sampler.world_size}, added {sum(self._added)} of its {len(self._added)} steps",
-                "add every step on every rank, each with a share of its own, or pass whole=False for an evaluation that "
+                f"{self.sampler.world_size}, added {sum(self._added)} of its {len(self._added)} batches",
+                "add every batch on every rank, each with a share of its own, or pass whole=False for an evaluation that "
                 "stops early",
             )
         means = [(over / under).item() for over, under in zip(totals[::2], totals[1::2], strict=True)]

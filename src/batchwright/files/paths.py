@@ -49,7 +49,9 @@ def files_of(path: str) -> list[Path]:
         return _of_one_kind(inside, path)
     if not place.is_file():
         raise Infeasible(
-            f"there is no file {shown(path)}", "pass the path of a file, a folder or a pattern such as 'data/*.csv'"
+            f"there is no file {shown(path)}",
+            "pass the path of a file, a folder or a pattern such as 'data/*.csv'"
+            + ("; braces are not expanded: write * in place of {...}" if "{" in path else ""),
         )
     return [place]
 

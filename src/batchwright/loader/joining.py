@@ -28,24 +28,29 @@ def declaring(plan: Any) -> str:
 
 @dataclass
 class Default:
-    """`default_collate` of torch; where it cannot join samples, the error says how their fields are declared.
+    """`default_collate` of torch, or a trainer's; where it cannot join samples, the error says how fields are declared.
 
     Args:
         declaring: how a collate function for the plan is written.
+        join: what joins samples.
+        passed: how the function is passed, with `...` in place of it.
     """
 
     declaring: str
+    join: Callable[[Any], Any] = default_collate
+    passed: str = "collate=... to plan.loader"
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         """The batch."""
         try:
-            return default_collate(samples)  # type: ignore[arg-type]  # any sequence
+            return self.join(samples)
         except (RuntimeError, TypeError) as error:
             try:
                 Collate()(samples)
             except Infeasible as refusal:
                 raise Infeasible(
-                    refusal.fact, f"pass collate={self.declaring} to plan.loader, with its fields; {refusal.way_out}"
+                    refusal.fact,
+                    f"pass {self.passed.replace('...', self.declaring)}, with its fields; {refusal.way_out}",
                 ) from error
             raise
 

@@ -22,7 +22,7 @@ from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring
 from .looks import Looks
-from .loops import Batches, Epoch, read_here
+from .loops import Batches, Epoch, epochs_left, read_here
 from .padded import check_padding
 from .parts import check_parts
 from .progress import Progress
@@ -206,7 +206,8 @@ class Loader:
         """The epochs from the next one to number `until` - 1, each to be looped over once.
 
         Args:
-            until: how many epochs the whole run has, counted from its beginning: a resumed run takes the rest.
+            until: how many epochs the whole run has, counted from its beginning: a resumed run takes the rest. If it has had
+                all of them, there are none, with a `PoorWarning`.
 
         Example:
             >>> import batchwright as bw
@@ -214,7 +215,7 @@ class Loader:
             >>> [(epoch.number, len(list(epoch))) for epoch in loader.epochs(2)]
             [(0, 3), (1, 3)]
         """
-        for number in range(self.next_start()[0], check_integer(until, "until", least=0)):
+        for number in epochs_left(self.next_start()[0], until):
             yield Epoch(self, number)
             self._looks.used()  # the loop came back for the next epoch
 
@@ -226,7 +227,7 @@ class Loader:
         """How far the loop has come, for a progress bar or a log."""
         at = self.sampler.position()
         done = at.consumed // self.sampler.fetched_by_all
-        return Progress(at.epoch, done, len(self), self.sampler.epochs_done)
+        return Progress(at.epoch, done, len(self), self.sampler.epochs_done, self.sampler.new_shares_in)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next loop take this epoch from its start; if it is next anyway, from where `batches_done` says."""
@@ -275,7 +276,7 @@ class Loader:
         return run.consumed // self.sampler.fetched_by_all - 1, run.start.epoch
 
     def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
-        """Give the groups other shares from the next round of micro-batches on; see `BatchSampler.retarget`."""
+        """Give the groups other shares from a later batch on: `progress()` says when. See `BatchSampler.retarget`."""
         return self.sampler.retarget(shares, in_samples=in_samples)
 
     def state_dict(self) -> dict[str, Any]:

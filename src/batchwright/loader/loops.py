@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from ..collate import Batch
-from ..errors import Infeasible
+from ..errors import Infeasible, check_integer, warn
 from ..position import Position
 from ..run_state import RunState
 from ..sampler import BatchSampler
@@ -18,7 +18,18 @@ from .requests import Requests
 from .samples import WithRemarks
 from .trainers import Told, trainer_of_this_loop
 
-__all__ = ["Batches", "Epoch", "read_here"]
+__all__ = ["Batches", "Epoch", "epochs_left", "read_here"]
+
+
+def epochs_left(due: int, until: Any) -> range:
+    """The epochs from `due` to `until` - 1; a `PoorWarning` if the run has had them all, as in a notebook."""
+    until = check_integer(until, "until", least=0)
+    if until and due >= until:
+        warn(
+            f"the run has had {due} epochs and epochs({until}) counts from its beginning, so the loop has nothing to do; "
+            f"epochs({due + until}) goes on for {until} more, and set_epoch(0) begins again."
+        )
+    return range(due, until)
 
 
 class Looped(Protocol):

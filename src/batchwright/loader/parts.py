@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import ConcatDataset
 
+from ..calls import made_of
 from ..errors import Infeasible, shown, warn
 from ..groups import Groups
 from ..interface import BasePlan
@@ -18,12 +19,12 @@ _WAY_OUT = "concatenate the data sets of the sources in the order of plan.groups
 
 
 def check_parts(plan: BasePlan, dataset: Any) -> None:
-    """Compare the sizes of the parts of a `ConcatDataset` with those of the sources or tasks of a plan.
+    """Compare the parts of a `ConcatDataset` with the sources or tasks of a plan.
 
-    Two parts of one size that changed places are not seen.
+    Two parts of one size that changed places are seen only if the plan was made of the same data sets, as objects.
 
     Raises:
-        Infeasible: the parts have the sizes of the sources, in another order.
+        Infeasible: the parts are those of the sources, or have their sizes, in another order.
 
     Warns:
         PoorWarning: a source ends within a part.
@@ -35,6 +36,7 @@ def check_parts(plan: BasePlan, dataset: Any) -> None:
     sources = _sources(plan, len(dataset))
     if sources is None:
         return
+    _check_objects(plan, sources, dataset)
     sizes = sources.sizes.tolist()
     parts = list(_sizes(dataset.datasets))
     ends = set(np.cumsum(parts).tolist())
@@ -52,6 +54,24 @@ def check_parts(plan: BasePlan, dataset: Any) -> None:
         f"source {shown(name)} of the plan, of {size} samples, ends within a part of the ConcatDataset, so some of its "
         f"samples may be those of another source; {_WAY_OUT}."
     )
+
+
+def _check_objects(plan: BasePlan, sources: Groups, dataset: ConcatDataset[Any]) -> None:
+    """Refuse a part that is the data set of one source and has the place of another."""
+    objects = made_of(getattr(plan, "order_plan", plan))
+    if len(objects) != sources.group_count:
+        return
+    begins: dict[int, set[int]] = {}
+    for part, end in zip(dataset.datasets, dataset.cumulative_sizes, strict=True):
+        begins.setdefault(id(part), set()).add(end - len(part))  # type: ignore[arg-type]  # every part has a length
+    for name, source, begin in zip(sources.names, objects, sources.starts.tolist(), strict=False):
+        found = begins.get(id(source), {begin})
+        if begin not in found:
+            raise Infeasible(
+                f"source {shown(name)} of the plan has the samples from {begin} on, and its data set begins at sample "
+                f"{min(found)} of the ConcatDataset",
+                _WAY_OUT,
+            )
 
 
 def _sources(plan: BasePlan, sample_count: int) -> Groups | None:

@@ -17,6 +17,7 @@ from .rows import Lines, Members, Rows, TableRows, samples_of
 
 __all__ = [
     "ROWS",
+    "RowGroup",
     "arrow_reader",
     "decoder",
     "lines",
@@ -65,18 +66,21 @@ class RowGroup(Rows):
     """The rows of a row group of a Parquet file; read in order, they are decoded a batch at a time.
 
     Readers that share a row group each decode all of it: pyarrow has no way to a row but through those before it.
+
+    Attributes:
+        row_count: the number of rows, if it is known; else the file is opened to find it.
     """
 
     def __init__(self, columns: list[str] | None, file: DataFile, number: int) -> None:
-        from pyarrow import parquet as module
-
         self._columns, self._file, self._number = columns, file, number
-        with opened(file) as content:
-            self._known = module.read_metadata(content)
+        self._known: Any = None  # what stands at the end of the file, once it was opened
+        self.row_count: int | None = None
 
     def __len__(self) -> int:
-        rows: int = self._known.row_group(self._number).num_rows
-        return rows
+        if self.row_count is None:
+            with self._read():
+                self.row_count = self._known.row_group(self._number).num_rows
+        return self.row_count
 
     def strided(self, start: int, step: int) -> Iterator[Any]:
         """Rows start, start + step, ...; rows between them do not become Python objects."""
@@ -103,7 +107,9 @@ class RowGroup(Rows):
         from pyarrow import parquet as module
 
         with opened(self._file) as content:
-            yield module.ParquetFile(content, metadata=self._known, **options)
+            parquet = module.ParquetFile(content, metadata=self._known, **options)
+            self._known = parquet.metadata
+            yield parquet
 
 
 def row_group(columns: list[str] | None, shard: tuple[DataFile, int]) -> RowGroup:

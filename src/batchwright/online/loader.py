@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..errors import Infeasible, check_integer
+from ..loader.loops import epochs_left
 from ..public import public
 from . import states
 from .batch import StreamReport, total
@@ -199,7 +200,8 @@ class StreamLoader:
         """The epochs from the next one to number `until` - 1, each to be looped over once.
 
         Args:
-            until: how many epochs the whole run has, counted from its beginning: a resumed run takes the rest.
+            until: how many epochs the whole run has, counted from its beginning: a resumed run takes the rest. If it has had
+                all of them, there are none, with a `PoorWarning`.
 
         Example:
             >>> from batchwright import online
@@ -207,7 +209,7 @@ class StreamLoader:
             >>> [(epoch.number, len(list(epoch))) for epoch in loader.epochs(2)]
             [(0, 2), (1, 2)]
         """
-        for number in range(self.stream._next.due, check_integer(until, "until", least=0)):
+        for number in epochs_left(self.stream._next.due, until):
             yield StreamEpoch(self, number)
 
     def peek(self) -> Any:

@@ -17,6 +17,7 @@ from .made_of import argument, arguments_of, contents_of
 from .measures import measure_of
 from .replicas import Replica
 from .run import Composer
+from .shares import by_epoch
 from .sources import Source
 from .stream import Stream
 
@@ -87,7 +88,7 @@ def mixed(
         at_end=at_end,
         on_error=one_of(on_error, "on_error", get_args(OnError)),
     )
-    for epoch in {0, resolve(target).settles_at or 0}:
+    for epoch in {0, by_epoch(target).settles_at or 0}:
         recipe.weights(epoch)
     return Stream(
         recipe,

@@ -17,6 +17,7 @@ from ..indexes.sources import DataFile, source_of
 from ..readings import as_list, library, reading_file
 from .file_shards import (
     ROWS,
+    RowGroup,
     arrow_reader,
     lines,
     members,
@@ -176,6 +177,13 @@ class _LookedAt(Shards):
 
 
 class _RowGroups(Shards):
+    def open(self, shard: int) -> Iterable[Any]:
+        """See `Shards`; the number of rows is known since the files were found, so that each is opened only once."""
+        found = super().open(shard)
+        if isinstance(found, RowGroup):
+            found.row_count = self.amounts[shard]
+        return found
+
     def grouped(self, key: Any) -> Shards:
         """The same, with the group of each row group, if the statistics of column `key` say that each has one value."""
         if not isinstance(key, str):

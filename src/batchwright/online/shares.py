@@ -10,11 +10,11 @@ import numpy as np
 from ..columns import by_label
 from ..errors import Infeasible, check_mapping, listed, shown
 from ..kernels.array_types import Floats, Integers
-from ..targets import explicit, resolve
+from ..targets import Target, explicit, resolve
 from .group_keys import plain
 from .measures import Refused
 
-__all__ = ["StreamShares"]
+__all__ = ["StreamShares", "by_epoch"]
 
 _EXPLICIT = explicit({None: 1}).formula
 _PARTS = 1_000_000_000  # natural shares become counts that sum to this: targets take integers
@@ -29,6 +29,17 @@ def _by_group(shares: Mapping[Any, Any], argument: str) -> dict[Hashable, Any]:
     return dict(explicit(named).arguments[0])
 
 
+def by_epoch(target: Any) -> Target:
+    """The target of a stream; one that changes at micro-batches is refused: no reader counts those of all ranks."""
+    found = resolve(target)
+    if found.every is not None:
+        raise Infeasible(
+            f"{found.briefly} changes at micro-batches, and the target of a stream changes from epoch to epoch",
+            "pass a schedule with epochs=, or a function of (counts, epoch)",
+        )
+    return found
+
+
 class StreamShares:
     """The target of an epoch, for groups that appear one by one.
 
@@ -37,7 +48,7 @@ class StreamShares:
     """
 
     def __init__(self, target: Any, natural: Mapping[Hashable, float] | None, epoch: int) -> None:
-        self._target = resolve(target)
+        self._target = by_epoch(target)
         self._natural = None if natural is None else _by_group(check_mapping(by_label(natural), "natural"), "natural")
         self._epoch = epoch
         self._named = self._natural

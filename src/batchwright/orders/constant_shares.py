@@ -171,7 +171,7 @@ def after_change(
     *,
     change: int,
     epoch: int,
-    may_change: bool,
+    stays: int | None,
 ) -> tuple[ConstantShares, ...]:
     """The spans after a change of the shares: one that pays deficits back, if there are any, and the rest.
 
@@ -183,13 +183,13 @@ def after_change(
         deficit: what each group lacks of its expected tickets so far.
         change: how many times the shares have changed, this time included.
         epoch: micro-batches in an epoch.
-        may_change: whether the shares may change again after an epoch.
+        stays: the micro-batches after which the shares may change again; None if they will not.
     """
     changed = partial(replace, span, wanted=wanted, change=change)
     batches = ROUND * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
     # If the shares change again before a round is over, pay back only what that leaves time for.
-    if may_change and epoch < ROUND:
-        batches = min(batches, epoch)
+    if stays is not None and stays < ROUND:
+        batches = min(batches, stays)
     edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):
         return (changed(first=first, base=drawn, deficit=deficit, edges=NONE, rounds=0, epoch=epoch),)

@@ -98,7 +98,13 @@ class Dealt(OfBatches):
         self._spans = tuple(spans)
         self._walk: Walk | None = None
         if shares.settles_at != 0:
-            self._walk = Walk(spans[0], self._line, epoch_batches=epoch_batches, settles_at=shares.settles_at)
+            self._walk = Walk(
+                spans[0],
+                self._line,
+                epoch_batches=epoch_batches,
+                settles_at=shares.settles_at,
+                looks_ahead=shares.every is not None,
+            )
         self._only = None if share_changes or self._walk is not None else spans[0]  # the span of all micro-batches
         self._samples = self._samples_of_groups()
         self._is_shuffle = self._only is not None and batch_size == len(self._samples[2]) == 1 and distinct_over is None
@@ -253,7 +259,7 @@ class Dealt(OfBatches):
             deficit,
             change=change.number,
             epoch=self.epoch_batches,
-            may_change=False,
+            stays=None,
         )
         return [*before, *after]
 

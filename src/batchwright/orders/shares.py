@@ -36,6 +36,11 @@ class Shares(Protocol):
         ...
 
     @property
+    def every(self) -> int | None:
+        """The micro-batches after which shares are evaluated again; None for those of an epoch."""
+        ...
+
+    @property
     def identity(self) -> str:
         """Short text for a fingerprint; equal for equal shares."""
         ...
@@ -81,6 +86,11 @@ class TargetShares:
     def settles_at(self) -> int | None:
         """See `Shares`."""
         return self.target.settles_at
+
+    @property
+    def every(self) -> int | None:
+        """See `Shares`."""
+        return self.target.every
 
     @cached_property
     def identity(self) -> str:
@@ -145,6 +155,7 @@ class WeightShares:
     """
 
     settles_at = 0
+    every = None
     limits = None
     shown = "weights"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import Infeasible
+from ..kernels.deal_arguments import ROUND
 from ..targets.target import MOST_EPOCHS
 from .constant_shares import ConstantShares, after_change
 
@@ -31,14 +32,22 @@ class Walk:
         line: from an epoch to its shares, as edges on the line of a round's tickets.
         epoch_batches: micro-batches in an epoch.
         settles_at: the epoch from which on shares no longer change; None if they may always change.
+        looks_ahead: whether shares stay for many epochs, which are short, so that deficits are paid back in more than one.
     """
 
     def __init__(
-        self, first: ConstantShares, line: Callable[[int], np.ndarray], *, epoch_batches: int, settles_at: int | None
+        self,
+        first: ConstantShares,
+        line: Callable[[int], np.ndarray],
+        *,
+        epoch_batches: int,
+        settles_at: int | None,
+        looks_ahead: bool = False,
     ) -> None:
         self._line = line
         self._epoch_batches = epoch_batches
         self._settles_at = settles_at
+        self._looks_ahead = looks_ahead
         self._most = max(_FEWEST_MARKS, min(_MARKS, _MARKED_NUMBERS // first.wanted.size))
         self._latest: tuple[int, ConstantSpans] = 0, (first,)  # the epoch that was needed last, and its spans
         # The distance between two kept epochs, and their spans.
@@ -88,8 +97,26 @@ class Walk:
         last = next(span for span in reversed(spans) if span.first < first)
         drawn, deficit = last.drawn(first - last.first), last.deficit_at(first - last.first)
         return after_change(
-            last, first, wanted, drawn, deficit, change=last.change + 1, epoch=self._epoch_batches, may_change=True
+            last,
+            first,
+            wanted,
+            drawn,
+            deficit,
+            change=last.change + 1,
+            epoch=self._epoch_batches,
+            stays=self._stays(epoch, wanted),
         )
+
+    def _stays(self, epoch: int, wanted: np.ndarray) -> int:
+        """The micro-batches from an epoch on that have its shares for certain; a round of them is enough to know."""
+        following = epoch + 1
+        while self._looks_ahead and (following - epoch) * self._epoch_batches < ROUND:
+            if self._settles_at is not None and following > self._settles_at:
+                return ROUND
+            if not np.array_equal(self._line(following), wanted):
+                break
+            following += 1
+        return (following - epoch) * self._epoch_batches
 
     def _mark(self, epoch: int, spans: ConstantSpans) -> None:
         """Keep the spans of an epoch, if it is the next one to keep; if there are then too many, drop every other one."""

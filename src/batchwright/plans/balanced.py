@@ -215,7 +215,14 @@ def _plan(
     groups: Groups, shares: Shares, batch_size: int, per_class: int, draw: str, length: int, seed: int
 ) -> FixedPlan:
     kind = Dealt if draw == "exact" else Independent
-    order = kind(groups, shares, batch_size=batch_size, per_ticket=per_class, seed=seed, epoch_batches=length)
+    order = kind(
+        groups,
+        shares,
+        batch_size=batch_size,
+        per_ticket=per_class,
+        seed=seed,
+        epoch_batches=shares.every or length,
+    )
     warn(*faults(order))
     return FixedPlan(order, epoch_batches=length)
 

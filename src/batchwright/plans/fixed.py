@@ -20,10 +20,12 @@ from .plan import Plan
 if TYPE_CHECKING:
     from ..audit import Audit
     from ..groups import Groups
+    from ..label_sets import LabelRates
     from .summary import Summary
 
 __all__ = ["FixedPlan"]
 
+_WHOLE = 1e-6  # a number of micro-batches this near to an integer is one
 _LONGEST_SHOWN = 100  # characters of a target in a `repr`
 _CHANGES_KEPT = 8  # workers of a loader are ahead of training, and may need earlier shares again after a resume
 # Samples computed in one call of a kernel: few at first, so that the first batch comes quickly; later so many that
@@ -43,6 +45,7 @@ class FixedPlan(Plan):
         order: the endless order of samples that it cuts.
         groups: the groups of the samples.
         batch_size: samples in every micro-batch.
+        label_rates: of `multilabel`, the labels of the samples and their rates; else None.
 
     Example:
         >>> import batchwright as bw
@@ -56,6 +59,7 @@ class FixedPlan(Plan):
         self.groups: Groups = order.groups
         self.batch_size = order.batch_size
         self.epoch_batches = epoch_batches
+        self.label_rates: LabelRates | None = None
         # Where the next epoch begins, its stride, micro-batches that were computed together, and how many of them are gone.
         self._ahead = _NOTHING_AHEAD
 
@@ -171,8 +175,14 @@ class FixedPlan(Plan):
             )
 
     def shares(self, epoch: int = 0) -> np.ndarray:
-        """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
-        return self.order.shares.of(check_integer(epoch, "epoch", least=0))
+        """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1.
+
+        It is the mean over the epoch where shares change at micro-batches.
+        """
+        epoch, length = check_integer(epoch, "epoch", least=0), self.epoch_batches
+        if self.order.shares.every is None:
+            return self.order.shares.of(epoch)
+        return mean_shares(self.order, epoch * length, (epoch + 1) * length)
 
     @property
     def share_changes(self) -> tuple[ShareChange, ...]:
@@ -228,6 +238,16 @@ class FixedPlan(Plan):
         first = round(start * self.epoch_batches)
         return inclusion_rates_of(self.order, first, max(first + 1, round(stop * self.epoch_batches)))
 
+    def drawn_before(self, batches: float) -> np.ndarray:
+        """See `BasePlan`: counted, and no expectation, where shares are exact."""
+        if self.order.dealt is None:
+            return super().drawn_before(batches)
+        whole = math.floor(batches + _WHOLE)
+        drawn, part = self.order.dealt.drawn(whole).astype(np.float64), batches - whole
+        if part > _WHOLE:  # a plan by lengths is within a micro-batch of its order
+            drawn += part * (self.order.dealt.drawn(whole + 1) - drawn)
+        return drawn
+
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """See `BasePlan`."""
         if 0 <= start < stop and (groups is None or groups is self.groups):
@@ -237,7 +257,9 @@ class FixedPlan(Plan):
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64."""
         epoch = check_integer(epoch, "epoch", least=0)
-        return super().rates(indices, epoch=epoch) if self.varies else self.order.rates(sample_numbers(indices), epoch)
+        if self.varies or self.order.shares.every is not None:
+            return super().rates(indices, epoch=epoch)
+        return self.order.rates(sample_numbers(indices), epoch)
 
     def summary(self) -> Summary:
         """The plan in numbers: sizes, shares, quotas, passes an epoch, and warnings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 from ..kinds import LengthKind
@@ -18,7 +19,10 @@ def laid_out(plan: LengthKind, step_size: int) -> Windows:
     """The windows of the plan in steps of `step_size` micro-batches."""
     window = plan.window if isinstance(plan.window, str) else max(plan.window, plan.least_steps * step_size)
     if not plan.same_samples:
-        settles_at = plan.order_plan.order.shares.settles_at
+        shares = plan.order_plan.order.shares
+        settles_at = shares.settles_at
+        if settles_at and shares.every is not None:  # counted in parts of an epoch
+            settles_at = math.ceil(settles_at * shares.every / plan.order_plan.epoch_batches)
         return OfOrder(
             plan.order_plan.order,
             plan.admission,

@@ -87,7 +87,14 @@ def mixed(
     shares = TargetShares(wanted, groups)
     check_quotas(groups, shares, batch_size, per_source, "exact", distinct, called="per_source")
     length = epoch_length(groups, shares, batch_size, epoch)
-    dealt = Dealt(groups, shares, batch_size=batch_size, per_ticket=per_source, seed=seed, epoch_batches=length)
+    dealt = Dealt(
+        groups,
+        shares,
+        batch_size=batch_size,
+        per_ticket=per_source,
+        seed=seed,
+        epoch_batches=shares.every or length,
+    )
     order = Mixed(dealt, children) if children else dealt
     if isinstance(order, Mixed) and distinct:
         for source in order.undersized_sources():

@@ -14,7 +14,7 @@ from ..calls import recorded
 from ..columns import by_label
 from ..errors import Infeasible, check_number, exactly, shortened, shown, warn
 from ..kernels.hashing import child_key
-from ..label_sets import label_sets
+from ..label_sets import LabelRates, LabelSets, label_sets
 from ..targets import resolve
 from ..targets.raking import MOST_SUMS, REACHED, solve_raking
 from ..targets.target import to_twelve_digits
@@ -26,7 +26,6 @@ from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
 __all__ = ["Rates", "multilabel", "multilabel_weights"]
 
 _WORTH_A_WORD = 0.01  # rates that are missed by more than this part of them are warned of
-_WORST_SHOWN = 8  # labels in the notes of a plan; `print(multilabel_weights(...))` has all
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,11 @@ def multilabel_weights(
         >>> rates.reached.round(6).tolist(), rates.weights.round(3).tolist()
         ([0.75, 0.5], [0.5, 2.0, 0.5, 1.0])
     """
-    names, starts, attributes = label_sets(labels)
+    return _rates(label_sets(labels), target, min_repeats, max_repeats)
+
+
+def _rates(sets: LabelSets, target: Any, min_repeats: float, max_repeats: float) -> Rates:
+    names, starts, attributes = sets
     samples = starts.size - 1
     counts = np.bincount(attributes, minlength=len(names))
     if not samples or not len(names):
@@ -143,7 +146,9 @@ def multilabel(
     """Batches in which every label of multi-label samples has its wanted rate, as closely as possible.
 
     `multilabel_weights` computes how often each sample should be drawn, and reports the rate that each label reaches. The
-    plan then draws each sample that often, rounded down or up.
+    plan then draws each sample that often, rounded down or up. What is exact is how often samples come. The rates of labels
+    follow from that: they hold over many micro-batches, and a single one may have more or fewer samples with a label.
+    `plan.summary()` has the expected rates; `plan.audit()` and `plan.report().tables["labels"]` measure them.
 
     Args:
         labels: see `multilabel_weights`.
@@ -171,14 +176,11 @@ def multilabel(
         4
     """
     batch_size, _, seed = checked(batch_size, 1, seed)
-    rates = multilabel_weights(labels, target=target, min_repeats=min_repeats, max_repeats=max_repeats)
-    order = np.argsort(-np.abs(rates.reached - rates.wanted), kind="stable")[:_WORST_SHOWN].tolist()
-    notes = [
-        f"label {rates.names[label]!r}: rate {rates.natural[label]:.6g} of all samples, {rates.reached[label]:.6g} of what "
-        f"is sampled, {rates.wanted[label]:.6g} wanted"
-        for label in order
-    ]
-    return by_weight(rates.weights, batch_size, draw="exact", epoch=epoch, seed=seed, notes=(*rates.notes, *notes))
+    sets = label_sets(labels)
+    rates = _rates(sets, target, min_repeats, max_repeats)
+    plan = by_weight(rates.weights, batch_size, draw="exact", epoch=epoch, seed=seed, notes=rates.notes)
+    plan.label_rates = LabelRates(*sets, rates.natural, rates.wanted, rates.reached)
+    return plan
 
 
 def _warn_of_gaps(names: list[Hashable], wanted: np.ndarray, reached: np.ndarray) -> None:

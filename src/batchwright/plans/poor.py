@@ -40,7 +40,8 @@ __all__ = [
 RARELY = 100
 _EPOCHS = 32  # epochs that are examined if shares may change without end
 _FEWEST_EPOCHS = 2  # a change of shares shows only between two epochs
-_MEASURED = 1 << 16  # items of the first window that are examined: repeats show in a part of it, too
+_WINDOWS = 4  # that are examined for repeats, and items in them: repeats show in a part of a window, too
+_MEASURED = 1 << 16
 _SHARES = 1 << 14  # shares that are computed at most for these epochs: a Python function of many groups is slow
 _SHOWN = 3  # groups that a message names
 
@@ -86,7 +87,8 @@ def faults(order: SharedOrder) -> list[str]:
     found = []
     rows = rows_of(order)
     if rows.group.size:
-        found.append(repeats_text(rows, order.groups, order.batch_size, moves=order.shares.settles_at != 0))
+        moves, every = order.shares.settles_at != 0, order.shares.every
+        found.append(repeats_text(rows, order.groups, order.batch_size, moves=moves, every=every))
     if isinstance(order, ShardDealt | ShardWeights):
         found += in_open_shards(order, {order.groups.names[group] for group in rows.group.tolist()})
     if isinstance(order, Mixed):
@@ -184,13 +186,16 @@ def repeated(
     return Repeated(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def repeats_text(rows: Repeated, groups: Groups, batch_size: int, *, moves: bool = False) -> str:
+def repeats_text(
+    rows: Repeated, groups: Groups, batch_size: int, *, moves: bool = False, every: int | None = None
+) -> str:
     """A text that names the groups whose samples repeat within a micro-batch, the worst first."""
     worst = np.argsort(-rows.most / rows.size, kind="stable")[:_SHOWN]
     single = not groups.starts.size
     shown = []
     for row in worst.tolist():
-        when = f" in epoch {rows.epoch[row]}" if moves else ""
+        epoch = int(rows.epoch[row])
+        when = "" if not moves else f" in epoch {epoch}" if every is None else f" from micro-batch {epoch * every} on"
         name = groups.names[int(rows.group[row])]
         shown.append(
             f"sample {name} comes up to {rows.most[row]} times{when}"
@@ -264,36 +269,47 @@ def faults_of_tasks(plan: TaskKind) -> list[str]:
 
 
 def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
-    """Problems of the micro-batches cut from an order, measured on the first window.
+    """Problems of the micro-batches cut from an order, measured on the first windows.
 
-    Samples of similar length are put together, so all draws of one sample in a window may be in one micro-batch.
+    Samples of similar length are put together, so all draws of one sample in a window may be in one micro-batch. The first
+    window alone would show too few: every pass begins with it, and samples come again where the next pass does.
 
     Args:
         plan: the plan.
-        least: the part of the micro-batches, 0 to 1, that must hold a sample twice before this is reported. A few always
-            do where two passes meet.
+        least: the part of the micro-batches, 0 to 1, that must hold a sample twice in the first window before this is
+            reported. A few always do where two passes meet. 0 reports all, also those of later windows.
     """
     if plan.same_samples:  # an epoch holds every sample once
         return []
-    window, of_window = plan.windows.planned(0)
-    found = window_in_shards(plan, window, len(of_window))
-    items = window[:_MEASURED]
-    if np.unique(items).size == items.size:
-        return found
-    cut = plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
-    batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
-    held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
-    if counts.max() < 2:
-        return found
-    worst = int(counts.argmax())
-    hit = np.unique(held[counts > 1, 0]).size
-    if hit < least * len(cut):
+    window, cut = plan.windows.planned(0)
+    found = window_in_shards(plan, window, len(cut))
+    batches = hit = looked_at = 0
+    worst = 0, 1  # an item, and how often a micro-batch holds it
+    for number in range(_WINDOWS):
+        if looked_at >= _MEASURED:  # planning one more may take long
+            break
+        if number == 1 and hit < least * batches:
+            return found
+        window, cut = (window, cut) if number == 0 else plan.windows.planned(number)
+        items = window[: _MEASURED - looked_at]
+        looked_at += items.size
+        if items.size < window.size:
+            cut = plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
+        batches += len(cut)
+        if np.unique(items).size == items.size:
+            continue
+        batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
+        held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
+        most = int(counts.argmax())
+        worst = max(worst, (int(held[most, 1]), int(counts[most])), key=lambda item: item[1])
+        hit += np.unique(held[counts > 1, 0]).size
+    if not hit or hit < least * batches:
         return found
     return [
         *found,
-        f"samples repeat within a micro-batch: of the first {len(cut)}, {hit} hold a sample twice or more, item "
-        f"{held[worst, 1]} {counts[worst]} times; what a window draws of a sample is cut together, so a smaller window or "
-        "an order that draws it less often avoids it",
+        f"samples repeat within a micro-batch: of the first {batches}, {hit} hold a sample twice or more, item "
+        f"{worst[0]} {worst[1]} times; what a window draws of a sample is cut together, so a smaller window or an order "
+        "that draws it less often avoids it",
     ]
 
 

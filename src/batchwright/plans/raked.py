@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_integer, check_mapping, exactly, shown
+from ..errors import Infeasible, check_bool, check_integer, check_mapping, did_you_mean, exactly, shown
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..targets import explicit, resolve
@@ -114,7 +114,11 @@ class Margins:
         for name in [*check_mapping(attributes, "attributes"), *check_mapping(margins, "margins")]:
             if name not in attributes or name not in margins:
                 lacks = "no margin" if name in attributes else "no column"
-                raise Infeasible(f"attribute {shown(name)} has {lacks}", "give every attribute a column and a margin")
+                others = {*attributes, *margins} - {name}
+                raise Infeasible(
+                    f"attribute {shown(name)} has {lacks}",
+                    f"give every attribute a column and a margin{did_you_mean(name, others)}",
+                )
         levels = {name: Groups.from_labels(column) for name, column in attributes.items()}
         sizes = {name: part.sample_count for name, part in levels.items()}
         if len(set(sizes.values())) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from .printed import Printed, PrintedColumn, columns_of, table
 if TYPE_CHECKING:
     from ..kinds import FixedKind
 
-__all__ = ["GroupLine", "Summary", "summarise"]
+__all__ = ["GroupLine", "LabelLine", "Summary", "summarise"]
 
 _FEW = 12  # groups that are measured if every sample is a group of its own
 _COLUMNS = (
@@ -23,6 +23,13 @@ _COLUMNS = (
     PrintedColumn("share", "share", ".4%"),
     PrintedColumn("a batch", "quota", ".3f"),
     PrintedColumn("passes", "passes", ".3f"),
+)
+_OF_LABELS = (
+    PrintedColumn("samples", "size", ""),
+    PrintedColumn("natural", "natural_rate", ".4%"),
+    PrintedColumn("wanted", "wanted_rate", ".4%"),
+    PrintedColumn("reached", "reached_rate", ".4%"),
+    PrintedColumn("a batch", "per_batch", ".3f"),
 )
 _DELIVERED = PrintedColumn("delivered", "delivered", ".4%")
 _SEEN = 5e-7  # a smaller difference of two shares is none in four digits of a percentage
@@ -52,6 +59,27 @@ class GroupLine:
 
 
 @dataclass(frozen=True)
+class LabelLine:
+    """One label of a summary of `multilabel`, whose samples have several each.
+
+    Attributes:
+        name: the label.
+        size: how many samples have it.
+        natural_rate: the part of all samples that have it.
+        wanted_rate: the part of drawn samples that should have it.
+        reached_rate: the part of drawn samples that have it, in expectation.
+        per_batch: samples with it in a micro-batch, on average.
+    """
+
+    name: Hashable
+    size: int
+    natural_rate: float
+    wanted_rate: float
+    reached_rate: float
+    per_batch: float
+
+
+@dataclass(frozen=True)
 class Summary(Printed):
     """A plan in numbers; `print` it.
 
@@ -62,6 +90,7 @@ class Summary(Printed):
         groups: one line for each group, the largest first; only some if every sample is a group of its own.
         group_count: the number of all groups.
         notes: samples that repeat or are left out, and numbers that are approximate.
+        labels: one line for each label of samples that have several each, the most frequent first; else empty.
     """
 
     batch_size: int
@@ -70,19 +99,20 @@ class Summary(Printed):
     groups: list[GroupLine]
     group_count: int
     notes: list[str]
+    labels: list[LabelLine] = field(default_factory=list)
 
     def columns(self) -> dict[str, list[Any]]:
-        """See `Exported`: one line for each of `groups`."""
-        return columns_of(self.groups)
+        """See `Exported`: one line for each of `labels` if there are any, else for each of `groups`."""
+        return columns_of(self.labels or self.groups)
 
     def head(self) -> list[str]:
         """See `Printed`."""
+        head = f"{self.epoch_batches} micro-batches of {self.batch_size} an epoch, {self.target}"
+        if self.labels:
+            return [head, *table("label", _OF_LABELS, self.labels)]
         differs = any(abs(line.delivered - line.share) > _SEEN for line in self.groups)
         columns = [*_COLUMNS[:3], _DELIVERED, *_COLUMNS[3:]] if differs else _COLUMNS
-        return [
-            f"{self.epoch_batches} micro-batches of {self.batch_size} an epoch, {self.target}",
-            *table("group", columns, self.groups, self.group_count),
-        ]
+        return [head, *table("group", columns, self.groups, self.group_count)]
 
 
 def summarise(plan: FixedKind) -> Summary:
@@ -113,7 +143,27 @@ def summarise(plan: FixedKind) -> Summary:
         lines,
         groups.group_count,
         _notes(plan, shares),
+        _labels(plan),
     )
+
+
+def _labels(plan: FixedKind) -> list[LabelLine]:
+    """One line for each label, the most frequent first, if samples have several each."""
+    rates = plan.label_rates
+    if rates is None:
+        return []
+    sizes = np.bincount(rates.numbers, minlength=len(rates.names))
+    return [
+        LabelLine(
+            rates.names[label],
+            int(sizes[label]),
+            float(rates.natural[label]),
+            float(rates.wanted[label]),
+            float(rates.reached[label]),
+            float(rates.reached[label] * plan.batch_size),
+        )
+        for label in np.argsort(-sizes, kind="stable").tolist()
+    ]
 
 
 def _notes(plan: FixedKind, shares: np.ndarray) -> list[str]:

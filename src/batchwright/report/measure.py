@@ -13,6 +13,7 @@ from ..errors import Infeasible, check_integer
 from ..kernels.array_types import blocks
 from ..notebook import watched
 from .bands import Bands
+from .labels import Labels, LabelsHeld
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
 from .reading import MOST_BATCHES, BatchRange, BatchReader, Shuffle, checked_step_size, reader_of
 from .report import Report
@@ -82,6 +83,7 @@ def gathered(
         walk.lengths_found(),
         walk.padding(),
         walk.cost(world_size, accumulate),
+        walk.labels_held(),
     )
 
 
@@ -133,6 +135,8 @@ class _Walked:
         self.at = np.arange(places) * batches // places  # those shown, counted from the first
         self._times = np.zeros(groups.sample_count, np.int32) if groups.sample_count <= _MOST_COUNTED else None
         self._repeated = 0
+        rates = getattr(plan, "label_rates", None)  # only plans of a fixed size have them
+        self._labels = None if rates is None else LabelsHeld(rates)
         self._lengths, self._edges, self._drawn_lengths = self._of_items()
 
     def go(self) -> None:
@@ -164,6 +168,8 @@ class _Walked:
 
     def _see_own(self, piece: BatchRange) -> None:
         self._repeated += _repeats(piece)
+        if self._labels is not None:
+            self._labels.see(piece.samples.reshape(len(piece), -1))
         if self._told_apart:
             self.own.held += _holding(piece, self._groups_of(piece.samples), self.own.held.size)
         if self._times is not None:
@@ -219,6 +225,10 @@ class _Walked:
             for part in (np.stack(sums.shown, axis=1), shares * sums.sizes_shown)
         )
         return Composition(self.bands.names, self.first + self.at, counts, quotas, shuffled, shuffled_quotas)
+
+    def labels_held(self) -> Labels | None:
+        """See `Labels`."""
+        return None if self._labels is None else self._labels.found()
 
     def presence(self) -> Presence | None:
         """See `Presence`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..audit import Audit
 from ..exported import Table
+from .labels import Labels
 from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
 
 __all__ = ["ReportNumbers"]
@@ -39,6 +40,7 @@ class ReportNumbers:
     lengths: Lengths | None
     padding: Padding | None
     cost: Cost | None
+    labels: Labels | None = None
 
     @property
     def tables(self) -> dict[str, Table]:

@@ -37,6 +37,7 @@ class Report(ReportNumbers):
         lengths: the distribution of lengths; None where lengths are not known.
         padding: what part is padding; None where lengths are not known.
         cost: how equal the work of the ranks is; None where neither costs nor lengths are known.
+        labels: how many samples with each label micro-batches have; None but for `multilabel`.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Targets: the wanted share of every group, as a pure function of group counts and epoch.
+"""Targets: the wanted share of every group, as a pure function of group counts and of the epoch or micro-batch.
 
 Shares are exact ratios if the formula is rational, so that a quota that should be an integer is one.
 Formulas that take roots or powers are rounded to 12 significant digits, so that they are the same on every platform.
@@ -16,6 +16,7 @@ from .formula import Active, Compensating, Filler, Fixed, formula, quantities
 from .moving import moving
 from .resolve import resolve
 from .schedule import schedule
+from .stages import stages
 from .target import Target
 from .units import in_units
 
@@ -38,6 +39,7 @@ __all__ = [
     "repeat_factor",
     "resolve",
     "schedule",
+    "stages",
     "temperature",
     "uniform",
 ]

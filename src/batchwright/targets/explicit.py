@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..calls import recorded
-from ..errors import Infeasible, check_mapping, check_number, exactly, shown
+from ..errors import Infeasible, check_mapping, check_number, did_you_mean, exactly, shown
 from ..values import plain
 from .target import Number, Target, fraction
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUM_TOLERANCE", "explicit", "listed", "way_out_of_sum"]
 
+_FEW = 8  # labels that a message names
 SUM_TOLERANCE = 1e-6
 """How far the sum of given shares may be from 1; they are then divided by their sum."""
 
@@ -50,6 +51,10 @@ class ByName(tuple[tuple[Hashable, Number], ...]):
     def bound_to(self, groups: Groups) -> ByName:
         """The same shares by the labels of these groups."""
         found = ByName((groups.label(name), share) for name, share in self)
+        if groups.aliases:  # the message of `_explicit` would name labels only, and the shares may be by class
+            for (name, _), (label, _) in zip(self, found, strict=True):
+                if label not in groups.number_of:
+                    raise _unknown(name, groups.names, groups.aliases)
         twice, times = Counter(label for label, _ in found).most_common(1)[0]
         if times > 1:
             raise Infeasible(f"label {shown(twice)} is given two shares", "give it one, by its label or by its name")
@@ -86,10 +91,7 @@ def _explicit(
     groups = set(names)
     unknown = [name for name in given if name not in groups]
     if unknown:
-        few = ", ".join(map(shown, list(names)[:8])) + (", ..." if len(names) > 8 else "")
-        raise Infeasible(
-            f"a share is given to {shown(unknown[0])} but the labels are {few}", "use the labels of the data"
-        )
+        raise _unknown(unknown[0], names, {})
     unnamed = [name for name in names if name not in given]
     if unnamed:
         raise Infeasible(
@@ -97,6 +99,21 @@ def _explicit(
             "give every group a share; 0 says that it is never drawn",
         )
     return [given[name] for name in names]
+
+
+def _unknown(name: Hashable, labels: Sequence[Hashable], classes: Mapping[Hashable, Hashable]) -> Infeasible:
+    """The refusal of a share for what is neither a label nor the name of a class with samples."""
+    known = set(labels)
+    held = [one for one, label in classes.items() if label in known]
+    also = f", of the classes {_few(held)}" if held else ""
+    return Infeasible(
+        f"a share is given to {shown(name)} but the labels are {_few(labels)}{also}",
+        f"use the labels of the data{did_you_mean(name, [*held, *labels[:_FEW]])}",
+    )
+
+
+def _few(names: Sequence[Hashable]) -> str:
+    return ", ".join(map(shown, list(names)[:_FEW])) + (", ..." if len(names) > _FEW else "")
 
 
 def _in_order(

@@ -48,6 +48,8 @@ class Target:
         shown: the target as text for summaries.
         notes: notes for summaries.
         limits: the smallest and the largest share that a group may get later; None if shares cannot be set.
+        every: the micro-batches after which shares are evaluated again; None for those of an epoch. What the formula gets as
+            `epoch` is then the number of such a part of the plan.
     """
 
     formula: Formula
@@ -56,6 +58,7 @@ class Target:
     settles_at: int | None = 0
     notes: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
+    every: int | None = None
 
     def shares(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> np.ndarray:
         """The wanted shares, float64 (groups,), summing to 1.

@@ -110,7 +110,11 @@ def in_units(target: Any, lengths: Any) -> Target:
     # The lengths change what is drawn, so they must change the fingerprint, which is made of the text of a target.
     digest = hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
     return Target(
-        _in_units, (counting_draws(inner), Measure(values)), f"in_units({inner}, lengths {digest})", inner.settles_at
+        _in_units,
+        (counting_draws(inner), Measure(values)),
+        f"in_units({inner}, lengths {digest})",
+        inner.settles_at,
+        every=inner.every,
     )
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.data import DataLoader
-from transformers import Trainer
+from transformers import Trainer, default_data_collator
 
 from ...collate import Collate, attention
 from ...collate.pack_collate import PackCollate
 from ...composition import Composition
 from ...errors import Infeasible, typed
 from ...loader import Loader
+from ...loader.joining import Default, declaring
 from ...loader.samples import OnError
 from ...plans.plan import Plan
 from ...sampler import BatchSampler
@@ -133,11 +134,14 @@ class PlanTrainer(ExactEvaluation):
         """A loader of the micro-batches of this process."""
         self._agree()
         loader = super().get_train_dataloader()
+        collate = loader.collate_fn
+        if self.data_collator is default_data_collator:  # none was passed
+            collate = Default(declaring(self.plan_sampler.plan), collate, "data_collator=...")
         self._plan_loader = Loader(
             self.plan_sampler,
             loader.dataset,
             num_workers=loader.num_workers,
-            collate=loader.collate_fn,
+            collate=collate,
             device=self.args.device,
             pin_memory=loader.pin_memory,
             persistent_workers=loader.persistent_workers,
