@@ -7,6 +7,7 @@ the runs, and says where a peer is ahead.
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import platform
 import re
@@ -35,6 +36,15 @@ NAMES = (
 )
 ARGUMENTS = {"scale": ["1e6"]}
 HISTOGRAMS = {"lengths": 1, "packing": 2}
+HEAD = """# Benchmark results
+
+{counted}
+
+Written by `make bench-all`; [Benchmarks](benchmarks.md) says what is compared. Each figure is the middle of the runs that
+are named above its table, with the least and the most. *ours / X* is the time (or the count) of batchwright over that of
+X, measured in one run, so both met the same machine. One of the two is ahead if it is in every run. Load is the number
+of processes that ran or waited to run, over 1, 5 and 15 minutes.
+"""
 FIGURE = re.compile(
     r"^(?P<what>.{60,}?) +(?P<value>[-+.\deinfa]+)  (?P<limit>no limit|at (?:most|least) [-+.\de]+ +(?:kept|MISSED))$"
 )
@@ -100,9 +110,60 @@ def versions(name: str, python: str) -> str:
     return ", ".join(ran.stdout.splitlines()) + "."
 
 
+def section(name: str, python: str | None, runs: int, seconds: int) -> str:
+    """Run a benchmark some times: its part of the page."""
+    if python is None:
+        return f"Not run: there is no environment of it, `make bench NAME={name}` makes it.\n"
+    figures: dict[str, list[float]] = defaultdict(list)
+    limits, why, began = {}, "", load()
+    for number in range(runs):
+        print(f"{name}, run {number + 1} of {runs}", file=sys.stderr, flush=True)
+        found, said = run(name, python, seconds)
+        why = why or said
+        for what, (value, limit) in found.items():
+            figures[what].append(value)
+            limits[what] = limit
+    day = datetime.date.today().isoformat()
+    lines = [
+        f"{versions(name, python)} {runs} run{'s' * (runs > 1)} on {day}, load {began} before and {load()} after.",
+        "",
+    ]
+    if figures:
+        lines += ["| | middle | least | most | limit | runs | ahead |", "|---|---|---|---|---|---|---|"]
+    for what, values in figures.items():
+        numbers = " | ".join(f"{value:.4g}" for value in (statistics.median(values), min(values), max(values)))
+        lines.append(
+            f"| {what} | {numbers} | {limits[what]} | {len(values)} | {ahead(what, min(values), max(values))} |"
+        )
+    if why:
+        lines += ["", f"A run ended early: {why[:200]}"]
+    return "\n".join(lines) + "\n"
+
+
+def sections_of(page: str) -> dict[str, str]:
+    """The parts of a page by the names of their benchmarks, as they stand there."""
+    parts = re.split(r"^## (\w+)\n\n", page, flags=re.MULTILINE)[1:]
+    return {name: part.strip("\n") + "\n" for name, part in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def page_of(sections: dict[str, str]) -> str:
+    """The page of these parts, and at its top how often which side is ahead."""
+    won = Counter(re.findall(r"\| ([^|]+) \|$", "".join(sections.values()), re.MULTILINE))
+    peer, ours, neither = (won[who] for who in ("**the peer**", "batchwright", "neither"))
+    counted = (
+        f"Beside peers there are {peer + ours + neither} figures: batchwright is ahead in {ours}, the peer in {peer}, "
+        f"neither in {neither}."
+    )
+    return HEAD.format(counted=counted) + "".join(
+        f"\n## {name}\n\n{sections[name]}" for name in NAMES if name in sections
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=NAMES, help="which benchmarks; all if left out")
+    parser.add_argument(
+        "names", nargs="*", help="which benchmarks, where the others stay on the page as they are; or all"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=900, help="the longest that one run may take")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmark-results.md")
@@ -110,49 +171,10 @@ def main() -> None:
     chosen = parser.parse_args()
     for name, taken in HISTOGRAMS.items():
         ARGUMENTS[name] = [str(path.resolve()) for path in chosen.histograms[:taken]]
-    began, won = load(), Counter[str]()
-    lines = [
-        "# Benchmark results",
-        "",
-        "Written by `make bench-all`; [Benchmarks](benchmarks.md) says what is compared. Each figure is the middle of "
-        f"{chosen.runs} run{'s' * (chosen.runs > 1)}, with the least and the most. "
-        "*ours / X* is the time (or the count) of batchwright over that "
-        "of X, measured in one run, so both met the same machine. One of the two is ahead if it is in every run.",
-    ]
-    for name in chosen.names:
-        python = python_of(name)
-        lines += ["", f"## {name}", ""]
-        if python is None:
-            lines.append(f"Not run: there is no environment of it, `make bench NAME={name}` makes it.")
-            continue
-        figures: dict[str, list[float]] = defaultdict(list)
-        limits, why = {}, ""
-        for number in range(chosen.runs):
-            print(f"{name}, run {number + 1} of {chosen.runs}", file=sys.stderr, flush=True)
-            found, said = run(name, python, chosen.seconds)
-            why = why or said
-            for what, (value, limit) in found.items():
-                figures[what].append(value)
-                limits[what] = limit
-        lines += [versions(name, python), ""]
-        if figures:
-            lines += ["| | middle | least | most | limit | runs | ahead |", "|---|---|---|---|---|---|---|"]
-        for what, values in figures.items():
-            middle = statistics.median(values)
-            numbers = " | ".join(f"{value:.4g}" for value in (middle, min(values), max(values)))
-            first = ahead(what, min(values), max(values))
-            won[first] += 1
-            lines.append(f"| {what} | {numbers} | {limits[what]} | {len(values)} | {first} |")
-        if why:
-            lines += ["", f"A run ended early: {why[:200]}"]
-    lines[3:3] = [
-        "",
-        f"Beside peers there are {won.total() - won['']} figures: batchwright is ahead in {won['batchwright']}, the peer in "
-        f"{won['**the peer**']}, neither in {won['neither']}.",
-        "",
-        f"Machine: {machine()}; load when it began {began}, when it ended {load()}.",
-    ]
-    chosen.page.write_text("\n".join(lines) + "\n")
+    sections = sections_of(chosen.page.read_text()) if chosen.names and chosen.page.exists() else {}
+    for name in chosen.names or NAMES:
+        sections[name] = section(name, python_of(name), chosen.runs, chosen.seconds)
+        chosen.page.write_text(page_of(sections))
     print(chosen.page)
 
 
