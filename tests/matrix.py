@@ -2,7 +2,7 @@
 
 `make test-matrix` runs it; `CELLS="3.14-newest 3.11-oldest"` runs some cells, `TESTS="tests/plans"` less than the suite;
 `KEEP=1` keeps the environments, which a later run then takes as they are.
-What came out is kept in `build/matrix.json`, and `docs/matrix.md` is written from it. It needs nothing but Python.
+What came out is a row of `docs/matrix.md`, where the rows of other cells stay as they are. It needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import sys
 import time
 import tomllib
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
-KEPT, PAGE = ROOT / "build" / "matrix.json", ROOT / "docs" / "matrix.md"
+PAGE = ROOT / "docs" / "matrix.md"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 BESIDE = {"pyarrow": "21"}
 """What of the tests' needs does not go with the oldest packages in its newest release: the first that `datasets` takes."""
@@ -84,8 +83,8 @@ def environment(version: str, kind: str) -> Path | None:
     return home
 
 
-def run(home: Path, tests: list[str]) -> dict[str, Any]:
-    """Golden vectors and tests in an environment: what each said, and the seconds of both."""
+def run(version: str, kind: str, home: Path, tests: list[str]) -> tuple[str, bool]:
+    """Golden vectors and tests in an environment: the row of the page, and whether all is well."""
     python, log = str(home / "bin/python"), home / "log.txt"
     named = "import importlib.metadata as m, json, sys; print(json.dumps([*map(m.version, sys.argv[1:])]))"
     versions = subprocess.run([python, "-c", named, *SHOWN], stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -100,45 +99,38 @@ def run(home: Path, tests: list[str]) -> dict[str, Any]:
         print(text if code else text.splitlines()[-1], flush=True)
         counts = ", ".join(re.findall(r"\d+ (?:passed|failed|errors?|skipped)", text.splitlines()[-1]))
         said.append(counts or ("hold" if code == 0 else "FAIL"))
-    return {
-        "versions": json.loads(versions),
-        "golden": said[0],
-        "tests": said[1] + ("" if tests == SUITE else f" ({' '.join(tests)})"),
-        "seconds": round(time.monotonic() - begun),
-        "day": datetime.date.today().isoformat(),
-        "good": said[0] == "hold" and code == 0,
-    }
+    ran = said[1] + ("" if tests == SUITE else f" ({' '.join(tests)})")
+    seconds, day = round(time.monotonic() - begun), datetime.date.today().isoformat()
+    row = f"| {' | '.join([version, kind, *json.loads(versions), said[0], ran, str(seconds), day])} |\n"
+    return row, said[0] == "hold" and code == 0
 
 
-def page(kept: dict[str, Any]) -> str:
+def rows_of(page: str) -> dict[str, str]:
+    """The rows of a page, by their cells."""
+    rows = re.finditer(r"^\| ([\d.]+) \| (oldest|newest) \|.*\n", page, re.MULTILINE)
+    return {f"{row[1]}-{row[2]}": row[0] for row in rows}
+
+
+def page_of(rows: dict[str, str]) -> str:
     """The table of all cells that were run, as Markdown."""
-    rows = []
-    for version in VERSIONS:
-        for kind in ("oldest", "newest"):
-            one = kept.get(f"{version}-{kind}")
-            if one:
-                cells = [version, kind, *one["versions"], one["golden"], one["tests"], str(one["seconds"]), one["day"]]
-                rows.append(f"| {' | '.join(cells)} |\n")
-    return HEAD + "".join(rows)
+    cells = [f"{version}-{kind}" for version in VERSIONS for kind in ("oldest", "newest")]
+    return HEAD + "".join(rows[cell] for cell in cells if cell in rows)
 
 
 def main(cells: list[str], tests: list[str]) -> int:
     """Run cells, and write what came out after each; 1 if any failed or none could be run."""
-    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    good = []
+    rows, good = rows_of(PAGE.read_text()), []
     for cell in cells or [f"{version}-{kind}" for version in VERSIONS for kind in ("oldest", "newest")]:
         version, kind = cell.split("-")
         home = environment(version, kind)
         if home is None:
             print(f"{cell}: no Python {version} here, not run")
             continue
-        kept[cell] = run(home, tests or SUITE)
-        good.append(kept[cell]["good"])
+        rows[cell], well = run(version, kind, home, tests or SUITE)
+        good.append(well)
         if "KEEP" not in os.environ:
             shutil.rmtree(home)
-        KEPT.parent.mkdir(exist_ok=True)
-        KEPT.write_text(json.dumps(kept, indent=1))
-        PAGE.write_text(page(kept))
+        PAGE.write_text(page_of(rows))
     return int(not good or not all(good))
 
 
