@@ -42,38 +42,51 @@ class Given:
         start: where the iterator began; None before its first `next`.
         nothing: before the first `next`: whether nothing of the epoch is left.
         at_once: micro-batches that all ranks together take for a batch.
-        left: the batches that the iterator gives without asking for more, last first, behind a None.
+        now: how many micro-batches of the epoch all ranks had taken when the list was filled; the list of the batches that
+            the iterator gives without asking for more, last first, behind a None; how many entries it had then. One value,
+            since a signal handler or another thread may ask for the run between any two stores.
     """
 
     start: Position | None = None  # what holds before `begin` is of the class, as an `__init__` is one more function
     nothing = False
     at_once: int
-    left: list[list[int] | None]
-    _before: int  # micro-batches of the epoch that all ranks had taken when `left` had `_full` entries
-    _full: int
+    now: tuple[int, list[list[int] | None], int]
     _length: int  # micro-batches of the epoch
 
     def begin(self, start: Position, at_once: int) -> None:
         """The iterator begins here."""
-        self.start, self.at_once, self._length = start, at_once, start.length
-        self._before, self.left, self._full = start.consumed, [], 1
+        self.at_once, self._length = at_once, start.length
+        self.now = start.consumed, [], 1
+        self.start = start
 
     def turn(self, plan: BasePlan) -> Position:
         """Go on with a plan in which shares were set: where the iterator is in it."""
         assert self.start is not None
-        self._before, self.left, self._full = self.consumed, [], 1
+        consumed = self.consumed
+        self.now = consumed, [], 1
         self.start = self.start.with_shares_of(plan)
-        return self.start.after(self._before)
+        return self.start.after(consumed)
 
-    def refill(self, batches: list[list[int]]) -> None:
-        """These batches come next; none are left."""
-        self._before, self.left = self.consumed, [None, *reversed(batches)]
-        self._full = len(self.left)
+    def refill(self, batches: list[list[int]]) -> list[list[int] | None]:
+        """These batches come next, none are left: the list of them."""
+        left = [None, *reversed(batches)]
+        self.now = self.consumed, left, len(left)
+        return left
+
+    def stop(self) -> None:
+        """Let the iterator ask its sampler before it gives another batch."""
+        before, left, full = self.now
+        self.now = before, left.copy(), full
+        left[:] = [None]
 
     @property
     def consumed(self) -> int:
         """How many micro-batches of the epoch all ranks together have received."""
-        return self._before + (self._full - (len(self.left) or 1)) * self.at_once
+        while True:
+            now = before, left, full = self.now
+            consumed = before + (full - (len(left) or 1)) * self.at_once
+            if self.now is now:  # else `stop` may have emptied the list in another thread
+                return consumed
 
     @property
     def ended(self) -> bool:
@@ -83,7 +96,8 @@ class Given:
     @property
     def run(self) -> RunState:
         """The run after the last batch that was given."""
-        return RunState(self.start, self.consumed, True, None, self.ended)
+        consumed = self.consumed
+        return RunState(self.start, consumed, True, None, consumed >= self._length)
 
     def following(self, step_size: int) -> Position | None:
         """The start of the next epoch in steps of this size; None if this epoch has not ended, or if it must be checked."""
@@ -91,12 +105,6 @@ class Given:
         if start is None or self.consumed < self._length or start.step_size != step_size:
             return None
         return start.in_epoch(start.epoch + 1) if start.origin + 3 * self._length <= LAST else None
-
-    def stop(self) -> None:
-        """Let the iterator ask its sampler before it gives another batch."""
-        self._before, given = self.consumed, self.left
-        self.left, self._full = given.copy(), len(given) or 1
-        given[:] = [None]
 
 
 class EpochIterator(chain[list[int]]):
@@ -149,6 +157,11 @@ class EpochIterator(chain[list[int]]):
             )
         self._given.nothing = state["ended"]
 
+    def __reduce__(self) -> Any:
+        raise Infeasible(
+            "an iterator of a sampler cannot be copied or pickled", "copy the sampler, or keep its state_dict()"
+        )
+
 
 def _blocks(sampler: Running, given: Given) -> Iterator[Iterator[list[int]]]:
     """The batches of an iterator, as iterators over some at a time: it asks for the next when one of these is over."""
@@ -157,18 +170,19 @@ def _blocks(sampler: Running, given: Given) -> Iterator[Iterator[list[int]]]:
     plan = sampler.plan
     start, rank, world_size = sampler.begin(_reader_with_workers(sys._getframe(1)))
     given.begin(start, world_size * sampler.fetch)
-    blocks = start.blocks(rank, world_size, sampler.fetch)
+    blocks, left = start.blocks(rank, world_size, sampler.fetch), list[list[int] | None]()
     while True:
         if sampler.plan is not plan:  # shares were set
-            plan = sampler.plan
+            plan, left = sampler.plan, []
             blocks = given.turn(plan).blocks(rank, world_size, sampler.fetch)
-        if len(given.left) < 2:
+        if len(left) < 2:
             block = next(blocks, None)
             if not block:
                 return
-            given.refill(block)
+            left = given.refill(block)
         sampler.follow(given)
-        yield iter(given.left.pop, None)
+        yield iter(left.pop, None)
+        left = given.now[1]  # not the same list if the sampler was moved
 
 
 def warn_if_read_ahead(reader: Any, so: str) -> None:

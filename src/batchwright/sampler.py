@@ -347,7 +347,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             return
         assert given.start is not None
         given.start = self._moved(given.start, before, before + given.at_once)
-        if last is not None and len(last.left) > 1:
+        if last is not None and len(last.now[1]) > 1:
             last.stop()
         self._given = given
 
