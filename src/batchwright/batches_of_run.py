@@ -33,7 +33,6 @@ class BatchesOfRun(ABC):
     plan: BasePlan
     run: RunState
     shares_from: int | None
-    _new_shares: int | None
     _known: KnownBatches
 
     @property
@@ -76,11 +75,13 @@ class BatchesOfRun(ABC):
 
     @property
     def new_shares_in(self) -> int | None:
-        """The batches of this rank until the shares begin that `retarget` set last; None if they have, or none were set."""
-        if self._new_shares is None:
-            return None
-        left = -(-(self._new_shares - self.position().micro_batch) // self.fetched_by_all)
-        return left if left > 0 else None
+        """The batches of this rank until the shares begin that `retarget` set last; None if they have, or none were set.
+
+        A run that was resumed, on any number of ranks, counts the shares that were set before too.
+        """
+        here = self.position()
+        first = here.sequence.new_shares_at(here.micro_batch)
+        return None if first <= here.micro_batch else -(-(first - here.micro_batch) // self.fetched_by_all)
 
     @property
     def passes_done(self) -> dict[Hashable, float]:

@@ -132,6 +132,11 @@ class MicroBatches(ABC):
             "retarget a plan of balanced or mixed with target=targets.moving(...), or one by lengths with such an order",
         )
 
+    @internal
+    def new_shares_at(self, batch: int) -> int:
+        """The first micro-batch from which on all have the shares that were set last: `batch` or less if it has them."""
+        return 0
+
     def with_shares_of(self, plan: Any) -> MicroBatches:
         """The same sequence with the shares that were set in `plan`, a plan of the same kind."""
         return self

@@ -98,7 +98,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self._run = RunState()
         self._given: Given | None = None  # by an iterator, since `_run` was set
         self._known = KnownBatches()
-        self.shares_from = self._new_shares = None
+        self.shares_from: int | None = None
         self._reader: weakref.ref[Any] | None = None  # see `EpochIterator`
 
     @property
@@ -228,7 +228,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.plan = self.plan.with_shares_of(position.sequence)
         self.run = RunState(position, position.consumed, ended=ended)
         self._known = KnownBatches(here, self.fetched_by_all)
-        self.shares_from = self._new_shares = None
+        self.shares_from = None
 
     def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
         """Set the shares of groups from the next round of micro-batches on. Call it on every rank, at the same step.
@@ -258,16 +258,14 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             "plan.loader(dataset)"
         )
         here = self.position()
-        sequence, self.shares_from, self._new_shares = here.sequence.retargeted(
-            here.micro_batch, shares, in_samples=in_samples
-        )
+        sequence, self.shares_from, first = here.sequence.retargeted(here.micro_batch, shares, in_samples=in_samples)
         self.plan = self.plan.with_shares_of(sequence)
         start = self.run.start
         if start is not None:
             self.run = self.run._replace(start=start.with_shares_of(self.plan))
         if self._known.since is not None:
             self._known = self._known._replace(since=self._known.since.with_shares_of(self.plan))
-        return self._new_shares
+        return first
 
     def _warn_if_read_ahead(self, so: str) -> None:
         if self._reader is not None and self.run.requested is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import chain, islice, repeat
 from typing import Any
 
 import pytest
@@ -128,3 +130,51 @@ def test_progress_counts_down_to_new_shares():
             assert str(loader.progress()).endswith("in all), the shares that were set begin in 86 batches")
         if batch >= 88:
             assert loader.progress().new_shares_in == {88: 1}.get(batch)
+
+
+@pytest.mark.filterwarnings("ignore:the run goes on in steps of 8:batchwright.PoorWarning")
+@settings(max_examples=15, deadline=None)
+@given(
+    at=st.integers(0, 200),
+    moves=st.lists(st.tuples(st.integers(1, 40), st.integers(0, 2)), min_size=1, max_size=3),
+    steps=st.integers(0, 60),
+    world=st.sampled_from([1, 2, 8]),
+    make=st.sampled_from([plan, by_lengths]),
+)
+def test_a_resumed_run_counts_down_to_the_shares_that_were_set_before(at, moves, steps, world, make):
+    built, first = make(), 0
+    sampler = built.sampler(rank=0, world_size=2)
+    sampler.seek(at % len(sampler), epoch=at % 3)
+    batches = chain.from_iterable(repeat(sampler))  # over the ends of epochs
+    for count, share in moves:
+        deque(islice(batches, count), maxlen=0)
+        first = sampler.retarget(SHARES[share])
+    deque(islice(batches, steps), maxlen=0)
+    same, other = built.sampler(rank=1, world_size=2), built.sampler(rank=0, world_size=world)
+    same.load_state_dict(sampler.state_dict())
+    other.load_state_dict(sampler.state_dict())
+    here = same.position().micro_batch
+    assert sampler.new_shares_in == same.new_shares_in == (-(-(first - here) // 2) if first > here else None)
+    left, begins = other.new_shares_in, new_round(other)
+    if make is plan or world < 8:  # windows of a plan by lengths hold as much in steps of 1 and 2, not of 8
+        assert left == (-(-(first - here) // world) if first > here else None)
+    batches = chain.from_iterable(repeat(other))
+    if left is not None:
+        deque(islice(batches, left - 1), maxlen=0)
+        assert other.new_shares_in == 1
+        next(batches)
+    assert other.new_shares_in is None
+    assert places(other) >= begins
+
+
+def new_round(sampler: Any) -> int:
+    """The place of the order where the round begins that has the shares that were set last."""
+    plan = sampler.plan
+    changed = [one.change for one in plan.set_shares] if plan.set_shares else plan.share_changes
+    return changed[-1].first * getattr(plan, "order_plan", plan).batch_size
+
+
+def places(sampler: Any) -> int:
+    """The places of the order that the run has come past: exact where a window begins."""
+    plan = getattr(sampler.plan, "order_plan", sampler.plan)
+    return round(sampler.epochs_done * plan.epoch_batches * plan.batch_size)

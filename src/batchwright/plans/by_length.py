@@ -244,11 +244,19 @@ class LengthPlan(Plan, Windowed):
         """See `MicroBatches`: windows that were begun stay as they are. Both numbers are of a window's first micro-batch."""
         change, window = set_shares_after(self, batch, shares, in_samples=in_samples)
         found = self._with_set_shares(with_latest(self.set_shares, change))
-        windows, place = cast(OfOrder, found.windows), change.change.first * self.order_plan.batch_size
-        full = window
-        while windows.start(full).place < place:
-            full += 1
-        return found, window * windows.window_batches, full * windows.window_batches
+        changed = window * found.windows.period
+        return found, changed, found.new_shares_at(changed)
+
+    @internal
+    def new_shares_at(self, batch: int) -> int:
+        """See `MicroBatches`: where the first window begins that takes nothing from before the order's new round."""
+        if not self.set_shares:
+            return 0
+        windows, place = cast(OfOrder, self.windows), self.set_shares[-1].change.first * self.order_plan.batch_size
+        window = windows.of(batch)[0]
+        while windows.start(window).place < place:
+            window += 1
+        return window * windows.period
 
     def with_shares_of(self, plan: Any) -> LengthPlan:
         """See `MicroBatches`."""

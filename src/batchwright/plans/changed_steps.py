@@ -116,6 +116,10 @@ class Rotated(MicroBatches):
         plan, changed, first = self.plan.retargeted(batch, shares, in_samples=in_samples)
         return Rotated(plan, self.shift), changed, first
 
+    def new_shares_at(self, batch: int) -> int:
+        """See `MicroBatches`."""
+        return self.plan.new_shares_at(batch)
+
     def with_shares_of(self, plan: Any) -> Rotated:
         """See `MicroBatches`."""
         return Rotated(self.plan.with_shares_of(plan), self.shift)
@@ -205,6 +209,14 @@ class _Joined(MicroBatches):
         after, changed, first = self._after.retargeted(least, shares, in_samples=in_samples)
         moved = self._at - self._start
         return _Joined(self._before.with_shares_of(after), self._at, after, self._start), changed + moved, first + moved
+
+    def new_shares_at(self, batch: int) -> int:
+        """See `MicroBatches`: the first sequence ends where the window of `batch` ends."""
+        if batch < self._at:
+            first = self._before.new_shares_at(batch)
+            if first <= batch:
+                return first
+        return self._after.new_shares_at(max(batch - self._at, 0) + self._start) + self._at - self._start
 
     def with_shares_of(self, plan: Any) -> _Joined:
         """See `MicroBatches`."""

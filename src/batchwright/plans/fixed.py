@@ -143,6 +143,11 @@ class FixedPlan(Plan):
         kept = [earlier for earlier in self.share_changes if earlier.first < change.first]
         return self.with_share_changes([*kept, change][-_CHANGES_KEPT:]), change.first, change.first
 
+    @internal
+    def new_shares_at(self, batch: int) -> int:
+        """See `MicroBatches`."""
+        return self.share_changes[-1].first if self.share_changes else 0
+
     def with_shares_of(self, plan: Any) -> FixedPlan:
         """See `MicroBatches`."""
         found: FixedPlan = plan
