@@ -76,6 +76,10 @@ class Broken:
             lambda: bw.balanced(["a"], 1, target=bw.targets.schedule(0, 1, epochs=2, shape=broken)),
             "shape of a schedule was asked for epoch 0",
         ),
+        (
+            lambda: bw.balanced(["a"], 1, target=bw.targets.schedule(0, 1, batches=200, shape=broken)),
+            "shape of a schedule was asked for micro-batch 0",
+        ),
         (lambda: bw.balanced(Broken(), 2), "while .targets of the Broken was looked at for labels"),
         (lambda: bw.budgeted([1, 2], 9, cost=broken), "while cost was asked for 2 lengths"),
         (lambda: bw.correct.Weighted(Broken(), bw.correct.Weights(bw.balanced(list("aabb"), 2)))[3], "sample 3"),

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -66,6 +67,25 @@ def test_a_state_of_another_plan_says_which_argument_differs(builder):
             assert argument in named, (argument, str(refusal.value))
         assert said[2] != said[3], (number, argument, str(refusal.value))
         assert len(str(refusal.value)) < 1300
+
+
+@pytest.mark.parametrize("draw", ["exact", "random"])
+@pytest.mark.parametrize(
+    ("saved", "built"),
+    [
+        (bw.targets.stages({0: "natural", 100: "uniform"}), bw.targets.stages({0: "natural", 200: "uniform"})),
+        (*(bw.targets.schedule("natural", "uniform", batches=batches) for batches in (1000, 2000)),),
+    ],
+)
+def test_a_state_of_a_target_that_moves_within_epochs_names_the_target_and_no_epoch(saved, built, draw):
+    make = partial(bw.balanced, [0] * 30 + [1] * 10, 4, draw=draw, epoch=50)
+    state = make(target=saved).sampler(rank=0, world_size=1).state_dict()
+    make(target=saved).sampler(rank=0, world_size=1).load_state_dict(state)
+    assert make(target=saved).fingerprint != make(target=built).fingerprint
+    with pytest.raises(bw.Infeasible, match=r": its target was '\w+ as s.*', now it is '\w+ as s[^;]*; build the plan"):
+        make(target=built).sampler(rank=0, world_size=1).load_state_dict(state)
+    with pytest.raises(bw.Infeasible, match=r": its epoch_batches was '50', now it is '60'; build the plan"):
+        make(target=saved, epoch=60).sampler(rank=0, world_size=1).load_state_dict(state)
 
 
 def test_plans_built_again_in_another_process_have_the_same_fingerprints():

@@ -20,7 +20,7 @@ from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
 from .protocol import OfBatches, Order, Undersized, undersized_groups
 from .sequence import in_sequence
 from .share_change import ShareChange
-from .shares import Shares, group_rates
+from .shares import Shares, group_rates, moves_within_epochs
 from .walk import Walk
 
 __all__ = ["Dealt"]
@@ -298,6 +298,8 @@ class Dealt(OfBatches):
 
     def _ignores_epoch(self) -> bool:
         """Whether the sequence does not depend on the length of an epoch."""
+        if moves_within_epochs(self.shares):
+            return True
         return self.shares.settles_at == 0 and self.shares.limits is None and self._spans[0].light.even
 
     def _touched(self, places: int) -> int:

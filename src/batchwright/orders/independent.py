@@ -8,7 +8,7 @@ from ..groups import Groups
 from ..kernels import independent
 from .of_shares import OfShares
 from .protocol import Undersized
-from .shares import Shares
+from .shares import Shares, moves_within_epochs
 
 __all__ = ["Independent"]
 
@@ -38,6 +38,7 @@ class Independent(OfShares):
     @property
     def identity(self) -> dict[str, str]:
         """See `Order`."""
+        any_epoch = self.shares.settles_at == 0 or moves_within_epochs(self.shares)
         return {
             "draw": "random",
             "groups": self.groups.identity,
@@ -45,7 +46,7 @@ class Independent(OfShares):
             "batch_size": str(self.batch_size),
             "per_class": str(self.per_ticket),
             "seed": str(self.seed),
-            "epoch": str(self.epoch_batches) if self.shares.settles_at != 0 else "any",
+            "epoch": "any" if any_epoch else str(self.epoch_batches),
         }
 
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:

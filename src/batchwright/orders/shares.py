@@ -18,7 +18,7 @@ from ..kernels.array_types import blocks
 from ..targets import Target
 from ..targets.moving import moved
 
-__all__ = ["Shares", "TargetShares", "WeightShares", "group_rates", "without_spelling"]
+__all__ = ["Shares", "TargetShares", "WeightShares", "group_rates", "moves_within_epochs", "without_spelling"]
 
 _DIGEST = re.compile("[0-9a-f]{16}(?= as )")  # in a value of an identity; the text after it is only shown to users
 _EPOCHS_TOLD_APART = 4  # targets that never settle count as equal if their shares are, in this many epochs
@@ -96,7 +96,9 @@ class TargetShares:
     def identity(self) -> str:
         """See `Shares`: a digest of the shares of all epochs until they settle, or of the first few if they never do."""
         epochs = _EPOCHS_TOLD_APART if self.settles_at is None else self.settles_at + 1
-        hasher = hashlib.blake2b(repr((self.settles_at, self.limits)).encode(), digest_size=8)
+        # Of shares that never change, `every` changes no micro-batch.
+        told = self.settles_at, self.limits, *([self.every] if moves_within_epochs(self) else [])
+        hasher = hashlib.blake2b(repr(told).encode(), digest_size=8)
         for epoch in range(epochs):
             exact = self.exact(epoch)
             common = math.gcd(*exact)
@@ -200,6 +202,11 @@ class WeightShares:
             groups = np.arange(self._edges.size - 1)
         shares: np.ndarray = (self._edges[groups + 1] - self._edges[groups]) / self._edges[-1]
         return shares
+
+
+def moves_within_epochs(shares: Shares) -> bool:
+    """Whether shares change at micro-batches that their target names, so that the length of an epoch does not count."""
+    return shares.every is not None and shares.settles_at != 0
 
 
 def without_spelling(value: str) -> str:

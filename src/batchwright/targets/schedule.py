@@ -82,7 +82,7 @@ def schedule(
     named = "" if shape == "linear" else f", shape={shape!r}" if isinstance(shape, str) else ", shape=function"
     return Target(
         _schedule,
-        (first, last, length, every or 1, shape),
+        (first, last, length, every, shape),
         f"schedule({first}, {last}, {unit}={length}{named})",
         settles_at,
         every=every,
@@ -96,18 +96,19 @@ def _schedule(
     start: Target,
     end: Target,
     length: int,
-    part: int,
+    every: int | None,
     shape: Shape,
 ) -> Sequence[Number]:
-    way = Fraction(min(epoch * part, length), length)
+    way = Fraction(min(epoch * (every or 1), length), length)
     if shape == "cosine":
         way = fraction(to_twelve_digits(0.5 - 0.5 * math.cos(math.pi * way)))
     elif callable(shape):
-        with noted(f"while the shape of a schedule was asked for epoch {epoch}"):
+        place = f"epoch {epoch}" if every is None else f"micro-batch {epoch * every}"
+        with noted(f"while the shape of a schedule was asked for {place}"):
             given = shape(float(way))
-        way = fraction(to_twelve_digits(check_number(given, f"the shape at epoch {epoch}")))
+        way = fraction(to_twelve_digits(check_number(given, f"the shape at {place}")))
         if not 0 <= way <= 1:
-            raise Infeasible(f"the shape gives {float(way)} at epoch {epoch}", "give values from 0 to 1")
+            raise Infeasible(f"the shape gives {float(way)} at {place}", "give values from 0 to 1")
     first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
     # In integers: both are multiplied by the sum of the other, which is the same factor for every group.
     to_first, to_last = (way.denominator - way.numerator) * sum(last), way.numerator * sum(first)
