@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import sys
 import weakref
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -16,7 +17,7 @@ from .errors import said, shown, typed
 from .files import Column
 from .values import is_tensor
 
-__all__ = ["MOST_VALUES", "Call", "call_of", "made_of", "recorded", "recorded_counting"]
+__all__ = ["MOST_VALUES", "Call", "call_of", "made_of", "parts_of", "recorded", "recorded_counting"]
 
 MOST_VALUES = 4096  # of one argument that are written down; more belong into a file
 Params = ParamSpec("Params")
@@ -38,13 +39,23 @@ class Call(NamedTuple):
 
 
 class _Objects:
-    """Weak references to objects; a copy in another process, where they are other objects, has none."""
+    """Weak references to objects, for each source those of its parts; a copy in another process has none.
 
-    def __init__(self, objects: tuple[Any, ...] = ()) -> None:
-        self.references = [weakref.ref(one) if hasattr(type(one), "__weakref__") else None for one in objects]
+    A source that is a plan has those of that plan, which may be gone sooner than what it was made of.
+    """
+
+    def __init__(self, sources: tuple[Any, ...] = ()) -> None:
+        self.references = [_references(source) for source in sources]
 
     def __reduce__(self) -> tuple[type[_Objects], tuple[()]]:
         return _Objects, ()
+
+
+def _references(source: Any) -> list[weakref.ref[Any] | None]:
+    held = getattr(source, "_objects", None)
+    if isinstance(held, _Objects):
+        return [reference for references in held.references for reference in references]
+    return [weakref.ref(part) if hasattr(type(part), "__weakref__") else None for part in parts_of(source)]
 
 
 class _UnwritableError(Exception):
@@ -82,17 +93,23 @@ def call_of(made: Any) -> Call | None:
     return found if isinstance(found, Call) else None
 
 
-def made_of(made: Any) -> list[Any]:
-    """The objects that a plan was made of, one for each source or task: data sets or labels; None for one that is gone.
+def made_of(made: Any) -> list[list[Any]]:
+    """What a plan was made of, for each source or task: its data sets or labels, None for one that is gone.
 
-    A source or a task that is a plan is looked through, to the one object that it was made of.
+    They are more than one where a source was a `ConcatDataset`, or a plan that was made of several.
     """
     held = getattr(made, "_objects", None)
     if not isinstance(held, _Objects):
         return []
-    objects = [None if reference is None else reference() for reference in held.references]
-    inner = [made_of(one) for one in objects]
-    return [own[0] if len(own) == 1 else one for one, own in zip(objects, inner, strict=True)]
+    return [[None if one is None else one() for one in references] for references in held.references]
+
+
+def parts_of(dataset: Any) -> list[Any]:
+    """The parts of a `ConcatDataset`, through those that are ones themselves; of anything else, itself alone."""
+    data = sys.modules.get("torch.utils.data")  # not imported for it: if it was not, this is none
+    if data is None or not isinstance(dataset, data.ConcatDataset):
+        return [dataset]
+    return [part for own in dataset.datasets for part in parts_of(own)]
 
 
 def _call(name: str, bound: inspect.BoundArguments, counted: str) -> Call:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 from itertools import permutations
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import ConcatDataset, Subset
+from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 import batchwright as bw
 
@@ -86,6 +88,44 @@ def test_data_sets_of_one_size_that_changed_places_are_known_by_the_objects_that
             loader(plan, [code, web])
         loader(plan, [code, web], check_data=False)
         loader(plan, [Numbers(12), Numbers(12)])  # other objects say nothing
+
+
+SWAPPED = "source '.+' of the plan has the samples from .* on, and its data set begins at sample"
+
+
+def test_parts_are_known_also_where_only_a_plan_that_is_gone_or_another_concatenation_held_them() -> None:
+    a, b, c = (TensorDataset(torch.arange(50), torch.arange(50) % 2) for _ in range(3))
+    by_sources = [
+        bw.mixed({"a": bw.balanced(a, 4), "b": bw.balanced(b, 4), "c": c}, 10),
+        bw.mixed({"a": a, "b": b, "c": c}, 10),
+        bw.mixed({"ab": ConcatDataset([a, b]), "c": c}, 10),
+        bw.mixed({"ab": bw.mixed({"a": a, "b": bw.shuffled(b, 2)}, 4), "c": c}, 10),
+        bw.mixed({"abc": ConcatDataset([a, ConcatDataset([b, c])]), "d": 50}, 10),
+        bw.alternating({"ab": bw.shuffled(ConcatDataset([a, b]), 2), "c": bw.shuffled(c, 2)}),
+    ]
+    gc.collect()
+    for plan in by_sources:
+        more = [Numbers(50)] * (plan.groups.sample_count > 150)
+        for one, other, third in permutations([a, b, c]):
+            for parts in (
+                [one, other, third, *more],
+                [ConcatDataset([one, other]), third, *more],
+                [one, ConcatDataset([ConcatDataset([other]), third, *more])],
+            ):
+                if (one, other, third) == (a, b, c):
+                    loader(plan, parts)
+                else:
+                    with pytest.raises(bw.Infeasible, match=SWAPPED):
+                        loader(plan, parts)
+
+
+def test_of_a_source_whose_first_part_is_gone_nothing_is_known() -> None:
+    b, c = Numbers(12), Numbers(12)
+    plan = bw.mixed({"ab": ConcatDataset([Numbers(12), b]), "c": c}, 4)
+    gc.collect()
+    loader(plan, [b, Numbers(12), c])
+    with pytest.raises(bw.Infeasible, match=SWAPPED):
+        loader(plan, [c, Numbers(12), b])
 
 
 def test_one_data_set_as_two_sources_may_have_both_places() -> None:

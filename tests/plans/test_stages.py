@@ -125,6 +125,41 @@ def test_recipes_and_summaries_hold_stages():
     assert plan.fingerprint != balanced({0: 0, 510: 2}).fingerprint
 
 
+@given(stages=st.lists(st.integers(0, 3), min_size=2, max_size=9), every=st.integers(1, 50))
+@settings(max_examples=20, deadline=None)
+def test_a_summary_says_that_its_numbers_are_means_and_lists_the_stages(stages, every):
+    given = {number * every: of for number, of in enumerate(stages)}
+    plan = balanced(given, epoch=200)
+    head, *listed = [note for note in plan.summary().notes if "the target moves" in note or "at micro-batch" in note]
+    assert head == f"the target moves within epochs, in {len(given)} stages; shares and passes are means over epoch 0"
+    shown = list(given) if len(given) <= 6 else [*list(given)[:5], max(given)]
+    assert listed == [
+        f"at micro-batch {number} the shares are "
+        + ", ".join(f"{group}: {share:.4%}" for group, share in enumerate(NAMED[given[number]]))
+        for number in shown
+    ]
+
+
+def test_summaries_of_many_groups_of_units_and_of_orders_list_stages():
+    two = targets.stages({0: "natural", 30: "uniform"})
+    notes = bw.balanced(np.arange(400) % 20, 20, target=two, epoch=90).summary().notes
+    assert any(note.startswith("at micro-batch 30 the shares are 0: 5.0000%, 1: ") for note in notes)
+    assert sum(note.endswith("%, 11: 5.0000% and 8 more") for note in notes) == 2
+    order = bw.balanced(LABELS, 20, target=targets.in_units(two, np.ones(600)), epoch=90)
+    assert any(note.startswith("at micro-batch 30 ") for note in order.summary().notes)
+    lengthwise = bw.budgeted(np.ones(600, int), 20, order=order, window=30).summary()
+    assert (
+        "order: at micro-batch 30 the shares are 0: 25.0000%, 1: 25.0000%, 2: 25.0000%, 3: 25.0000%" in lengthwise.notes
+    )
+    gradual = balanced({0: 0}).summary().notes
+    assert not any("the target moves" in note for note in gradual)
+    gradual = bw.balanced(LABELS, 20, target=targets.schedule(0, "uniform", batches=60), epoch=90).summary().notes
+    assert "the target moves within epochs, little by little; shares and passes are means over epoch 0" in gradual
+    assert "at micro-batch 60 the shares are 0: 25.0000%, 1: 25.0000%, 2: 25.0000%, 3: 25.0000%" in gradual
+    epochs = bw.balanced(LABELS, 20, target=targets.schedule(0, "uniform", epochs=6)).summary().notes
+    assert "the target moves; shares and passes are those of epoch 0" in epochs
+
+
 def test_a_group_that_repeats_in_a_late_stage_is_named_with_its_micro_batch():
     with pytest.warns(bw.PoorWarning, match="1 has 5, a batch takes 10 from micro-batch 500 on"):
         bw.balanced([0] * 90 + [1] * 5, 20, target=targets.stages({0: "natural", 500: "uniform"}))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from itertools import accumulate, takewhile
 from typing import Any
 
 import numpy as np
 from torch.utils.data import ConcatDataset
 
-from ..calls import made_of
+from ..calls import made_of, parts_of
 from ..errors import Infeasible, shown, warn
 from ..groups import Groups
 from ..interface import BasePlan
@@ -38,7 +38,7 @@ def check_parts(plan: BasePlan, dataset: Any) -> None:
         return
     _check_objects(plan, sources, dataset)
     sizes = sources.sizes.tolist()
-    parts = list(_sizes(dataset.datasets))
+    parts = [len(part) for part in parts_of(dataset)]
     ends = set(np.cumsum(parts).tolist())
     wrong = next((number for number, end in enumerate(np.cumsum(sizes).tolist()) if end not in ends and end), None)
     if wrong is None:
@@ -57,21 +57,25 @@ def check_parts(plan: BasePlan, dataset: Any) -> None:
 
 
 def _check_objects(plan: BasePlan, sources: Groups, dataset: ConcatDataset[Any]) -> None:
-    """Refuse a part that is the data set of one source and has the place of another."""
+    """Refuse a part that is, or is part of, the data set of one source and has the place of another."""
     objects = made_of(getattr(plan, "order_plan", plan))
     if len(objects) != sources.group_count:
         return
     begins: dict[int, set[int]] = {}
-    for part, end in zip(dataset.datasets, dataset.cumulative_sizes, strict=True):
-        begins.setdefault(id(part), set()).add(end - len(part))  # type: ignore[arg-type]  # every part has a length
-    for name, source, begin in zip(sources.names, objects, sources.starts.tolist(), strict=False):
-        found = begins.get(id(source), {begin})
-        if begin not in found:
-            raise Infeasible(
-                f"source {shown(name)} of the plan has the samples from {begin} on, and its data set begins at sample "
-                f"{min(found)} of the ConcatDataset",
-                _WAY_OUT,
-            )
+    parts = parts_of(dataset)
+    for part, begin in zip(parts, accumulate(map(len, parts), initial=0), strict=False):
+        begins.setdefault(id(part), set()).add(begin)
+    for name, source, start in zip(sources.names, objects, sources.starts.tolist(), strict=False):
+        begin = start
+        for part in takewhile(lambda part: id(part) in begins, source):  # others say nothing, and have no length here
+            found = begins[id(part)]
+            if begin not in found:
+                raise Infeasible(
+                    f"source {shown(name)} of the plan has the samples from {start} on, and its data set begins at sample "
+                    f"{min(found)} of the ConcatDataset",
+                    _WAY_OUT,
+                )
+            begin += len(part)
 
 
 def _sources(plan: BasePlan, sample_count: int) -> Groups | None:
@@ -81,12 +85,3 @@ def _sources(plan: BasePlan, sample_count: int) -> Groups | None:
         if groups.index is None and groups.starts.size and groups.sample_count == sample_count:
             return groups
     return None
-
-
-def _sizes(parts: Sequence[Any]) -> Iterator[int]:
-    """How many samples the parts have, of parts that are concatenations themselves those of their parts."""
-    for part in parts:
-        if isinstance(part, ConcatDataset):
-            yield from _sizes(part.datasets)
-        else:
-            yield len(part)

@@ -12,6 +12,7 @@ from ..exported import Table
 from ..notebook import watched
 from .delivered import SourceLine
 from .printed import MOST_MEASURED, Printed, PrintedColumn, columns_of, table
+from .summary import moves
 
 if TYPE_CHECKING:
     from ..kinds import LengthKind
@@ -51,7 +52,7 @@ class LengthSummary(Printed):
         too_long: what is done with samples over the limit.
         too_long_count: the number of samples over the limit.
         sources: with `order=`, what each source or group delivers, the largest first; at most twelve.
-        notes: samples that repeat or are practically never drawn, and shares that were corrected.
+        notes: samples that repeat or are practically never drawn, shares that were corrected, and how a target moves.
     """
 
     step_size: int
@@ -154,7 +155,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
         plan.admission.too_long,
         plan.admission.too_long_count,
         [] if plan.delivery is None else plan.delivery.lines,
-        plan.shortcomings,
+        [*plan.shortcomings, *(f"order: {text}" for text in moves(plan.order_plan))],
     )
 
 

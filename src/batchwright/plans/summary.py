@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import shown
 from ..orders import is_shared
+from ..orders.shares import TargetShares
+from ..targets.stages import stage_begins
 from .printed import Printed, PrintedColumn, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import FixedKind
 
-__all__ = ["GroupLine", "LabelLine", "Summary", "summarise"]
+__all__ = ["GroupLine", "LabelLine", "Summary", "moves", "summarise"]
 
 _FEW = 12  # groups that are measured if every sample is a group of its own
+_STAGES = 6  # of a target that are listed
 _COLUMNS = (
     PrintedColumn("size", "size", ""),
     PrintedColumn("natural", "natural_share", ".4%"),
@@ -89,7 +93,7 @@ class Summary(Printed):
         target: the target as the user wrote it.
         groups: one line for each group, the largest first; only some if every sample is a group of its own.
         group_count: the number of all groups.
-        notes: samples that repeat or are left out, and numbers that are approximate.
+        notes: samples that repeat or are left out, numbers that are approximate, and how a target moves.
         labels: one line for each label of samples that have several each, the most frequent first; else empty.
     """
 
@@ -189,6 +193,26 @@ def _notes(plan: FixedKind, shares: np.ndarray) -> list[str]:
                 f"source {groups.names[number]!r} has an order of its own: an epoch makes {passes.min():.3g} to "
                 f"{passes.max():.3g} passes through its groups"
             )
-    if plan.order.shares.settles_at != 0:
-        notes.append("the target moves; shares and passes are those of epoch 0")
-    return [*notes, *plan.order.shares.notes]
+    return [*notes, *moves(plan), *plan.order.shares.notes]
+
+
+def moves(plan: FixedKind) -> list[str]:
+    """How the target moves: what the numbers are of, and if it moves within epochs, the shares where it changes."""
+    shares, groups = plan.order.shares, plan.groups
+    if shares.settles_at == 0:
+        return []
+    if shares.every is None:
+        return ["the target moves; shares and passes are those of epoch 0"]
+    assert isinstance(shares, TargetShares)  # as all that move at micro-batches
+    assert shares.settles_at is not None
+    stages = stage_begins(shares.target)
+    begins = stages or (0, shares.settles_at * shares.every)
+    largest = np.argsort(-groups.sizes, kind="stable")[:_FEW].tolist()
+    more = f" and {groups.group_count - _FEW} more" if groups.group_count > _FEW else ""
+    lines = []
+    for begin in begins if len(begins) <= _STAGES else (*begins[: _STAGES - 1], begins[-1]):
+        of_groups = shares.of(begin // shares.every)
+        told = ", ".join(f"{shown(groups.names[group])}: {of_groups[group]:.4%}" for group in largest)
+        lines.append(f"at micro-batch {begin} the shares are {told}{more}")
+    how = f"in {len(stages)} stages" if stages else "little by little"
+    return [f"the target moves within epochs, {how}; shares and passes are means over epoch 0", *lines]

@@ -12,7 +12,7 @@ from ..errors import Infeasible, check_integer, check_mapping
 from .resolve import resolve
 from .target import MOST_EPOCHS, Number, Target
 
-__all__ = ["stages"]
+__all__ = ["stage_begins", "stages"]
 
 
 @recorded
@@ -64,6 +64,13 @@ def stages(targets: Mapping[int, Any]) -> Target:
     return Target(
         _stages, (begins, *(resolved[first] for first in firsts)), f"stages({{{shown}}})", begins[-1], every=every
     )
+
+
+def stage_begins(target: Target) -> tuple[int, ...]:
+    """The micro-batches at which the shares of a target change at once, 0 the first; empty unless it has `stages`."""
+    if target.formula is _stages:
+        return tuple(begin * (target.every or 1) for begin in target.arguments[0])
+    return next(filter(None, (stage_begins(part) for part in target.arguments if isinstance(part, Target))), ())
 
 
 def _stages(
