@@ -76,3 +76,13 @@ def test_every_kind_of_plan_has_passes(plan, after):
     assert set(sampler.passes_done.values()) == {0.0}
     sampler.seek(3, epoch=0)
     assert sampler.passes_done == pytest.approx(after)
+
+
+@pytest.mark.parametrize(
+    "plan", [bw.budgeted(np.random.default_rng(1).integers(1, 50, 600), 300), bw.evaluation(600, batch_size=16)]
+)
+def test_plans_without_an_order_have_whole_passes_after_whole_epochs(plan):
+    sampler = plan.sampler(rank=0, world_size=1)
+    for epoch in (0, 2):
+        sampler.seek(len(sampler), epoch=epoch)
+        assert sampler.passes_done == {"all": epoch + 1}

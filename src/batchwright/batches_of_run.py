@@ -88,8 +88,9 @@ class BatchesOfRun(ABC):
         """The passes through each source, group or task that all ranks together have received, by its name.
 
         2.5 passes of a source mean that each of its samples came two or three times. It is counted from the plan, so it
-        costs the same anywhere in the run. Of plans by lengths, it is what they took of their order. Of tasks, independent
-        draws and few shards at a time it is an expectation. Where every sample is a group of its own, all are one, "all".
+        costs the same anywhere in the run. Of plans by lengths, with `order=`, it is what they took of it, within a
+        window about. Of those without, and of evaluations, it is an expectation within an epoch; of tasks, independent draws
+        and few shards at a time anywhere. Where every sample is a group of its own, all are one, "all".
 
         Example:
             >>> import batchwright as bw

@@ -225,7 +225,7 @@ def test_a_second_loop_over_the_same_epochs_says_why_it_is_empty():
     for _ in range(2):  # a cell of a notebook that is run again after this
         assert [batches(epoch) for epoch in loader.epochs(1)] == EXPECTED[:1]
         with pytest.warns(
-            bw.PoorWarning, match=r"had 1 epochs and epochs\(1\) .* epochs\(2\) goes on .* set_epoch\(0\)"
+            bw.PoorWarning, match=r"had 1 epoch and epochs\(1\) .* epochs\(2\) goes on .* set_epoch\(0\)"
         ):
             assert list(loader.epochs(1)) == []
         loader.set_epoch(0)  # what the warning says

@@ -160,6 +160,26 @@ def test_summaries_of_many_groups_of_units_and_of_orders_list_stages():
     assert "the target moves; shares and passes are those of epoch 0" in epochs
 
 
+def test_one_stage_alone_is_its_target_also_in_a_stream():
+    shares = {0: 0.25, 1: 0.25, 2: 0.3, 3: 0.2}
+    one, plain = (bw.balanced(LABELS, 7, target=target) for target in (targets.stages({0: shares}), shares))
+    assert one.fingerprint == plain.fingerprint
+    assert not any("the target moves" in note for note in one.summary().notes)
+    taken = [
+        list(
+            bw.online.balanced(
+                list(range(400)),
+                key=lambda n: n % 4,
+                batch_size=10,
+                target=target,
+                when_short="repeat",
+            )
+        )
+        for target in (targets.stages({0: shares}), shares)
+    ]
+    assert taken[0] == taken[1]
+
+
 def test_a_group_that_repeats_in_a_late_stage_is_named_with_its_micro_batch():
     with pytest.warns(bw.PoorWarning, match="1 has 5, a batch takes 10 from micro-batch 500 on"):
         bw.balanced([0] * 90 + [1] * 5, 20, target=targets.stages({0: "natural", 500: "uniform"}))

@@ -25,8 +25,9 @@ def epochs_left(due: int, until: Any) -> range:
     """The epochs from `due` to `until` - 1; a `PoorWarning` if the run has had them all, as in a notebook."""
     until = check_integer(until, "until", least=0)
     if until and due >= until:
+        had = "1 epoch" if due == 1 else f"{due} epochs"
         warn(
-            f"the run has had {due} epochs and epochs({until}) counts from its beginning, so the loop has nothing to do; "
+            f"the run has had {had} and epochs({until}) counts from its beginning, so the loop has nothing to do; "
             f"epochs({due + until}) goes on for {until} more, and set_epoch(0) begins again."
         )
     return range(due, until)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..calls import recorded
@@ -52,7 +53,9 @@ def stages(targets: Mapping[int, Any]) -> Target:
             "no target begins at micro-batch 0", "say what the run begins with: stages({0: ..., 5000: ...})"
         )
     firsts = sorted(resolved)
-    every = math.gcd(*firsts) or 1
+    if len(firsts) == 1:  # it never changes
+        return replace(resolved[0], shown=f"stages({{0: {resolved[0]}}})")
+    every = math.gcd(*firsts)
     if firsts[-1] // every > MOST_EPOCHS:
         raise Infeasible(
             f"the stages begin at multiples of {every}, and the last one at {firsts[-1]}, which is more than {MOST_EPOCHS} "
