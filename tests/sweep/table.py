@@ -376,9 +376,8 @@ AMONG_MODULES = {
         "plan_state",
         "resumed",
         "retargeted",
+        "new_shares_at",
         "check_batch",
-    ),
-    *(
         "share_change_after",
         "with_share_changes",
         "items",
