@@ -55,9 +55,12 @@ def copies_within_batches(plan: LengthKind, first: _Window, *, least: float) -> 
     Args:
         plan: a plan with `order=`.
         first: its first window, planned.
-        least: the part of the micro-batches, 0 to 1, that must hold a sample twice before this is told.
+        least: the part of the micro-batches, 0 to 1, that must hold a sample twice before this is told, in the first window
+            and in all that were looked at; 0 tells all.
     """
-    found = _copies(_first_windows(plan, first))
+    found = _copies(_first_windows(plan, first, 1))
+    if found.part >= least:
+        found = _copies(_first_windows(plan, first, _WINDOWS))
     told = [_text(f"of the first {found.batches}", found)] if found.hit and found.part >= least else []
     later = [(batch, _copies(_windows_between(plan, batch, stop))) for batch, stop in _later_stages(plan)]
     batch, worst = max(later, key=lambda stage: stage[1].part, default=(0, found))
@@ -66,9 +69,9 @@ def copies_within_batches(plan: LengthKind, first: _Window, *, least: float) -> 
     return told
 
 
-def _first_windows(plan: LengthKind, first: _Window) -> Iterator[_Window]:
+def _first_windows(plan: LengthKind, first: _Window, most: int) -> Iterator[_Window]:
     looked_at = 0
-    for number in range(_WINDOWS):
+    for number in range(most):
         if looked_at >= _MEASURED:  # planning one more may take long
             return
         if number and plan.cutter.searches:  # a search may take seconds for each window
