@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchwright as bw
+from batchwright.plans import poor_copies
 
 from .. import laws
 
+UNEVEN = np.repeat(np.arange(4), [300, 200, 60, 40])
 FEW = np.repeat([0, 1], [60, 3])
 RARE = {"web": 20_000, "books": 100}
 LENGTHS = np.random.default_rng(0).integers(10, 100, 63)
@@ -199,3 +201,34 @@ def test_copies_within_packs_are_told_where_only_later_windows_have_them(few, wi
     told = re.search(r"of the first (\d+), (\d+) hold a sample twice", str(plan.summary()))
     assert told is not None
     assert int(told[2]) == sum(np.unique(pack).size < pack.size for pack in packs[: int(told[1])]) > 0
+
+
+@pytest.mark.parametrize("first", [200, 20_000])
+def test_copies_that_only_a_later_stage_causes_are_warned_of_and_told(first):
+    lengths = np.random.default_rng(0).integers(20, 900, 600)
+    target = bw.targets.stages({0: "natural", first: [0.05, 0.05, 0.05, 0.85]})
+    order = laws.quietly(lambda: bw.balanced(UNEVEN, 20, target=target, epoch=first))
+    with pytest.warns(bw.PoorWarning, match=rf"looked at from micro-batch {first} of the order on, \d+ hold") as caught:
+        plan = bw.packed(lengths, 2048, order=order, window=64)
+    told = re.search(r"of (\d+) looked at from .* on, (\d+) hold", str(caught[-1].message))
+    begins = int(first * 20 / plan.windows.places_per_batch) + 128  # about there, in windows after the change
+    by_hand = np.mean([np.unique(plan[begins + number]).size < plan[begins + number].size for number in range(256)])
+    assert int(told[2]) / int(told[1]) == pytest.approx(by_hand, abs=0.1)
+    assert f"from micro-batch {first} of the order on" in str(plan.summary())
+
+
+@pytest.mark.parametrize("later", [1, 200])
+def test_looking_for_copies_cuts_a_bounded_number_of_items(later, monkeypatch):
+    """However many stages there are, and however long a window."""
+    looked_at, copies = [], poor_copies._copies
+
+    def counted(windows):
+        windows = list(windows)
+        looked_at.extend(items.size for items, _ in windows)
+        return copies(windows)
+
+    monkeypatch.setattr(poor_copies, "_copies", counted)
+    stages = bw.targets.stages({500 * number: "natural" for number in range(later + 1)})
+    order = bw.balanced(np.zeros(50_000, int), 20, target=stages)
+    bw.packed(np.full(50_000, 10), 100, order=order, window="epoch")
+    assert 0 < sum(looked_at) <= 2 * 65_536

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -83,6 +84,57 @@ def test_a_schedule_over_micro_batches_keeps_near_to_its_line(batches):
         exact = [(1 - way) * count / 600 + way / 4 for count in (300, 200, 60, 40)]
         found = target.exact([300, 200, 60, 40], min(number // target.every, target.settles_at))
         assert [Fraction(weight, sum(found)) for weight in found] == exact
+
+
+class Counted:
+    """Shares that stay, and how often they were asked for."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, counts):
+        self.times += 1
+        return counts / counts.sum()
+
+
+@given(common=st.integers(1, 5), draw=st.sampled_from(["exact", "random"]))
+def test_shares_are_asked_for_by_stage_however_many_parts_a_stage_has(common, draw):
+    """The parts are of the greatest common divisor: 3 in the one plan, and up to 8,000 in the other."""
+    asked = []
+    for second in (20_000, 12_345 * common):
+        shares = Counted()
+        later = {second: "sqrt", 40_000 * (1 + (second != 20_000)): shares}
+        plan = bw.balanced(LABELS, 20, target=targets.stages({0: shares, **later}), draw=draw, epoch=1000)
+        assert plan.fingerprint
+        for number in (0, 19_999, 100_000, 12_345, 0):
+            plan[number]
+        plan.prior_between(0, 100_000)
+        str(plan.summary())
+        asked.append(shares.times)
+    assert asked[0] == asked[1] < 40
+
+
+@settings(max_examples=15)
+@given(stages=STAGES, seed=st.integers(0, 2**64 - 1), draw=st.sampled_from(["exact", "random"]))
+def test_a_plan_that_looks_at_every_part_gives_the_same_micro_batches(stages, seed, draw):
+    target = targets.stages({n: SHARES[of] for n, of in stages.items()})
+    plans = [
+        bw.balanced(LABELS, 20, target=given, seed=seed, epoch=25, draw=draw)
+        for given in (target, replace(target, changes=()))
+    ]
+    for number in (440, *range(450)):
+        assert plans[0][number].tolist() == plans[1][number].tolist()
+    assert plans[0].fingerprint == plans[1].fingerprint
+    assert plans[0].prior_between(3, 440) == pytest.approx(plans[1].prior_between(3, 440))
+
+
+@pytest.mark.parametrize("length", [{"epochs": 40}, {"batches": 4000}])
+def test_the_ends_of_a_schedule_are_not_computed_again_for_each_of_its_steps(length):
+    shares = Counted()
+    plan = bw.balanced(LABELS, 20, target=targets.schedule(shares, "uniform", **length), epoch=100)
+    plan[4000]
+    assert plan.fingerprint
+    assert shares.times < 4
 
 
 def test_what_an_epoch_has_is_the_mean_over_its_stages():

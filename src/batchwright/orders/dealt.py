@@ -102,7 +102,7 @@ class Dealt(OfBatches):
                 spans[0],
                 self._line,
                 epoch_batches=epoch_batches,
-                settles_at=shares.settles_at,
+                firsts=shares.firsts,
                 looks_ahead=shares.every is not None,
             )
         self._only = None if share_changes or self._walk is not None else spans[0]  # the span of all micro-batches
@@ -355,10 +355,10 @@ class Dealt(OfBatches):
             # Rounded, since 0.1 * 30 is slightly above 3 in floats, and its ceil would be 4.
             quota = round(self.shares.limits[1] * self.tickets, 9)
             return np.full(count, math.ceil(quota), np.int64), np.full(count, quota)
-        if self.shares.settles_at is None:
+        if self.shares.firsts is None:
             return np.full(count, self.tickets, np.int64), np.full(count, float(self.tickets))
         widest = np.zeros(count, np.int64)
-        for epoch in range(self.shares.settles_at + 1):
+        for epoch in self.shares.firsts:
             edges = self._spans[0].wanted if epoch == 0 else self._line(epoch)
             np.maximum(widest, np.diff(edges), out=widest)
         return -(-widest // TICKET), widest / TICKET

@@ -12,6 +12,7 @@ from ..errors import Infeasible
 from ..groups import Groups
 from .protocol import Order
 from .shared import SharedOrder, is_shared
+from .shares import stage_of
 
 __all__ = [
     "InclusionRates",
@@ -126,7 +127,7 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
     """
     if isinstance(order, Varying):
         return order.shares_between(start, stop)
-    dealt, settled = order.dealt, order.shares.settles_at
+    dealt = order.dealt
     if dealt is not None and dealt.share_changes:
         earliest = dealt.share_changes[0]
         if earliest.number > 1 and min(start or earliest.first, stop) < earliest.first:
@@ -137,14 +138,13 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
         expected = dealt.expected(stop) - (dealt.expected(start) if start else 0)
         mean: np.ndarray = expected / expected.sum()
         return mean
-    if settled == 0:
+    if order.shares.settles_at == 0:
         return order.shares.of(0)
     total = np.zeros(order.groups.group_count)
     batch = start
     while batch < stop:
-        epoch = batch // order.epoch_batches
-        last = settled is not None and epoch >= settled
-        end = stop if last else min(stop, (epoch + 1) * order.epoch_batches)
+        epoch, following = stage_of(order.shares.firsts, batch // order.epoch_batches)
+        end = stop if following is None else min(stop, following * order.epoch_batches)
         total += (end - batch) * order.shares.of(epoch)
         batch = end
     return total / (stop - start)

@@ -8,7 +8,7 @@ from ..groups import Groups
 from ..kernels import independent
 from .of_shares import OfShares
 from .protocol import Undersized
-from .shares import Shares, moves_within_epochs
+from .shares import Shares, moves_within_epochs, stage_of
 
 __all__ = ["Independent"]
 
@@ -57,9 +57,9 @@ class Independent(OfShares):
         while done < numbers.size:
             here, epoch = numbers.size, 0
             if self.shares.settles_at != 0:
-                epoch = int(numbers[done]) // self.epoch_batches
-                here = int(np.searchsorted(numbers, (epoch + 1) * self.epoch_batches))
-                epoch = epoch if self.shares.settles_at is None else min(epoch, self.shares.settles_at)
+                epoch, following = stage_of(self.shares.firsts, int(numbers[done]) // self.epoch_batches)
+                if following is not None:
+                    here = int(np.searchsorted(numbers, following * self.epoch_batches))
             rows = slice(done, here)
             independent.pick(
                 numbers[rows], self.tickets, self.per_ticket, np.uint64(self.seed), self._edges(epoch),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +20,15 @@ from ..kernels.array_types import blocks
 from ..targets import Target
 from ..targets.moving import moved
 
-__all__ = ["Shares", "TargetShares", "WeightShares", "group_rates", "moves_within_epochs", "without_spelling"]
+__all__ = [
+    "Shares",
+    "TargetShares",
+    "WeightShares",
+    "group_rates",
+    "moves_within_epochs",
+    "stage_of",
+    "without_spelling",
+]
 
 _DIGEST = re.compile("[0-9a-f]{16}(?= as )")  # in a value of an identity; the text after it is only shown to users
 _EPOCHS_TOLD_APART = 4  # targets that never settle count as equal if their shares are, in this many epochs
@@ -38,6 +48,11 @@ class Shares(Protocol):
     @property
     def every(self) -> int | None:
         """The micro-batches after which shares are evaluated again; None for those of an epoch."""
+        ...
+
+    @property
+    def firsts(self) -> Sequence[int] | None:
+        """The epochs at which the shares may change, ascending from 0; None if they may change at each without end."""
         ...
 
     @property
@@ -92,17 +107,24 @@ class TargetShares:
         """See `Shares`."""
         return self.target.every
 
+    @property
+    def firsts(self) -> Sequence[int] | None:
+        """See `Shares`."""
+        return self.target.firsts
+
     @cached_property
     def identity(self) -> str:
         """See `Shares`: a digest of the shares of all epochs until they settle, or of the first few if they never do."""
-        epochs = _EPOCHS_TOLD_APART if self.settles_at is None else self.settles_at + 1
+        firsts = range(_EPOCHS_TOLD_APART) if self.firsts is None else self.firsts
         # Of shares that never change, `every` changes no micro-batch.
         told = self.settles_at, self.limits, *([self.every] if moves_within_epochs(self) else [])
         hasher = hashlib.blake2b(repr(told).encode(), digest_size=8)
-        for epoch in range(epochs):
-            exact = self.exact(epoch)
-            common = math.gcd(*exact)
-            hasher.update(_text([weight // common for weight in exact]).encode())
+        stops = [*firsts[1:], firsts[-1] + 1]
+        # Equal shares in a row are one run, so that neither the work nor the digest depends on how a target is written.
+        for text, run in groupby(zip(firsts, stops, strict=True), lambda stage: self._proportion(stage[0])):
+            stages = list(run)
+            epochs = stages[-1][1] - stages[0][0]
+            hasher.update(f"{text} x{epochs}".encode() if epochs > 1 else text.encode())
         return f"{hasher.hexdigest()} as {self.shown[:_LONGEST_SHOWN]}"
 
     @property
@@ -128,12 +150,19 @@ class TargetShares:
         """The shares in an epoch as integers in exact proportion."""
         return self.target.exact(self._groups.sizes, epoch, names=self._groups.names)
 
+    def _proportion(self, epoch: int) -> str:
+        """The shares in an epoch as text, in smallest integers."""
+        exact = self.exact(epoch)
+        common = math.gcd(*exact)
+        return _text([weight // common for weight in exact])
+
     def edges(self, tickets: int, epoch: int) -> np.ndarray:
         """See `Shares`."""
         return apportion.line(self.exact(epoch), tickets)
 
     def of(self, epoch: int, groups: np.ndarray | None = None) -> np.ndarray:
         """See `Shares`."""
+        epoch, _ = stage_of(self.firsts, epoch)
         kept, shares = self._asked
         if kept != epoch:
             shares = self.target.shares(self._groups.sizes, epoch, names=self._groups.names)
@@ -157,6 +186,7 @@ class WeightShares:
     """
 
     settles_at = 0
+    firsts = (0,)
     every = None
     limits = None
     shown = "weights"
@@ -207,6 +237,21 @@ class WeightShares:
 def moves_within_epochs(shares: Shares) -> bool:
     """Whether shares change at micro-batches that their target names, so that the length of an epoch does not count."""
     return shares.every is not None and shares.settles_at != 0
+
+
+def stage_of(firsts: Sequence[int] | None, epoch: int) -> tuple[int, int | None]:
+    """The first epoch with the shares of this one, and the epoch at which they may change next; None if they never will.
+
+    `firsts` are those of `Shares`.
+
+    Example:
+        >>> stage_of((0, 5, 9), 7), stage_of((0, 5, 9), 20), stage_of(None, 7)
+        ((5, 9), (9, None), (7, 8))
+    """
+    if firsts is None:
+        return epoch, epoch + 1
+    following = bisect_right(firsts, epoch)
+    return firsts[following - 1], firsts[following] if following < len(firsts) else None
 
 
 def without_spelling(value: str) -> str:

@@ -1,8 +1,9 @@
-"""Finds the spans of an order whose shares follow a schedule, from epoch to epoch."""
+"""Finds the spans of an order whose shares follow a schedule, from one change to the next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from .constant_shares import ConstantShares, after_change
 
 __all__ = ["Walk"]
 
-_MARKS = 1024  # the most epochs whose spans are kept: finding any of 131,072 epochs takes 128 steps at most
+_MARKS = 1024  # the most stages whose spans are kept: finding any of 131,072 stages takes 128 steps at most
 _MARKED_NUMBERS = 1 << 19  # numbers in all spans that are kept, for each array of a span: 4 MB
 _FEWEST_MARKS = 16  # also where there are very many groups
 
@@ -23,15 +24,16 @@ ConstantSpans = tuple[ConstantShares, ...]
 class Walk:
     """Finds the spans of any epoch.
 
-    The spans of an epoch depend on the deficits of the epoch before, so that deficits never add up. So all earlier
-    epochs are computed first, each once. Only the spans of some of them are kept, evenly spaced: memory is bounded, and
-    going back to an earlier epoch takes few steps.
+    A stage is the epochs from one possible change of the shares to the next: a single one, unless the target says when it
+    changes. The spans of a stage depend on the deficits of the stage before, so that deficits never add up. So all earlier
+    stages are computed first, each once. Only the spans of some of them are kept, evenly spaced: memory is bounded, and
+    going back to an earlier stage takes few steps.
 
     Args:
         first: the first span of the order.
         line: from an epoch to its shares, as edges on the line of a round's tickets.
         epoch_batches: micro-batches in an epoch.
-        settles_at: the epoch from which on shares no longer change; None if they may always change.
+        firsts: the epochs at which shares may change, ascending from 0; None if they may change at each without end.
         looks_ahead: whether shares stay for many epochs, which are short, so that deficits are paid back in more than one.
     """
 
@@ -41,16 +43,16 @@ class Walk:
         line: Callable[[int], np.ndarray],
         *,
         epoch_batches: int,
-        settles_at: int | None,
+        firsts: Sequence[int] | None,
         looks_ahead: bool = False,
     ) -> None:
         self._line = line
         self._epoch_batches = epoch_batches
-        self._settles_at = settles_at
+        self._firsts = firsts
         self._looks_ahead = looks_ahead
         self._most = max(_FEWEST_MARKS, min(_MARKS, _MARKED_NUMBERS // first.wanted.size))
-        self._latest: tuple[int, ConstantSpans] = 0, (first,)  # the epoch that was needed last, and its spans
-        # The distance between two kept epochs, and their spans.
+        self._latest: tuple[int, ConstantSpans] = 0, (first,)  # the stage that was needed last, and its spans
+        # The distance between two kept stages, and their spans.
         self._marks: tuple[int, tuple[ConstantSpans, ...]] = 1, ((first,),)
 
     def at(self, batch: int) -> tuple[ConstantShares, int | None]:
@@ -60,36 +62,42 @@ class Walk:
             Infeasible: the epoch is too far away.
         """
         epoch, ends = batch // self._epoch_batches, []
-        if self._settles_at is not None and epoch >= self._settles_at:
-            epoch = self._settles_at
-        else:
-            ends.append((epoch + 1) * self._epoch_batches)
-        spans = self._of(epoch)
+        stage = epoch if self._firsts is None else bisect_right(self._firsts, epoch) - 1
+        if self._firsts is None or stage + 1 < len(self._firsts):
+            ends.append(self._begins(stage + 1) * self._epoch_batches)
+        spans = self._of(stage)
         ends += [span.first for span in spans if span.first > batch]
         return next(span for span in reversed(spans) if span.first <= batch), min(ends, default=None)
 
-    def _of(self, epoch: int) -> ConstantSpans:
-        """The spans of an epoch. Several threads may compute it at the same time: they find the same."""
+    def _begins(self, stage: int) -> int:
+        """The first epoch of a stage; of the one behind the last, the epoch after the last change."""
+        if self._firsts is None:
+            return stage
+        return self._firsts[stage] if stage < len(self._firsts) else self._firsts[-1] + 1
+
+    def _of(self, stage: int) -> ConstantSpans:
+        """The spans of a stage. Several threads may compute it at the same time: they find the same."""
         reached, spans = self._latest
-        if reached == epoch:
+        if reached == stage:
             return spans
-        if epoch > MOST_EPOCHS:
+        if stage > MOST_EPOCHS:
             raise Infeasible(
-                f"epoch {epoch} is asked for, a target that moves is followed for {MOST_EPOCHS} epochs",
+                f"epoch {stage} is asked for, a target that moves is followed for {MOST_EPOCHS} epochs",
                 "build the plan with a longer epoch=, or with a target that settles, such as targets.schedule(...)",
             )
         apart, marks = self._marks
-        nearest = min(epoch // apart, len(marks) - 1)
-        if not nearest * apart < reached < epoch:
+        nearest = min(stage // apart, len(marks) - 1)
+        if not nearest * apart < reached < stage:
             reached, spans = nearest * apart, marks[nearest]
-        for following in range(reached + 1, epoch + 1):
+        for following in range(reached + 1, stage + 1):
             spans = self._after(spans, following)
             self._mark(following, spans)
-        self._latest = epoch, spans
+        self._latest = stage, spans
         return spans
 
-    def _after(self, spans: ConstantSpans, epoch: int) -> ConstantSpans:
-        """The spans of an epoch, given those of the one before it."""
+    def _after(self, spans: ConstantSpans, stage: int) -> ConstantSpans:
+        """The spans of a stage, given those of the one before it."""
+        epoch = self._begins(stage)
         wanted = self._line(epoch)
         if np.array_equal(wanted, spans[-1].wanted):  # shares that stay make no new span, and deficits stay small in it
             return spans
@@ -104,24 +112,28 @@ class Walk:
             deficit,
             change=last.change + 1,
             epoch=self._epoch_batches,
-            stays=self._stays(epoch, wanted),
+            stays=self._stays(stage, wanted),
         )
 
-    def _stays(self, epoch: int, wanted: np.ndarray) -> int:
-        """The micro-batches from an epoch on that have its shares for certain; a round of them is enough to know."""
-        following = epoch + 1
-        while self._looks_ahead and (following - epoch) * self._epoch_batches < ROUND:
-            if self._settles_at is not None and following > self._settles_at:
+    def _stays(self, stage: int, wanted: np.ndarray) -> int:
+        """The micro-batches from a stage on that have its shares for certain; a round of them is enough to know."""
+        following = stage + 1
+        while self._looks_ahead and self._between(stage, following) < ROUND:
+            if self._firsts is not None and following == len(self._firsts):
                 return ROUND
-            if not np.array_equal(self._line(following), wanted):
+            if not np.array_equal(self._line(self._begins(following)), wanted):
                 break
             following += 1
-        return (following - epoch) * self._epoch_batches
+        return self._between(stage, following)
 
-    def _mark(self, epoch: int, spans: ConstantSpans) -> None:
-        """Keep the spans of an epoch, if it is the next one to keep; if there are then too many, drop every other one."""
+    def _between(self, stage: int, following: int) -> int:
+        """The micro-batches from the beginning of a stage to that of a later one."""
+        return (self._begins(following) - self._begins(stage)) * self._epoch_batches
+
+    def _mark(self, stage: int, spans: ConstantSpans) -> None:
+        """Keep the spans of a stage, if it is the next one to keep; if there are then too many, drop every other one."""
         apart, marks = self._marks
-        if epoch != apart * len(marks):
+        if stage != apart * len(marks):
             return
         marks = (*marks, spans)
         self._marks = (apart, marks) if len(marks) <= self._most else (2 * apart, marks[::2])

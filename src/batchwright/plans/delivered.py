@@ -260,6 +260,7 @@ def _weighed(shares: TargetShares, before: SharedOrder, drawn: SharedOrder, unit
         shares.target.settles_at,
         shares.target.notes,
         every=shares.target.every,
+        changes=shares.target.changes,
     )
     as_asked, again = shares.target.shares(sizes, names=groups.names), target.shares(sizes, names=groups.names)
     return None if target.settles_at == 0 and np.allclose(as_asked, again, rtol=1e-12, atol=0) else target

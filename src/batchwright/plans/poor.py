@@ -5,17 +5,17 @@ All builders call it. Each problem is a `PoorWarning` when the plan is built, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..groups import Groups
 from ..kernels.array_types import blocks
-from ..lengths.layout import LAYOUT_WORK
 from ..orders import Dealt, Independent, InTurn, Mixed, ShardDealt, ShardWeights, SharedOrder
 from ..orders.inclusion import InclusionRates, inclusion_rates_of, mean_shares
 from ..orders.shares import Shares
+from .poor_copies import copies_within_batches
 from .poor_shards import in_open_shards, window_in_shards
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ __all__ = [
 RARELY = 100
 _EPOCHS = 32  # epochs that are examined if shares may change without end
 _FEWEST_EPOCHS = 2  # a change of shares shows only between two epochs
-_WINDOWS = 4  # that are examined for repeats, and items in them: repeats show in a part of a window, too
-_MEASURED = 1 << 16
 _SHARES = 1 << 14  # shares that are computed at most for these epochs: a Python function of many groups is slow
 _SHOWN = 3  # groups that a message names
 
@@ -269,48 +267,19 @@ def faults_of_tasks(plan: TaskKind) -> list[str]:
 
 
 def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
-    """Problems of the micro-batches cut from an order, measured on the first windows.
+    """Problems of the micro-batches cut from an order, measured on some windows.
 
-    Samples of similar length are put together, so all draws of one sample in a window may be in one micro-batch. The first
-    window alone would show too few: every pass begins with it, and samples come again where the next pass does.
+    Samples of similar length are put together, so all draws of one sample in a window may be in one micro-batch.
 
     Args:
         plan: the plan.
-        least: the part of the micro-batches, 0 to 1, that must hold a sample twice in the first window before this is
-            reported. A few always do where two passes meet. 0 reports all, also those of later windows.
+        least: the part of the micro-batches, 0 to 1, that must hold a sample twice before this is reported. A few always do
+            where two passes meet. 0 reports all.
     """
     if plan.same_samples:  # an epoch holds every sample once
         return []
     window, cut = plan.windows.planned(0)
-    found = window_in_shards(plan, window, len(cut))
-    batches = hit = looked_at = 0
-    worst = 0, 1  # an item, and how often a micro-batch holds it
-    for number in range(_WINDOWS):
-        if looked_at >= _MEASURED:  # planning one more may take long
-            break
-        if number == 1 and hit < least * batches:
-            return found
-        window, cut = (window, cut) if number == 0 else plan.windows.planned(number)
-        items = window[: _MEASURED - looked_at]
-        looked_at += items.size
-        if items.size < window.size:
-            cut = plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
-        batches += len(cut)
-        if np.unique(items).size == items.size:
-            continue
-        batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
-        held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
-        most = int(counts.argmax())
-        worst = max(worst, (int(held[most, 1]), int(counts[most])), key=lambda item: item[1])
-        hit += np.unique(held[counts > 1, 0]).size
-    if not hit or hit < least * batches:
-        return found
-    return [
-        *found,
-        f"samples repeat within a micro-batch: of the first {batches}, {hit} hold a sample twice or more, item "
-        f"{worst[0]} {worst[1]} times; what a window draws of a sample is cut together, so a smaller window or an order "
-        "that draws it less often avoids it",
-    ]
+    return [*window_in_shards(plan, window, len(cut)), *copies_within_batches(plan, (window, cut), least=least)]
 
 
 def parts_of(strata: InclusionRates) -> Iterator[DrawnGroups]:
@@ -336,10 +305,10 @@ def _undersized_sources(order: Mixed) -> list[int]:
     return [number for number in order.undersized_sources() if not isinstance(order.children[number], Independent)]
 
 
-def epochs_looked_at(shares: Shares, groups: Groups) -> range:
-    """The epochs to examine: until the shares settle, or the first ones if the shares may change without end."""
-    if shares.settles_at is not None:
-        return range(shares.settles_at + 1)
+def epochs_looked_at(shares: Shares, groups: Groups) -> Sequence[int]:
+    """The epochs to examine: those at which shares change, or the first ones if the shares may change without end."""
+    if shares.firsts is not None:
+        return shares.firsts
     most = min(_EPOCHS, max(_FEWEST_EPOCHS, _SHARES // groups.group_count))
     for epoch in range(1, most):
         try:
@@ -356,7 +325,7 @@ def _drawn(order: SharedOrder) -> Iterator[DrawnGroups]:
         return (
             DrawnGroups(order.groups, 0, first, share) for first, share, _ in _in_blocks(order.shares, order.groups, 0)
         )
-    stop = len(epochs_looked_at(order.shares, order.groups)) * order.epoch_batches
+    stop = (epochs_looked_at(order.shares, order.groups)[-1] + 1) * order.epoch_batches
     if order.dealt is not None and order.dealt.share_changes:
         stop = max(stop, order.dealt.share_changes[-1].first + 1)
     if not order.children:

@@ -109,7 +109,7 @@ def _schedule(
         way = fraction(to_twelve_digits(check_number(given, f"the shape at {place}")))
         if not 0 <= way <= 1:
             raise Infeasible(f"the shape gives {float(way)} at {place}", "give values from 0 to 1")
-    first, last = start.exact(counts, epoch, names=names), end.exact(counts, epoch, names=names)
+    first, last = start.exact_at(counts, epoch, names=names), end.exact_at(counts, epoch, names=names)
     # In integers: both are multiplied by the sum of the other, which is the same factor for every group.
     to_first, to_last = (way.denominator - way.numerator) * sum(last), way.numerator * sum(first)
     return [to_first * a + to_last * b for a, b in zip(first, last, strict=True)]

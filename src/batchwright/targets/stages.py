@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..calls import recorded
-from ..errors import Infeasible, check_integer, check_mapping
+from ..errors import Infeasible, check_integer, check_mapping, shown
+from ..micro_batches import LAST
 from .resolve import resolve
 from .target import MOST_EPOCHS, Number, Target
 
@@ -27,8 +28,8 @@ def stages(targets: Mapping[int, Any]) -> Target:
 
     Args:
         targets: from the micro-batch at which a target begins, int, to the target, anything that `resolve` accepts, but none
-            that moves. One of them begins at 0. A plan looks at the shares at every multiple of the greatest common divisor
-            of these numbers, 131,072 times at most: round numbers are fast.
+            that moves. One of them begins at 0. A plan counts in multiples of the greatest common divisor of these numbers,
+            131,072 at most, but looks at the shares only where a target begins.
 
     Raises:
         Infeasible: no target begins at 0, one moves, or the numbers have so small a divisor that there are too many.
@@ -42,7 +43,7 @@ def stages(targets: Mapping[int, Any]) -> Target:
     """
     resolved = {}
     for number, target in check_mapping(targets, "targets").items():
-        number, target = check_integer(number, "the micro-batch of a stage", least=0), resolve(target)
+        number, target = _checked(number), resolve(target)
         if not target.stays:
             raise Infeasible(
                 f"the target of micro-batch {number} moves by itself: {target.briefly}", "pass targets that stay"
@@ -63,9 +64,14 @@ def stages(targets: Mapping[int, Any]) -> Target:
             "pass rounder numbers, such as multiples of 1000",
         )
     begins = tuple(first // every for first in firsts)
-    shown = ", ".join(f"{first}: {resolved[first]}" for first in firsts)
+    written = ", ".join(f"{first}: {resolved[first]}" for first in firsts)
     return Target(
-        _stages, (begins, *(resolved[first] for first in firsts)), f"stages({{{shown}}})", begins[-1], every=every
+        _stages,
+        (begins, every, *(resolved[first] for first in firsts)),
+        f"stages({{{written}}})",
+        begins[-1],
+        every=every,
+        changes=begins,
     )
 
 
@@ -76,7 +82,26 @@ def stage_begins(target: Target) -> tuple[int, ...]:
     return next(filter(None, (stage_begins(part) for part in target.arguments if isinstance(part, Target))), ())
 
 
+def _checked(number: Any) -> int:
+    """The micro-batch at which a stage begins."""
+    begin: int = check_integer(number, "the micro-batch at which a stage begins", most=None)
+    if not 0 <= begin <= LAST:
+        raise Infeasible(
+            f"a stage begins at micro-batch {shown(begin)}", f"let it begin at one from 0 to {LAST}, the last"
+        )
+    return begin
+
+
 def _stages(
-    counts: Sequence[Number], names: Sequence[Hashable], number: int, begins: tuple[int, ...], *targets: Target
+    counts: Sequence[Number],
+    names: Sequence[Hashable],
+    number: int,
+    begins: tuple[int, ...],
+    every: int,
+    *targets: Target,
 ) -> Sequence[Number]:
-    return targets[bisect_right(begins, number) - 1].exact(counts, names=names)
+    stage = bisect_right(begins, number) - 1
+    try:
+        return targets[stage].exact(counts, names=names)
+    except Infeasible as error:
+        raise Infeasible(f"from micro-batch {begins[stage] * every} on: {error.fact}", error.way_out) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ class Target:
         limits: the smallest and the largest share that a group may get later; None if shares cannot be set.
         every: the micro-batches after which shares are evaluated again; None for those of an epoch. What the formula gets as
             `epoch` is then the number of such a part of the plan.
+        changes: the epochs (or parts) at which the shares may change, ascending from 0; empty if at each one until
+            they settle.
     """
 
     formula: Formula
@@ -59,6 +61,15 @@ class Target:
     notes: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
     every: int | None = None
+    changes: tuple[int, ...] = ()
+    _kept: list[tuple[Any, Any, list[int]]] = field(init=False, repr=False, compare=False, default_factory=list)
+
+    @property
+    def firsts(self) -> Sequence[int] | None:
+        """The epochs at which the shares may change, ascending from 0; None if they may change at each without end."""
+        if self.settles_at is None:
+            return None
+        return self.changes or range(self.settles_at + 1)
 
     def shares(self, counts: Any, epoch: int = 0, *, names: Sequence[Hashable] | None = None) -> np.ndarray:
         """The wanted shares, float64 (groups,), summing to 1.
@@ -108,6 +119,17 @@ class Target:
         if not any(weights):
             raise Infeasible(f"{self.briefly} gives all {len(counts)} groups no share", "give one of them a share")
         return integer_weights(weights)
+
+    def exact_at(self, counts: Any, epoch: int, *, names: Sequence[Hashable]) -> list[int]:
+        """The same as `exact`, for a target that moves between targets: of one that stays, what it gave last is kept."""
+        if not self.stays:
+            return self.exact(counts, epoch, names=names)
+        for kept_counts, kept_names, weights in self._kept:
+            if kept_counts == counts and kept_names == names:
+                return weights
+        weights = self.exact(counts, epoch, names=names)
+        self._kept[:] = [(counts, names, weights)]
+        return weights
 
     def bound_to(self, groups: Groups) -> Target:
         """A copy in which all that depends on the groups is computed.

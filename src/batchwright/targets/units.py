@@ -115,6 +115,7 @@ def in_units(target: Any, lengths: Any) -> Target:
         f"in_units({inner}, lengths {digest})",
         inner.settles_at,
         every=inner.every,
+        changes=inner.changes,
     )
 
 
