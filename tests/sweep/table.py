@@ -328,12 +328,10 @@ BY_THE_LIBRARY = {
         "bw.Index.__init__",
         "bw.BatchSampler.batches_from",
         "bw.BatchSampler.advance",
-        "bw.BatchSampler.follow",
-        "bw.Plan.drawn_before",
-        "FixedPlan.drawn_before",
         "bw.Loader.compare_accumulation",
         "bw.Groups.__init__",
     ),
+    *("bw.BatchSampler.follow", "bw.targets.Target.exact_at", "bw.Plan.drawn_before", "FixedPlan.drawn_before"),
     *(
         "bw.Infeasible.__init__",
         "bw.PoorWarning.__init__",
