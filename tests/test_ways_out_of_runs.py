@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -96,12 +95,6 @@ TABLE = {
         r"power is \[\[1\]\], not a finite number",
         "pass power as a finite number",
         lambda: by_signal(0.5),
-    ),
-    "a copy of an iterator": (
-        lambda: copy.copy(iter(bw.shuffled(9, 3).sampler())),
-        "an iterator of a sampler cannot be copied or pickled",
-        "copy the sampler, or keep its state_dict()",
-        lambda: copy.copy(bw.shuffled(9, 3).sampler()).state_dict(),
     ),
     "a signal that is negative": (
         lambda: observed(by_signal(), values=[-0.3, 2.0]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import pickle
 import warnings
 from itertools import islice
@@ -341,6 +342,8 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                        lambda: lists_of(iter(sampler()).state_dict())),
     "state of lists, changed": (lambda: lists_of({"ended": "no"}), "does not say whether the epoch has ended",
                                 lambda: lists_of(iter(sampler()).state_dict())),
+    "a copy of lists": (lambda: copy.copy(iter(sampler())), "an iterator of a sampler cannot be copied or pickled",
+                        lambda: copy.copy(sampler()).state_dict()),
 })  # fmt: skip
 
 
