@@ -124,10 +124,8 @@ def section(name: str, python: str | None, runs: int, seconds: int) -> str:
             figures[what].append(value)
             limits[what] = limit
     day = datetime.date.today().isoformat()
-    lines = [
-        f"{versions(name, python)} {runs} run{'s' * (runs > 1)} on {day}, load {began} before and {load()} after.",
-        "",
-    ]
+    when = f"{runs} run{'s' * (runs > 1)} on {day} on {machine()}; load {began} before and {load()} after."
+    lines = [f"{versions(name, python)} {when}", ""]
     if figures:
         lines += ["| | middle | least | most | limit | runs | ahead |", "|---|---|---|---|---|---|---|"]
     for what, values in figures.items():
