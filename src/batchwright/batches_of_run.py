@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from .known_batches import KnownBatches
 from .position import Position
 from .public import internal
 from .run_state import PresentRun, RunState
-
-if TYPE_CHECKING:
-    from .audit import Audit
 
 __all__ = ["BatchesOfRun"]
 
@@ -61,6 +57,14 @@ class BatchesOfRun(ABC):
     @abstractmethod
     def _present(self) -> PresentRun:
         """The run on the ranks that there are now."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next iterator takes."""
+        if self.run.requested is None:
+            return self.run.next_epoch
+        epoch, batches = self.run.requested
+        return epoch + (batches == len(self))  # the end of an epoch means the start of the next
 
     @property
     def batches_done(self) -> int:
@@ -163,9 +167,3 @@ class BatchesOfRun(ABC):
         if start is None or start.epoch != epoch:
             return 0
         return self._present().in_steps(start).consumed // self.fetched_by_all
-
-    def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
-        """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
-        from .audit import audit_rank
-
-        return audit_rank(self, epochs=epochs, first=first)  # type: ignore[arg-type]  # `BatchSampler` has all it needs

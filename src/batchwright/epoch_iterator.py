@@ -131,7 +131,7 @@ class EpochIterator(chain[list[int]]):
         given = Given()
         if ended:
             given.nothing = True
-        made: EpochIterator = cls.from_iterable(_blocks(sampler, given))  # type: ignore[assignment]  # it is of the class
+        made: EpochIterator = cls.from_iterable(_blocks(sampler, given))  # type: ignore[assignment]  # typed as a plain chain
         made._given = given
         return made
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, FunctionType, ModuleType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .errors import NOT_THE_USER, Infeasible, suggestion
 from .unfit import unfit
@@ -39,7 +39,7 @@ def public(given: Thing) -> Thing:
                 if found is not member:
                     setattr(kind, name, found)
         return given
-    return _function(given)  # type: ignore[return-value]  # it has the same parameters
+    return _function(given)
 
 
 def internal(function: Thing) -> Thing:
@@ -84,7 +84,7 @@ def _property(member: property) -> property:
     return member if getter is None or hasattr(getter, "_is_public") else member.getter(_function(getter))
 
 
-def _function(function: Callable[..., Any]) -> Callable[..., Any]:
+def _function(function: Thing) -> Thing:
     if hasattr(function, "_is_public") or not _is_ours(function):
         return function
     _show_choices_in_help(function)
@@ -113,7 +113,7 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
                 raise
 
     vars(call)["_is_public"] = True
-    return call
+    return cast(Thing, call)
 
 
 def _show_choices_in_help(function: Any) -> None:

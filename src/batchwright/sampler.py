@@ -29,6 +29,8 @@ from .state_checks import VERSION, bounded_identity, check_same_place, check_sta
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
+    from .audit import Audit
+
 __all__ = ["BatchSampler", "Fetch"]
 
 # What was warned of, by plan: one process may run the samplers of all ranks, which would all say the same.
@@ -141,14 +143,6 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
     def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
         """Itself: trainers forward `set_epoch` to a batch sampler's `.sampler`."""
         return self
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the next iterator takes."""
-        if self.run.requested is None:
-            return self.run.next_epoch
-        epoch, batches = self.run.requested
-        return epoch + (batches == len(self))  # the end of an epoch means the start of the next
 
     def __len__(self) -> int:
         """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
@@ -266,6 +260,12 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         if self._known.since is not None:
             self._known = self._known._replace(since=self._known.since.with_shares_of(self.plan))
         return first
+
+    def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
+        """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
+        from .audit import audit_rank
+
+        return audit_rank(self, epochs=epochs, first=first)
 
     def _warn_if_read_ahead(self, so: str) -> None:
         if self._reader is not None and self.run.requested is None:

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-import torch
+from torch._C._autograd import _profiler_enabled
 
 from ..collate import Batch
 from ..errors import Infeasible, check_integer, warn
@@ -171,9 +171,8 @@ def read_here(reading: Any) -> Iterator[Any]:
 
     That takes a third of the time of a batch of 32 numbers, so it is left out unless a profiler runs.
     """
-    profiled = torch.autograd._profiler_enabled  # type: ignore[attr-defined]  # torch does not list it
     try:
         while True:
-            yield next(reading) if profiled() else reading._next_data()
+            yield next(reading) if _profiler_enabled() else reading._next_data()
     except StopIteration:
         return

@@ -1,4 +1,4 @@
-"""How many samples with each label micro-batches have, where samples have several labels each."""
+"""How often each label is drawn, where a sample may have several labels."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _MOST_CELLS = 1 << 22  # of a table of micro-batches and labels: 32 MB
 
 @dataclass(frozen=True)
 class Labels:
-    """How many samples with each label micro-batches have, where samples have several labels each.
+    """How often each label is drawn, and how many samples of a micro-batch have it; a sample may have several labels.
 
     Attributes:
         names: the labels.
-        natural: the part of all samples that have each, float64 (labels,).
-        target: the part of drawn samples that should have it.
-        expected: the part of drawn samples that have it in expectation.
-        drawn: the part of those drawn that had it.
-        fewest: samples with it in the micro-batch that had fewest, int64 (labels,).
-        most: in the micro-batch that had most.
-        without: the part of micro-batches that had none, float64 (labels,).
+        natural: the share of all samples that have the label, float64 (labels,).
+        target: the share of drawn samples that should have it, float64 (labels,).
+        expected: the share of drawn samples that have it in expectation, float64 (labels,).
+        drawn: the share of the samples drawn so far that have it, float64 (labels,).
+        fewest: the smallest number of samples with it in a micro-batch, int64 (labels,).
+        most: the largest number of samples with it in a micro-batch, int64 (labels,).
+        without: the share of micro-batches in which no sample has it, float64 (labels,).
     """
 
     names: list[str]
@@ -45,7 +45,7 @@ class Labels:
                 "label": self.names, "natural rate": self.natural, "target": self.target, "expected": self.expected,
                 "drawn": self.drawn, "fewest": self.fewest, "most": self.most, "batches without": self.without,
             },
-            "Samples with a label: their part of all samples, and how many a micro-batch has",
+            "Labels: the share of samples that have each, and how many samples of a micro-batch do",
         )  # fmt: skip
 
 

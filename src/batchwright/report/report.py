@@ -37,7 +37,8 @@ class Report(ReportNumbers):
         lengths: the distribution of lengths; None where lengths are not known.
         padding: what part is padding; None where lengths are not known.
         cost: how equal the work of the ranks is; None where neither costs nor lengths are known.
-        labels: how many samples with each label micro-batches have; None but for `multilabel`.
+        labels: how often each label is drawn, and how many samples of a micro-batch have it; None unless the plan was
+            made by `multilabel`.
     """
 
     @property
