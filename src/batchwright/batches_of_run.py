@@ -89,12 +89,13 @@ class BatchesOfRun(ABC):
 
     @property
     def passes_done(self) -> dict[Hashable, float]:
-        """The passes through each source, group or task that all ranks together have received, by its name.
+        """How often all ranks together have passed through each source, group or task, by its name.
 
-        2.5 passes of a source mean that each of its samples came two or three times. It is counted from the plan, so it
-        costs the same anywhere in the run. Of plans by lengths, with `order=`, it is what they took of it, within a
-        window about. Of those without, and of evaluations, it is an expectation within an epoch; of tasks, independent draws
-        and few shards at a time anywhere. Where every sample is a group of its own, all are one, "all".
+        2.5 passes of a source mean that each of its samples came two or three times. The number is computed from the plan,
+        so it costs the same anywhere in a run. It is exact where shares are dealt, as in `balanced` and `mixed`. For a plan
+        by lengths with `order=` it counts what was taken of the order, give or take a window. Elsewhere it is an
+        expectation: within an epoch of other plans by lengths and of evaluations, and at any place for tasks, random draws
+        and plans with `local=`. If every sample is its own group, the only name is "all".
 
         Example:
             >>> import batchwright as bw

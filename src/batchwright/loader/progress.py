@@ -20,7 +20,7 @@ class Progress:
         batches: batches of an epoch of this rank.
         epochs: epochs that were given so far, with a fraction.
         new_shares_in: the batches of this rank until the shares begin that were set last; None if they have begun, or none
-            were set since the loader was made or a state was loaded.
+            were set.
 
     Example:
         >>> print(Progress(epoch=3, batches_done=120, batches=1000, epochs=3.12))

@@ -13,6 +13,7 @@ import numpy as np
 from ..arrays import as_array
 from ..errors import Infeasible, exactly, shown
 from ..readings import as_list
+from ..recent import Recent
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -62,7 +63,9 @@ class Target:
     limits: tuple[float, float] | None = None
     every: int | None = None
     changes: tuple[int, ...] = ()
-    _kept: list[tuple[Any, Any, list[int]]] = field(init=False, repr=False, compare=False, default_factory=list)
+    _kept: Recent[None, tuple[Any, Any, list[int]]] = field(
+        init=False, repr=False, compare=False, default_factory=Recent
+    )
 
     @property
     def firsts(self) -> Sequence[int] | None:
@@ -124,12 +127,10 @@ class Target:
         """The same as `exact`, for a target that moves between targets: of one that stays, what it gave last is kept."""
         if not self.stays:
             return self.exact(counts, epoch, names=names)
-        for kept_counts, kept_names, weights in self._kept:
-            if kept_counts == counts and kept_names == names:
-                return weights
-        weights = self.exact(counts, epoch, names=names)
-        self._kept[:] = [(counts, names, weights)]
-        return weights
+        kept = self._kept.get(None)
+        if kept is None or kept[:2] != (counts, names):
+            kept = self._kept.keep(None, (counts, names, self.exact(counts, epoch, names=names)), most=1)
+        return kept[2]
 
     def bound_to(self, groups: Groups) -> Target:
         """A copy in which all that depends on the groups is computed.
