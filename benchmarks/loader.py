@@ -77,11 +77,15 @@ def main() -> None:
         print(f"    random numbers of its own cost a sample {cost:.1f} us")
         stateful = found["torchdata's StatefulDataLoader"]
         limits.beside(f"ours / StatefulDataLoader: {workers} workers", found["plan.loader"] / stateful)
-        limits.beside(f"ours / torch's DataLoader: {workers} workers", found["plan.loader"] / base)
+        name = f"ours / torch's DataLoader: {workers} workers"
+        if workers:  # a small batch is sent as bytes, which saves more than the seeding of 32 samples takes
+            limits.at_most(name, found["plan.loader"] / base, 1.0)
+        else:
+            limits.beside(name, found["plan.loader"] / base)
         limits.at_most(
             f"ours / torch's DataLoader: not seeded, {workers} workers",
             found["plan.loader, not seeded"] / base,
-            1.1 if workers else 1.0,  # between processes, a batch takes its way through the same queues
+            0.7 if workers else 1.0,
         )
     limits.end()
 

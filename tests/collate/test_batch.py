@@ -15,7 +15,7 @@ from torch._dynamo.testing import CompileCounter
 from torch.utils.data import DataLoader, Dataset
 
 import batchwright as bw
-from batchwright.collate import Fill
+from batchwright.collate import Fill, memory
 
 COLLATE = bw.Collate(
     ids=bw.ragged(pad=0, also={"attention_mask": "mask"}),
@@ -59,6 +59,7 @@ class Reported:
     """Collates, and tells which tensors of the batch were in shared memory before the worker sent any."""
 
     def __call__(self, samples: list) -> tuple[bw.Batch, dict[str, bool]]:
+        memory.SMALL = 0  # else only large tensors are made there
         batch = COLLATE(samples)
         names = ("ids", "edges", "frames", "spectrum", "image", "grid", "label")
         return batch, {name: batch[name].is_shared() for name in names}
@@ -108,6 +109,7 @@ class EveryTensor:
         )
 
     def __call__(self, numbers: list[int]) -> dict[str, list[bool]]:
+        memory.SMALL = 0  # else only large tensors are made there
         batch = self.collate([self.sample(number) for number in numbers])
         packed = self.packs([[{"ids": torch.arange(number)} for number in numbers]])
         values = batch.fields | {"packs": packed.fields["ids"]} | {f"label {n}": v for n, v in packed._labels.items()}

@@ -22,7 +22,7 @@ from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring
 from .looks import Looks
-from .loops import Batches, Epoch, epochs_left, read_here
+from .loops import Batches, Epoch, epochs_left, unrecorded
 from .padded import check_padding
 from .parts import check_parts
 from .progress import Progress
@@ -339,8 +339,7 @@ class Loader:
         self._requests.start = start
         if self._generator is not None:  # workers' seeds, which would else be drawn from torch's global generator
             self._generator.manual_seed(child_key(self._key, start.micro_batch))
-        reading = iter(self._loader)
-        return reading if self._loader.num_workers else read_here(reading)
+        return unrecorded(iter(self._loader))
 
     def compare_accumulation(self, batches: int, setting: str) -> None:
         """Check that this loader accumulates as many micro-batches as the trainer that steps the optimizer.

@@ -18,7 +18,7 @@ from .requests import Requests
 from .samples import WithRemarks
 from .trainers import Told, trainer_of_this_loop
 
-__all__ = ["Batches", "Epoch", "epochs_left", "read_here"]
+__all__ = ["Batches", "Epoch", "epochs_left", "unrecorded"]
 
 
 def epochs_left(due: int, until: Any) -> range:
@@ -166,8 +166,8 @@ class Batches(Iterator[Any]):
             loader.watch(start.epoch, after // self._at_once, self._returned == 1)
 
 
-def read_here(reading: Any) -> Iterator[Any]:
-    """The batches of torch's iterator without workers, without the record that it makes of each for a profiler.
+def unrecorded(reading: Any) -> Iterator[Any]:
+    """The batches of torch's iterator, without the record that it makes of each for a profiler.
 
     That takes a third of the time of a batch of 32 numbers, so it is left out unless a profiler runs.
     """

@@ -12,7 +12,6 @@ import torch.utils.data
 from ..interface import NumberColumn
 from ..position import Position
 from ..sampler import BatchSampler
-from .samples import Request
 
 __all__ = ["Requests"]
 
@@ -42,7 +41,8 @@ class Requests(torch.utils.data.Sampler[Any]):
     def __len__(self) -> int:
         return len(self._sampler)
 
-    def __iter__(self) -> Iterator[Request]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """The fields of a `Request` for each batch: a plain tuple is sent to a worker in half the time of a named one."""
         assert self.start is not None
         sampler, draw_number = self._sampler, self.start.sequence.draw_number
         number, rank, world_size = self.start.micro_batch, sampler.rank, sampler.world_size
@@ -57,13 +57,13 @@ class Requests(torch.utils.data.Sampler[Any]):
             if self.lengths is not None and (count <= _ALL or count % _ONE_IN == 0):
                 told = self.lengths[list(chain.from_iterable(micro_batches))].tolist()
             self.read = number
-            yield Request(micro_batches, draw_numbers, self.broken, told)
+            yield micro_batches, draw_numbers, self.broken, told
 
     def outdated(self, number: int) -> bool:
         """Whether micro-batch `number` was asked for before the shares were set last."""
         return number < (self._old_until if self._sampler.plan is self._plan else self.read)
 
-    def first(self, start: Position) -> Request:
+    def first(self, start: Position) -> tuple[Any, ...]:
         """The request of this rank's first batch from a position on; nothing is noted of it."""
         alone = copy(self)
         alone.start = start

@@ -13,11 +13,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.data import default_collate
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from ..errors import Infeasible, said
 from ..groups import Groups
 from ..kernels.hashing import GOLDEN, child_key, mixed_words
+from .joining import Default
+from .sent import Sent
 from .told_lengths import ToldLengths
 
 __all__ = ["Broken", "Collated", "OnError", "Reader", "Request", "WithRemarks"]
@@ -78,11 +81,12 @@ class WithRemarks:
 
 
 class _Read(NamedTuple):
-    """What a batch's samples were, before they are collated, and what they were asked for by."""
+    """What a batch's samples were, before they are collated, what they were asked for by, and whether a worker read them."""
 
     samples: list[Any]
     broken: list[Broken]
     request: Request
+    by_worker: bool
 
 
 @dataclass(frozen=True)
@@ -103,15 +107,20 @@ class Reader:
     on_error: OnError = "refuse"
     groups: Groups | None = None
 
-    def __getitems__(self, request: Request) -> _Read:
-        """The samples of a batch; the loader's fetcher calls it with whatever the batch sampler yields."""
+    def __getitems__(self, asked: tuple[Any, ...]) -> _Read:
+        """The samples of a batch; the loader's fetcher calls it with what the batch sampler yields, as a plain tuple."""
+        request = Request._make(asked)
         if not self.random:
             return self._read(request)
         with _own_random_numbers():
             return self._read(request)
 
     def _read(self, request: Request) -> _Read:
-        read = _Read([], [], request)
+        worker = (
+            torch.utils.data.get_worker_info()
+        )  # not None in a worker of another loader too, which reads with this one
+        by_worker = worker is not None and worker.dataset is self  # type: ignore[comparison-overlap]  # torch asks no more of it
+        read = _Read([], [], request, by_worker)
         at_once = getattr(self.dataset, "__getitems__", None) if self.on_error == "refuse" else None
         for samples, draw_number in zip(request.micro_batches, request.draw_numbers, strict=True):
             if callable(at_once):  # a data set that reads lists at once, as those of Hugging Face
@@ -239,7 +248,10 @@ class Collated:
     told_lengths: ToldLengths = field(default_factory=ToldLengths)
 
     def __call__(self, read: _Read) -> Any:
-        """The batch; in a `WithRemarks` if a sample of it was broken, or lengths are not what the plan was told."""
+        """The batch; in a `WithRemarks` if a sample of it was broken, or lengths are not what the plan was told.
+
+        A worker gives it in a `Sent`, of which only the batch arrives.
+        """
         if not read.samples:
             raise Infeasible(
                 f"every sample of a batch raised: {read.broken[0].error}" if read.broken else "a batch has no sample",
@@ -250,4 +262,8 @@ class Collated:
         misfit = None
         if lengths is not None and not (broken or read.broken):  # else another sample may stand in place of one
             misfit = self.told_lengths.misfit(list(chain.from_iterable(samples)), lengths, batch, read.samples)
-        return WithRemarks(batch, read.broken, misfit) if read.broken or misfit else batch
+        if read.broken or misfit:
+            batch = WithRemarks(batch, read.broken, misfit)
+        if not read.by_worker:
+            return batch
+        return Sent(batch, fresh=type(self.collate) is Default and self.collate.join is default_collate)
