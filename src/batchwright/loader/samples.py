@@ -116,10 +116,9 @@ class Reader:
             return self._read(request)
 
     def _read(self, request: Request) -> _Read:
-        worker = (
-            torch.utils.data.get_worker_info()
-        )  # not None in a worker of another loader too, which reads with this one
-        by_worker = worker is not None and worker.dataset is self  # type: ignore[comparison-overlap]  # torch asks no more of it
+        worker = torch.utils.data.get_worker_info()
+        # A worker of another loader may read with this one, within its own process.
+        by_worker = worker is not None and worker.dataset is self  # type: ignore[comparison-overlap]  # as torch has it
         read = _Read([], [], request, by_worker)
         at_once = getattr(self.dataset, "__getitems__", None) if self.on_error == "refuse" else None
         for samples, draw_number in zip(request.micro_batches, request.draw_numbers, strict=True):
