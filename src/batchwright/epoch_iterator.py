@@ -41,6 +41,7 @@ class Given:
     Attributes:
         start: where the iterator began; None before its first `next`.
         nothing: before the first `next`: whether nothing of the epoch is left.
+        asked: whether the iterator was asked for a batch.
         at_once: micro-batches that all ranks together take for a batch.
         now: how many micro-batches of the epoch all ranks had taken when the list was filled; the list of the batches that
             the iterator gives without asking for more, last first, behind a None; how many entries it had then. One value,
@@ -49,6 +50,7 @@ class Given:
 
     start: Position | None = None  # what holds before `begin` is of the class, as an `__init__` is one more function
     nothing = False
+    asked = False
     at_once: int
     now: tuple[int, list[list[int] | None], int]
     _length: int  # micro-batches of the epoch
@@ -148,12 +150,17 @@ class EpochIterator(chain[list[int]]):
         """Resume from a state, before the first `next`; the sampler loads its own.
 
         Raises:
-            Infeasible: `state` is not the state of an iterator.
+            Infeasible: `state` is not the state of an iterator, or this one was asked for a batch before.
         """
         if not isinstance(state, Mapping) or not isinstance(state.get("ended"), bool):
             raise Infeasible(
                 "the state of the sampler's iterator does not say whether the epoch has ended",
-                "load what the loader's state_dict() gave, as it was",
+                "load what the loader's state_dict() gave, as it was; the state of a sampler goes into the sampler",
+            )
+        if self._given.asked:
+            raise Infeasible(
+                "an iterator of a sampler was asked for a batch, and cannot go elsewhere",
+                "load the sampler's own state with sampler.load_state_dict(state), and call iter(sampler) again",
             )
         self._given.nothing = state["ended"]
 
@@ -165,6 +172,7 @@ class EpochIterator(chain[list[int]]):
 
 def _blocks(sampler: Running, given: Given) -> Iterator[Iterator[list[int]]]:
     """The batches of an iterator, as iterators over some at a time: it asks for the next when one of these is over."""
+    given.asked = True
     if given.nothing:
         return
     plan = sampler.plan

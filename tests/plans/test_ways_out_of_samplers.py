@@ -118,6 +118,26 @@ def lists_of(state):
     assert next(loaded)
 
 
+def begun_lists_of(ended):
+    """A state for an iterator that gave a batch, or that found its epoch ended."""
+    given = iter(sampler())
+    if ended:
+        given.load_state_dict({"ended": True})
+    assert (next(given, None) is None) == ended
+    given.load_state_dict(given.state_dict())
+
+
+def begun_again():
+    """What is told there: the sampler loads its own state, and a new iterator goes on behind it."""
+    taken = sampler()
+    first = next(given := iter(taken))
+    state = taken.state_dict()
+    rest = list(given)
+    taken.load_state_dict(state)
+    assert list(iter(taken)) == rest != []
+    assert first not in rest
+
+
 def in_steps(world_size):
     """Go on in another world with a plan of 12 samples."""
     plan = bw.budgeted([1] * 12, 2)
@@ -342,6 +362,10 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                        lambda: lists_of(iter(sampler()).state_dict())),
     "state of lists, changed": (lambda: lists_of({"ended": "no"}), "does not say whether the epoch has ended",
                                 lambda: lists_of(iter(sampler()).state_dict())),
+    "state of lists that had begun": (lambda: begun_lists_of(False), "was asked for a batch, and cannot go elsewhere",
+                                      lambda: begun_again()),
+    "state of lists that had ended": (lambda: begun_lists_of(True), "was asked for a batch, and cannot go elsewhere",
+                                      lambda: begun_again()),
     "a copy of lists": (lambda: copy.copy(iter(sampler())), "an iterator of a sampler cannot be copied or pickled",
                         lambda: copy.copy(sampler()).state_dict()),
 })  # fmt: skip
