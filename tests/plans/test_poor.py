@@ -196,11 +196,41 @@ def test_plans_that_use_everybody_say_nothing():
 def test_copies_within_packs_are_told_where_only_later_windows_have_them(few, window):
     """The first window begins a pass of the small group, so it has hardly any."""
     lengths = np.random.default_rng(0).integers(20, 200, 1000 + few)
-    plan = bw.packed(lengths, 1024, order=bw.balanced([0] * 1000 + [1] * few, 16), window=window)
+    plan = laws.quietly(lambda: bw.packed(lengths, 1024, order=bw.balanced([0] * 1000 + [1] * few, 16), window=window))
     packs = [pack for epoch in range(3) for pack in plan.epoch(epoch)]
     told = re.search(r"of the first (\d+), (\d+) hold a sample twice", str(plan.summary()))
     assert told is not None
     assert int(told[2]) == sum(np.unique(pack).size < pack.size for pack in packs[: int(told[1])]) > 0
+
+
+@pytest.mark.parametrize("window", [12, 16, 20])
+def test_copies_are_warned_of_also_where_the_first_window_has_none(window):
+    lengths = np.random.default_rng(0).integers(20, 900, 600)
+    order = bw.balanced(UNEVEN, 20, epoch=600)
+    with pytest.warns(bw.PoorWarning, match="of the first .* hold a sample twice or more"):
+        bw.packed(lengths, 4096, order=order, window=window)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_copies_in_a_quarter_of_the_batches_are_warned_of_and_in_a_twentieth_are_not(seed):
+    """Counted in many windows, those behind the ones that are looked at too."""
+    random = np.random.default_rng(seed)
+    count, groups, window = (
+        int(random.integers(100, 2000)),
+        int(random.integers(2, 6)),
+        int(random.choice([2, 8, 16, 64])),
+    )
+    labels = np.concatenate([np.arange(groups), random.choice(groups, count, p=random.dirichlet(np.ones(groups) * 2))])
+    lengths = random.integers(10, 400, labels.size)
+    build = (bw.packed, bw.budgeted)[seed % 2]
+    order = laws.quietly(lambda: bw.balanced(labels, 16, target=float(random.choice([0, 0.5, 1])), epoch=100))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        plan = build(lengths, 2048, order=order, window=window)
+    told = any("of the first" in str(warning.message) for warning in caught)
+    have = np.mean([np.unique(batch).size < batch.size for batch in (plan[number] for number in range(20 * window))])
+    assert told or have < 0.25
+    assert not told or have > 0.05
 
 
 @pytest.mark.parametrize("first", [200, 20_000])

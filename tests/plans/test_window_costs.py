@@ -17,6 +17,7 @@ from batchwright.lengths.pack_cutter import PackCutter
 from batchwright.lengths.windows import OfShuffle, OfStrata
 from batchwright.plans import by_length
 
+from ..laws import quietly
 from .test_lengthwise import LABELS, LENGTHS
 
 uneven = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
@@ -96,7 +97,7 @@ def test_a_new_run_is_laid_out_once_in_steps_of_its_own(make, world, monkeypatch
 SMALL = np.random.default_rng(2).integers(10, 60, 20)
 
 OVER_AN_ORDER = {
-    "budgeted": lambda: bw.budgeted(SMALL, 120, window=4, order=bw.shuffled(20, 1)),
+    "budgeted": lambda: quietly(lambda: bw.budgeted(SMALL, 120, window=4, order=bw.shuffled(20, 1))),
     "budgeted, not padded": lambda: bw.budgeted(SMALL, 120, window=4, padded=False, order=bw.shuffled(20, 1)),
     "packed": lambda: bw.packed(SMALL, 90, window=4, order=bw.balanced(np.arange(20) % 2, 6)),
     "pieces": lambda: bw.packed(SMALL, 40, packs=3, window=4, order=bw.shuffled(20, 1), too_long="split"),
