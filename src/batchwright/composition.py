@@ -13,6 +13,7 @@ from .errors import Infeasible, check_integer, check_mapping, shortened, shown
 from .groups import Groups
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
+from .tables import by_column
 
 __all__ = ["Composition", "Log"]
 
@@ -53,7 +54,8 @@ class Composition:
         every: the number of this rank's batches between two reports.
         lengths: the length of every sample, array-like of shape (n_samples,).
         costs: the cost of every sample in any unit, array-like of shape (n_samples,).
-        by: other groupings of the same samples, by a name for each: labels, array-like of shape (n_samples,), or `Groups`.
+        by: other groupings of the same samples, by a name for each: labels, array-like of shape (n_samples,), or `Groups`;
+            or a data frame of such columns.
 
     Raises:
         Infeasible: `every` is below 1, `sampler` is no sampler, or a column has not one value for each number the plan
@@ -74,7 +76,7 @@ class Composition:
         every: int = 50,
         lengths: Any = None,
         costs: Any = None,
-        by: Mapping[str, Any] | None = None,
+        by: Any = None,
     ) -> None:
         sampler = needed_sampler(sampler)
         self.sampler = sampler
@@ -82,11 +84,8 @@ class Composition:
         count = sampler.plan.groups.sample_count
         self.lengths = None if lengths is None else numbers_of_plan(lengths, count, called="lengths")
         self.costs = None if costs is None else numbers_of_plan(costs, count, called="costs")
-        self.by = (
-            {}
-            if by is None
-            else {shortened(name): self._grouped(labels, name) for name, labels in check_mapping(by, "by").items()}
-        )
+        named = {} if by is None else check_mapping(by_column(by), "by")
+        self.by = {shortened(name): self._grouped(labels, name) for name, labels in named.items()}
 
     def _grouped(self, labels: Any, name: Any) -> Groups:
         groups, count = Groups.from_labels(labels), self.sampler.plan.groups.sample_count
@@ -230,7 +229,7 @@ def _shares(
         )
     tokens = None if weights is None else np.bincount(codes, weights=weights, minlength=count)[:count] / weights.sum()
     for group in named.tolist():
-        name = groups.names[group]
+        name = groups.called[group]
         found[f"share{of}/{name}"], found[f"target{of}/{name}"] = float(share[group]), float(target[group])
         if tokens is not None:
             found[f"token_share{of}/{name}"] = float(tokens[group])

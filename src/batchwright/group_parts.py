@@ -21,6 +21,7 @@ __all__ = [
     "NARROW",
     "checked_index",
     "combined",
+    "combined_aliases",
     "count_of",
     "digest_of",
     "distinct_names",
@@ -190,7 +191,10 @@ class Grouping(Protocol):
 
     names: Sequence[Hashable]
     sample_count: int
+    aliases: Mapping[Hashable, Hashable]
 
+    @property
+    def called(self) -> Sequence[Hashable]: ...
     @property
     def grouped_count(self) -> int: ...
     @property
@@ -224,6 +228,14 @@ def combined(groupings: Sequence[Grouping]) -> tuple[list[Hashable], np.ndarray,
         for cell in zip(*(grouping.codes[first].tolist() for grouping in groupings), strict=True)
     ]
     return found, starts, index
+
+
+def combined_aliases(groupings: Sequence[Grouping], names: Sequence[Hashable]) -> dict[Hashable, Hashable]:
+    """From combinations of classes to those of labels that have a sample, where a grouping names its classes; else empty."""
+    if not any(grouping.aliases for grouping in groupings):
+        return {}
+    classes = [dict(zip(grouping.names, grouping.called, strict=True)) for grouping in groupings]
+    return {tuple(own[label] for own, label in zip(classes, name, strict=True)): name for name in names}  # type: ignore[call-overload]
 
 
 def _refuse_twice(index: np.ndarray, names: Iterable[Any], lists: Sequence[np.ndarray]) -> None:

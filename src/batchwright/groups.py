@@ -16,6 +16,7 @@ from .group_parts import (
     MOST_SAMPLES,
     checked_index,
     combined,
+    combined_aliases,
     count_of,
     digest_of,
     distinct_names,
@@ -28,7 +29,7 @@ from .group_parts import (
 from .labels import class_names, coded_labels, held_labels
 from .labels import labels as labels_of
 from .readings import check_count
-from .tables import Coded
+from .tables import Coded, columns_of_frame
 from .values import no_label, plain
 
 __all__ = ["Groups"]
@@ -211,7 +212,8 @@ class Groups:
         Combinations without a sample are no groups.
 
         Args:
-            columns_or_groups: for each attribute labels, array-like of shape (n_samples,), or `Groups`.
+            columns_or_groups: for each attribute labels, array-like of shape (n_samples,), or `Groups`; a data frame
+                stands for its columns, such as `frame[["class", "scanner"]]`.
 
         Raises:
             Infeasible: the groupings are of datasets of different sizes, or leave a sample ungrouped.
@@ -220,11 +222,11 @@ class Groups:
             >>> Groups.combine(list("aab"), [0, 1, 1]).names
             [('a', 0), ('a', 1), ('b', 1)]
         """
-        parts = [cls.from_labels(part) for part in columns_or_groups]
+        parts = [cls.from_labels(part) for given in columns_or_groups for part in columns_of_frame(given)]
         if not parts:
             raise Infeasible("there are 0 attributes to combine", "pass a column of labels for each attribute")
         names, starts, index = combined(parts)
-        return cls._made(names, starts, index, index.size)
+        return cls._made(names, starts, index, index.size, combined_aliases(parts, names))
 
     @property
     def group_count(self) -> int:
@@ -255,6 +257,18 @@ class Groups:
         for group, (start, stop) in enumerate(zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)):
             codes[slice(start, stop) if self.index is None else self.index[start:stop]] = group
         return codes
+
+    @cached_property
+    def called(self) -> Sequence[Hashable]:
+        """What people call each group: its class, where the dataset names its classes, else its label.
+
+        Example:
+            >>> from types import SimpleNamespace
+            >>> Groups.from_labels(SimpleNamespace(targets=[1, 0, 1], classes=["cat", "dog"])).called
+            ['cat', 'dog']
+        """
+        class_of = {label: name for name, label in self.aliases.items()}
+        return [class_of.get(name, name) for name in self.names] if class_of else self.names
 
     @cached_property
     def number_of(self) -> dict[Hashable, int]:
@@ -381,7 +395,7 @@ class Groups:
         sizes = self.sizes
         groups = "1 group" if self.group_count == 1 else f"{self.group_count} groups"
         if self.group_count <= 8:
-            listed = ", ".join(f"{shown(name)} {size}" for name, size in zip(self.names, sizes.tolist(), strict=True))
+            listed = ", ".join(f"{shown(name)} {size}" for name, size in zip(self.called, sizes.tolist(), strict=True))
         else:
             listed = f"sizes {sizes.min()} to {sizes.max()}"
         return f"Groups({groups} of {self.grouped_count} samples: {listed})"

@@ -9,7 +9,7 @@ import numpy as np
 
 from .columns import complete, one_dimensional, sample_numbers
 from .errors import Infeasible, noted, shown, typed
-from .tables import Coded, coded, is_unread, read_column, unread_names
+from .tables import Coded, coded, column_names, is_unread, read_column, unread_names
 from .values import is_tensor
 
 __all__ = ["class_names", "coded_labels", "held_labels", "label_fn_map", "labels"]
@@ -66,7 +66,7 @@ def coded_labels(source: Any) -> Coded | None:
     """
     finder = _finder(source)
     if finder is _of_table:
-        return coded(source[_wanted(source, _columns(source) or [])])
+        return coded(source[_wanted(source, column_names(source) or [])])
     return coded(source) if finder is None else None
 
 
@@ -97,8 +97,8 @@ def _holds_labels(dataset: Any) -> bool:
 def class_names(source: Any) -> dict[Hashable, Hashable]:
     """From the names of classes to their labels, if a dataset has such names; else empty.
 
-    Hugging Face keeps them in `features`, torchvision in `class_to_idx`. Of a concatenation those of its parts, unless two
-    parts have a name for different labels, or different names for a label.
+    Hugging Face keeps them in `features`, torchvision in `class_to_idx` or `classes`. Of a concatenation those of
+    its parts, unless two parts have a name for different labels, or different names for a label.
     """
     if _is_subset(source):
         return class_names(source.dataset)
@@ -111,6 +111,9 @@ def class_names(source: Any) -> dict[Hashable, Hashable]:
     known = getattr(source, "class_to_idx", None)
     if isinstance(known, Mapping):
         return dict(known)
+    classes = getattr(source, "classes", None)
+    if isinstance(classes, (list, tuple)) and all(isinstance(name, str) for name in classes):
+        return {name: number for number, name in enumerate(classes)}
     features = getattr(source, "features", None)
     if isinstance(features, Mapping):
         features = next((features[name] for name in LABEL_COLUMNS if name in features), None)
@@ -168,7 +171,7 @@ def _is_series(source: Any) -> bool:
 
 
 def _is_table(source: Any) -> bool:
-    return _columns(source) is not None
+    return column_names(source) is not None
 
 
 def _names_labels(source: Any) -> bool:
@@ -180,7 +183,7 @@ def _has_tensors(source: Any) -> bool:
 
 
 def _of_table(table: Any) -> Found:
-    wanted = _wanted(table, _columns(table) or [])
+    wanted = _wanted(table, column_names(table) or [])
     return _named(table[wanted], f"column {wanted!r}")
 
 
@@ -217,20 +220,6 @@ def _named(values: Any, called: str) -> Found:
 def _attribute(source: Any, name: str) -> Any:
     with noted(f"while .{name} of the {type(source).__name__} was looked at for labels"):
         return getattr(source, name, None)
-
-
-def _columns(source: Any) -> list[Any] | None:
-    """The names of the columns of a table or a mapping of columns; None for other objects."""
-    names = getattr(source, "column_names", None)
-    if names is None:
-        names = getattr(source, "columns", None)
-    if names is None and isinstance(source, Mapping):
-        names = source.keys()
-    if names is None or callable(names) or not hasattr(source, "__getitem__"):
-        return None
-    if isinstance(names, Mapping):  # of each part of a dictionary of datasets
-        names = names.keys()
-    return list(names) if not isinstance(names, (str, bytes)) and hasattr(names, "__iter__") else None
 
 
 def _is_column(value: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from operator import getitem
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +12,17 @@ from .errors import Infeasible, shown, typed
 from .readings import reading
 from .values import COMPLETE, plain
 
-__all__ = ["Coded", "coded", "is_unread", "only_column", "read_column", "unread_names"]
+__all__ = [
+    "Coded",
+    "by_column",
+    "coded",
+    "column_names",
+    "columns_of_frame",
+    "is_unread",
+    "only_column",
+    "read_column",
+    "unread_names",
+]
 
 
 class Coded(NamedTuple):
@@ -36,6 +48,63 @@ class Coded(NamedTuple):
         """The value of each sample, an array of objects."""
         array: np.ndarray = np.array(self.names, object)[self.codes]
         return array
+
+
+def column_names(source: Any) -> list[Any] | None:
+    """The names of the columns of a table or a mapping of columns; None for other objects."""
+    names = getattr(source, "column_names", None)
+    if names is None:
+        names = getattr(source, "columns", None)
+    if names is None and isinstance(source, Mapping):
+        names = source.keys()
+    if names is None or callable(names) or not hasattr(source, "__getitem__"):
+        return None
+    if isinstance(names, Mapping):  # of each part of a dictionary of datasets
+        names = names.keys()
+    return list(names) if not isinstance(names, (str, bytes)) and hasattr(names, "__iter__") else None
+
+
+class _Columns(Mapping[Any, Any]):
+    """The columns of a table by name; a lazy table is read one column at a time."""
+
+    def __init__(self, table: Any, names: list[Any], read: Callable[[Any, Any], Any]) -> None:
+        self._table, self._names, self._read = table, names, read
+
+    def __getitem__(self, name: Any) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(self._table, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def by_column(table: Any) -> Any:
+    """Turn a table into a mapping of its columns; a mapping and what is no table are returned as they are.
+
+    Args:
+        table: a frame of pandas, polars or narwhals, also a lazy one, an Arrow table or dataset, a dataset of Hugging Face.
+
+    Example:
+        >>> by_column({"a": [1, 2]}), by_column([1, 2])
+        ({'a': [1, 2]}, [1, 2])
+    """
+    if isinstance(table, Mapping):
+        return table
+    if is_unread(table):
+        return _Columns(table, unread_names(table), read_column)
+    names = column_names(table)
+    return table if names is None else _Columns(table, names, getitem)
+
+
+def columns_of_frame(source: Any) -> list[Any]:
+    """The columns of a data frame or an Arrow table; anything else is one column, a dataset that knows its labels too."""
+    dataset = isinstance(source, Mapping) or isinstance(getattr(source, "features", None), Mapping)
+    columns = source if dataset else by_column(source)
+    return [source] if columns is source else list(columns.values())
 
 
 def is_unread(source: Any) -> bool:

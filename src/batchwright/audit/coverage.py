@@ -90,4 +90,4 @@ def _uneven(order: SharedOrder, seen: np.ndarray, drawn: np.ndarray) -> tuple[ob
     size = groups.sizes[filled]
     outside = np.maximum(drawn[filled] // size - least, most + -drawn[filled] // size)
     worst = int(outside.argmax())
-    return groups.names[int(filled[worst])], float(max(outside[worst], 0))
+    return groups.called[int(filled[worst])], float(max(outside[worst], 0))

@@ -73,7 +73,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
         return measured(first, batches, local, drawn(plan, first, batches))
     if plan.order.dealt is None:
         return measured(first, batches, [Size(plan.batch_size)], drawn(plan, first, batches))
-    names, rare = plan.groups.names, _rare(plan)
+    names, rare = plan.groups.called, _rare(plan)
     excused = list(plan.order.undersized_sources()) if isinstance(plan.order, Mixed) else []
     guarantees: list[Guarantee[Shared]] = [
         Size(plan.batch_size),

@@ -81,7 +81,9 @@ class Admission:
         # Stable, since an index of groups needs the samples of each group in ascending order.
         index = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[index], np.arange(groups.group_count + 1))
-        return Groups(groups.names, starts, index[: starts[-1]], codes.size)
+        found = Groups(groups.names, starts, index[: starts[-1]], codes.size)
+        found.aliases, found.declared = groups.aliases, groups.declared
+        return found
 
     def inclusion_rates(self, drawn: InclusionRates, sample_count: int) -> InclusionRates:
         """What a sampler yields where an order over `sample_count` samples draws `drawn`."""

@@ -52,7 +52,8 @@ def budgeted(
     steps come in random order, and every epoch has the same number of micro-batches.
 
     Args:
-        lengths: array-like of shape (n_samples,), int or float, 0 or more; `{name: column}` for several budgets.
+        lengths: array-like of shape (n_samples,), int or float, 0 or more; `{name: column}` or a table for several
+            budgets.
         max_tokens: the budget of a micro-batch, above 0; `{name: budget}` for several.
         max_samples: the most samples in a micro-batch.
         order: the plan whose order is cut, such as `balanced(...)`. If left out, every epoch has each sample once.

@@ -197,7 +197,7 @@ def source_lines(asked: FixedPlan, drawn: FixedPlan, units: Units) -> list[Sourc
     shown = np.argsort(-groups.sizes, kind="stable")[:_SHOWN].tolist()
     return [
         SourceLine(
-            groups.names[group],
+            groups.called[group],
             float(wanted[group] / wanted.sum()),
             float(given[group] / given.sum()),
             float(1 - given[group] / held[group]) if held[group] else 0.0,

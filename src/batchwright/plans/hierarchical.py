@@ -16,6 +16,7 @@ from ..groups import Groups
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
 from ..readings import as_list, reading
+from ..tables import by_column
 from ..targets import explicit, resolve
 from .balanced import MOST_TICKETS, checked, epoch_length
 from .fixed import FixedPlan
@@ -26,7 +27,7 @@ __all__ = ["hierarchical"]
 
 @recorded
 def hierarchical(
-    levels: Sequence[Any],
+    levels: Any,
     per: Sequence[int],
     *,
     target: Any = "uniform",
@@ -42,8 +43,8 @@ def hierarchical(
 
     Args:
         levels: for each level, the outermost first, labels, array-like of shape (n_samples,), or `Groups`, such as
-            `[category, class_]`. A class is identified by its labels on all levels down to it: the same name in two
-            categories means two classes.
+            `[category, class_]`, or a data frame of such columns. A class is identified by its labels on all levels down
+            to it: the same name in two categories means two classes.
         per: the numbers that a batch takes on each level, and of samples at the end: `[P, Q, M]`, one more than there
             are levels.
         target: the shares of the outermost level. Shares other than "uniform" are exact in every batch too.
@@ -66,6 +67,8 @@ def hierarchical(
         >>> len(plan[7]), len({category[i] for i in plan[7]}), len({(category[i], class_[i]) for i in plan[7]})
         (4, 2, 4)
     """
+    by_name = by_column(levels)
+    levels = levels if by_name is levels else list(by_name.values())
     counts = _counts(levels, per)
     batch_size, _, seed = checked(math.prod(counts), 1, seed)
     tree = Levels.of([level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels])

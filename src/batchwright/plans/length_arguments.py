@@ -14,6 +14,7 @@ from ..kernels.array_types import Floats
 from ..lengths.layout import Window
 from ..lengths.numbers import Numbers, Rows
 from ..orders import Order, is_order, is_shared
+from ..tables import by_column
 from .balanced import shuffled
 from .fixed import FixedPlan
 
@@ -37,12 +38,15 @@ def named(lengths: Any, limits: Any, called: str, several: str, *, none: str) ->
     """Turn lengths and limits into dictionaries by the same names.
 
     Args:
-        lengths: a column, or columns by name.
+        lengths: a column, or columns by name; of a table those that have a limit.
         limits: a number, or numbers by the same names.
         called: the name of the argument with the limits.
         several: what several limits are called in messages.
         none: what the argument is called in the message if it is empty.
     """
+    by_name = by_column(lengths) if isinstance(limits, Mapping) else lengths
+    if by_name is not lengths:
+        lengths = {name: by_name[name] for name in by_name if name in limits}
     if isinstance(limits, Mapping) != isinstance(lengths, Mapping):
         raise Infeasible(
             f"lengths is {typed(lengths)} and {called} is {typed(limits)}",

@@ -144,7 +144,8 @@ def packed(
     order. Each epoch has packs of its own, and the same number of micro-batches.
 
     Args:
-        lengths: array-like of shape (n_samples,), int, 1 or more; `{name: column}`, 0 or more, for several capacities.
+        lengths: array-like of shape (n_samples,), int, 1 or more; `{name: column}` or a table, 0 or more, for several
+            capacities.
         capacity: of a pack, int, 1 or more; `{name: capacity}` for several.
         packs: the most packs in a micro-batch.
         max_per_pack: the most samples in a pack.

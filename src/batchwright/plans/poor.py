@@ -145,7 +145,7 @@ def _later_repeats(order: SharedOrder) -> list[str]:
         else f"the target may move without end, its first {len(epochs_looked_at(shares, groups))} epochs were looked at"
     )
     return [
-        f"{when}: samples of {groups.names[least]!r}, which has {groups.sizes[least]}, repeat within a batch where its "
+        f"{when}: samples of {groups.called[least]!r}, which has {groups.sizes[least]}, repeat within a batch where its "
         f"share is above {whole[least] / order.tickets:.4g} ({may.size} groups are small enough for that)"
     ]
 
@@ -194,7 +194,7 @@ def repeats_text(
     for row in worst.tolist():
         epoch = int(rows.epoch[row])
         when = "" if not moves else f" in epoch {epoch}" if every is None else f" from micro-batch {epoch * every} on"
-        name = groups.names[int(rows.group[row])]
+        name = groups.called[int(rows.group[row])]
         shown.append(
             f"sample {name} comes up to {rows.most[row]} times{when}"
             if single
@@ -240,7 +240,7 @@ def never_text(drawn: Iterable[DrawnGroups], total: int) -> str | None:
         if often[least] < rarest:
             rarest = float(often[least])
             number = first + least
-            who = f"a sample of group {groups.names[number]!r}" if groups.starts.size else f"sample {start + number}"
+            who = f"a sample of group {groups.called[number]!r}" if groups.starts.size else f"sample {start + number}"
             who += within
     if not count:
         return None

@@ -14,6 +14,7 @@ from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, check_mapping, did_you_mean, exactly, shown
 from ..groups import Groups
 from ..orders.shares import TargetShares
+from ..tables import by_column
 from ..targets import explicit, resolve
 from ..targets.raking import MOST_SUMS, REACHED, Raking, solve_raking
 from ..targets.target import to_twelve_digits
@@ -28,7 +29,7 @@ _LOWER = (0.01, 0.001, 0.0)  # floors that are tried if the margins cannot be me
 
 @recorded
 def raked(
-    attributes: Mapping[Any, Any],
+    attributes: Any,
     margins: Mapping[Any, Any],
     batch_size: int,
     *,
@@ -46,8 +47,8 @@ def raked(
     every batch. The summary says how far the count of a level can be from its margin in a micro-batch.
 
     Args:
-        attributes: for each attribute, by name, labels, array-like of shape (n_samples,), int or str, or `Groups`; at
-            most 4,096 levels in all.
+        attributes: for each attribute, by name, labels, array-like of shape (n_samples,), int or str, or `Groups`; or a
+            table, such as a data frame, whose columns without a margin are left out. At most 4,096 levels in all.
         margins: for each attribute the wanted shares of its levels, any target: a mapping, "uniform", "natural", ...
         batch_size: samples in every micro-batch.
         min_repeats: how often each sample is drawn at least, on average, in as many draws as there are samples; 0 to 1.
@@ -111,15 +112,17 @@ class Margins:
     @classmethod
     def of(cls, attributes: Any, margins: Any) -> Margins:
         """Parse the arguments of `raked`."""
-        for name in [*check_mapping(attributes, "attributes"), *check_mapping(margins, "margins")]:
-            if name not in attributes or name not in margins:
-                lacks = "no margin" if name in attributes else "no column"
-                others = {*attributes, *margins} - {name}
+        columns = check_mapping(by_column(attributes), "attributes")
+        own = columns if columns is attributes else ()  # a table may have others
+        for name in [*own, *check_mapping(margins, "margins")]:
+            if name not in columns or name not in margins:
+                lacks = "no margin" if name in columns else "no column"
+                others = {*columns, *margins} - {name}
                 raise Infeasible(
                     f"attribute {shown(name)} has {lacks}",
                     f"give every attribute a column and a margin{did_you_mean(name, others)}",
                 )
-        levels = {name: Groups.from_labels(column) for name, column in attributes.items()}
+        levels = {name: Groups.from_labels(columns[name]) for name in columns if name in margins}
         sizes = {name: part.sample_count for name, part in levels.items()}
         if len(set(sizes.values())) > 1:
             raise Infeasible(f"the columns are of different lengths: {shown(sizes)}", "pass one value a sample in each")
@@ -154,7 +157,7 @@ class Margins:
 
     def gaps(self, found: Raking) -> list[tuple[Hashable, Hashable, float, float]]:
         """Attribute, level, wanted and reached share of every level."""
-        levels = [(name, level) for name, part in self.levels.items() for level in part.names]
+        levels = [(name, level) for name, part in self.levels.items() for level in part.called]
         values = zip(levels, self.goals.tolist(), found.reached.tolist(), strict=True)
         return [(*level, goal, reached) for level, goal, reached in values]
 

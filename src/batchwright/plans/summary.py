@@ -44,7 +44,7 @@ class GroupLine:
     """One group of a summary.
 
     Attributes:
-        name: the label.
+        name: its class, where the dataset names its classes, else its label.
         size: the number of its samples.
         natural_share: its share of all samples.
         share: its wanted share in the first epoch.
@@ -130,7 +130,7 @@ def summarise(plan: FixedKind) -> Summary:
         delivered = plan.rates(wanted, epoch=0)
     lines = [
         GroupLine(
-            groups.names[group],
+            groups.called[group],
             int(sizes[group]),
             float(sizes[group] / groups.grouped_count),
             float(shares[group]),
@@ -212,7 +212,7 @@ def moves(plan: FixedKind) -> list[str]:
     lines = []
     for begin in begins if len(begins) <= _STAGES else (*begins[: _STAGES - 1], begins[-1]):
         of_groups = shares.of(begin // shares.every)
-        told = ", ".join(f"{shown(groups.names[group])}: {of_groups[group]:.4%}" for group in largest)
+        told = ", ".join(f"{shown(groups.called[group])}: {of_groups[group]:.4%}" for group in largest)
         lines.append(f"at micro-batch {begin} the shares are {told}{more}")
     how = f"in {len(stages)} stages" if stages else "little by little"
     return [f"the target moves within epochs, {how}; shares and passes are means over epoch 0", *lines]

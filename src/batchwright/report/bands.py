@@ -51,7 +51,7 @@ class Bands:
         sizes = np.ones(count, np.int64) if single else groups.sizes
         order = np.lexsort((-shares, -sizes))
         if count <= MOST_BANDS:
-            names = [shortened(groups.names[group]) for group in order.tolist()]
+            names = [shortened(groups.called[group]) for group in order.tolist()]
             edges = np.arange(count + 1)
         else:
             edges = np.linspace(0, count, MOST_BANDS + 1).round().astype(np.int64)

@@ -278,7 +278,7 @@ class _Walked:
             return None
         worst, most, median = np.array(self.own.farthest).T
         after = np.append(self.at[1:], self.batches)
-        name = str(self.plan.groups.names[self.own.worst[1]])
+        name = str(self.plan.groups.called[self.own.worst[1]])
         return Drift(after, worst, most, median, np.array(self.other.farthest)[:, 0], name, _bound(self.plan, audit))
 
     def lengths_found(self) -> Lengths | None:

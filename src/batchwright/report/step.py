@@ -137,7 +137,7 @@ def step_at(plan: Any, step: int, rank: int | None, world_size: int, accumulate:
         rank = check_integer(rank, "rank", least=0, most=world_size - 1)
     in_steps, length, first = plan.stepped(step_size), plan.epoch_length(step_size), step * step_size
     batches = _micro_batches(plan, in_steps, first, step_size, world_size, rank)
-    return Step(step, first // length, first % length // step_size, batches, plan.groups.names)
+    return Step(step, first // length, first % length // step_size, batches, plan.groups.called)
 
 
 def batch_at(plan: Any, before: Any, number: int, world_size: int, fetched_by_all: int, rank: int | None) -> Step:
@@ -145,7 +145,7 @@ def batch_at(plan: Any, before: Any, number: int, world_size: int, fetched_by_al
     if rank is not None:
         rank = check_integer(rank, "rank", least=0, most=world_size - 1)
     batches = _micro_batches(plan, before.sequence, before.micro_batch, fetched_by_all, world_size, rank)
-    return Step(None, before.epoch, number, batches, plan.groups.names)
+    return Step(None, before.epoch, number, batches, plan.groups.called)
 
 
 def _micro_batches(
