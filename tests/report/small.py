@@ -6,6 +6,8 @@ import numpy as np
 
 import batchwright as bw
 
+from ..laws import quietly
+
 SIZES = {"cat": 3512, "dog": 993, "eel": 446, "yak": 49}
 LENGTHS = np.clip(np.random.default_rng(0).lognormal(5, 1, 4000), 8, 2000).astype(int)
 SOURCES = np.repeat(["web", "books", "code"], [2800, 800, 400])
@@ -17,7 +19,7 @@ def animals():
 
 def corpus():
     order = bw.balanced(SOURCES, 1, target={"web": 0.5, "books": 0.3, "code": 0.2})
-    return bw.budgeted(LENGTHS, 16_384, order=order, window=16)
+    return quietly(lambda: bw.budgeted(LENGTHS, 16_384, order=order, window=16))
 
 
 def many_groups():

@@ -7,7 +7,7 @@ add up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,23 +19,12 @@ from ..kernels.deal import deal_heavy, deal_with_light, drawn
 from ..kernels.deal_arguments import ROUND, DealShares, new_rounds
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.light import DRAWS, Light, arranged
+from ..kernels.settling import AT_ONCE, TICKET, settle
 
-__all__ = ["NONE", "TICKET", "ConstantShares", "Dealing", "after_change"]
+__all__ = ["NONE", "TICKET", "ConstantShares", "Dealing", "after_change", "after_settling"]
 
 NONE = np.empty(0, np.int64)
-TICKET = ROUND << apportion.FRACTION_BITS
-"""One ticket in the unit of deficits, 1 / TICKET of a ticket.
-
-A quota is a part of a round in units of 2^-32 ticket, divided by the ROUND micro-batches of the round. In this unit all
-quotas and deficits are integers, so that nothing is rounded, however often shares change.
-"""
-
 _NOT_ASKED = np.empty((0, 0), np.int64)
-_NEAR = TICKET >> 20  # a quota this near to an integer is taken for it: shares given as floats miss it by less
-# The most that is paid back in a round, a ticket a group. Any number of consecutive micro-batches may be 3 tickets from
-# their quota (G6); dealing uses up to 2.04 of these (measured).
-_AT_ONCE = TICKET * 3 // 4
-_FRACTION = 20  # bits of the factor by which deficits are scaled down
 
 
 class Dealing(NamedTuple):
@@ -85,12 +74,13 @@ class ConstantShares:
     epoch: int = 1
     together: int = 1
     seldom: int = 1
+    settles: bool = field(init=False)  # whether it pays deficits back
     light: Light = field(init=False)
     _shares: tuple[Any, ...] = field(init=False)
     _scratch: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        settles = self.edges.size > 0
+        self.settles = settles = self.edges.size > 0
         self.edges = self.edges if settles else self.wanted
         # Two spans of one change must not share random numbers, so each number of a change has two keys.
         key = child_key(child_key(self.seed, PURPOSE.CONSTANT_SHARES), 2 * self.change - settles)
@@ -134,14 +124,15 @@ class ConstantShares:
         found: np.ndarray = np.diff(self.wanted) / TICKET
         return found
 
-    def deficit_at(self, batch: int) -> np.ndarray:
-        """The deficit of each group before micro-batch `batch` of this span, int64 (groups,) in 1 / TICKET.
+    def before(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """What every group had before micro-batch `batch` of this span, see `drawn`; and its deficit, in 1 / TICKET.
 
         Expected tickets may exceed 64 bits and a deficit never does, so the arithmetic is modulo 2^64.
         """
-        had = self.drawn(batch) - self.base if self.base.size else self.drawn(batch)
+        drawn = self.drawn(batch)
+        had = drawn - self.base if self.base.size else drawn
         lacked = np.diff(self.wanted) * np.int64(batch) - had * np.int64(TICKET)
-        return lacked + self.deficit if self.deficit.size else lacked
+        return drawn, lacked + self.deficit if self.deficit.size else lacked
 
     def _borrow(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scratch memory that no other thread uses; it holds the last round, which makes its next micro-batch cheap.
@@ -173,7 +164,7 @@ def after_change(
     epoch: int,
     stays: int | None,
 ) -> tuple[ConstantShares, ...]:
-    """The spans after a change of the shares: one that pays deficits back, if there are any, and the rest.
+    """The spans after a change of the shares: one that pays deficits back, if there are any, and the rest, if there is one.
 
     Args:
         span: the one before the change; what is not named here stays as it is.
@@ -185,39 +176,38 @@ def after_change(
         epoch: micro-batches in an epoch.
         stays: the micro-batches after which the shares may change again; None if they will not.
     """
-    changed = partial(replace, span, wanted=wanted, change=change)
-    batches = ROUND * -(-int(np.abs(deficit).max(initial=0)) // _AT_ONCE)
+    of_span = {"seed": span.seed, "tickets": span.tickets, "together": span.together, "seldom": span.seldom}
+    changed = partial(ConstantShares, first, wanted, drawn, deficit, change=change, **of_span)
+    batches = ROUND * -(-int(np.abs(deficit).max(initial=0)) // AT_ONCE)
     # If the shares change again before a round is over, pay back only what that leaves time for.
     if stays is not None and stays < ROUND:
         batches = min(batches, stays)
     edges = _settling(wanted, deficit, batches) if batches else wanted
     if np.array_equal(edges, wanted):
-        return (changed(first=first, base=drawn, deficit=deficit, edges=NONE, rounds=0, epoch=epoch),)
-    settling = changed(first=first, base=drawn, deficit=deficit, edges=edges, rounds=0, epoch=batches)
-    drawn, deficit, rounds = settling.drawn(batches), settling.deficit_at(batches), -(-batches // ROUND)
-    return settling, changed(first=first + batches, base=drawn, deficit=deficit, edges=NONE, rounds=rounds, epoch=epoch)
+        return (changed(epoch=epoch),)
+    settling = changed(edges=edges, epoch=batches)
+    return (settling,) if batches == stays else (settling, after_settling(settling, epoch))
+
+
+def after_settling(settling: ConstantShares, epoch: int) -> ConstantShares:
+    """The span of the same shares that follows a span that pays deficits back; `epoch`: micro-batches in an epoch."""
+    batches = settling.epoch
+    return ConstantShares(
+        settling.first + batches,
+        settling.wanted,
+        *settling.before(batches),
+        seed=settling.seed,
+        change=settling.change,
+        tickets=settling.tickets,
+        rounds=-(-batches // ROUND),
+        epoch=epoch,
+        together=settling.together,
+        seldom=settling.seldom,
+    )
 
 
 def _settling(wanted: np.ndarray, deficit: np.ndarray, batches: int) -> np.ndarray:
-    """Edges of shares that pay the deficits back within this many micro-batches.
-
-    Two limits: in a round, a group gets at most three quarters of a ticket more or less than its shares; and in every
-    micro-batch it still gets floor or ceil of its quota (G2). So a group with an integer quota cannot be compensated.
-    What is then missing or left over is taken from the other groups or given to them, in proportion to their slack.
-    """
-    due = np.diff(wanted)  # what each group should get in a micro-batch, in 1 / TICKET
-    most = _AT_ONCE // min(batches, ROUND)
-    # From floor to ceil of the quota, and no further than `most`.
-    low = np.minimum(np.maximum((due + _NEAR) // TICKET * TICKET, due - most), due)
-    high = np.maximum(np.minimum(-((_NEAR - due) // TICKET) * TICKET, due + most), due)
-    given = np.clip(due + deficit // batches, low, high)
-    over = int(given.sum()) - int(wanted[-1])
-    slack = given - low if over > 0 else high - given
-    # In fixed point, and rounded down: all platforms must agree. What rounding leaves goes to the first groups with
-    # slack.
-    part = slack * ((abs(over) << _FRACTION) // max(1, int(slack.sum()))) >> _FRACTION
-    left = abs(over) - int(part.sum())
-    slack = slack - part
-    part = part + np.clip(left - (np.cumsum(slack) - slack), 0, slack)
-    given = given - part if over > 0 else given + part
-    return np.concatenate([[0], np.cumsum(given)])
+    """Edges of shares that pay the deficits back within this many micro-batches."""
+    edges = np.empty_like(wanted)
+    settle(wanted, deficit, batches, np.empty_like(deficit), edges)
+    return edges

@@ -220,7 +220,7 @@ class Dealt(OfBatches):
         spans = [span for span in self._spans if span.first < batch] or self._spans[:1]
         span = spans[-1]
         until = -(-(batch - span.first) // ROUND) * ROUND
-        drawn, deficit = span.drawn(until), span.deficit_at(until)
+        drawn, deficit = span.before(until)
         return ShareChange(
             span.first + until, span.change + 1, tuple(weights), tuple(drawn.tolist()), tuple(deficit.tolist())
         )

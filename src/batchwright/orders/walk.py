@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import Infeasible
 from ..kernels.deal_arguments import ROUND
 from ..targets.target import MOST_EPOCHS
-from .constant_shares import ConstantShares, after_change
+from .constant_shares import ConstantShares, after_change, after_settling
 
 __all__ = ["Walk"]
 
@@ -99,11 +99,14 @@ class Walk:
         """The spans of a stage, given those of the one before it."""
         epoch = self._begins(stage)
         wanted = self._line(epoch)
-        if np.array_equal(wanted, spans[-1].wanted):  # shares that stay make no new span, and deficits stay small in it
-            return spans
-        first = epoch * self._epoch_batches
+        first, latest = epoch * self._epoch_batches, spans[-1]
+        if np.array_equal(
+            wanted, latest.wanted
+        ):  # shares that stay make no new change, and deficits stay small in its spans
+            ended = latest.settles and latest.first + latest.epoch <= first
+            return (*spans, after_settling(latest, self._epoch_batches)) if ended else spans
         last = next(span for span in reversed(spans) if span.first < first)
-        drawn, deficit = last.drawn(first - last.first), last.deficit_at(first - last.first)
+        drawn, deficit = last.before(first - last.first)
         return after_change(
             last,
             first,

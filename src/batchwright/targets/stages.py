@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..calls import recorded
-from ..errors import Infeasible, check_integer, check_mapping, shown
+from ..errors import Infeasible, check_integer, check_mapping, shown, typed
 from ..micro_batches import LAST
 from .resolve import resolve
 from .target import MOST_EPOCHS, Number, Target
@@ -41,6 +41,11 @@ def stages(targets: Mapping[int, Any]) -> Target:
         >>> [int((plan[number] >= 3000).sum()) for number in (0, 299, 300, 999)]
         [5, 5, 16, 16]
     """
+    if not isinstance(targets, Mapping):
+        raise Infeasible(
+            f"the stages are {typed(targets)}",
+            'pass each target under the micro-batch at which it begins: stages({0: "natural", 5000: "uniform"})',
+        )
     resolved = {}
     for number, target in check_mapping(targets, "targets").items():
         number, target = _checked(number), resolve(target)
