@@ -41,6 +41,11 @@ class LabelRates:
     wanted: np.ndarray
     reached: np.ndarray
 
+    def rates_of(self, shares: np.ndarray) -> np.ndarray:
+        """The part of draws that have each label, float64 (labels,), given the share of each sample, float64 (samples,)."""
+        each = np.repeat(shares, np.diff(self.starts))
+        return np.bincount(self.numbers, weights=each, minlength=len(self.names))
+
     def counts(self, batches: np.ndarray) -> np.ndarray:
         """The samples with each label in micro-batches of one size, int64 (batches, samples): int64 (batches, labels)."""
         first = self.starts[batches.ravel()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..exported import Table
 from ..notebook import watched
 from .delivered import SourceLine
 from .printed import MOST_MEASURED, Printed, PrintedColumn, columns_of, table
-from .summary import moves
+from .summary import OF_LABELS, LabelLine, label_lines, moves
 
 if TYPE_CHECKING:
     from ..kinds import LengthKind
@@ -53,6 +53,7 @@ class LengthSummary(Printed):
         too_long_count: the number of samples over the limit.
         sources: with `order=`, what each source or group delivers, the largest first; at most twelve.
         notes: samples that repeat or are practically never drawn, shares that were corrected, and how a target moves.
+        labels: over an order of `multilabel`, one line for each label, the most frequent first; else empty.
     """
 
     step_size: int
@@ -73,6 +74,7 @@ class LengthSummary(Printed):
     too_long_count: int
     sources: list[SourceLine]
     notes: list[str]
+    labels: list[LabelLine] = field(default_factory=list)
 
     @property
     def delivered(self) -> Table:
@@ -107,7 +109,8 @@ class LengthSummary(Printed):
             lines.append(f"groups: within {self.composition:.1f} samples of their share of the window")
         if self.too_long_count:
             lines.append(f"too long: {self.too_long_count} samples, policy {self.too_long!r}")
-        return [*lines, *(table("units of", _COLUMNS, self.sources) if self.sources else [])]
+        lines += table("units of", _COLUMNS, self.sources) if self.sources else []
+        return lines + (table("label", OF_LABELS, self.labels) if self.labels else [])
 
 
 def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSummary:
@@ -156,7 +159,18 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
         plan.admission.too_long_count,
         [] if plan.delivery is None else plan.delivery.lines,
         [*plan.shortcomings, *(f"order: {text}" for text in moves(plan.order_plan))],
+        _labels(plan, float(batch_sizes.mean())),
     )
+
+
+def _labels(plan: LengthKind, batch_size: float) -> list[LabelLine]:
+    """One line for each label of the order, with the rates that are left where samples are skipped or split."""
+    rates, count = plan.order_plan.label_rates, plan.order_plan.groups.sample_count
+    if rates is None:
+        return []
+    drawn = plan.rates(np.arange(plan.groups.sample_count))
+    shares = np.bincount(plan.admission.origins(count), weights=drawn, minlength=count)
+    return label_lines(rates, rates.rates_of(shares), batch_size)
 
 
 def _padding(tokens: np.ndarray) -> float:

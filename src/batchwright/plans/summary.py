@@ -16,8 +16,9 @@ from .printed import Printed, PrintedColumn, columns_of, table
 
 if TYPE_CHECKING:
     from ..kinds import FixedKind
+    from ..label_sets import LabelRates
 
-__all__ = ["GroupLine", "LabelLine", "Summary", "moves", "summarise"]
+__all__ = ["OF_LABELS", "GroupLine", "LabelLine", "Summary", "label_lines", "moves", "summarise"]
 
 _FEW = 12  # groups that are measured if every sample is a group of its own
 _STAGES = 6  # of a target that are listed
@@ -28,7 +29,7 @@ _COLUMNS = (
     PrintedColumn("a batch", "quota", ".3f"),
     PrintedColumn("passes", "passes", ".3f"),
 )
-_OF_LABELS = (
+OF_LABELS = (
     PrintedColumn("samples", "size", ""),
     PrintedColumn("natural", "natural_rate", ".4%"),
     PrintedColumn("wanted", "wanted_rate", ".4%"),
@@ -113,7 +114,7 @@ class Summary(Printed):
         """See `Printed`."""
         head = f"{self.epoch_batches} micro-batches of {self.batch_size} an epoch, {self.target}"
         if self.labels:
-            return [head, *table("label", _OF_LABELS, self.labels)]
+            return [head, *table("label", OF_LABELS, self.labels)]
         differs = any(abs(line.delivered - line.share) > _SEEN for line in self.groups)
         columns = [*_COLUMNS[:3], _DELIVERED, *_COLUMNS[3:]] if differs else _COLUMNS
         return [head, *table("group", columns, self.groups, self.group_count)]
@@ -147,15 +148,18 @@ def summarise(plan: FixedKind) -> Summary:
         lines,
         groups.group_count,
         _notes(plan, shares),
-        _labels(plan),
+        [] if plan.label_rates is None else label_lines(plan.label_rates, plan.label_rates.reached, plan.batch_size),
     )
 
 
-def _labels(plan: FixedKind) -> list[LabelLine]:
-    """One line for each label, the most frequent first, if samples have several each."""
-    rates = plan.label_rates
-    if rates is None:
-        return []
+def label_lines(rates: LabelRates, reached: np.ndarray, batch_size: float) -> list[LabelLine]:
+    """One line for each label, the most frequent first.
+
+    Args:
+        rates: the labels of samples that have several each.
+        reached: the part of drawn samples that have each label, float64 (labels,).
+        batch_size: samples in a micro-batch, on average.
+    """
     sizes = np.bincount(rates.numbers, minlength=len(rates.names))
     return [
         LabelLine(
@@ -163,8 +167,8 @@ def _labels(plan: FixedKind) -> list[LabelLine]:
             int(sizes[label]),
             float(rates.natural[label]),
             float(rates.wanted[label]),
-            float(rates.reached[label]),
-            float(rates.reached[label] * plan.batch_size),
+            float(reached[label]),
+            float(reached[label] * batch_size),
         )
         for label in np.argsort(-sizes, kind="stable").tolist()
     ]
