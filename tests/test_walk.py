@@ -99,3 +99,13 @@ def _sampler_at(plan):
 def test_whole_numbers_are_in_the_proportion_of_the_decimals(weights):
     total, found = sum(map(fraction, weights)), integer_weights(weights)
     assert [fraction(weight) * sum(found) for weight in weights] == [number * total for number in found]
+
+
+def test_after_its_last_change_a_target_has_its_shares():
+    """No other change follows that would end the span which pays deficits back."""
+    labels = np.repeat([0, 1, 2], [500, 60, 40])
+    plan = bw.balanced(labels, 16, target=bw.targets.schedule("natural", "uniform", epochs=9))
+    first = 10 * plan.epoch_batches
+    for batches in (890, 8900):
+        drawn = np.bincount(labels[np.concatenate([plan[first + number] for number in range(batches)])])
+        assert np.abs(drawn - batches * 16 / 3).max() <= 6

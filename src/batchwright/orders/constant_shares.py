@@ -176,8 +176,10 @@ def after_change(
         epoch: micro-batches in an epoch.
         stays: the micro-batches after which the shares may change again; None if they will not.
     """
-    of_span = {"seed": span.seed, "tickets": span.tickets, "together": span.together, "seldom": span.seldom}
-    changed = partial(ConstantShares, first, wanted, drawn, deficit, change=change, **of_span)
+    changed = partial(
+        ConstantShares, first, wanted, drawn, deficit, span.seed, change, span.tickets,
+        together=span.together, seldom=span.seldom,
+    )  # fmt: skip
     batches = ROUND * -(-int(np.abs(deficit).max(initial=0)) // AT_ONCE)
     # If the shares change again before a round is over, pay back only what that leaves time for.
     if stays is not None and stays < ROUND:

@@ -107,7 +107,7 @@ class Walk:
             return (*spans, after_settling(latest, self._epoch_batches)) if ended else spans
         last = next(span for span in reversed(spans) if span.first < first)
         drawn, deficit = last.before(first - last.first)
-        return after_change(
+        found = after_change(
             last,
             first,
             wanted,
@@ -117,6 +117,10 @@ class Walk:
             epoch=self._epoch_batches,
             stays=self._stays(stage, wanted),
         )
+        endless = self._firsts is not None and stage + 1 == len(
+            self._firsts
+        )  # no stage follows that would add the rest
+        return (*found, after_settling(found[-1], self._epoch_batches)) if endless and found[-1].settles else found
 
     def _stays(self, stage: int, wanted: np.ndarray) -> int:
         """The micro-batches from a stage on that have its shares for certain; a round of them is enough to know."""
