@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..label_sets import LabelRates
     from ..orders import InTurn
 
-__all__ = ["Drawn", "Rates", "Sequence", "Shared", "Size", "drawn", "shared"]
+__all__ = ["Drawn", "LabelRateDeviation", "Sequence", "Shared", "Size", "drawn", "shared"]
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Size(Guarantee[Drawn]):
         self.offer(max(abs(seen.yielded.size - self._batch_size), others), f"micro-batch {seen.number}")
 
 
-class Rates(Guarantee[Drawn]):
+class LabelRateDeviation(Guarantee[Drawn]):
     """How far the rate of a label is from the one that the plan is to reach, over all micro-batches; reported only."""
 
     def __init__(self, rates: LabelRates) -> None:

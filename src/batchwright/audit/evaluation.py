@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 from ..errors import check_integer
 from ..lengths.spans import Limited
 from .guarantee import Guarantee, check_countable, measured
+from .in_steps import Balance, ExpectedCounts, WholeSteps, YieldedBatches
 from .report import Audit
 
 if TYPE_CHECKING:
@@ -49,34 +49,30 @@ def audit_evaluation(plan: EvaluationKind, *, step_size: int = 1, epochs: int = 
     count = plan.groups.sample_count
     check_countable(count)
     in_steps = plan.stepped(step_size)
-    length, cost = in_steps.epoch_batches, _Cost(plan)
+    length, cost = in_steps.epoch_batches, _MicroBatchCost(plan)
     even = not isinstance(plan.spans, Limited)
-    guarantees = [
+    guarantees: list[Guarantee[EvaluationEpoch]] = [
         Limit(cost),
-        Coverage(count),
+        ExpectedCounts(count, lambda seen: (f"epoch {seen.number}", seen.counted, np.arange(count))),
         InOrder(plan.sequence.samples(0, count)),
-        Steps(step_size),
-        *([Even(step_size)] if even else []),
+        WholeSteps(step_size),
+        *([EqualSizes(step_size)] if even else []),
         Fillers(step_size, even=even),
-        *([] if even else [Balance(cost, step_size)]),
+        *([] if even else [Balance[EvaluationEpoch](lambda seen: seen.costs(cost, step_size))]),
     ]
     return measured(first * length, epochs * length, guarantees, _epochs(in_steps, first, epochs))
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EvaluationEpoch(YieldedBatches):
     """One epoch.
 
     Attributes:
         number: its number.
-        begin: its first micro-batch.
-        yielded: `plan[t]` for each of its micro-batches.
         real: `plan.real(t)` for each of its micro-batches: how many of its samples count.
     """
 
     number: int
-    begin: int
-    yielded: list[np.ndarray]
     real: list[int]
 
     @property
@@ -89,15 +85,20 @@ class Epoch:
         """The number of fillers of each micro-batch."""
         return np.array([batch.size - real for batch, real in zip(self.yielded, self.real, strict=True)])
 
+    def costs(self, cost: _MicroBatchCost, step_size: int) -> Iterator[tuple[str, list[float]]]:
+        """Where each step is, and the costs of its micro-batches, without the last step, which has the rest."""
+        return self.steps([cost.of(batch) for batch in self.yielded[:-step_size]], step_size)
 
-def _epochs(plan: EvaluationKind, first: int, epochs: int) -> Iterator[Epoch]:
+
+def _epochs(plan: EvaluationKind, first: int, epochs: int) -> Iterator[EvaluationEpoch]:
     for number in range(first, first + epochs):
         begin = number * plan.epoch_batches
         batches = range(begin, begin + plan.epoch_batches)
-        yield Epoch(number, begin, [plan[batch] for batch in batches], [plan.real(batch) for batch in batches])
+        yielded, real = [plan[batch] for batch in batches], [plan.real(batch) for batch in batches]
+        yield EvaluationEpoch(begin, yielded, number, real)
 
 
-class _Cost:
+class _MicroBatchCost:
     """The cost of a micro-batch, and the limit on it."""
 
     def __init__(self, plan: EvaluationKind) -> None:
@@ -114,44 +115,28 @@ class _Cost:
         return float(costs.max(initial=0) * costs.size if self._padded else costs.sum())
 
 
-class Limit(Guarantee[Epoch]):
+class Limit(Guarantee[EvaluationEpoch]):
     """G1: no micro-batch exceeds the limit, except micro-batches of one sample."""
 
-    def __init__(self, cost: _Cost) -> None:
+    def __init__(self, cost: _MicroBatchCost) -> None:
         super().__init__("G1 limit")
         self._cost = cost
 
-    def see(self, seen: Epoch) -> None:
+    def see(self, seen: EvaluationEpoch) -> None:
         """See `Guarantee`."""
-        for batch, samples in enumerate(seen.yielded, seen.begin):
+        for batch, samples in enumerate(seen.yielded, seen.start):
             if samples.size > 1:
                 self.offer(self._cost.of(samples) - self._cost.limit, f"micro-batch {batch}")
 
 
-class Coverage(Guarantee[Epoch]):
-    """G4: every sample counts once."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__("G4 coverage")
-        self._count = count
-
-    def see(self, seen: Epoch) -> None:
-        """See `Guarantee`."""
-        counted = seen.counted
-        known = counted[(counted >= 0) & (counted < self._count)]
-        often = np.abs(np.bincount(known, minlength=self._count) - 1)
-        self.offer(float(often.max()), f"epoch {seen.number}, sample {often.argmax()}")
-        self.offer(counted.size - known.size, f"epoch {seen.number}, numbers of no sample")
-
-
-class InOrder(Guarantee[Epoch]):
+class InOrder(Guarantee[EvaluationEpoch]):
     """G4: the micro-batches of all ranks, in turn, are the order."""
 
     def __init__(self, samples: np.ndarray) -> None:
         super().__init__("G4 order")
         self._samples = samples
 
-    def see(self, seen: Epoch) -> None:
+    def see(self, seen: EvaluationEpoch) -> None:
         """See `Guarantee`."""
         counted = seen.counted
         shared = min(counted.size, self._samples.size)
@@ -160,41 +145,27 @@ class InOrder(Guarantee[Epoch]):
         self.offer(wrong + missing, f"epoch {seen.number}")
 
 
-class Steps(Guarantee[Epoch]):
-    """G8: every rank has a micro-batch in every step, and none is empty."""
-
-    def __init__(self, step_size: int) -> None:
-        super().__init__("G8 steps")
-        self._step_size = step_size
-
-    def see(self, seen: Epoch) -> None:
-        """See `Guarantee`."""
-        self.offer(sum(not batch.size for batch in seen.yielded), f"epoch {seen.number}")
-        self.offer(len(seen.yielded) % self._step_size, f"the last step of epoch {seen.number}")
-
-
-class Even(Guarantee[Epoch]):
+class EqualSizes(Guarantee[EvaluationEpoch]):
     """G8: the micro-batches of a step have the same size, as a gather over ranks needs it."""
 
     def __init__(self, step_size: int) -> None:
         super().__init__("G8 even")
         self._step_size = step_size
 
-    def see(self, seen: Epoch) -> None:
+    def see(self, seen: EvaluationEpoch) -> None:
         """See `Guarantee`."""
-        for at in range(0, len(seen.yielded), self._step_size):
-            sizes = [batch.size for batch in seen.yielded[at : at + self._step_size]]
-            self.offer(max(sizes) - min(sizes), f"the step at micro-batch {seen.begin + at}")
+        for where, sizes in seen.steps([batch.size for batch in seen.yielded], self._step_size):
+            self.offer(max(sizes) - min(sizes), where)
 
 
-class Fillers(Guarantee[Epoch]):
+class Fillers(Guarantee[EvaluationEpoch]):
     """G8: there are only as many fillers as the last step needs, and they are at its end."""
 
     def __init__(self, step_size: int, *, even: bool) -> None:
         super().__init__("G8 fillers")
         self._step_size, self._even = step_size, even
 
-    def see(self, seen: Epoch) -> None:
+    def see(self, seen: EvaluationEpoch) -> None:
         """See `Guarantee`."""
         fillers, last = seen.fillers, len(seen.yielded) - self._step_size
         self.offer(fillers[: max(0, last)].sum(), f"before the last step of epoch {seen.number}")
@@ -207,18 +178,3 @@ class Fillers(Guarantee[Epoch]):
         if with_fillers.size:
             behind = sum(seen.real[with_fillers[0] + 1 :])
             self.offer(behind, f"samples behind the first filler of epoch {seen.number}")
-
-
-class Balance(Guarantee[Epoch]):
-    """How far the most expensive micro-batch is above the mean of its step; the last step, with the rest, is left out."""
-
-    def __init__(self, cost: _Cost, step_size: int) -> None:
-        super().__init__("balance", math.inf)
-        self._cost, self._step_size = cost, step_size
-
-    def see(self, seen: Epoch) -> None:
-        """See `Guarantee`."""
-        for at in range(0, len(seen.yielded) - 2 * self._step_size + 1, self._step_size):
-            costs = [self._cost.of(batch) for batch in seen.yielded[at : at + self._step_size]]
-            if any(costs):
-                self.offer(max(costs) / float(np.mean(costs)) - 1, f"the step at micro-batch {seen.begin + at}")

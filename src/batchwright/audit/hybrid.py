@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import check_integer
 from .guarantee import Guarantee, measured
+from .in_steps import Balance
 from .report import Audit
 
 if TYPE_CHECKING:
@@ -41,18 +42,18 @@ def audit_hybrid(plan: HybridKind, *, epochs: int = 1, first: int = 0) -> Audit:
     epochs, first = check_integer(epochs, "epochs", least=1), check_integer(first, "first", least=0)
     steps = range(first * plan.steps, (first + epochs) * plan.steps)
     division = plan.division
-    guarantees: list[Guarantee[Step]] = [
+    guarantees: list[Guarantee[HybridStep]] = [
         Cap(division.tokens, division.tokens_per_rank),
-        Coverage(division.tokens.size, plan.steps),
-        Together(),
-        Balance(division.costs),
+        OncePerEpoch(division.tokens.size, plan.steps),
+        GroupsTogether(),
+        Balance(lambda seen: [seen.loads(division.costs)]),
     ]
-    pieces = (Step(step, [plan.parts(step, rank) for rank in range(plan.ranks)]) for step in steps)
+    pieces = (HybridStep(step, [plan.parts(step, rank) for rank in range(plan.ranks)]) for step in steps)
     return measured(steps[0] * plan.ranks, len(steps) * plan.ranks, guarantees, pieces)
 
 
 @dataclass(frozen=True)
-class Step:
+class HybridStep:
     """A step.
 
     Attributes:
@@ -67,15 +68,20 @@ class Step:
         """Every pack once, however many ranks share it."""
         return [pack for rank, packs in enumerate(self.by_rank) for pack in packs if pack.group[0] == rank]
 
+    def loads(self, costs: np.ndarray) -> tuple[str, list[float]]:
+        """Where it is, and the work of each rank."""
+        work = [sum(costs[pack.samples].sum() / len(pack.group) for pack in packs) for packs in self.by_rank]
+        return f"step {self.number}", work
 
-class Cap(Guarantee[Step]):
+
+class Cap(Guarantee[HybridStep]):
     """G1: no pack has more tokens than its ranks hold."""
 
     def __init__(self, tokens: np.ndarray, tokens_per_rank: int) -> None:
         super().__init__("G1 cap")
         self._tokens, self._tokens_per_rank = tokens, tokens_per_rank
 
-    def see(self, seen: Step) -> None:
+    def see(self, seen: HybridStep) -> None:
         """See `Guarantee`."""
         for rank, packs in enumerate(seen.by_rank):
             for pack in packs:
@@ -83,14 +89,14 @@ class Cap(Guarantee[Step]):
                 self.offer(int(self._tokens[pack.samples].sum()) - held, f"step {seen.number}, rank {rank}")
 
 
-class Coverage(Guarantee[Step]):
+class OncePerEpoch(Guarantee[HybridStep]):
     """G4: every sample comes once in an epoch."""
 
     def __init__(self, count: int, steps: int) -> None:
         super().__init__("G4 coverage")
         self._often, self._steps = np.zeros(count, np.int64), steps
 
-    def see(self, seen: Step) -> None:
+    def see(self, seen: HybridStep) -> None:
         """See `Guarantee`."""
         for pack in seen.once():
             np.add.at(self._often, pack.samples, 1)
@@ -100,13 +106,13 @@ class Coverage(Guarantee[Step]):
             self._often[:] = 0
 
 
-class Together(Guarantee[Step]):
+class GroupsTogether(Guarantee[HybridStep]):
     """G8: the ranks of a group run its packs together, and no rank has none."""
 
     def __init__(self) -> None:
         super().__init__("G8 groups")
 
-    def see(self, seen: Step) -> None:
+    def see(self, seen: HybridStep) -> None:
         """See `Guarantee`."""
         for rank, packs in enumerate(seen.by_rank):
             where = f"step {seen.number}, rank {rank}"
@@ -119,17 +125,3 @@ class Together(Guarantee[Step]):
                     for mine, theirs in zip(packs[: place + 1], leader[: place + 1], strict=True)
                 )
                 self.offer(len(pack.group) > 1 and not same, where)
-
-
-class Balance(Guarantee[Step]):
-    """How far the rank with most work is above the mean of its step."""
-
-    def __init__(self, costs: np.ndarray) -> None:
-        super().__init__("balance", np.inf)
-        self._costs = costs
-
-    def see(self, seen: Step) -> None:
-        """See `Guarantee`."""
-        loads = [sum(self._costs[pack.samples].sum() / len(pack.group) for pack in packs) for packs in seen.by_rank]
-        if any(loads):
-            self.offer(max(loads) / float(np.mean(loads)) - 1, f"step {seen.number}")

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import check_integer
 from ..lengths.same_size_cutter import GroupCutter
 from .guarantee import Guarantee, measured
+from .in_steps import Balance, ExpectedCounts, WholeSteps, YieldedBatches
 from .report import Audit
 
 if TYPE_CHECKING:
@@ -52,102 +53,86 @@ def audit_lengths(plan: LengthKind, *, step_size: int = 1, epochs: int = 1, firs
     in_steps, cutter, admission = plan.stepped(step_size), plan.cutter, plan.admission
     length = in_steps.epoch_batches
     # With `level` a micro-batch may exceed `batch_size`, and only the whole step is limited.
-    guarantees = [
+    guarantees: list[Guarantee[MeasuredWindows]] = [
         LevelBudget(cutter, step_size)
         if isinstance(cutter, GroupCutter) and cutter.level
         else Budget(cutter, alone=admission.too_long == "alone"),
-        Coverage(),
+        ExpectedCounts(plan.groups.sample_count, lambda seen: (seen.where, np.concatenate(seen.yielded), seen.wanted)),
         *([Together(admission)] if admission.bundles is not None else []),
-        Steps(step_size),
-        Balance(cutter, step_size),
-        *([Padding(cutter)] if cutter.knows_padding else []),
+        WholeSteps(step_size),
+        Balance(lambda seen: seen.steps([_cost(cutter, items) for items in seen.items], step_size)),
+        *([PaddingFraction(cutter)] if cutter.knows_padding else []),
     ]
     return measured(first * length, epochs * length, guarantees, _windows(in_steps, first * length, epochs * length))
 
 
 @dataclass(frozen=True)
-class Windows:
+class MeasuredWindows(YieldedBatches):
     """Consecutive micro-batches of which is known which samples they must have together.
 
     Attributes:
-        start: the first micro-batch.
-        yielded: `plan[t]` for each of them.
         items: the items of each, without numbers that are of no sample.
         wanted: the numbers that they should have together, in any order.
-        others: how many of their numbers are of no sample.
     """
 
-    start: int
-    yielded: list[np.ndarray]
     items: list[np.ndarray]
     wanted: np.ndarray
-    others: int
+
+    @property
+    def where(self) -> str:
+        """Their numbers."""
+        return f"micro-batches {self.start} to {self.start + len(self.yielded) - 1}"
 
 
-def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[Windows]:
+def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[MeasuredWindows]:
     admission, count = plan.admission, plan.groups.sample_count
     for start, end, wanted in plan.windows.expected_items(first, first + batches, admission.items):
         yielded = [plan[batch] for batch in range(start, end)]
         valid = [batch[(batch >= 0) & (batch < count)] for batch in yielded]
-        others = sum(batch.size for batch in yielded) - sum(batch.size for batch in valid)
-        yield Windows(
-            start, yielded, [admission.items_in(batch)[0] for batch in valid], admission.emitted(wanted), others
+        yield MeasuredWindows(
+            start, yielded, [admission.items_in(batch)[0] for batch in valid], admission.emitted(wanted)
         )
 
 
-class Budget(Guarantee[Windows]):
+def _cost(cutter: Cutter, items: np.ndarray) -> float:
+    return cutter.cost(items) if items.size else 0.0
+
+
+class Budget(Guarantee[MeasuredWindows]):
     """G1: no micro-batch exceeds a limit, except those of one sample with `too_long="alone"`."""
 
     def __init__(self, cutter: Cutter, *, alone: bool) -> None:
         super().__init__("G1 budget")
         self._cutter, self._least = cutter, 2 if alone else 1
 
-    def see(self, seen: Windows) -> None:
+    def see(self, seen: MeasuredWindows) -> None:
         """See `Guarantee`."""
         for batch, items in enumerate(seen.items, seen.start):
             if items.size >= self._least:
                 self.offer(self._cutter.excess(items), f"micro-batch {batch}")
 
 
-class LevelBudget(Guarantee[Windows]):
+class LevelBudget(Guarantee[MeasuredWindows]):
     """G1 if the micro-batches of a step may differ in size: their mean size is at most `batch_size`."""
 
     def __init__(self, cutter: GroupCutter, step_size: int) -> None:
         super().__init__("G1 budget")
         self._step_size, self._most = step_size, step_size * cutter.batch_size
 
-    def see(self, seen: Windows) -> None:
+    def see(self, seen: MeasuredWindows) -> None:
         """See `Guarantee`."""
-        for at, step in _steps([float(items.size) for items in seen.items], self._step_size):
-            self.offer(step.sum() - self._most, f"micro-batches from {seen.start + at}")
+        for where, sizes in seen.steps([items.size for items in seen.items], self._step_size):
+            self.offer(sum(sizes) - self._most, where)
 
 
-class Coverage(Guarantee[Windows]):
-    """G4: each sample comes as often as it should."""
-
-    def __init__(self) -> None:
-        super().__init__("G4 coverage")
-
-    def see(self, seen: Windows) -> None:
-        """See `Guarantee`."""
-        held = np.concatenate(seen.yielded)
-        where = f"micro-batches {seen.start} to {seen.start + len(seen.yielded) - 1}"
-        # Counted apart, because numbers below 0 have no entry in the counts below.
-        self.offer(seen.others, f"{where}, numbers of no sample")
-        held = held[held >= 0]
-        size = int(max(held.max(initial=0), seen.wanted.max(initial=0))) + 1
-        apart = np.abs(np.bincount(held, minlength=size) - np.bincount(seen.wanted, minlength=size))
-        self.offer(apart.max(), f"{where}, sample {int(apart.argmax())}")
-
-
-class Together(Guarantee[Windows]):
+class Together(Guarantee[MeasuredWindows]):
     """G4 together: samples that must stay together are in one micro-batch."""
 
     def __init__(self, admission: Admission) -> None:
         super().__init__("G4 together")
         self._admission = admission
 
-    def see(self, seen: Windows) -> None:
+    def see(self, seen: MeasuredWindows) -> None:
         """See `Guarantee`."""
         for batch, (yielded, items) in enumerate(zip(seen.yielded, seen.items, strict=True), seen.start):
             complete = self._admission.emitted(items)
@@ -156,43 +141,14 @@ class Together(Guarantee[Windows]):
             self.offer(max(apart, abs(yielded.size - complete.size)), f"micro-batch {batch}")
 
 
-class Steps(Guarantee[Windows]):
-    """G8: every rank has work in every step."""
-
-    def __init__(self, step_size: int) -> None:
-        super().__init__("G8 steps")
-        self._step_size = step_size
-
-    def see(self, seen: Windows) -> None:
-        """See `Guarantee`."""
-        for batch, yielded in enumerate(seen.yielded, seen.start):
-            self.offer(float(yielded.size == 0), f"micro-batch {batch}")
-        self.offer(len(seen.yielded) % self._step_size, f"micro-batches from {seen.start}, beyond whole steps")
-
-
-class Balance(Guarantee[Windows]):
-    """How far the most expensive micro-batch of a step is above the mean of the step; only reported."""
-
-    def __init__(self, cutter: Cutter, step_size: int) -> None:
-        super().__init__("balance", np.inf)
-        self._cutter, self._step_size = cutter, step_size
-
-    def see(self, seen: Windows) -> None:
-        """See `Guarantee`."""
-        costs = [self._cutter.cost(items) if items.size else 0.0 for items in seen.items]
-        for at, step in _steps(costs, self._step_size):
-            if step.any():
-                self.offer(step.max() / step.mean() - 1, f"micro-batches from {seen.start + at}")
-
-
-class Padding(Guarantee[Windows]):
+class PaddingFraction(Guarantee[MeasuredWindows]):
     """The fraction of all computed tokens that is padding; only reported."""
 
     def __init__(self, cutter: Cutter) -> None:
         super().__init__("padding", np.inf)
         self._cutter, self._tokens, self._computed = cutter, 0.0, 0.0
 
-    def see(self, seen: Windows) -> None:
+    def see(self, seen: MeasuredWindows) -> None:
         """See `Guarantee`."""
         for items in seen.items:
             if items.size:
@@ -203,9 +159,3 @@ class Padding(Guarantee[Windows]):
         """See `Guarantee`."""
         # At the end only: a mean of fractions over windows would give small windows too much weight.
         self.offer(1 - self._tokens / self._computed if self._computed else 0.0, "all of them")
-
-
-def _steps(values: list[float], step_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """For each step its first micro-batch, and the values of its micro-batches."""
-    for at in range(0, len(values), step_size):
-        yield at, np.array(values[at : at + step_size])

@@ -11,6 +11,7 @@ from ..orders import Hierarchical
 from .drawn import Drawn, Size, drawn
 from .guarantee import Guarantee, measured
 from .report import Audit
+from .shares import Distinct
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -36,8 +37,8 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
         Size(plan.batch_size),
         Exact(order, plan.batch_size),
         Presence(order, int(first > 0)),
-        Coverage(plan.groups, int(first > 0)),
-        Distinct(plan.groups, order.per_ticket),
+        LeafCoverage(plan.groups, int(first > 0)),
+        Distinct(plan.groups, []),
     ]
     return measured(first, batches, guarantees, drawn(plan, first, batches))
 
@@ -78,7 +79,7 @@ class Presence(Guarantee[Drawn]):
             self.offer(beyond, f"by micro-batch {seen.number}, level {level + 1}")
 
 
-class Coverage(Guarantee[Drawn]):
+class LeafCoverage(Guarantee[Drawn]):
     """G4: the samples of an innermost group come equally often, up to one."""
 
     def __init__(self, groups: Groups, bound: int) -> None:
@@ -96,20 +97,6 @@ class Coverage(Guarantee[Drawn]):
         """See `Guarantee`."""
         by_group = self._seen if self._groups.index is None else self._seen[self._groups.index]
         self.offer(_unevenness(by_group, self._groups.sizes), f"by micro-batch {self._last}")
-
-
-class Distinct(Guarantee[Drawn]):
-    """G5: no sample comes twice in a micro-batch, except samples of groups that are too small."""
-
-    def __init__(self, groups: Groups, per_ticket: int) -> None:
-        super().__init__("G5 distinct")
-        self._groups, self._per_ticket = groups, per_ticket
-
-    def see(self, seen: Drawn) -> None:
-        """See `Guarantee`."""
-        samples, counts = np.unique(seen.samples, return_counts=True)
-        smaller = self._groups.sizes[self._groups.group_of(samples)] < self._per_ticket
-        self.offer((counts[~smaller] - 1).max(initial=0), f"micro-batch {seen.number}")
 
 
 def _unevenness(counts: np.ndarray, branches: np.ndarray) -> float:

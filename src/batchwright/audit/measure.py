@@ -10,7 +10,7 @@ from ..errors import check_integer
 from ..orders import Hierarchical, InTurn, Mixed, ShardDealt, ShardShuffle, ShardWeights
 from . import levels
 from .coverage import Coverage
-from .drawn import Rates, Sequence, Shared, Size, drawn, shared
+from .drawn import LabelRateDeviation, Sequence, Shared, Size, drawn, shared
 from .guarantee import Guarantee, check_countable, measured
 from .report import Audit
 from .shards import of_shards
@@ -81,7 +81,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
         Drift(names, first + batches),
         Coverage(plan, first),
         *([Rare(names, rare)] if rare.size else []),
-        *([] if plan.label_rates is None else [Rates(plan.label_rates)]),
+        *([] if plan.label_rates is None else [LabelRateDeviation(plan.label_rates)]),
         Distinct(plan.groups, excused),
         Consecutive("G6 window", WINDOW_BOUND, names, rounds=1),
         Consecutive("G6 across", WINDOW_BOUND_ACROSS, names, rounds=2),

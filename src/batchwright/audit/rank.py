@@ -48,12 +48,12 @@ def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audi
     step_size = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
     length = plan.epoch_length(step_size)
     steps = length // (sampler.world_size * sampler.fetch)
-    guarantees = [Share(), Steps(steps), Composition(plan, first, epochs)]
+    guarantees = [OwnBatches(), BatchCount(steps), RankComposition(plan, first, epochs)]
     return measured(first * length, epochs * length, guarantees, _epochs(sampler, first, epochs, step_size))
 
 
 @dataclass(frozen=True)
-class Epoch:
+class RankEpoch:
     """One epoch of a rank.
 
     Attributes:
@@ -69,7 +69,7 @@ class Epoch:
     own: list[list[Any]]
 
 
-def _epochs(sampler: SamplerKind, first: int, epochs: int, step_size: int) -> Iterator[Epoch]:
+def _epochs(sampler: SamplerKind, first: int, epochs: int, step_size: int) -> Iterator[RankEpoch]:
     plan, rank, world_size, fetch = sampler.plan, sampler.rank, sampler.world_size, sampler.fetch
     fresh = plan.sampler(rank=rank, world_size=world_size, accumulate=sampler.accumulate, fetch=fetch)
     # A copy, so that the position of the sampler stays where it is.
@@ -78,7 +78,7 @@ def _epochs(sampler: SamplerKind, first: int, epochs: int, step_size: int) -> It
         walked.load_state_dict(fresh.state_at(0, epoch=number))  # a run that always had this world size
         alone = [_alone(in_steps, number * length + own) for own in range(rank, length, world_size)]
         own = [[*chain.from_iterable(alone[at : at + fetch])] for at in range(0, len(alone), fetch)]
-        yield Epoch(number, len(walked), list(walked), own)
+        yield RankEpoch(number, len(walked), list(walked), own)
 
 
 def _alone(plan: Any, number: int) -> list[Any]:
@@ -90,32 +90,32 @@ def _alone(plan: Any, number: int) -> list[Any]:
     return [*samples.tolist()]
 
 
-class Share(Guarantee[Epoch]):
+class OwnBatches(Guarantee[RankEpoch]):
     """G8: a rank gets its own micro-batches."""
 
     def __init__(self) -> None:
         super().__init__("G8 share")
 
-    def see(self, seen: Epoch) -> None:
+    def see(self, seen: RankEpoch) -> None:
         """See `Guarantee`."""
         for step, (handed, own) in enumerate(zip(seen.handed, seen.own, strict=False)):
             self.offer(float(handed != own), f"epoch {seen.number}, step {step}")
 
 
-class Steps(Guarantee[Epoch]):
+class BatchCount(Guarantee[RankEpoch]):
     """G8: all ranks have the same number of batches, and `len(sampler)` says it."""
 
     def __init__(self, steps: int) -> None:
         super().__init__("G8 steps")
         self._steps = steps
 
-    def see(self, seen: Epoch) -> None:
+    def see(self, seen: RankEpoch) -> None:
         """See `Guarantee`."""
         self.offer(abs(len(seen.handed) - self._steps), f"epoch {seen.number}")
         self.offer(abs(seen.length - self._steps), f"epoch {seen.number}, as len(sampler) says")
 
 
-class Composition(Guarantee[Epoch]):
+class RankComposition(Guarantee[RankEpoch]):
     """How near the shares in the lists of a rank are to those of the plan; only reported."""
 
     def __init__(self, plan: BasePlan, first: int, epochs: int) -> None:
@@ -124,7 +124,7 @@ class Composition(Guarantee[Epoch]):
         self._planned = plan.prior_between(first * length, (first + epochs) * length)
         self._handed = np.zeros(plan.groups.group_count, np.int64)
 
-    def see(self, seen: Epoch) -> None:
+    def see(self, seen: RankEpoch) -> None:
         """See `Guarantee`."""
         plan: Any = self._plan
         handed = [*chain.from_iterable(seen.handed)]

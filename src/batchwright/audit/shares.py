@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from ..groups import Groups
-from .drawn import Shared
+from .drawn import Drawn, Shared
 from .guarantee import Guarantee
 
 __all__ = [
@@ -88,7 +88,7 @@ class Rare(Guarantee[Shared]):
         self.offer_groups(outside(seen.expected[self._even], seen.had[self._even]), seen.number, self._names)
 
 
-class Distinct(Guarantee[Shared]):
+class Distinct(Guarantee[Drawn]):
     """G5: no sample comes twice in a micro-batch, except samples of groups that are too small.
 
     Args:
@@ -100,11 +100,12 @@ class Distinct(Guarantee[Shared]):
         super().__init__("G5 distinct")
         self._groups, self._excused = groups, list(excused)
 
-    def see(self, seen: Shared) -> None:
+    def see(self, seen: Drawn) -> None:
         """See `Guarantee`."""
         ordered = np.sort(seen.samples)
         again = self._groups.group_of(ordered[1:][ordered[1:] == ordered[:-1]])
-        repeats = np.bincount(again, minlength=seen.counts.size) - np.maximum(seen.counts - self._groups.sizes, 0)
+        counts = np.bincount(self._groups.group_of(ordered), minlength=self._groups.group_count)
+        repeats = np.bincount(again, minlength=counts.size) - np.maximum(counts - self._groups.sizes, 0)
         repeats[self._excused] = 0
         self.offer_groups(repeats, seen.number, self._groups.names)
 

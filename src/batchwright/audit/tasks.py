@@ -29,7 +29,7 @@ def audit(plan: TaskKind, *, batches: int = 1000, first: int = 0) -> Audit:
     The guarantees within a task are those of its own plan: audit `plan.children`.
     """
     batches, first = check_integer(batches, "batches", least=1), check_integer(first, "first", least=0)
-    return measured(first, batches, [OneTask(plan), Drift(plan), InOrder(plan)], _turns(plan, first, batches))
+    return measured(first, batches, [OneTask(plan), TaskDrift(plan), TaskOrder(plan)], _turns(plan, first, batches))
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class OneTask(Guarantee[Turn]):
         self.offer(seen.samples.size - own.size, f"micro-batch {seen.number}, task {self._names[seen.task]!r}")
 
 
-class Drift(Guarantee[Turn]):
+class TaskDrift(Guarantee[Turn]):
     """G3: every task has its share of the turns, after any number of them."""
 
     def __init__(self, plan: TaskKind) -> None:
@@ -91,7 +91,7 @@ class Drift(Guarantee[Turn]):
             self.offer(off, f"micro-batch {seen.number}, task {self._names[task]!r}")
 
 
-class InOrder(Guarantee[Turn]):
+class TaskOrder(Guarantee[Turn]):
     """G4: the micro-batches of a task are those of its own plan, in order."""
 
     def __init__(self, plan: TaskKind) -> None:
