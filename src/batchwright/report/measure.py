@@ -14,7 +14,17 @@ from ..kernels.array_types import blocks
 from ..notebook import watched
 from .bands import Bands
 from .labels import Labels, LabelsHeld
-from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
+from .pictures import (
+    CompositionPicture,
+    CostPicture,
+    DriftPicture,
+    LengthsPicture,
+    MeasuredBatches,
+    PaddingPicture,
+    PassesPicture,
+    PresencePicture,
+    SharesPicture,
+)
 from .reading import MOST_BATCHES, BatchRange, BatchReader, Shuffle, checked_step_size, reader_of
 from .report import Report
 
@@ -72,7 +82,7 @@ def gathered(
         plan.groups.group_count,
         world_size,
         accumulate,
-        Walk(walk.first, batches, length, walk.own.drawn, walk.first + walk.at),
+        MeasuredBatches(walk.first, batches, length, walk.own.drawn, walk.first + walk.at),
         audit,
         notes,
         walk.shares(),
@@ -204,10 +214,10 @@ class _Walked:
         edges[0], edges[-1] = low, max(high, edges[-1])  # geomspace rounds
         return lengths, edges, np.zeros(edges.size - 1, np.int64)
 
-    def shares(self) -> Shares:
-        """See `Shares`."""
+    def shares(self) -> SharesPicture:
+        """See `SharesPicture`."""
         bands, drawn = self.bands, max(1, self.own.drawn)
-        return Shares(
+        return SharesPicture(
             bands.names,
             bands.group_counts,
             bands.sample_counts,
@@ -216,35 +226,35 @@ class _Walked:
             bands.summed(self.own.of_group) / drawn,
         )
 
-    def composition(self) -> Composition:
-        """See `Composition`."""
+    def composition(self) -> CompositionPicture:
+        """See `CompositionPicture`."""
         shares = self.bands.summed(self._target)[:, None]
         counts, quotas, shuffled, shuffled_quotas = (
             part
             for sums in (self.own, self.other)
             for part in (np.stack(sums.shown, axis=1), shares * sums.sizes_shown)
         )
-        return Composition(self.bands.names, self.first + self.at, counts, quotas, shuffled, shuffled_quotas)
+        return CompositionPicture(self.bands.names, self.first + self.at, counts, quotas, shuffled, shuffled_quotas)
 
     def labels_held(self) -> Labels | None:
         """See `Labels`."""
         return None if self._labels is None else self._labels.found()
 
-    def presence(self) -> Presence | None:
-        """See `Presence`."""
+    def presence(self) -> PresencePicture | None:
+        """See `PresencePicture`."""
         if not self._told_apart:
             return None
         plan, counts = self.plan, np.maximum(self.bands.group_counts, 1)
         sizes = plan.groups.sizes if plan.groups.starts.size else np.ones(self._target.size, np.int64)
         expected = _present(sizes, plan.groups.grouped_count, self.own.drawn / self.batches)
-        return Presence(
+        return PresencePicture(
             self.bands.names,
             self.bands.summed(self.own.held / self.batches) / counts,
             self.bands.summed(expected) / counts,
         )
 
-    def passes(self) -> Passes | None:
-        """See `Passes`."""
+    def passes(self) -> PassesPicture | None:
+        """See `PassesPicture`."""
         if self._times is None:
             return None
         bands, count = self.bands, self.plan.groups.grouped_count
@@ -256,7 +266,9 @@ class _Walked:
         expected = bands.summed(self._target) * self.own.drawn / np.maximum(bands.sample_counts, 1)
         bins = 1 + max(2, *(int(np.flatnonzero(counts).max(initial=0)) for counts in (samples, shuffled)))
         times = np.arange(bins)
-        return Passes(bands.names, expected, fewest, most, times, samples[:bins], shuffled[:bins], self._repeated)
+        return PassesPicture(
+            bands.names, expected, fewest, most, times, samples[:bins], shuffled[:bins], self._repeated
+        )
 
     def _times_by_row(self, times_of: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How often the samples of each row came, at least and at most; and how many samples came 0, 1, 2, ... times."""
@@ -272,24 +284,26 @@ class _Walked:
             histogram += np.bincount(np.minimum(times, _TIMES), minlength=_TIMES + 1)
         return np.where(bands.sample_counts > 0, fewest, 0), most, histogram
 
-    def drift(self, audit: Audit | None) -> Drift | None:
-        """See `Drift`."""
+    def drift(self, audit: Audit | None) -> DriftPicture | None:
+        """See `DriftPicture`."""
         if not self._told_apart:
             return None
         worst, most, median = np.array(self.own.farthest).T
         after = np.append(self.at[1:], self.batches)
         name = str(self.plan.groups.called[self.own.worst[1]])
-        return Drift(after, worst, most, median, np.array(self.other.farthest)[:, 0], name, _bound(self.plan, audit))
+        return DriftPicture(
+            after, worst, most, median, np.array(self.other.farthest)[:, 0], name, _bound(self.plan, audit)
+        )
 
-    def lengths_found(self) -> Lengths | None:
-        """See `Lengths`."""
+    def lengths_found(self) -> LengthsPicture | None:
+        """See `LengthsPicture`."""
         if self._edges is None:
             return None
         counts = np.histogram(self._lengths, self._edges)[0]
-        return Lengths(self._edges, counts, self._drawn_lengths, float(self._lengths.max()))
+        return LengthsPicture(self._edges, counts, self._drawn_lengths, float(self._lengths.max()))
 
-    def padding(self) -> Padding | None:
-        """See `Padding`."""
+    def padding(self) -> PaddingPicture | None:
+        """See `PaddingPicture`."""
         if not self.own.tokens or self._reader.lengths is None:  # shape buckets do not know what is padding
             return None
         parts, overall = [], []
@@ -300,10 +314,10 @@ class _Walked:
             overall.append(float(1 - tokens.sum() / computed.sum()) if computed.sum() else 0.0)
         cutter = getattr(self.plan, "cutter", None)
         batches, at_least = (0, 0) if cutter is None else (self.batches, cutter.at_least(np.concatenate(self._items)))
-        return Padding(self.first + self.at, parts[0], parts[1], overall[0], overall[1], batches, at_least)
+        return PaddingPicture(self.first + self.at, parts[0], parts[1], overall[0], overall[1], batches, at_least)
 
-    def cost(self, world_size: int, accumulate: int) -> Cost | None:
-        """See `Cost`."""
+    def cost(self, world_size: int, accumulate: int) -> CostPicture | None:
+        """See `CostPicture`."""
         if not self.own.costs:
             return None
         own, other = (
@@ -314,7 +328,7 @@ class _Walked:
         at = np.arange(places) * len(own) // places
         waiting = [float(one.max(axis=1).sum() / one.mean(axis=1).sum()) if one.any() else 1.0 for one in (own, other)]
         shown = own[at]
-        return Cost(
+        return CostPicture(
             world_size,
             self.first // (world_size * accumulate) + at,
             shown.min(axis=1),

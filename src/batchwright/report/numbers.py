@@ -12,7 +12,17 @@ import numpy as np
 from ..audit import Audit
 from ..exported import Table
 from .labels import Labels
-from .pictures import Composition, Cost, Drift, Lengths, Padding, Passes, Presence, Shares, Walk
+from .pictures import (
+    CompositionPicture,
+    CostPicture,
+    DriftPicture,
+    LengthsPicture,
+    MeasuredBatches,
+    PaddingPicture,
+    PassesPicture,
+    PresencePicture,
+    SharesPicture,
+)
 
 __all__ = ["ReportNumbers"]
 
@@ -29,17 +39,17 @@ class ReportNumbers:
     groups: int
     world_size: int
     accumulate: int
-    walk: Walk
+    walk: MeasuredBatches
     audit: Audit | None
     notes: list[str]
-    shares: Shares
-    composition: Composition
-    presence: Presence | None
-    passes: Passes | None
-    drift: Drift | None
-    lengths: Lengths | None
-    padding: Padding | None
-    cost: Cost | None
+    shares: SharesPicture
+    composition: CompositionPicture
+    presence: PresencePicture | None
+    passes: PassesPicture | None
+    drift: DriftPicture | None
+    lengths: LengthsPicture | None
+    padding: PaddingPicture | None
+    cost: CostPicture | None
     labels: Labels | None = None
 
     @property

@@ -8,11 +8,21 @@ import numpy as np
 
 from ..exported import Table
 
-__all__ = ["Composition", "Cost", "Drift", "Lengths", "Padding", "Passes", "Presence", "Shares", "Walk"]
+__all__ = [
+    "CompositionPicture",
+    "CostPicture",
+    "DriftPicture",
+    "LengthsPicture",
+    "MeasuredBatches",
+    "PaddingPicture",
+    "PassesPicture",
+    "PresencePicture",
+    "SharesPicture",
+]
 
 
 @dataclass(frozen=True)
-class Walk:
+class MeasuredBatches:
     """Which micro-batches a report was measured on.
 
     Attributes:
@@ -40,7 +50,7 @@ class Walk:
 
 
 @dataclass(frozen=True)
-class Shares:
+class SharesPicture:
     """Of each row: its share of the data, its wanted share, its share of what was drawn.
 
     Attributes:
@@ -71,7 +81,7 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Composition:
+class CompositionPicture:
     """What is in single micro-batches.
 
     Attributes:
@@ -108,7 +118,7 @@ class Composition:
 
 
 @dataclass(frozen=True)
-class Presence:
+class PresencePicture:
     """In how many micro-batches a group is; of several groups in one row, the mean.
 
     Attributes:
@@ -128,7 +138,7 @@ class Presence:
 
 
 @dataclass(frozen=True)
-class Passes:
+class PassesPicture:
     """How often samples came.
 
     Attributes:
@@ -165,7 +175,7 @@ class Passes:
 
 
 @dataclass(frozen=True)
-class Drift:
+class DriftPicture:
     """How far the draws of groups are from the sum of their quotas, in samples.
 
     Attributes:
@@ -198,7 +208,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Lengths:
+class LengthsPicture:
     """How lengths are distributed.
 
     Attributes:
@@ -221,7 +231,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Padding:
+class PaddingPicture:
     """What part of what is computed is padding.
 
     Attributes:
@@ -254,7 +264,7 @@ class Padding:
 
 
 @dataclass(frozen=True)
-class Cost:
+class CostPicture:
     """How equal the work of the ranks is.
 
     Attributes:
