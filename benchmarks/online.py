@@ -199,7 +199,7 @@ def composition() -> None:
     )
 
 
-def _reading(source: online.Shards, replica: Replica) -> float:
+def _reading(source: online.Sharded, replica: Replica) -> float:
     """The processor time of a reader, with that of the threads in which pyarrow reads; the least of many, if it is short."""
     took: list[float] = []
     while len(took) < 3 or sum(took) < _LEAST_SECONDS:

@@ -10,7 +10,15 @@ import numpy as np
 import torch
 
 import batchwright as bw
-from batchwright.demo.lengths import LONGEST, TOKENS, Reader, rows_of, singly, steps, texts_of_the_standard_library
+from batchwright.demo.lengths import (
+    LONGEST,
+    TOKENS,
+    RowTransformer,
+    rows_of,
+    singly,
+    steps,
+    texts_of_the_standard_library,
+)
 
 from .tables import difference, table
 
@@ -55,7 +63,7 @@ def trained(
 ) -> dict[str, float]:
     """Train for so much processor time; useful tokens a second, the part of tokens that is useful, loss on other text."""
     torch.manual_seed(seed)
-    model = Reader()
+    model = RowTransformer()
     *_, last = steps(model, train, plan, parts, seconds)
     with torch.no_grad():
         total = count = 0.0

@@ -164,10 +164,10 @@ def streams():
     yield "stream, many groups", balanced(key=lambda number: number % 90, batch_size=32, buffer=900, seed=10)
     yield "stream, steps", balanced(when_short="repeat", steps=40, seed=11)
     yield "stream, samples", inner(seed=12)
-    shards = online.Shards(range(0, 1800, 90), _lazily, shuffle=True, seed=13)
+    shards = online.Sharded(range(0, 1800, 90), _lazily, shuffle=True, seed=13)
     yield "stream of shards", balanced(shards, when_short="repeat", seed=14)
     yield "stream of shards, rank 1 of 3", balanced(shards, when_short="repeat", rank=1, world_size=3, seed=15)
-    few = online.Shards([0, 90], _shard, shuffle=True, seed=16)
+    few = online.Sharded([0, 90], _shard, shuffle=True, seed=16)
     yield (
         "stream of shared shards, rank 4 of 5",
         balanced(few, when_short="redistribute", rank=4, world_size=5, seed=17),
@@ -211,8 +211,8 @@ def streams_of_three_readers():
     online = bw.online
     some, two = range(1200), {"a": range(900), "b": range(10_000, 10_300)}
     four = {0: 0.4, 1: 0.3, 2: 0.2, 3: 0.1}
-    shards = online.Shards(range(0, 1200, 50), _fifty, shuffle=True, seed=30)
-    pure = online.Shards(
+    shards = online.Sharded(range(0, 1200, 50), _fifty, shuffle=True, seed=30)
+    pure = online.Sharded(
         [(g, s) for g in (0, 1, 2) for s in range(0, 300, 60)], _of_group, groups=[0] * 5 + [1] * 5 + [2] * 5
     )
     three = {0: 0.5, 1: 0.3, 2: 0.2}
@@ -282,7 +282,7 @@ class _Dealt:
 
 def told(item):
     """A batch with all that it knows of itself."""
-    if not isinstance(item, bw.online.Batch):
+    if not isinstance(item, bw.online.StreamBatch):
         return item
     return [item, list(item.groups), list(item.packs), list(item.repeats), sorted(item.redistributed.items())]
 

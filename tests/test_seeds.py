@@ -49,7 +49,7 @@ BUILDERS: dict[str, Callable[[Any], Any]] = {
     "online.balanced": lambda seed: bw.online.balanced(range(9), key=lambda n: n % 2, batch_size=2, seed=seed),
     "online.budgeted": lambda seed: bw.online.budgeted(range(1, 9), length=int, max_tokens=16, seed=seed),
     "online.packed": lambda seed: bw.online.packed(range(1, 9), length=int, capacity=16, seed=seed),
-    "online.Shards": lambda seed: bw.online.Shards([0, 10], range, seed=seed),
+    "online.Sharded": lambda seed: bw.online.Sharded([0, 10], range, seed=seed),
     "online.tar": lambda seed: bw.online.tar(files() / "a.tar", seed=seed),
     "online.parquet": lambda seed: bw.online.parquet(files() / "a.parquet", seed=seed),
     "online.jsonl": lambda seed: bw.online.jsonl(files() / "a.jsonl", seed=seed),

@@ -14,12 +14,12 @@ from .errors import Infeasible, check_integer, shown
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
-__all__ = ["Fetch", "Share", "micro_batches_fetched"]
+__all__ = ["DataParallelRank", "Fetch", "micro_batches_fetched"]
 
 Fetch = Literal["micro", "step"] | int
 
 
-class Share(NamedTuple):
+class DataParallelRank(NamedTuple):
     """Which micro-batches of every step a process takes, as the arguments of a sampler say.
 
     Attributes:
@@ -37,7 +37,7 @@ class Share(NamedTuple):
     @classmethod
     def of(
         cls, rank: int | None, world_size: int | None, mesh: DeviceMesh | None, dims: Sequence[str] | None, sampler: Any
-    ) -> Share:
+    ) -> DataParallelRank:
         """Check the arguments of a sampler that say which process this is; see `BatchSampler`.
 
         Raises:

@@ -14,7 +14,7 @@ from .lengths.admission import Admission
 from .lengths.cut import Cut, Cutter
 from .lengths.layout import Window
 from .lengths.length_strata import LengthStrata
-from .lengths.rank_groups import Division, Part
+from .lengths.rank_groups import Division, PackPart
 from .lengths.windows import Windows
 from .orders import ShareChange, SharedOrder
 from .orders.finite import Finite
@@ -132,7 +132,7 @@ class HybridKind(_Kind, Protocol):
     @property
     def ranks(self) -> int: ...
 
-    def parts(self, step: int, rank: int) -> list[Part]: ...
+    def parts(self, step: int, rank: int) -> list[PackPart]: ...
 
 
 class SamplerKind(Protocol):

@@ -168,9 +168,9 @@ def _draw_run(first: int, count: int, n: int, wide: int, key: int) -> list[int]:
         stop = min(n, start + count - len(run))
         if wide > 0 and not parted:
             number = 0
-        entry = _Pass(n, _stream(key, number))
+        entry = _Permutation(n, _stream(key, number))
         if parted and number > 0 and start < 2 * wide:
-            before = _Pass(n, _stream(key, number - 1))
+            before = _Permutation(n, _stream(key, number - 1))
             tail = {before.entry(place) for place in range(n - wide, n)}
             head = [entry.entry(place) for place in range(2 * wide)]
             free = wide
@@ -186,7 +186,7 @@ def _draw_run(first: int, count: int, n: int, wide: int, key: int) -> list[int]:
     return run
 
 
-class _Pass:
+class _Permutation:
     """A keyed permutation of 0..n-1; see `kernels.permutation`."""
 
     def __init__(self, n: int, key: int) -> None:

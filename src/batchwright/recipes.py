@@ -107,7 +107,7 @@ def from_recipe(recipe: Any, *, root: str | os.PathLike[str] | None = None, chec
     run_of(held)
     home = Path(root) if root is not None else beside.parent if beside is not None else Path()
     index = None if beside is None or held["plan"] != "balanced" else read_index(beside, held["arguments"], home)
-    plan: Plan = _Reader(home, check, index).called(PLANS, "plan", held["plan"], held["arguments"])
+    plan: Plan = _ArgumentReader(home, check, index).called(PLANS, "plan", held["plan"], held["arguments"])
     wanted = held.get("fingerprint", plan.fingerprint)
     if check and wanted != plan.fingerprint:
         raise Infeasible(
@@ -198,7 +198,7 @@ def _refuse_constant(written: str) -> Any:
     raise ValueError(f"{written} is no number")
 
 
-class _Reader:
+class _ArgumentReader:
     """Turns the values of a recipe into arguments.
 
     Args:
@@ -343,14 +343,14 @@ def _only(written: Mapping[str, Any], known: set[str]) -> None:
         )
 
 
-_KINDS: dict[str, Callable[[_Reader, Mapping[str, Any], int], Any]] = {
-    "array": _Reader._array,
-    "column": _Reader._column,
-    "fraction": _Reader._fraction,
-    "groups": _Reader._groups,
-    "map": _Reader._map,
-    "plan": _Reader._plan,
-    "shards": _Reader._shards,
-    "target": _Reader._target,
-    "tuple": _Reader._tuple,
+_KINDS: dict[str, Callable[[_ArgumentReader, Mapping[str, Any], int], Any]] = {
+    "array": _ArgumentReader._array,
+    "column": _ArgumentReader._column,
+    "fraction": _ArgumentReader._fraction,
+    "groups": _ArgumentReader._groups,
+    "map": _ArgumentReader._map,
+    "plan": _ArgumentReader._plan,
+    "shards": _ArgumentReader._shards,
+    "target": _ArgumentReader._target,
+    "tuple": _ArgumentReader._tuple,
 }

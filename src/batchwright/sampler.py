@@ -13,6 +13,7 @@ import torch.distributed
 import torch.utils.data
 
 from .batches_of_run import BatchesOfRun
+from .data_parallel_rank import DataParallelRank, Fetch, micro_batches_fetched
 from .distributed import Over, ranks
 from .divided import refuse_to_be_divided
 from .epoch_iterator import EpochIterator, Given, for_a_node, warn_if_read_ahead
@@ -23,7 +24,6 @@ from .micro_batches import AS_IT_WAS
 from .position import Position
 from .public import internal, public
 from .run_state import PresentRun, RunState
-from .share import Fetch, Share, micro_batches_fetched
 from .state_checks import VERSION, bounded_identity, check_same_place, check_state_of
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
     ) -> None:
         if not isinstance(plan, BasePlan):
             raise Infeasible(f"plan is {typed(plan)}", "pass a plan, such as bw.shuffled(1000, batch_size=10)")
-        share = Share.of(rank, world_size, mesh, dims, sampler)
+        own = DataParallelRank.of(rank, world_size, mesh, dims, sampler)
         accumulate = check_integer(accumulate, "accumulate", least=1)
         self.plan = plan
         self.accumulate = accumulate
         self.fetch = micro_batches_fetched(fetch, accumulate)
-        self.copies, self.follows_group, self._fixed_ranks = share.copies, share.follows_group, share.fixed_ranks
-        self.of_mesh, self._groups = share.groups is not None, share.groups
+        self.copies, self.follows_group, self._fixed_ranks = own.copies, own.follows_group, own.fixed_ranks
+        self.of_mesh, self._groups = own.groups is not None, own.groups
         self._run = RunState()
         self._given: Given | None = None  # by an iterator, since `_run` was set
         self._known = KnownBatches()

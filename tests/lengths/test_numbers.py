@@ -14,7 +14,7 @@ from batchwright.kernels import array_types
 from batchwright.lengths import length_strata
 from batchwright.lengths.identity import fields_as_text
 from batchwright.lengths.length_strata import LengthStrata
-from batchwright.lengths.numbers import Keys, Numbers, Rows
+from batchwright.lengths.numbers import Keys, NumberRows, Numbers
 from batchwright.lengths.same_size_cutter import GroupCutter
 
 WHOLE = st.sampled_from([0, 1, 5, 255, 256, 65_535, 65_536, 2**20, 2**32 - 1, 2**32, 2**53])
@@ -87,7 +87,7 @@ def test_keys_are_ranks_among_the_distinct_sizes(values, size_of):
 def test_rows_and_identities_are_those_of_arrays(values, count):
     values = np.tile(values, 1 + 10 // values.size)
     table = np.stack([values.astype(float) + column for column in range(count)], axis=1)
-    rows = Rows.of(table)
+    rows = NumberRows.of(table)
     assert rows[:].tobytes() == table.tobytes()
     assert rows.shape == table.shape
     assert [rows[3].tolist(), rows[[2, 0]].tolist()] == [table[3].tolist(), table[[2, 0]].tolist()]

@@ -36,10 +36,10 @@ def length(sample):
 
 SOURCES = {
     "list": lambda: SAMPLES,
-    "shards": lambda: online.Shards(range(0, COUNT, 70), lazily, shuffle=True),
-    "few shards": lambda: online.Shards(range(0, COUNT, 400), listed),
+    "shards": lambda: online.Sharded(range(0, COUNT, 70), lazily, shuffle=True),
+    "few shards": lambda: online.Sharded(range(0, COUNT, 400), listed),
     "strided": lambda: online.Strided(Plain(SAMPLES)),
-    "chain": lambda: online.Chain([SAMPLES[:490], online.Shards(range(490, COUNT, 70), lazily)]),
+    "chain": lambda: online.Chain([SAMPLES[:490], online.Sharded(range(490, COUNT, 70), lazily)]),
     "opaque chain": lambda: online.Chain([SAMPLES[:490], online.Strided(Plain(SAMPLES[490:]))]),
 }
 

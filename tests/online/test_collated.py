@@ -21,7 +21,7 @@ def balance(samples, **more):
 
 def pure():
     parts = {"a": range(50), "b": range(50, 90)}
-    return online.Shards(parts, lambda name: [{"x": float(n), "label": name} for n in parts[name]], groups=list(parts))
+    return online.Sharded(parts, lambda name: [{"x": float(n), "label": name} for n in parts[name]], groups=list(parts))
 
 
 STREAMS = {

@@ -125,7 +125,7 @@ def test_what_cannot_be_compared_is_said_and_is_not_called_broken():
     def read(number):
         return [{"n": n, "handle": object()} for n in range(10)]
 
-    found = online.budgeted(online.Shards(range(3), read), length=lambda row: 1, max_tokens=5).audit()
+    found = online.budgeted(online.Sharded(range(3), read), length=lambda row: 1, max_tokens=5).audit()
     assert found.kept
     assert not found["G7"].promised
     assert found["G7"].where == "not measured, batch 0 has builtins.object, which cannot be compared"
@@ -136,7 +136,7 @@ def test_an_audit_of_images_keeps_what_is_the_same_and_finds_what_is_not():
         return [{"n": n, "image": image(n + seed)} for n in range(20)]
 
     def audit(read):
-        return online.balanced(online.Shards([0], read), key=lambda row: row["n"] % 2, batch_size=4, buffer=8).audit()
+        return online.balanced(online.Sharded([0], read), key=lambda row: row["n"] % 2, batch_size=4, buffer=8).audit()
 
     assert audit(read)["G7"].kept
     assert audit(read)["G7"].promised

@@ -147,7 +147,7 @@ def test_a_run_of_steps_has_as_many_in_all():
 def test_shards_of_one_class_go_on_too():
     def source():
         shards = [(group, start) for group in "ab" for start in range(0, 200, 50)]
-        return online.Shards(
+        return online.Sharded(
             shards,
             lambda shard: [(shard[0], n) for n in range(shard[1], shard[1] + 50)],
             groups=[one for one, _ in shards],

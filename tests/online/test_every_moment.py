@@ -82,7 +82,7 @@ def in_shards(samples, *, lazily, shuffle, size=17):
         part = samples[start : start + size]
         return iter(part) if lazily else part
 
-    return online.Shards(range(0, max(1, len(samples)), size), read, shuffle=shuffle)
+    return online.Sharded(range(0, max(1, len(samples)), size), read, shuffle=shuffle)
 
 
 SOURCES = {
@@ -289,7 +289,7 @@ def seventeen(shard):
 
 
 def in_a_loader(workers, **more):
-    shards = online.Shards(range(0, 170, 17), seventeen, shuffle=True)
+    shards = online.Sharded(range(0, 170, 17), seventeen, shuffle=True)
     stream = balanced(shards, when_short="redistribute", **more)
     return StatefulDataLoader(
         stream, batch_size=None, collate_fn=list, num_workers=workers, persistent_workers=workers > 0
@@ -328,7 +328,7 @@ def test_a_loader_saved_at_any_moment_skips_no_epoch(workers, more):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_is_asked_for_in_a_loop_is_of_the_next_one(workers):
     """An epoch that is set in a loop, and a state that is loaded in it, leave that loop alone."""
-    shards = online.Shards(range(0, 170, 17), seventeen, shuffle=True)
+    shards = online.Sharded(range(0, 170, 17), seventeen, shuffle=True)
     loader = balanced(shards, when_short="redistribute").loader(num_workers=workers, collate=list)
     whole = [list(loader) for _ in range(2)]
     for ask in (lambda state: loader.set_epoch(1), lambda state: loader.load_state_dict(state)):

@@ -166,7 +166,7 @@ def test_a_resumed_pass_that_fails_before_its_first_batch_is_tried_again(kind, s
         return map(source.read, range(start, start + 100))
 
     def stream():
-        return STREAMS[kind](online.Shards(range(0, COUNT, 100), in_part, shuffle=True) if shards else source)
+        return STREAMS[kind](online.Sharded(range(0, COUNT, 100), in_part, shuffle=True) if shards else source)
 
     whole = list(stream())
     first = stream()

@@ -66,13 +66,13 @@ def self_splitting_shard(first):
 SOURCES = {
     "own iterator": OwnIterator,
     "strided own iterator": lambda: online.Strided(OwnIterator()),
-    "shards of own iterators": lambda: online.Shards([0], lambda shard: OwnIterator()),
+    "shards of own iterators": lambda: online.Sharded([0], lambda shard: OwnIterator()),
     "self-splitting": SelfSplitting,
     "with length": WithLength,
     "at each sample": SplitAtEachSample,
     "told": lambda: online.SelfSplit(SelfSplitting()),
     "strided": lambda: online.Strided(SelfSplitting()),
-    "shards": lambda: online.Shards([0, 50, 100, 150], self_splitting_shard),
+    "shards": lambda: online.Sharded([0, 50, 100, 150], self_splitting_shard),
     "chain": lambda: online.Chain([WithLength()]),
 }
 

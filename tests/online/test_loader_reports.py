@@ -112,7 +112,7 @@ def test_a_group_with_fewer_samples_than_a_batch_takes_is_warned_of_once():
     ) as (caught):
         list(balance(batch_size=12))
     assert len([1 for one in caught if "samples repeat" in str(one.message)]) == 1
-    shards = online.Shards([0, 1], lambda kind: range(100) if kind else range(-2, 0), groups=["few", "many"])
+    shards = online.Sharded([0, 1], lambda kind: range(100) if kind else range(-2, 0), groups=["few", "many"])
     with pytest.warns(
         PoorWarning, match="4 of every 8 are of group 'few', and 2 of the .* each given about 50 times so far"
     ):
@@ -121,7 +121,7 @@ def test_a_group_with_fewer_samples_than_a_batch_takes_is_warned_of_once():
 
 def test_summaries_and_errors_call_a_source_by_the_same_name():
     for more, name in (({}, "shards"), ({"name": "train"}, "train")):
-        stream = online.packed(online.Shards([0], lambda shard: [3, 9, 99]), length=int, capacity=10, **more)
+        stream = online.packed(online.Sharded([0], lambda shard: [3, 9, 99]), length=int, capacity=10, **more)
         assert f"from {name!r}" in str(stream.summary())
         with pytest.raises(Infeasible, match=f"sample 2 of source '{name}'"):
             list(stream)

@@ -141,7 +141,7 @@ def test_going_on_from_a_state_is_never_having_stopped(at_end, by_unit, nested, 
         long = [(n, n % 3) for n in range(90)]
         sources = {
             "a": online.balanced(long, key=1, batch_size=3, buffer=40, batches=False) if nested else long,
-            "b": online.Shards([0, 20, 40], lambda start: ((n, 5) for n in range(start, start + 20))),
+            "b": online.Sharded([0, 20, 40], lambda start: ((n, 5) for n in range(start, start + 20))),
         }
         unit = (lambda sample: 1 + sample[1]) if by_unit else None
         return online.mixed(sources, target={"a": 0.7, "b": 0.3}, unit=unit, batch_size=None, at_end=at_end)

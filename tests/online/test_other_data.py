@@ -131,11 +131,11 @@ SOURCES = {
         "source 'huggingface' has 1 shards with 80 rows, it had 1 shards with 90 rows",
     ),
     "shards": (
-        lambda rows: online.Shards(range(len(rows) // 10), lambda n: rows[10 * n : 10 * n + 10]),
+        lambda rows: online.Sharded(range(len(rows) // 10), lambda n: rows[10 * n : 10 * n + 10]),
         "source 'shards' has 8 shards, it had 9 shards",
     ),
     "many files": (
-        lambda rows: online.Shards([f"/data/{n}" for n in range(len(rows) * 30)], lambda path: rows[:1]),
+        lambda rows: online.Sharded([f"/data/{n}" for n in range(len(rows) * 30)], lambda path: rows[:1]),
         r"source 'shards' has 2,400 files in 2,400 shards, it had 2,700 files in 2,700 shards",
     ),
 }
@@ -226,7 +226,7 @@ class Own:
         return {"version": self.version}
 
     def reader(self, replica, epoch):
-        return online.Shards([0], lambda _: self.rows).reader(replica, epoch)
+        return online.Sharded([0], lambda _: self.rows).reader(replica, epoch)
 
 
 def test_a_source_of_the_users_own_says_what_it_holds():
@@ -255,12 +255,12 @@ def test_arguments_that_differ_are_named():
     }.items():
         with pytest.raises(Infeasible, match=f"the state is of a stream with other arguments: {why}"):
             make().load_state_dict(state)
-    _, state = stopped(lambda: online.budgeted(online.Shards([0], lambda n: ROWS), length=length, max_tokens=20), 2)
+    _, state = stopped(lambda: online.budgeted(online.Sharded([0], lambda n: ROWS), length=length, max_tokens=20), 2)
     for source, why in {
-        online.Shards(
+        online.Sharded(
             [0], lambda n: ROWS, shuffle=True, seed=3
         ): "shuffle of source 'shards' was False and is True, seed",
-        online.Shards([0], lambda n: ROWS, name="train"): "source 'shards' is missing, source 'train' is new",
+        online.Sharded([0], lambda n: ROWS, name="train"): "source 'shards' is missing, source 'train' is new",
     }.items():
         with pytest.raises(Infeasible, match=f"other arguments: {why}"):
             online.budgeted(source, length=length, max_tokens=20).load_state_dict(state)

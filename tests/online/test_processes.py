@@ -24,7 +24,7 @@ def fifty(shard):
 
 
 def stream():
-    source = online.Chain([range(101), online.Shards(range(101, 401, 50), fifty)])
+    source = online.Chain([range(101), online.Sharded(range(101, 401, 50), fifty)])
     return online.packed(source, length=one, capacity=8, buffer=40)
 
 
@@ -44,7 +44,7 @@ def uneven(shard):
 
 
 def epochs_of(rank, world_size, workers, method):
-    shards = online.Shards(range(8), uneven, shuffle=True)
+    shards = online.Sharded(range(8), uneven, shuffle=True)
     stream = online.packed(shards, length=one, capacity=8, buffer=16)
     loader = DataLoader(
         stream,
@@ -71,7 +71,7 @@ def test_ranks_stop_together_and_begin_every_epoch_together(workers, method):
 
 
 def test_a_pass_broken_off_is_an_epoch():
-    stream = online.Shards(range(8), uneven, shuffle=True)
+    stream = online.Sharded(range(8), uneven, shuffle=True)
     stream = online.packed(stream, length=one, capacity=8, buffer=16)
     epochs = [list(stream), list(stream)]
     stream.set_epoch(0)

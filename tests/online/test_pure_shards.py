@@ -24,7 +24,7 @@ def source(counts, **more):
     shards = [
         (group, start, min(40, count - start)) for group, count in counts.items() for start in range(0, count, 40)
     ]
-    return online.Shards(shards, samples_of, groups=[shard[0] for shard in shards], **more)
+    return online.Sharded(shards, samples_of, groups=[shard[0] for shard in shards], **more)
 
 
 def stream(counts, **more):
@@ -107,7 +107,7 @@ def test_what_cannot_be_is_refused(arguments, said):
     with pytest.raises(Infeasible, match=said):
         list(stream(dict.fromkeys(SHARES, 50), **arguments))
     with pytest.raises(Infeasible, match="has 2 shards and 1 groups; pass the group of each shard"):
-        online.Shards([1, 2], range, groups=["a"])
+        online.Sharded([1, 2], range, groups=["a"])
 
 
 def test_natural_shares_may_be_given():

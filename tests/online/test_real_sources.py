@@ -48,7 +48,7 @@ def tar_shards(folder):
             with webdataset.TarWriter(str(path)) as tar:
                 for row in ROWS[shard * 40 : (shard + 1) * 40]:
                     tar.write({"__key__": f"{row['id']:06}", "json": row})
-    return online.Shards(sorted(folder.glob("*.tar")), read_tar, name="tar")
+    return online.Sharded(sorted(folder.glob("*.tar")), read_tar, name="tar")
 
 
 def row_groups(folder):
@@ -56,7 +56,7 @@ def row_groups(folder):
     if not path.exists():
         parquet.write_table(pa.Table.from_pylist(ROWS), path, row_group_size=30)
     shards = [(path, number) for number in range(8)]
-    return online.Shards(shards, read_row_group, shuffle=True, name="parquet")
+    return online.Sharded(shards, read_row_group, shuffle=True, name="parquet")
 
 
 def hugging_face(folder):

@@ -113,9 +113,9 @@ def test_what_holds_samples_is_read(kind, builder):
 
 
 REFUSED = {  # what it is, what is said of it, and the way out as code
-    "path as text": (lambda path: str(path), "is a str, '", lambda it: online.Shards([it], read)),
-    "path": (lambda path: path, "is a PosixPath, ", lambda it: online.Shards([it], read)),
-    "bytes": (lambda path: bytes(path), "is a bytes, b'", lambda it: online.Shards([it], read)),
+    "path as text": (lambda path: str(path), "is a str, '", lambda it: online.Sharded([it], read)),
+    "path": (lambda path: path, "is a PosixPath, ", lambda it: online.Sharded([it], read)),
+    "bytes": (lambda path: bytes(path), "is a bytes, b'", lambda it: online.Sharded([it], read)),
     "bytearray": (lambda path: bytearray(b"abc"), "is a bytearray", None),
     "open file": (lambda path: io.StringIO("1\n2"), "is a StringIO: an open file gives its lines", None),
     "binary file": (lambda path: io.BytesIO(b"1\n2"), "is a BytesIO: an open file", None),
@@ -289,7 +289,7 @@ def test_one_reader_is_no_news(workers, shown):
 
 
 def test_the_way_out_of_idle_workers_works(shown):
-    for source in (online.Strided(Plain()), online.Shards(range(4), lambda shard: range(shard * 10, shard * 10 + 10))):
+    for source in (online.Strided(Plain()), online.Sharded(range(4), lambda shard: range(shard * 10, shard * 10 + 10))):
         batches = list(DataLoader(pack(source), batch_size=None, num_workers=3, collate_fn=list))
         assert sorted(chain.from_iterable(batches)) == list(range(40))
     assert "PoorWarning" not in shown()

@@ -26,13 +26,13 @@ def pack(source, rank, readers):
 
 
 def of_lists(lengths):
-    return online.Shards(
+    return online.Sharded(
         [f"{at}.bin" for at in range(3)], lambda name: [(name[0], n) for n in range(lengths[int(name[0])])]
     )
 
 
 def of_iterators(lengths):
-    return online.Shards([f"{at}.bin" for at in range(3)], lambda name: iter(of_lists(lengths).read(name)))
+    return online.Sharded([f"{at}.bin" for at in range(3)], lambda name: iter(of_lists(lengths).read(name)))
 
 
 SOURCES = {"lists": of_lists, "iterators": of_iterators}
@@ -100,7 +100,7 @@ def test_a_shard_that_is_gone_is_refused(before):
         stream = pack(of_lists([COUNT] * 3), rank, before)
         list(islice(stream, 2))
         states.append(stream.state_dict())
-    other = pack(online.Shards(["0.bin"], of_lists([COUNT] * 3).read), 0, 4)
+    other = pack(online.Sharded(["0.bin"], of_lists([COUNT] * 3).read), 0, 4)
     with pytest.raises(
         Infeasible, match=r"file '1.bin' is missing \(source 'shards'\), file '2.bin' is missing .*; resume with"
     ):

@@ -42,7 +42,7 @@ FAILING = {
     "sequence": (lambda: FailingAt(range(2000)), "while reading sample 1,500 of source 'train'"),
     "strided": (lambda: online.Strided(Failing()), "while reading sample 1,500 of source 'train'"),
     "chain": (lambda: online.Chain([[1, 2], Failing()]), "while reading sample 1,502 of source 'train'"),
-    "shards": (lambda: online.Shards([0], endless), "while reading sample 0 of source 'train'"),
+    "shards": (lambda: online.Sharded([0], endless), "while reading sample 0 of source 'train'"),
     "that does not open": (Closed, "while opening source 'train'"),
 }
 
@@ -90,7 +90,7 @@ def test_errors_of_a_source_that_is_read_again_say_so():
     "make",
     [
         lambda: pack([0], length=int, name=NAME),
-        lambda: pack(online.Shards([0], lambda shard: [0], name=NAME), length=int),
+        lambda: pack(online.Sharded([0], lambda shard: [0], name=NAME), length=int),
         lambda: pack(online.Chain([[0]], name=NAME), length=int),
         lambda: pack(online.Strided([0], name=NAME), length=int),
         lambda: mix({NAME: [0]}, unit=int),
@@ -108,8 +108,8 @@ def test_messages_are_short_however_long_names_labels_and_errors_are(make):
 
 @pytest.mark.parametrize("name", ["train", None])
 def test_a_source_is_called_by_the_streams_name_or_its_own(name):
-    for source, own in ((online.Shards([0], lambda shard: [0], name="tar"), "tar"), ([0], "source")):
+    for source, own in ((online.Sharded([0], lambda shard: [0], name="tar"), "tar"), ([0], "source")):
         with pytest.raises(Infeasible, match=f"sample 0 of source '{name or own}': its length is 0"):
             list(pack(source, length=int, name=name))
     with pytest.raises(Infeasible, match="sample 0 of source 'b': its unit is 0"):
-        list(mix({"a": NUMBERS[1:], "b": online.Shards([0], lambda shard: [0])}, unit=int))
+        list(mix({"a": NUMBERS[1:], "b": online.Sharded([0], lambda shard: [0])}, unit=int))

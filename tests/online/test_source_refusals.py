@@ -116,9 +116,9 @@ SHORTER = {
     "list": lambda count: list(range(count)),
     "plain": Plain,
     "strided": lambda count: online.Strided(Plain(count)),
-    "shards": lambda count: online.Shards(range(0, count, 10), lazily),
-    "one lazy shard": lambda count: online.Shards([0], lambda shard: iter(range(count))),
-    "one listed shard": lambda count: online.Shards([0], lambda shard: range(count)),
+    "shards": lambda count: online.Sharded(range(0, count, 10), lazily),
+    "one lazy shard": lambda count: online.Sharded([0], lambda shard: iter(range(count))),
+    "one listed shard": lambda count: online.Sharded([0], lambda shard: range(count)),
     "chain": lambda count: online.Chain([range(10), Plain(count)]),
 }
 

@@ -33,10 +33,10 @@ def lazily(shard):
 SPLITTABLE = {
     "list": (list(range(57)), 57),
     "strided": (online.Strided(Counted(57)), 57),
-    "shards": (online.Shards(range(0, 200, 10), ten), 200),
-    "shuffled shards": (online.Shards(range(0, 200, 10), lazily, shuffle=True, seed=3), 200),
-    "few shards": (online.Shards([0, 10, 20], lazily), 30),
-    "chain": (online.Chain([range(57), online.Shards(range(60, 100, 10), ten)], name="both"), 97),
+    "shards": (online.Sharded(range(0, 200, 10), ten), 200),
+    "shuffled shards": (online.Sharded(range(0, 200, 10), lazily, shuffle=True, seed=3), 200),
+    "few shards": (online.Sharded([0, 10, 20], lazily), 30),
+    "chain": (online.Chain([range(57), online.Sharded(range(60, 100, 10), ten)], name="both"), 97),
 }
 
 

@@ -41,10 +41,10 @@ SOURCES = {
     "list": lambda samples: samples,
     "iterable": lambda samples: type("Plain", (), {"__iter__": lambda self: iter(samples)})(),
     "strided": online.Strided,
-    "shards": lambda samples: online.Shards(range(0, 1000, 97), halves, shuffle=True),
-    "sequences": lambda samples: online.Shards(range(0, 1000, 60), listed),
-    "chain": lambda samples: online.Chain([online.Shards([0, 97], halves), samples, samples[:40]]),
-    "opaque chain": lambda samples: online.Chain([online.Shards([0, 97], halves), online.Strided(samples)]),
+    "shards": lambda samples: online.Sharded(range(0, 1000, 97), halves, shuffle=True),
+    "sequences": lambda samples: online.Sharded(range(0, 1000, 60), listed),
+    "chain": lambda samples: online.Chain([online.Sharded([0, 97], halves), samples, samples[:40]]),
+    "opaque chain": lambda samples: online.Chain([online.Sharded([0, 97], halves), online.Strided(samples)]),
     "stream": lambda samples: online.balanced(samples, key=1, batch_size=3, buffer=90, batches=False),
 }
 
@@ -210,8 +210,8 @@ def test_a_rank_that_has_nothing_left_waits_for_the_others():
     "source",
     [
         lambda seed: online.balanced(range(600), key=lambda n: n % 2, batch_size=8, batches=False, seed=seed),
-        lambda seed: online.Shards(range(0, 600, 50), lambda start: range(start, start + 50), shuffle=True, seed=seed),
-        lambda seed: online.Chain([range(100), online.Shards([7], range, shuffle=True, seed=seed)]),
+        lambda seed: online.Sharded(range(0, 600, 50), lambda start: range(start, start + 50), shuffle=True, seed=seed),
+        lambda seed: online.Chain([range(100), online.Sharded([7], range, shuffle=True, seed=seed)]),
         lambda seed: online.mixed(
             {"a": online.balanced(range(600), key=lambda n: n % 2, batch_size=8, batches=False, seed=seed)}
         ),

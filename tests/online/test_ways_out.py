@@ -75,7 +75,7 @@ def of_worker(source, **replica):
 
 
 def shards(number):
-    return online.Shards(range(number), lambda shard: iter(range(10)))
+    return online.Sharded(range(number), lambda shard: iter(range(10)))
 
 
 def following(call, number):
@@ -169,8 +169,8 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
             lambda: state_of(pack(Plain(), state_bytes=50)), r"state_bytes=(\d+)")))),
     "large state, in shards": (
         lambda: state_of(pack(Plain(TEXTS), state_bytes=2500)), "state_bytes is 2,500; pass state_bytes=",
-        lambda: state_of(pack(online.Shards(range(0, 60, 10), lambda at: TEXTS[at : at + 10]), state_bytes=2500))),
-    "no shards": (lambda: online.Shards([], iter), "source 'shards' has 0 shards; pass at least one",
+        lambda: state_of(pack(online.Sharded(range(0, 60, 10), lambda at: TEXTS[at : at + 10]), state_bytes=2500))),
+    "no shards": (lambda: online.Sharded([], iter), "source 'shards' has 0 shards; pass at least one",
                   lambda: read(pack(shards(1)))),
     "no sources": (lambda: online.Chain([]), "chain 'chain' has 0 sources; pass at least one",
                    lambda: read(pack(online.Chain([NUMBERS])))),

@@ -69,7 +69,7 @@ def without(library, call):
 
 
 def side_by_side(groups=("a", "b"), **more):
-    source = online.Shards([0, 1], lambda shard: [("ab"[shard], n) for n in range(30)], groups=groups)
+    source = online.Sharded([0, 1], lambda shard: [("ab"[shard], n) for n in range(30)], groups=groups)
     return online.balanced(source, **{"key": 0, "batch_size": 6} | more)
 
 
@@ -182,7 +182,7 @@ FILES = cases("refuse message follow", {
     "a group not found": (lambda: read(unseen()), "its key is 'c', and no sample that was looked at is of this group",
                                 lambda: read(unseen(groups=None))),
     "compressed": (lambda: online.jsonl(folder() / "*.jsonl.gz"), "is compressed, and can be read from its beginning only",
-                   lambda: read(pack(online.Shards([packed_lines()], unpacked)))),
+                   lambda: read(pack(online.Sharded([packed_lines()], unpacked)))),
     "groups of files": (lambda: online.jsonl(folder() / "a.jsonl", groups=["a", "b"]), "has 1 files and 2 groups; pass th",
                         lambda: online.jsonl(folder() / "a.jsonl", groups=["a"])),
     "a group without a share": (lambda: read(side_by_side(target={"a": 1})), "group 'b' is not among the 1 groups",

@@ -38,7 +38,7 @@ FILES = [
         "micro_batches.py",
         "position.py",
         "sampler.py",
-        "share.py",
+        "data_parallel_rank.py",
         "distributed.py",
         "state_checks.py",
         "epoch_iterator.py",

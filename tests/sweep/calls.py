@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import batchwright as bw
-from batchwright.online import Chain, SelfSplit, Shards, Strided
+from batchwright.online import Chain, SelfSplit, Sharded, Strided
 
 from ..test_public import FUNCTIONS
 from .made import LABELS, Call
@@ -76,7 +76,7 @@ def use(got: Any) -> None:
             bw.balanced(LABELS, 2, target=got)[0]
     elif isinstance(got, bw.BatchSampler) or type(got).__name__ == "Loader":
         next(iter(got), None)
-    elif isinstance(got, (bw.online.Stream, Chain, Shards, SelfSplit, Strided)) and hasattr(got, "__iter__"):
+    elif isinstance(got, (bw.online.Stream, Chain, Sharded, SelfSplit, Strided)) and hasattr(got, "__iter__"):
         list(itertools.islice(got, 3))
     elif isinstance(got, AbstractContextManager):
         with got:

@@ -10,7 +10,7 @@ import torch
 
 import batchwright as bw
 from batchwright.correct import LogitAdjustment, LossScale, Means, Weighted, Weights
-from batchwright.online import Chain, SelfSplit, Shards, Strided
+from batchwright.online import Chain, SelfSplit, Sharded, Strided
 from batchwright.targets import Active, Compensating, Filler, Fixed
 
 from .made import (
@@ -202,13 +202,13 @@ CALLS: dict[str, Callable[[], Call]] = {
     "bw.online.Chain.__init__": lambda: call(Chain, sources=[[1], [2]]),
     "bw.online.SelfSplit.__init__": lambda: call(SelfSplit, source=[1, 2]),
     "bw.online.Strided.__init__": lambda: call(Strided, source=[1, 2]),
-    "bw.online.Shards.__init__": lambda: call(Shards, shards=[0, 10], read=range),
+    "bw.online.Sharded.__init__": lambda: call(Sharded, shards=[0, 10], read=range),
     "bw.online.Stream.set_epoch": made_as("set_epoch", stream, epoch=0),
     "bw.online.Stream.load_state_dict": made_as("load_state_dict", stream, state={}),
     "bw.Shards.of": lambda: call(bw.Shards([3, 2]).of, samples=[0, 2, 3]),
     "bw.Shards.at_once": lambda: call(bw.Shards([3, 2]).at_once, world_size=2),
     "bw.Shards.__init__": lambda: call(bw.Shards, sizes=[3, 2]),
-    "bw.online.Shards.grouped": lambda: call(Shards([0, 10], range).grouped, key=[0, 1]),
+    "bw.online.Sharded.grouped": lambda: call(Sharded([0, 10], range).grouped, key=[0, 1]),
     "bw.online.Stream.audit": made_as("audit", stream, batches=2),
     "bw.online.Stream.loader": made_as("loader", stream),
     "bw.online.arrow": lambda: call(bw.online.arrow, files=data_file("rows.arrow")),
@@ -340,12 +340,12 @@ BY_THE_LIBRARY = {
         "bw.Split.__init__",
     ),
     *("bw.Ragged.replaced", "bw.Ragged.transferred", "bw.online.Stream.__init__", "bw.online.StreamReport.__init__"),
-    *("bw.online.Chain.reader", "bw.online.SelfSplit.reader", "bw.online.Shards.reader", "bw.online.Strided.reader"),
+    *("bw.online.Chain.reader", "bw.online.SelfSplit.reader", "bw.online.Sharded.reader", "bw.online.Strided.reader"),
     *(
         "bw.online.Chain.deal",
-        "bw.online.Shards.deal",
+        "bw.online.Sharded.deal",
         "bw.online.Strided.deal",
-        "bw.online.Shards.open",
+        "bw.online.Sharded.open",
     ),
     *(
         "bw.online.Strided.open",
@@ -354,7 +354,7 @@ BY_THE_LIBRARY = {
         "bw.BatchSampler.before",
         "bw.BatchSampler.begin",
     ),
-    *("bw.online.Shards.title", "bw.online.Strided.title", "bw.online.Shards.with_groups"),
+    *("bw.online.Sharded.title", "bw.online.Strided.title", "bw.online.Sharded.with_groups"),
     *(
         "bw.targets.Target.__init__",
         "bw.online.SelfSplit.turned",

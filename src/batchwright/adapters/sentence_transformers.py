@@ -78,7 +78,7 @@ class _Samplers:
     def sampler_of_all(self, dataset: Sized, **others: Any) -> torch.utils.data.BatchSampler:
         """What draws from all that are trained on together."""
         if len(dataset) != self.count:
-            return _Refused(len(dataset), self.count)
+            return _RefusingSampler(len(dataset), self.count)
         if self.plan is None:
             raise Infeasible(
                 "these arguments were read from a checkpoint, which holds no plan", "call samplers(plan) again"
@@ -91,7 +91,7 @@ class _Samplers:
         return {**vars(self), "plan": None}  # a plan may be large, and is not for a file of arguments
 
 
-class _Refused(torch.utils.data.BatchSampler):
+class _RefusingSampler(torch.utils.data.BatchSampler):
     """Of a data set that the plan was not made for; refused at use, since of several the trainer asks for each first."""
 
     def __init__(self, rows: int, count: int) -> None:

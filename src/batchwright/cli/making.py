@@ -152,7 +152,7 @@ def compared(ways: Ways, batches: int, watch: Callable[[Iterator[int]], Iterator
 
     def measuring() -> Iterator[int]:
         for at, (name, make) in enumerate(ways.plans.items()):
-            measure = _Measure(name, make(), ways)
+            measure = _PlanMeasurement(name, make(), ways)
             for number in range(min(batches, measure.plan.epoch_length())):
                 measure.add(number)
                 yield at * batches + number
@@ -163,7 +163,7 @@ def compared(ways: Ways, batches: int, watch: Callable[[Iterator[int]], Iterator
     return facts
 
 
-class _Measure:
+class _PlanMeasurement:
     """Composition of the micro-batches of a plan; of lengths, padding and how unequal neighbours are."""
 
     def __init__(self, name: str, plan: Plan, ways: Ways) -> None:

@@ -29,7 +29,7 @@ INFEASIBLE, BROKEN = 1, 3  # exit codes; 2 is what typer gives for a wrong comma
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-class _InOrder(TyperGroup):
+class _CommandsInOrder(TyperGroup):
     """The commands in the order in which a new user needs them."""
 
     _ORDER = ("inspect", "plan", "compare", "rewind", "audit", "recipe", "kernels", "demo")
@@ -39,7 +39,11 @@ class _InOrder(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_InOrder, no_args_is_help=True, rich_markup_mode="rich", context_settings=_HELP, pretty_exceptions_enable=False
+    cls=_CommandsInOrder,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings=_HELP,
+    pretty_exceptions_enable=False,
 )
 recipes = typer.Typer(no_args_is_help=True, help="Check a recipe, or write the index that makes rewind fast.")
 app.add_typer(recipes, name="recipe")

@@ -18,7 +18,7 @@ from ..errors import Infeasible, listed, said, shown, typed
 from .declaration_text import declaration
 from .memory import NUMPY_DTYPES
 
-__all__ = ["Column", "described", "is_plain", "is_sparse_matrix", "shared", "vector_of"]
+__all__ = ["FieldValues", "described", "is_plain", "is_sparse_matrix", "shared", "vector_of"]
 
 _DEEPEST = 64  # as many dimensions as a tensor may have
 
@@ -33,7 +33,7 @@ _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
 # Not frozen: that would triple the time to make one, and each field of each batch needs one.
 @dataclass(slots=True, eq=False)
-class Column:
+class FieldValues:
     """The values of one field, one for each sample.
 
     Args:

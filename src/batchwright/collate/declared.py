@@ -13,7 +13,7 @@ from .arguments import by_name
 from .declaration_text import declaration
 from .fields import Aside, Field
 from .frames import Frames
-from .gather import Run
+from .gather import BatchGathering
 from .identity import Identity, Known, label_column
 from .structure import Tree, structure_of
 from .values import Value
@@ -117,7 +117,7 @@ class Declared:
             if getattr(given, "groups", ()) and "group" not in labels:
                 labels["group"] = _groups_beside(given)
             first = samples[0]
-            run = Run(self._frames, labels.get("sample_id"))
+            run = BatchGathering(self._frames, labels.get("sample_id"))
             if isinstance(first, list) and type(first) in default_collate_fn_map:  # raises for a batch of a stream
                 default_collate_fn_map[type(first)](samples, collate_fn_map=default_collate_fn_map)
             structure = structure_of(first)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible, listed, shown
 from . import memory
-from .column import Column, is_plain, vector_of
+from .column import FieldValues, is_plain, vector_of
 from .indices import ADDED
 from .layout import Layout
 from .memory import settle
@@ -70,7 +70,7 @@ class Field(ABC):
         return None
 
     @abstractmethod
-    def gather(self, column: Column, context: Context) -> Value:
+    def gather(self, column: FieldValues, context: Context) -> Value:
         """Collate one column."""
 
 
@@ -86,7 +86,7 @@ class StackField(Field):
             return None
 
     @override
-    def gather(self, column: Column, context: Context) -> Stacked:
+    def gather(self, column: FieldValues, context: Context) -> Stacked:
         tensors = column.tensors()
         if tensors[0].layout is not torch.strided:
             column.refuse_unlike(tensors)
@@ -103,7 +103,7 @@ _INDICES = ("index", "indices", "face", "edge")
 """Words in the names of fields that usually hold indices."""
 
 
-def _refuse_unequal(column: Column, tensors: Sequence[Tensor]) -> None:
+def _refuse_unequal(column: FieldValues, tensors: Sequence[Tensor]) -> None:
     """Refuse tensors of several shapes."""
     way_out = column.fitting(tensors)
     for number, tensor in enumerate(tensors):
@@ -124,7 +124,7 @@ class ScalarField(Field):
         return None if vector is None else Scalars(settle(vector))
 
     @override
-    def gather(self, column: Column, context: Context) -> Value:
+    def gather(self, column: FieldValues, context: Context) -> Value:
         numbers = settle(column.numbers())
         return Scalars(numbers) if isinstance(column.values[0], (bool, int, float, complex)) else Stacked(numbers)
 
@@ -137,7 +137,7 @@ class OpaqueField(Field):
     """See `opaque`."""
 
     @override
-    def gather(self, column: Column, context: Context) -> Opaque:
+    def gather(self, column: FieldValues, context: Context) -> Opaque:
         return Opaque(list(column.values))
 
 
@@ -146,7 +146,7 @@ class Aside(Field):
     """See `aside`."""
 
     @override
-    def gather(self, column: Column, context: Context) -> Value:
+    def gather(self, column: FieldValues, context: Context) -> Value:
         if all(isinstance(value, (bool, int, float, np.number)) or _is_number(value) for value in column.values):
             return _SCALAR.gather(column, context)
         return Opaque(list(column.values))

@@ -9,13 +9,13 @@ from typing import Any
 
 from ..errors import Infeasible, listed, shown
 from .arguments import by_name
-from .column import Column
+from .column import FieldValues
 from .declaration_text import declaration
 from .fields import Aside, Context, Field
 from .structure import Structure
 from .values import Opaque, Value
 
-__all__ = ["MISSING", "WAITING", "Frame", "Frames", "Gathering", "Part"]
+__all__ = ["MISSING", "WAITING", "Frame", "FramePart", "Frames", "Gathering"]
 
 _Spec = Field | Mapping[str, Any] | Sequence[Any]
 _MOST_FRAMES = 256  # then all are dropped: datasets whose samples have ever new keys must not fill the memory
@@ -24,7 +24,7 @@ MISSING = (KeyError, IndexError, AttributeError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FramePart:
     """One part of a container: its key, its name, its path, and how it is collated."""
 
     key: Any
@@ -34,7 +34,7 @@ class Part:
     inner: Mapping[str, Any] | None
 
     @classmethod
-    def of(cls, key: Any, name: str, path: tuple[str, ...], declared: _Spec | None) -> Part:
+    def of(cls, key: Any, name: str, path: tuple[str, ...], declared: _Spec | None) -> FramePart:
         """The part under `key`, declared as a field, as a container of fields, or not at all."""
         field = declared if isinstance(declared, Field) else None
         inner = None if declared is None or isinstance(declared, Field) else by_name(declared)
@@ -47,10 +47,10 @@ class Frame:
 
     structure: Structure
     path: tuple[str, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[FramePart, ...]
     absent: tuple[str, ...]
     """Declared parts that the structure does not have."""
-    steps: tuple[tuple[Callable[[Any], Any], str, Field | None, Part], ...]
+    steps: tuple[tuple[Callable[[Any], Any], str, Field | None, FramePart], ...]
     """What reads each part of a sample, its name, its declared field, and the part: used for every batch."""
 
     @property
@@ -74,7 +74,7 @@ class Frames:
             names = structure.names
             self._refuse_two_of_one_name(structure, spec, path)
             keyed = zip(structure.keys, names, strict=True)
-            parts = tuple(Part.of(key, name, path, spec.get(name)) for key, name in keyed)
+            parts = tuple(FramePart.of(key, name, path, spec.get(name)) for key, name in keyed)
             steps = tuple((structure.reader(part.key), part.name, part.field, part) for part in parts)
             frame = Frame(structure, path, parts, tuple(name for name in spec if name not in names), steps)
             if len(self._made) >= _MOST_FRAMES:
@@ -114,7 +114,7 @@ class Gathering(Context):
         self.done = {}
         self.frames = frames
         self.ids = ids
-        self.waiting: list[tuple[dict[str, Value], str, Field, Column]] = []
+        self.waiting: list[tuple[dict[str, Value], str, Field, FieldValues]] = []
 
     def name_by(self, samples: Sequence[Any], structure: Structure, key: str) -> None:
         """Use part `key` of the samples as their ids in messages."""
@@ -128,7 +128,7 @@ class Gathering(Context):
             return f"sample {number} of the batch"
         return f"sample {shown(self.ids.sample(number))} (number {number} of the batch)"
 
-    def put(self, children: dict[str, Value], name: str, field: Field, column: Column) -> None:
+    def put(self, children: dict[str, Value], name: str, field: Field, column: FieldValues) -> None:
         """Collate a declared field as the child `name`, now or when the fields that it indexes are collated."""
         if not field.after:
             children[name] = field.gather(column, self)

@@ -21,16 +21,16 @@ from torch.utils.data._utils.collate import (
 
 from ..errors import Infeasible, listed, noted, shown, typed
 from ..readings import check_count
-from .column import Column
+from .column import FieldValues
 from .declaration_text import declaration
 from .fields import Field, ScalarField, StackField
-from .frames import MISSING, WAITING, Frame, Gathering, Part
+from .frames import MISSING, WAITING, Frame, FramePart, Gathering
 from .graphs import gather_graphs, is_graph
 from .memory import settle
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
 
-__all__ = ["Run"]
+__all__ = ["BatchGathering"]
 
 # Used instead of torch's functions: the results are the same, but nothing is cast or dropped silently.
 _INSTEAD_OF: dict[Any, Field] = {
@@ -42,7 +42,7 @@ _INSTEAD_OF: dict[Any, Field] = {
 }
 
 
-class Run(Gathering):
+class BatchGathering(Gathering):
     """Collates one batch: takes its samples apart, and collates undeclared parts as torch does."""
 
     def container(
@@ -69,7 +69,7 @@ class Run(Gathering):
             if value is not None:
                 children[name] = value
                 continue
-            column = Column(part.path, values, self.called)
+            column = FieldValues(part.path, values, self.called)
             if field is None:
                 children[name] = self._undeclared(column, part)
             else:
@@ -83,7 +83,7 @@ class Run(Gathering):
             children[name] = field.gather(column, self)
         self.waiting.clear()  # columns refer to this object: the cycle would keep their tensors until garbage is collected
 
-    def _undeclared(self, column: Column, part: Part) -> Value:
+    def _undeclared(self, column: FieldValues, part: FramePart) -> Value:
         first = column.values[0]
         registered = default_collate_fn_map.get(type(first)) or _registered(first)
         instead = _INSTEAD_OF.get(registered)
@@ -99,7 +99,7 @@ class Run(Gathering):
             )
         return _joined_by_torch(column)
 
-    def _missing(self, samples: Sequence[Any], structure: Structure, part: Part) -> Infeasible:
+    def _missing(self, samples: Sequence[Any], structure: Structure, part: FramePart) -> Infeasible:
         number = next((n for n, sample in enumerate(samples) if not _has(structure, sample, part.key)), 0)
         return Infeasible(
             f"field {shown('.'.join(part.path))} is missing in {self.called(number)} ({typed(samples[number])}); "
@@ -206,7 +206,7 @@ def _registered(value: Any) -> Any:
     return next((function for kind, function in default_collate_fn_map.items() if isinstance(value, kind)), None)
 
 
-def _joined_by_torch(column: Column) -> Value:
+def _joined_by_torch(column: FieldValues) -> Value:
     check_count(column.values[0], column.at(0))
     try:
         with noted(

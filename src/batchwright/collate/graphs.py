@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import Infeasible, listed, said, shown, typed
 from .arguments import by_name
-from .column import Column
+from .column import FieldValues
 from .fields import Field, StackField
 from .frames import Gathering
 from .indices import ADDED
@@ -185,7 +185,7 @@ class Graphs:
             self.run.refuse_absent(self.run.frames.of(Structure(dict, names).interned, spec, path))
         children: dict[str, Value] = {}
         for name, values in zip(names, columns, strict=True):
-            column = Column((*path, name), values, self.run.called)
+            column = FieldValues((*path, name), values, self.run.called)
             if name in spec:
                 self._declared(children, column, name, spec[name])
             elif name == "num_nodes":
@@ -205,7 +205,7 @@ class Graphs:
         layout = self.run.layout(tuple([int(store.num_nodes or 0) for store in self.stores]))
         return {"batch": Described(layout, "segments"), "ptr": Described(layout, "offsets")}
 
-    def _declared(self, children: dict[str, Value], column: Column, key: str, declared: Any) -> None:
+    def _declared(self, children: dict[str, Value], column: FieldValues, key: str, declared: Any) -> None:
         if not isinstance(declared, Field):
             children[key] = self._container(column, key, by_name(declared))
             return
@@ -221,7 +221,7 @@ class Graphs:
                 )
         self.run.put(children, key, declared, column)
 
-    def _attribute(self, column: Column, key: str) -> Value:
+    def _attribute(self, column: FieldValues, key: str) -> Value:
         """Join one attribute as torch_geometric does for the type of the first graph's value."""
         first = column.values[0]
         if isinstance(first, Tensor):
@@ -238,7 +238,7 @@ class Graphs:
             return self._container(column, key, {})
         return Opaque(list(column.values))
 
-    def _container(self, column: Column, key: str, spec: Mapping[str, Any]) -> Tree:
+    def _container(self, column: FieldValues, key: str, spec: Mapping[str, Any]) -> Tree:
         """Join a mapping of attributes, or a list of tensors, which all have the rules of the list's name."""
         structure = structure_of(column.values[0])
         if structure is None:
@@ -250,14 +250,14 @@ class Graphs:
         children: dict[str, Value] = {}
         mapping = isinstance(column.values[0], Mapping)
         for part, name in zip(structure.keys, structure.names, strict=True):
-            inner = Column((*column.path, name), [value[part] for value in column.values], column.called)
+            inner = FieldValues((*column.path, name), [value[part] for value in column.values], column.called)
             if name in spec:
                 self._declared(children, inner, name, spec[name])
             else:
                 children[name] = self._attribute(inner, str(part) if mapping else key)
         return Tree(structure, children, len(self.graphs))
 
-    def _tensors(self, column: Column, key: str) -> Value:
+    def _tensors(self, column: FieldValues, key: str) -> Value:
         first, dim, run = column.values[0], self._dim(column, key), self.run
         if first.layout in _SPARSE:
             return self._joined(column, Join("sparse", dim))
@@ -299,13 +299,13 @@ class Graphs:
             return key[0], key[-1]
         return ("the nodes",) if rows == 1 else tuple(f"row {row}" for row in range(rows))
 
-    def _dim(self, column: Column, key: str) -> Any:
+    def _dim(self, column: FieldValues, key: str) -> Any:
         return self._asked(column, "__cat_dim__", key, 1)[0]
 
-    def _moves(self, column: Column, key: str) -> tuple[Any, ...]:
+    def _moves(self, column: FieldValues, key: str) -> tuple[Any, ...]:
         return self._asked(column, "__inc__", key, len(self.graphs))
 
-    def _asked(self, column: Column, what: str, key: str, count: int) -> tuple[Any, ...]:
+    def _asked(self, column: FieldValues, what: str, key: str, count: int) -> tuple[Any, ...]:
         """Call the graphs' own rule for the attribute, for the first `count` graphs."""
         said: list[Any] = []
         try:
@@ -317,7 +317,7 @@ class Graphs:
             raise
         return tuple(said)
 
-    def _joined(self, column: Column, join: Join) -> Value:
+    def _joined(self, column: FieldValues, join: Join) -> Value:
         try:
             return Joined.of(column.values, join)
         except Exception as error:
@@ -327,7 +327,7 @@ class Graphs:
                 column.declared("bw.opaque()"),
             ) from error
 
-    def _refuse_others(self, column: Column, kinds: Any) -> None:
+    def _refuse_others(self, column: FieldValues, kinds: Any) -> None:
         for number, value in enumerate(column.values):
             if not isinstance(value, kinds):
                 raise Infeasible(

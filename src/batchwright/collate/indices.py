@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from ..errors import Infeasible, shown, typed
-from .column import Column
+from .column import FieldValues
 from .joined import Joined
 from .layout import Layout
 from .ragged_value import Ragged
@@ -19,7 +19,7 @@ ADDED = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _NAMES = ", ".join(str(dtype).removeprefix("torch.") for dtype in ADDED)
 
 
-def elements_of(column: Column, name: str, target: Value, layout: Callable[[tuple[int, ...]], Layout]) -> Layout:
+def elements_of(column: FieldValues, name: str, target: Value, layout: Callable[[tuple[int, ...]], Layout]) -> Layout:
     """The number of elements of each sample in the field `target`, called `name`, which `column` indexes."""
     if isinstance(target, Ragged):
         if len(target.axes) > 1:
@@ -47,7 +47,7 @@ def elements_of(column: Column, name: str, target: Value, layout: Callable[[tupl
     return layout(counts)
 
 
-def refuse_unfit(column: Column, indices: Ragged, shift: tuple[Layout, ...]) -> None:
+def refuse_unfit(column: FieldValues, indices: Ragged, shift: tuple[Layout, ...]) -> None:
     """Refuse fields that cannot be shifted: no integers, or another number of rows."""
     dtype = indices.dtype
     if dtype not in ADDED:
@@ -63,7 +63,7 @@ def refuse_unfit(column: Column, indices: Ragged, shift: tuple[Layout, ...]) -> 
         )
 
 
-def refuse_overflow(column: Column, indices: Ragged, shift: tuple[Layout, ...]) -> None:
+def refuse_overflow(column: FieldValues, indices: Ragged, shift: tuple[Layout, ...]) -> None:
     """Refuse numbers that are past their dtype once they are moved; those of int64 are as wide as the moves."""
     if indices.dtype is torch.int64:
         return
@@ -78,7 +78,7 @@ def refuse_overflow(column: Column, indices: Ragged, shift: tuple[Layout, ...]) 
             )
 
 
-def refuse_outside(column: Column, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
+def refuse_outside(column: FieldValues, indices: Ragged, shift: tuple[Layout, ...], targets: tuple[str, ...]) -> None:
     """Refuse indices outside their own sample; read end to end, as collating makes them anyway."""
     dtype = indices.dtype
     # Before the sums are looked at: an index that wrapped around could seem to be inside.

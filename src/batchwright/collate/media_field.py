@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible, shown
 from .arguments import further_keys
-from .column import Column
+from .column import FieldValues
 from .fields import Context, Field, StackField
 from .layout import Layout
 from .values import Fill, Transfer, Value
@@ -97,7 +97,7 @@ class MediaField(Field):
         return (*_COUNTED, *self.item.offers)
 
     @override
-    def gather(self, column: Column, context: Context) -> Media:
+    def gather(self, column: FieldValues, context: Context) -> Media:
         kinds, per_sample = [], []
         for value in column.values:
             many = isinstance(value, (list, tuple))
@@ -106,7 +106,7 @@ class MediaField(Field):
         counts = context.layout(tuple(map(len, per_sample)))
         owners = [number for number, items in enumerate(per_sample) for _ in items]
         together = list(chain.from_iterable(per_sample))
-        joined = Column(column.path, together, lambda n: column.called(owners[n]), within="bw.media({})")
+        joined = FieldValues(column.path, together, lambda n: column.called(owners[n]), within="bw.media({})")
         items = self.item.gather(joined, context) if owners else None
         return Media(items, counts, tuple(kinds))
 

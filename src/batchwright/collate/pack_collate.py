@@ -31,7 +31,7 @@ _MASKS = ("attention_mask", "decoder_attention_mask")
 """Names by which models take the mask of attention: of packs, it is made by `also`, and never comes with the samples."""
 
 
-class PackBounds(Protocol):
+class PackFinder(Protocol):
     """Finds where the packs of a micro-batch start, from its samples in order."""
 
     @property
@@ -46,7 +46,7 @@ class PlanOfPacks(Protocol):
     """What this module needs of a plan; `collate` is below `plans` and must not import it."""
 
     @property
-    def bounds(self) -> PackBounds:
+    def bounds(self) -> PackFinder:
         """From samples to their packs."""
 
 
@@ -58,7 +58,7 @@ class PackCollate:
         collate: Declared,
         rules: PackRules,
         *,
-        bounds: PackBounds | None,
+        bounds: PackFinder | None,
         along: str | Sequence[str] | None,
         also: Mapping[str, str] | None,
     ) -> None:
@@ -247,7 +247,7 @@ def _taken_apart(packs: Sequence[Any]) -> tuple[Sequence[Any], list[int] | None]
     return [sample for pack in packs for sample in pack], sizes
 
 
-def _planned(bounds: PackBounds, labels: Mapping[str, Value]) -> list[int]:
+def _planned(bounds: PackFinder, labels: Mapping[str, Value]) -> list[int]:
     """The size of each pack, from the plan."""
     ids = labels.get("sample_id")
     if not isinstance(ids, Scalars):

@@ -14,7 +14,7 @@ from ..errors import Infeasible, check_integer, one_of, shown
 from . import memory
 from .arguments import further_keys, menu_lengths, names, whole_numbers
 from .axes import normal_dims
-from .column import Column, is_plain, shared
+from .column import FieldValues, is_plain, shared
 from .descriptions import DESCRIPTIONS
 from .fields import Context, Field
 from .indices import elements_of, refuse_outside, refuse_overflow, refuse_unfit
@@ -145,13 +145,15 @@ class RaggedField(Field):
         )
 
     @override
-    def gather(self, column: Column, context: Context) -> Ragged:
+    def gather(self, column: FieldValues, context: Context) -> Ragged:
         if self.truncate_to is not None and isinstance(self.dim, int):
             column = self._truncated(column, self.dim, self.truncate_to)
         shift = self._shift(column, context) if self.shift_by else ()
         return self.shifted(column, context, shift, self.shift_by)
 
-    def shifted(self, column: Column, context: Context, shift: tuple[Layout, ...], within: tuple[str, ...]) -> Ragged:
+    def shifted(
+        self, column: FieldValues, context: Context, shift: tuple[Layout, ...], within: tuple[str, ...]
+    ) -> Ragged:
         """Collate the field with indices shifted by `shift`; `within` has the names of the fields that they index."""
         # Lists of numbers become one tensor at once, which takes much less time than a tensor for each.
         flat = column.flat_numbers() if self.dim in (0, -1) else None
@@ -175,11 +177,11 @@ class RaggedField(Field):
             column.refuse_subclass(tensors, error)
             raise
 
-    def _shift(self, column: Column, context: Context) -> tuple[Layout, ...]:
+    def _shift(self, column: FieldValues, context: Context) -> tuple[Layout, ...]:
         targets = [(name, context.beside(column.name, name)) for name in self.shift_by]
         return tuple([elements_of(column, name, target, context.layout) for name, target in targets])
 
-    def _truncated(self, column: Column, dim: int, most: int) -> Column:
+    def _truncated(self, column: FieldValues, dim: int, most: int) -> FieldValues:
         """Cut every sample to its first `most` elements; samples without this dimension are refused later."""
         if dim == 0 and all(type(value) is list for value in column.values):
             if max(map(len, column.values)) <= most:
@@ -197,7 +199,7 @@ class RaggedField(Field):
         return replace(column, values=cut)
 
     def _pieces(
-        self, column: Column, context: Context
+        self, column: FieldValues, context: Context
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...], tuple[Layout, ...]]:
         """The tensors of the samples, their ragged dimensions, and the lengths along each."""
         tensors = column.tensors()
@@ -226,7 +228,7 @@ class RaggedField(Field):
                 )
         return tuple(tensors), dims, tuple([context.layout(sizes[dim]) for dim in dims])
 
-    def _along(self, ragged: tuple[int, ...], sizes: Sequence[tuple[int, ...]], column: Column) -> str:
+    def _along(self, ragged: tuple[int, ...], sizes: Sequence[tuple[int, ...]], column: FieldValues) -> str:
         """For a message, how a field is declared that is ragged along other dimensions."""
         if not self.shift_by:
             return column.declared(f"bw.ragged(dim={ragged})")
@@ -243,7 +245,7 @@ def _shortened(tensor: Tensor, dim: int, most: int, *, alone: bool) -> Tensor:
     return short.clone() if alone else short
 
 
-def _settled(column: Column, gathered: Ragged) -> Ragged:
+def _settled(column: FieldValues, gathered: Ragged) -> Ragged:
     """The field in the form that the model gets; errors of padding name the longest sample."""
     try:
         return gathered.settle()

@@ -15,7 +15,7 @@ from ..errors import Infeasible, check_bool, check_integer, one_of, shown
 from ..readings import as_list
 from . import memory
 from .arguments import further_keys
-from .column import Column
+from .column import FieldValues
 from .fields import Context, Field
 from .padding import Padding, pad_grid
 from .values import Fill, Held
@@ -101,7 +101,7 @@ class ResizedField(Field):
         return ("sizes", "mask")
 
     @override
-    def gather(self, column: Column, context: Context) -> Grid:
+    def gather(self, column: FieldValues, context: Context) -> Grid:
         images = column.tensors()
         for number, image in enumerate(images):
             if image.layout is not torch.strided or image.is_nested or image.device != images[0].device:
@@ -142,7 +142,7 @@ class ResizedField(Field):
         return -(-height // self.multiple) * self.multiple, -(-width // self.multiple) * self.multiple
 
     @staticmethod
-    def _fits(column: Column, images: Sequence[Tensor], extents: tuple[int, int]) -> None:
+    def _fits(column: FieldValues, images: Sequence[Tensor], extents: tuple[int, int]) -> None:
         for number, image in enumerate(images):
             if image.shape[-2] > extents[0] or image.shape[-1] > extents[1]:
                 raise Infeasible(
@@ -150,7 +150,7 @@ class ResizedField(Field):
                     "pass size='largest' or how='resize'",
                 )
 
-    def _scaled(self, column: Column, number: int, image: Tensor, extents: tuple[int, int]) -> Tensor:
+    def _scaled(self, column: FieldValues, number: int, image: Tensor, extents: tuple[int, int]) -> Tensor:
         if tuple(image.shape[-2:]) == extents:
             return image
         if self.mode == "nearest":

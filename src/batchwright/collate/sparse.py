@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible
 from . import memory
-from .column import Column, described, is_sparse_matrix
+from .column import FieldValues, described, is_sparse_matrix
 from .fields import Context, Field
 from .layout import Layout
 from .values import Held, Transfer
@@ -72,7 +72,7 @@ class BlockDiagonalField(Field):
     """See `block_diagonal`."""
 
     @override
-    def gather(self, column: Column, context: Context) -> BlockDiagonal:
+    def gather(self, column: FieldValues, context: Context) -> BlockDiagonal:
         matrices = column.tensors()
         for number, matrix in enumerate(matrices):
             if not is_sparse_matrix(matrix):

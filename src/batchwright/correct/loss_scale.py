@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..sampler import BatchSampler
 
-__all__ = ["LossScale", "Steps", "loss_scale"]
+__all__ = ["LossScale", "OptimizerSteps", "loss_scale"]
 
 Counts = Callable[[np.ndarray], Any]
 
@@ -81,7 +81,7 @@ class LossScale:
             Infeasible: the epoch has fewer batches, or the batch came before the run was resumed.
         """
         before = self.sampler.before(number, epoch=epoch)
-        return Steps(self.sampler, before, self._counts).factor(before.consumed // self.sampler.fetched_by_all)
+        return OptimizerSteps(self.sampler, before, self._counts).factor(before.consumed // self.sampler.fetched_by_all)
 
     def over(self, loader: Iterable[Any]) -> Iterator[tuple[Any, float]]:
         """Iterate once over a loader that draws from the sampler: every batch with its factor, also after a resume.
@@ -100,7 +100,7 @@ class LossScale:
             )
         epoch, done = next_start(loader, self.sampler)
         state = self.sampler.state_at(done, epoch=epoch)
-        steps = Steps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
+        steps = OptimizerSteps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
         first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):
             factor = steps.factor(step)
@@ -108,7 +108,7 @@ class LossScale:
             yield batch.scaled(factor, real=steps.real(step)) if hasattr(batch, "scaled") else batch, factor
 
 
-class Steps:
+class OptimizerSteps:
     """The optimizer steps of one epoch; the totals of each are counted when they are first needed."""
 
     def __init__(self, sampler: BatchSampler, position: Position, counts: Any | Counts | None) -> None:

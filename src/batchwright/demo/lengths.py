@@ -73,7 +73,7 @@ def trained(
     """Train until the processor time is up; the cells of a row."""
     torch.manual_seed(0)
     losses: list[tuple[float, float]] = []
-    for step in steps(Reader(), samples, plan, parts, seconds):
+    for step in steps(RowTransformer(), samples, plan, parts, seconds):
         if step.seconds > seconds * 0.75:
             losses.append((step.loss * step.targets, step.targets))
     late = sum(total for total, _ in losses) / max(sum(count for _, count in losses), 1)
@@ -86,7 +86,7 @@ def trained(
     )
 
 
-class Step(NamedTuple):
+class TrainingProgress(NamedTuple):
     """What a training has done after one of its steps.
 
     Attributes:
@@ -112,7 +112,7 @@ def steps(
     plan: Any,
     parts: Callable[[np.ndarray], list[np.ndarray]],
     seconds: float,
-) -> Iterator[Step]:
+) -> Iterator[TrainingProgress]:
     """Train until the processor time is up, which is fair where the machine is shared."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     useful = computed = 0
@@ -126,7 +126,7 @@ def steps(
         useful += int((owners > 0).sum())
         computed += tokens.numel()
         elapsed = time.process_time() - start
-        yield Step(number, useful, computed, elapsed, float(loss.detach()), targets)
+        yield TrainingProgress(number, useful, computed, elapsed, float(loss.detach()), targets)
         if elapsed > seconds:
             break
 
@@ -154,7 +154,7 @@ def rows_of(parts: list[list[list[int]]]) -> tuple[torch.Tensor, torch.Tensor, t
     return torch.from_numpy(tokens), torch.from_numpy(places), torch.from_numpy(owners)
 
 
-class Reader(nn.Module):
+class RowTransformer(nn.Module):
     """A causal transformer that sees of a row only the sample a token is in."""
 
     def __init__(self) -> None:

@@ -92,7 +92,7 @@ def trained(pipe: Any, folder: str, rank: int, samples: list[bytes], cost: Cost,
     found = []
     for name, plan in ways(lengths, cost).items():
         torch.manual_seed(0)
-        model = Reader()
+        model = ByteTransformer()
         optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
         sampler, done, size, idle = plan.sampler(rank=rank, world_size=RANKS), 0, 0, 0.0
         busy: list[float] = []
@@ -133,7 +133,7 @@ def measured_cost() -> Cost:
     torch.manual_seed(0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    model, took = Reader(), []
+    model, took = ByteTransformer(), []
     tried = (LONGEST // 4, LONGEST)
     for length in tried:
         fastest = float("inf")
@@ -155,7 +155,7 @@ def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> to
     return mixed[0]
 
 
-class Reader(nn.Module):
+class ByteTransformer(nn.Module):
     """A causal transformer over bytes; samples of a pack do not see each other."""
 
     def __init__(self) -> None:

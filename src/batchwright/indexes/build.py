@@ -22,9 +22,9 @@ from .clusters import CLUSTERS, scan_on_cluster
 from .datasets import DatasetSource, read_dataset
 from .merge import merge
 from .opened import Index
-from .parts import Part, Wanted, Writer
+from .parts import FinishedPart, Wanted, Writer
 from .scans import batches, image_batches, library_of, one_database
-from .sources import DataFile, Source, source_of
+from .sources import DataFile, IndexSource, source_of
 
 __all__ = ["Engine", "index", "index_of"]
 
@@ -125,9 +125,9 @@ def index(
 
 
 def _parts(
-    partial: Path, source: Source, roles: dict[str, Any], wanted: Sequence[Wanted], engine: Engine,
+    partial: Path, source: IndexSource, roles: dict[str, Any], wanted: Sequence[Wanted], engine: Engine,
     dataset: DatasetSource | None, workers: int,
-) -> list[Part]:  # fmt: skip
+) -> list[FinishedPart]:  # fmt: skip
     """All parts of the data, those of an earlier scan among them."""
     try:
         if dataset is not None:
@@ -199,19 +199,19 @@ def _roles(label: str | None, length: str | None, weight: str | None, by: Sequen
     return {"label": label, "length": length, "weight": weight, "by": list(by)}
 
 
-def _source_facts(place: Path, source: Source) -> dict[str, Any]:
+def _source_facts(place: Path, source: IndexSource) -> dict[str, Any]:
     """What an index says about its data. Files of this machine are found from its folder, so that both can be moved."""
     local = source.files[0].system is None and source.root
     root = os.path.relpath(source.root, place) if local else source.root
     return {"kind": source.kind, "root": root, "stamp": "local" if local else "other"}
 
 
-def index_of(place: Path, source: Source, *, label: str) -> Index | None:
+def index_of(place: Path, source: IndexSource, *, label: str) -> Index | None:
     """The index of the labels of a source, if it is there and the data did not change; else None."""
     return _ready(place, source, _roles(label, None, None, ()))
 
 
-def _ready(place: Path, source: Source, roles: dict[str, Any]) -> Index | None:
+def _ready(place: Path, source: IndexSource, roles: dict[str, Any]) -> Index | None:
     """The index that is there, if it is of these columns of these files as they are now."""
     if not is_index(place):
         return None
@@ -248,7 +248,7 @@ def _locked(place: Path) -> Iterator[Path]:
             os.close(opened)
 
 
-def _prepare(partial: Path, source: Source, roles: dict[str, Any], units: Sequence[Sized]) -> None:
+def _prepare(partial: Path, source: IndexSource, roles: dict[str, Any], units: Sequence[Sized]) -> None:
     """Keep the parts of an earlier scan if it was of the same columns of the same files, cut alike."""
     files = [[file.name, file.stamp] for file in source.files]
     scan = {"roles": roles, "kind": source.kind, "files": files, "units": [len(unit) for unit in units]}
@@ -281,19 +281,19 @@ def _units(files: Sequence[DataFile]) -> list[list[DataFile]]:
 
 def _scan(
     partial: Path, kind: str, units: Sequence[Sequence[DataFile]], wanted: Sequence[Wanted], engine: Engine
-) -> list[Part]:
+) -> list[FinishedPart]:
     write = partial_of(_part, wanted=tuple(wanted), engine="pyarrow" if engine in CLUSTERS else engine, kind=kind)
     if engine in CLUSTERS:
         return scan_on_cluster(engine, partial, units, write, _report)
-    parts: list[Part] = []
+    parts: list[FinishedPart] = []
     for number, files in enumerate(units):
         path = partial / f"{number:06d}"
-        parts.append(Part.read(path) or write(path, files))
+        parts.append(FinishedPart.read(path) or write(path, files))
         _report(number + 1, len(units), sum(sum(part.rows.values()) for part in parts))
     return parts
 
 
-def _part(path: Path, files: Sequence[DataFile], *, wanted: Sequence[Wanted], engine: str, kind: str) -> Part:
+def _part(path: Path, files: Sequence[DataFile], *, wanted: Sequence[Wanted], engine: str, kind: str) -> FinishedPart:
     """Scan some files as one part."""
     names = list(dict.fromkeys(each.name for each in wanted))
     with Writer(path, wanted) as writer, one_database():
@@ -322,7 +322,12 @@ def _report(done: int, count: int, rows: int) -> None:
 
 
 def _replace(
-    place: Path, partial: Path, parts: Sequence[Part], wanted: Sequence[Wanted], roles: dict[str, Any], source: Source
+    place: Path,
+    partial: Path,
+    parts: Sequence[FinishedPart],
+    wanted: Sequence[Wanted],
+    roles: dict[str, Any],
+    source: IndexSource,
 ) -> None:
     """Merge the parts into a new folder, and put it in the place of the old index, if there is one."""
     made, old = partial / "index", partial / "old"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import Infeasible
-from .parts import Part
+from .parts import FinishedPart
 from .scans import library_of
 from .sources import DataFile
 
@@ -32,9 +32,9 @@ Scan = Callable[[Task], Sent]
 
 
 def scan_on_cluster(
-    engine: str, partial: Path, units: Sequence[Sequence[DataFile]], write: Callable[[Path, Sequence[DataFile]], Part],
-    report: Callable[[int, int, int], None],
-) -> list[Part]:  # fmt: skip
+    engine: str, partial: Path, units: Sequence[Sequence[DataFile]],
+    write: Callable[[Path, Sequence[DataFile]], FinishedPart], report: Callable[[int, int, int], None],
+) -> list[FinishedPart]:  # fmt: skip
     """Scan the parts that are not finished yet, on the machines of a cluster.
 
     Args:
@@ -44,7 +44,7 @@ def scan_on_cluster(
         write: scans one part, given where to write it and its files; it is called on other machines.
         report: called with the parts that are finished, how many there are, and the rows so far.
     """
-    parts = [Part.read(partial / f"{number:06d}") for number in range(len(units))]
+    parts = [FinishedPart.read(partial / f"{number:06d}") for number in range(len(units))]
     tasks = [Task(number, units[number]) for number, part in enumerate(parts) if part is None]
 
     def scan(task: Task) -> Sent:
@@ -64,12 +64,12 @@ def scan_on_cluster(
     return [part for part in parts if part is not None]
 
 
-def _received(path: Path, sent: dict[str, bytes]) -> Part | None:
+def _received(path: Path, sent: dict[str, bytes]) -> FinishedPart | None:
     for ending in sorted(sent, key=".json".__eq__):  # the file that says that a part is complete comes last
         unfinished = path.with_name(path.name + ending + ".new")
         unfinished.write_bytes(sent[ending])
         os.replace(unfinished, path.with_name(path.name + ending))
-    return Part.read(path)
+    return FinishedPart.read(path)
 
 
 def _ray(scan: Scan, tasks: Sequence[Task]) -> Iterator[Sent]:

@@ -12,8 +12,8 @@ from typing import Any, cast
 from ..columns import sample_count
 from ..errors import Infeasible, empty_dataset, said, shown, typed
 from ..values import plain
-from .parts import Part, Wanted, Writer
-from .sources import DataFile, Source
+from .parts import FinishedPart, Wanted, Writer
+from .sources import DataFile, IndexSource
 
 __all__ = ["DatasetSource", "read_dataset"]
 
@@ -46,11 +46,11 @@ class DatasetSource:
         if self.count == 0:
             raise empty_dataset("it has 0 samples")
 
-    def source(self) -> Source:
+    def source(self) -> IndexSource:
         """It as one file, whose name is its type. Its stamp is its length, its fingerprint, and the functions."""
         code = hashlib.sha256(repr([_code_of(function) for function in self.given.values()]).encode()).hexdigest()[:16]
         stamp = " ".join(filter(None, [str(self.count), str(getattr(self.dataset, "_fingerprint", "")), code]))
-        return Source("dataset", "", (DataFile(0, type(self.dataset).__name__, "", stamp, 0),))
+        return IndexSource("dataset", "", (DataFile(0, type(self.dataset).__name__, "", stamp, 0),))
 
     def units(self) -> list[range]:
         """The samples of each part."""
@@ -83,11 +83,11 @@ def _code_of(function: Any) -> Any:
 
 def read_dataset(
     source: DatasetSource, partial: Path, wanted: Sequence[Wanted], num_workers: int, report: Callable[[int, int, int], None]
-) -> list[Part]:  # fmt: skip
+) -> list[FinishedPart]:  # fmt: skip
     """Scan a dataset, or go on with a scan that was interrupted."""
     units = source.units()
-    parts: list[Part] = []
-    while len(parts) < len(units) and (part := Part.read(partial / f"{len(parts):06d}")) is not None:
+    parts: list[FinishedPart] = []
+    while len(parts) < len(units) and (part := FinishedPart.read(partial / f"{len(parts):06d}")) is not None:
         parts.append(part)
     batches = _batches(source, sum(len(unit) for unit in units[: len(parts)]), num_workers)
     file = source.source().files[0]

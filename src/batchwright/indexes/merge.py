@@ -17,7 +17,7 @@ from ..files.folder import FORMAT, CheckSum, sealed
 from ..files.paths import META
 from ..group_parts import NARROW, digest_of, warn_of_singles
 from ..tables import Coded
-from .parts import Part, Wanted
+from .parts import FinishedPart, Wanted
 
 __all__ = ["merge"]
 
@@ -26,8 +26,8 @@ _TEXT = "use one type of labels in all files: cast the column and write the file
 
 
 def merge(
-    folder: Path, parts: Sequence[Part], wanted: Sequence[Wanted], roles: Mapping[str, Any], source: Mapping[str, Any],
-    names: Sequence[str], stamps: Sequence[str],
+    folder: Path, parts: Sequence[FinishedPart], wanted: Sequence[Wanted], roles: Mapping[str, Any],
+    source: Mapping[str, Any], names: Sequence[str], stamps: Sequence[str],
 ) -> None:  # fmt: skip
     """Write an index into an empty folder.
 
@@ -67,7 +67,7 @@ def merge(
     (folder / META).write_text(json.dumps(sealed(meta), indent=1) + "\n", encoding="utf-8")
 
 
-def _raw(parts: Sequence[Part], number: int, form: str, dtype: str) -> Iterator[tuple[int, np.ndarray]]:
+def _raw(parts: Sequence[FinishedPart], number: int, form: str, dtype: str) -> Iterator[tuple[int, np.ndarray]]:
     """The values of a column, some at once, each time with the number of their part."""
     for place, part in enumerate(parts):
         with part.file(number, form).open("rb") as opened:
@@ -91,7 +91,7 @@ class _Npy:
         self.opened.close()
 
 
-def _numbers(folder: Path, parts: Sequence[Part], number: int, wanted: Wanted, count: int) -> tuple[str, str]:
+def _numbers(folder: Path, parts: Sequence[FinishedPart], number: int, wanted: Wanted, count: int) -> tuple[str, str]:
     """The numbers of a column: uint32 if they fit, else int64, float64 if some are no integers."""
     known = [part.columns[number] for part in parts]
     whole = all(column.types in ([], ["int"]) for column in known)
@@ -106,7 +106,9 @@ def _numbers(folder: Path, parts: Sequence[Part], number: int, wanted: Wanted, c
     return digest.hexdigest(), name
 
 
-def _groups(folder: Path, parts: Sequence[Part], number: int, wanted: Wanted, count: int) -> tuple[str, dict[str, Any]]:
+def _groups(
+    folder: Path, parts: Sequence[FinishedPart], number: int, wanted: Wanted, count: int
+) -> tuple[str, dict[str, Any]]:
     """The labels of a column: their names, the code of every sample, and the samples by group."""
     from ..kernels import indexing
 
@@ -155,7 +157,7 @@ def _runs(codes: np.ndarray, broken: int) -> Iterator[tuple[int, int]]:
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
-def _names(parts: Sequence[Part], number: int, wanted: Wanted) -> tuple[list[Any], list[np.ndarray]]:
+def _names(parts: Sequence[FinishedPart], number: int, wanted: Wanted) -> tuple[list[Any], list[np.ndarray]]:
     """The labels, sorted, and for each part its codes as numbers of these; the last one is for rows without a label."""
     types = {kind for part in parts for kind in part.columns[number].types}
     if len(types) > 1 and types != {"int", "float"}:
@@ -194,7 +196,7 @@ def _write_files(folder: Path, names: Sequence[str], rows: Sequence[int], stamps
     _parquet(folder / "files.parquet", {"file": names, "rows": np.array(rows, np.int64), "stamp": stamps})
 
 
-def _write_errors(folder: Path, parts: Sequence[Part]) -> None:
+def _write_errors(folder: Path, parts: Sequence[FinishedPart]) -> None:
     samples, errors, first = [], [], 0
     for part in parts:
         samples += [first + row for row, _ in part.errors]

@@ -19,7 +19,7 @@ from ..files.column import FLOAT, INTEGER
 from .scans import ArrowColumns, AsTyped
 from .sources import DataFile
 
-__all__ = ["NO_LABEL", "ColumnFacts", "Part", "Wanted", "Writer"]
+__all__ = ["NO_LABEL", "ColumnFacts", "FinishedPart", "Wanted", "Writer"]
 
 NO_LABEL = (1 << 32) - 1  # the code of a sample that could not be read
 _SUFFIX = {"groups": ".codes.u4", "numbers": ".numbers.f8"}
@@ -48,7 +48,7 @@ class ColumnFacts(NamedTuple):
     high: float
 
 
-class Part(NamedTuple):
+class FinishedPart(NamedTuple):
     """A finished part on disk.
 
     Attributes:
@@ -64,7 +64,7 @@ class Part(NamedTuple):
     errors: list[tuple[int, str]]
 
     @classmethod
-    def read(cls, path: Path) -> Part | None:
+    def read(cls, path: Path) -> FinishedPart | None:
         """A part that an earlier scan finished; None if it did not."""
         try:
             facts = json.loads(path.with_suffix(".json").read_bytes())
@@ -196,7 +196,7 @@ class Writer:
     """
 
     def __init__(self, path: Path, wanted: Sequence[Wanted]) -> None:
-        self.part = Part(path, {}, [], [])
+        self.part = FinishedPart(path, {}, [], [])
         self.wanted = wanted
         self.values = [_Values(each, self.part.file(number, each.form)) for number, each in enumerate(wanted)]
 
@@ -232,7 +232,7 @@ class Writer:
             values.add_missing()
         self.part.rows[file.number] = self.part.rows.get(file.number, 0) + 1
 
-    def finished(self, files: Sequence[DataFile]) -> Part:
+    def finished(self, files: Sequence[DataFile]) -> FinishedPart:
         """The part, complete on disk."""
         for values in self.values:
             values.opened.close()

@@ -18,7 +18,7 @@ from ..files.paths import files_of, kind_of, suffix_kind
 from ..files.readers import parts_of_saved
 from ..readings import reading_file
 
-__all__ = ["DataFile", "Source", "source_of"]
+__all__ = ["DataFile", "IndexSource", "source_of"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class DataFile:
 
 
 @dataclass(frozen=True)
-class Source:
+class IndexSource:
     """The data that an index is made of.
 
     Attributes:
@@ -74,7 +74,7 @@ class Source:
     files: tuple[DataFile, ...]
 
 
-def source_of(source: Any, storage_options: Mapping[str, Any] | None = None) -> Source:
+def source_of(source: Any, storage_options: Mapping[str, Any] | None = None) -> IndexSource:
     """The files of a path, a pattern, a folder, a URL, or a list of paths; of a list, sorted by path.
 
     Raises:
@@ -121,16 +121,16 @@ def _found(path: str) -> tuple[str, list[Path], Path]:
     return kind, files, root
 
 
-def _of_files(kind: str, files: Sequence[Path], root: Path) -> Source:
+def _of_files(kind: str, files: Sequence[Path], root: Path) -> IndexSource:
     found = []
     for number, file in enumerate(files):
         stamp = stamp_of(file)
         size = int(stamp.split()[0])
         found.append(DataFile(number, file.relative_to(root).as_posix(), str(file), stamp, size))
-    return Source(kind, str(root), tuple(found))
+    return IndexSource(kind, str(root), tuple(found))
 
 
-def _of_url(url: str, options: Mapping[str, Any]) -> Source:
+def _of_url(url: str, options: Mapping[str, Any]) -> IndexSource:
     """The files of a URL: of one file, of a folder, or of a pattern."""
     import fsspec
 
@@ -164,4 +164,4 @@ def _of_url(url: str, options: Mapping[str, Any]) -> Source:
             each for each in zip(found, stamps, sizes, strict=True) if suffix_kind(each[0])
         )
     ]
-    return Source(kinds[0], system.unstrip_protocol(root), tuple(held))
+    return IndexSource(kinds[0], system.unstrip_protocol(root), tuple(held))

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from . import __path__
 from .compile import DECLARED
 
-__all__ = ["Ready", "compile_all"]
+__all__ = ["CompiledKernels", "compile_all"]
 
 
-class Ready(NamedTuple):
+class CompiledKernels(NamedTuple):
     """The result of compiling every kernel.
 
     Attributes:
@@ -32,7 +32,9 @@ class Ready(NamedTuple):
         return f"{self.kernels} kernels ready in {self.seconds:.1f} s, {where}"
 
 
-def compile_all(watch: Callable[[Iterator[int], int], Iterator[int]] = lambda numbers, count: numbers) -> Ready:
+def compile_all(
+    watch: Callable[[Iterator[int], int], Iterator[int]] = lambda numbers, count: numbers,
+) -> CompiledKernels:
     """Compile every kernel, or find it compiled.
 
     Args:
@@ -47,7 +49,7 @@ def compile_all(watch: Callable[[Iterator[int], int], Iterator[int]] = lambda nu
     folder, each = None, list(DECLARED.values())
     for number in watch(iter(range(len(each))), len(each)):
         folder = kept_in(each[number]())
-    return Ready(len(DECLARED), time.perf_counter() - began, None if folder is None else str(folder))
+    return CompiledKernels(len(DECLARED), time.perf_counter() - began, None if folder is None else str(folder))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ from .deal_arguments import (
     TOTAL,
     WIDE,
     DealShares,
-    Rounds,
+    LastRound,
 )
 from .hashing import PURPOSE, below, child, stream
 from .light import light_before, light_drawn, light_run
@@ -310,12 +310,12 @@ def _dealer(with_light: bool) -> Any:
 
         Args:
             batches: the numbers of the micro-batches since these shares began, in any order; ascending is fastest.
-            shares, samples, rounds: as `DealShares`, `Samples` and `Rounds` say.
+            shares, samples, rounds: as `DealShares`, `Samples` and `LastRound` say.
             found: out; the samples, int64 (batches, tickets * per_ticket).
             groups: out; the group of each ticket, int64 (batches, tickets), or no rows if not needed.
             draws: out; how many tickets the group had before each ticket, as `groups`.
         """
-        shares, rounds = DealShares(*shares), Rounds(*rounds)
+        shares, rounds = DealShares(*shares), LastRound(*rounds)
         tickets, key, _, edges, base, heavy, layout, members = shares
         root, per_ticket, table, head_size, narrow_index, wide_index = samples
         header, round_table, cells = rounds
@@ -378,7 +378,7 @@ deal_heavy, deal_with_light = _dealer(False), _dealer(True)
 @kernel(f"void(int64, {SHARES}, {ROUNDS}, int64[::1])")
 def drawn(batch, shares, rounds, totals):
     """Write the tickets of each group in micro-batches 0..batch-1 since these shares began into `totals`, int64."""
-    shares, rounds = DealShares(*shares), Rounds(*rounds)
+    shares, rounds = DealShares(*shares), LastRound(*rounds)
     header, table, cells = rounds
     edges, heavy, layout = shares.edges, shares.heavy, shares.layout
     taken = _widths(edges, heavy)

@@ -18,7 +18,7 @@ __all__ = [
     "STRIDE",
     "WIDE",
     "DealShares",
-    "Rounds",
+    "LastRound",
     "Samples",
     "group_table_of",
     "new_rounds",
@@ -27,7 +27,7 @@ __all__ = [
 ROUND = 89  # micro-batches in a round; a Fibonacci number
 STRIDE = 55  # the Fibonacci number before it: multiples of it modulo ROUND are spread evenly (golden ratio)
 
-# columns of `Rounds.cells`, rows of `Rounds.table`, entries of `Rounds.header`
+# columns of `LastRound.cells`, rows of `LastRound.table`, entries of `LastRound.header`
 TOTAL, LOW, HIGH, GROUP = 0, 1, 2, 3
 ORDER, ROW, BEFORE = 0, 1, 2
 ROUND_NUMBER, LIGHT, STEPS, PERIOD_NUMBER = 0, 1, 2, 3
@@ -87,7 +87,7 @@ class Samples(NamedTuple):
     wide_index: np.ndarray
 
 
-class Rounds(NamedTuple):
+class LastRound(NamedTuple):
     """What is remembered of the round computed last. It affects only speed.
 
     Attributes:
@@ -107,7 +107,7 @@ ROUNDS = "Tuple((int64[::1], int64[:, ::1], int64[:, ::1]))"
 
 
 def new_rounds(heavy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The entries of `Rounds` before any round is computed. Calls with the same shares keep them."""
+    """The entries of `LastRound` before any round is computed. Calls with the same shares keep them."""
     cells = np.zeros((heavy.size, 4), np.int64)
     cells[:, GROUP] = heavy
     return np.array([-1, 0, 0, -1], np.int64), np.zeros((3, heavy.size + 1), np.int64), cells

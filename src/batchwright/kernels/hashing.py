@@ -43,6 +43,14 @@ class PURPOSE:
     SHARDS = 44
     IN_SHARDS = 45
     IN_THE_PLACE = 46
+    # Of streams.
+    TIES = 101
+    ROW = 102
+    SLOT = 103
+    REPEAT = 104
+    RESERVOIR = 105
+    BUFFER = 106
+    STREAM_SHARDS = 107
 
 
 @inner

@@ -14,7 +14,7 @@ from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import count_longest, count_summed, cut_longest, cut_several, of_first
 from ..kernels.step_balance import fill_up_to_most_expensive
 from .cut import Cut, Prefixes, Unsearched, by_steps, cut_evenly, split_to
-from .numbers import Keys, Numbers, Rows, SortKeys
+from .numbers import Keys, NumberRows, Numbers, SortKeys
 from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of, sorted_places
 from .step_balance import (
     EQUAL_ENOUGH,
@@ -52,7 +52,7 @@ class BudgetCutter(Unsearched):
             counts, or the sum of the shares of several.
     """
 
-    costs: Rows
+    costs: NumberRows
     budgets: Floats
     padded: NDArray[np.bool_]
     most_samples: int

@@ -102,7 +102,7 @@ def pack_patterns(
     best = programme.best_fit(wanted)
     programme.add(best.patterns)
     bound = packs_at_least(lengths, wanted, capacity, max_per_pack)
-    fixed = _Packs(np.empty((0, lengths.size), np.int64), np.empty(0, np.int64))
+    fixed = _PackPatterns(np.empty((0, lengths.size), np.int64), np.empty(0, np.int64))
     left = wanted
     while best.total > (enough or bound) >= bound and left.any():
         shares, at_least = programme.solve(left)
@@ -120,7 +120,7 @@ def pack_patterns(
     return *best, bound
 
 
-class _Packs(NamedTuple):
+class _PackPatterns(NamedTuple):
     """Different packs, int64 (patterns, lengths), and how often each is used, int64 (patterns,)."""
 
     patterns: Integers
@@ -136,9 +136,11 @@ class _Packs(NamedTuple):
         """How many samples of each length they take."""
         return self.copies @ self.patterns
 
-    def plus(self, others: _Packs) -> _Packs:
+    def plus(self, others: _PackPatterns) -> _PackPatterns:
         """These packs and others."""
-        return _Packs(np.concatenate([self.patterns, others.patterns]), np.concatenate([self.copies, others.copies]))
+        return _PackPatterns(
+            np.concatenate([self.patterns, others.patterns]), np.concatenate([self.copies, others.copies])
+        )
 
 
 class _Programme:
@@ -162,14 +164,14 @@ class _Programme:
                 self.columns.append(np.array(pack, np.int64))
         return len(self.columns) - before
 
-    def best_fit(self, wanted: Integers) -> _Packs:
+    def best_fit(self, wanted: Integers) -> _PackPatterns:
         """Best-fit decreasing over `wanted`."""
         from ..kernels.packing import best_fit_decreasing, stack_contents
 
         table = best_fit_decreasing(self.lengths, wanted, self.capacity, self.max_per_pack or np.iinfo(np.int64).max)
-        return _Packs(*stack_contents(table, self.lengths.size))
+        return _PackPatterns(*stack_contents(table, self.lengths.size))
 
-    def whole_packs(self, shares: Floats, wanted: Integers) -> _Packs:
+    def whole_packs(self, shares: Floats, wanted: Integers) -> _PackPatterns:
         """The packs whose share is 1 or more, with shares rounded down; if there are none, one pack of the largest share."""
         whole = np.floor(shares + 1e-9).astype(np.int64)
         if not whole.any():
@@ -182,7 +184,7 @@ class _Programme:
                 patterns.append(pattern)
                 copies.append(min(whole[column], (left[takes] // pattern[takes]).min()))
                 left -= copies[-1] * pattern
-        return _Packs(np.array(patterns).reshape(-1, wanted.size), np.array(copies, np.int64))
+        return _PackPatterns(np.array(patterns).reshape(-1, wanted.size), np.array(copies, np.int64))
 
     def solve(self, wanted: Integers) -> tuple[Floats, int]:
         """The optimum over all packs for `wanted`: the share of each column, and the lower bound that it proves.

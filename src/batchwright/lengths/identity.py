@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.array_types import blocks
-from .numbers import Numbers, Rows
+from .numbers import NumberRows, Numbers
 
 __all__ = ["fields_as_text"]
 
@@ -27,14 +27,14 @@ def fields_as_text(value: Any) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, np.ndarray | Numbers | Rows):
+    if isinstance(value, np.ndarray | Numbers | NumberRows):
         return str(value[:].tolist()) if math.prod(value.shape) <= _SHOWN else _digest(value)
     if isinstance(value, tuple):
         return " ".join(map(_text, value))
     return str(value)
 
 
-def _digest(array: np.ndarray | Numbers | Rows) -> str:
+def _digest(array: np.ndarray | Numbers | NumberRows) -> str:
     """16 hexadecimal digits of an array, its shape and the kind of its numbers."""
     hasher = hashlib.blake2b(f"{array.shape} {array.dtype.kind}".encode(), digest_size=8)
     for first, last in blocks(array.shape[0]):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..kernels.array_types import blocks
 
-__all__ = ["Keys", "Numbers", "Rows", "SortKeys"]
+__all__ = ["Keys", "NumberRows", "Numbers", "SortKeys"]
 
 _TABLE = 1 << 20  # integers below this are looked up in a table, which a processor's cache holds
 
@@ -113,7 +113,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Rows:
+class NumberRows:
     """Several columns, read as rows: `rows[samples]` is of shape (samples, columns)."""
 
     columns: tuple[Numbers, ...]
@@ -121,7 +121,7 @@ class Rows:
     ndim = 2
 
     @classmethod
-    def of(cls, table: np.ndarray) -> Rows:
+    def of(cls, table: np.ndarray) -> NumberRows:
         """From an array of shape (samples, columns), float64 or int64."""
         return cls(tuple(Numbers.of(column, table.dtype) for column in table.T))
 

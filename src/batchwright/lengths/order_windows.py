@@ -16,7 +16,7 @@ from ..orders import Order
 from .admission import Admission
 from .cut import Cut, Cutter, Prefixes
 from .layout import LAYOUT_WORK, Window, least_length
-from .windows import Ready, Windows, fitting, most_that_fit
+from .windows import PlannedWindows, Windows, fitting, most_that_fit
 
 __all__ = ["OfOrder", "WindowStart"]
 
@@ -84,7 +84,7 @@ class OfOrder(Windows):
         self._starts = {0: WindowStart(0)}
         self._mean_size = 0.0  # mean sum of sizes in a window; 0 until measured
         self._first_known = 0  # the first window whose start is known
-        self._ready = Ready()
+        self._ready = PlannedWindows()
         self._places_per_window = float(epoch_samples)  # places of the order in a window, on average
         self._slack = _SLACK  # places that are looked at to fill a window, as a multiple of that
         if in_steps_of_one is not None:
@@ -281,7 +281,7 @@ class OfOrder(Windows):
     def _with_known_starts(self, starts: Mapping[int, WindowStart]) -> OfOrder:
         other = object.__new__(OfOrder)
         vars(other).update(vars(self))
-        other._starts, other._first_known, other._ready = dict(starts), min(starts), Ready()
+        other._starts, other._first_known, other._ready = dict(starts), min(starts), PlannedWindows()
         return other
 
     def _place_of(self, start: WindowStart) -> float:

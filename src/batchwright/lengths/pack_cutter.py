@@ -18,7 +18,7 @@ from .cut import Cut, WithIdentity, split_to
 from .distinct_lengths import DistinctLengths
 from .equal_packs import EqualPacks
 from .exact import Allowance
-from .numbers import Keys, Numbers, Rows, SortKeys
+from .numbers import Keys, NumberRows, Numbers, SortKeys
 from .packing import Packing, Solver, filled, search
 from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of
 
@@ -41,7 +41,7 @@ class PackCutter(WithIdentity):
         solver: "fast" or "exact".
     """
 
-    lengths: Rows
+    lengths: NumberRows
     capacities: Integers
     packs: int
     max_per_pack: int
@@ -275,7 +275,7 @@ def _packs_of(table: Integers) -> int:
 class PackBounds:
     """Finds where the packs start in a micro-batch, from its samples alone; see `PackedPlan.packs`."""
 
-    lengths: Rows
+    lengths: NumberRows
     capacities: Integers
     max_per_pack: int
     admission: Admission

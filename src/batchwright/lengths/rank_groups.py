@@ -16,7 +16,7 @@ from ..errors import Infeasible
 from ..kernels.array_types import Floats, Integers
 from .packing import MOST_CAPACITY, pack
 
-__all__ = ["Division", "Part", "Schedule", "group_sizes"]
+__all__ = ["Division", "PackPart", "Schedule", "group_sizes"]
 
 
 # Samples are first divided among no more ranks than they need, or than keep their work within the lower bound. If the work
@@ -25,7 +25,7 @@ _FINER = tuple(0.9**number for number in range(24))
 _LEVEL = 1.005  # this near to the lower bound no finer division is tried: the time of a step varies by more
 
 
-class Part(NamedTuple):
+class PackPart(NamedTuple):
     """What a rank runs at once: its part of a pack of samples.
 
     Attributes:
@@ -73,7 +73,7 @@ class Schedule:
         mean = float(self.loads.mean())
         return self.at_least / mean if mean > 0 else 1.0
 
-    def parts(self, rank: int) -> list[Part]:
+    def parts(self, rank: int) -> list[PackPart]:
         """What a rank runs, in order: packs of the samples of each of its groups, the widest group first."""
         mine = np.flatnonzero((self.firsts <= rank) & (rank < self.firsts + self.sizes))
         found = []
@@ -83,7 +83,7 @@ class Schedule:
             packs = pack(self.tokens[of_group], min(size * self.tokens_per_rank, MOST_CAPACITY))
             group = range(first, first + size)
             for members in np.split(packs.members, packs.offsets[1:-1]):
-                found.append(Part(self.samples[of_group[members]], group, rank - first))
+                found.append(PackPart(self.samples[of_group[members]], group, rank - first))
         return found
 
 

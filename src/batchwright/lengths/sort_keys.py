@@ -7,19 +7,21 @@ import numpy as np
 from ..kernels.array_types import Integers
 from ..kernels.cuts import keyed_shuffle
 from ..kernels.packing import group_by_length
-from .numbers import Keys, Rows, SortKeys
+from .numbers import Keys, NumberRows, SortKeys
 
 __all__ = ["mixed_places", "most_expensive_of_strata", "similarity_keys_of", "sorted_places"]
 
 
-def most_expensive_of_strata(table: Rows, falling: Integers, windows: int) -> Rows:
+def most_expensive_of_strata(table: NumberRows, falling: Integers, windows: int) -> NumberRows:
     """The largest value of every `windows` neighbours of `falling`, column by column: float64 (strata, columns)."""
     if table.shape[1] == 1:
-        return Rows.of(table[falling[::windows]])  # sorted by this column: the first of each stratum is the largest
-    return Rows.of(np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0))
+        return NumberRows.of(
+            table[falling[::windows]]
+        )  # sorted by this column: the first of each stratum is the largest
+    return NumberRows.of(np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0))
 
 
-def similarity_keys_of(table: Rows) -> SortKeys:
+def similarity_keys_of(table: NumberRows) -> SortKeys:
     """Sort keys of the rows of `table` (samples, measures): sorted by them, neighbours are alike in all measures.
 
     Rows are grouped into strata by the first measure, within these by the next, and so on, and sorted by the last:

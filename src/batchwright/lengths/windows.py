@@ -31,12 +31,12 @@ from .cut import Cut, Cutter, Prefixes, split_to
 from .layout import EpochLayout
 from .length_strata import LengthStrata
 
-_ITEMS_READY = 1 << 20  # items that `Ready` keeps at most: 16 MB
+_ITEMS_READY = 1 << 20  # items that `PlannedWindows` keeps at most: 16 MB
 # Cuts of a window in which items are left out in proportion to the excess; then bisection. Most windows need one or
 # two; if the first items are far longer than the others, proportion alone took 84 cuts.
 _IN_PROPORTION = 16
 
-__all__ = ["OfShuffle", "OfStrata", "Ready", "Windows", "fitting", "most_that_fit"]
+__all__ = ["OfShuffle", "OfStrata", "PlannedWindows", "Windows", "fitting", "most_that_fit"]
 
 
 class Windows(ABC):
@@ -134,7 +134,7 @@ class Windows(ABC):
         return self
 
 
-class Ready:
+class PlannedWindows:
     """Keeps windows that were planned on the way to a later one. Each is returned once; the oldest are dropped."""
 
     def __init__(self) -> None:
@@ -155,8 +155,8 @@ class Ready:
         self._items -= 0 if found is None else found[0].size
         return found
 
-    def __reduce__(self) -> tuple[type[Ready], tuple[()]]:
-        return Ready, ()  # pickled empty: another process plans its own windows
+    def __reduce__(self) -> tuple[type[PlannedWindows], tuple[()]]:
+        return PlannedWindows, ()  # pickled empty: another process plans its own windows
 
 
 class OfEpochs(Windows):
@@ -253,7 +253,7 @@ class OfShuffle(OfEpochs):
         self._order, self._admission, self._cutter = order, admission, cutter
         self._starts = dict(starts or {})  # only of one epoch, the one planned last: a run goes through them one by one
         self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []  # an epoch, and its last windows
-        self._ready = Ready()
+        self._ready = PlannedWindows()
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""

@@ -27,7 +27,7 @@ from .padded import check_padding
 from .parts import check_parts
 from .progress import Progress
 from .requests import Requests
-from .samples import Broken, Collated, OnError, Reader, WithRemarks
+from .samples import Broken, Collated, OnError, WithRemarks, WorkerDataset
 
 if TYPE_CHECKING:
     from ..report import Step
@@ -101,13 +101,13 @@ class Loader:
         self._generator = None if "generator" in options else torch.Generator()
         groups = self.plan.groups if self._on_error == "replace" else None
         drawing = seeded and type(self.dataset) is not TensorDataset  # which draws no random numbers
-        self._reader = Reader(self.dataset, self._key, drawing, self._on_error, groups)
+        self._reader = WorkerDataset(self.dataset, self._key, drawing, self._on_error, groups)
         check_collate(self.plan, collate)
         self._collated = Collated(Default(declaring(self.plan)) if collate is None else collate)
         return DataLoader(
             self._reader,  # type: ignore[arg-type]  # it is asked for lists, never for items
             batch_sampler=self._requests,
-            collate_fn=self._collated,  # type: ignore[arg-type]  # it takes what `Reader` returns
+            collate_fn=self._collated,  # type: ignore[arg-type]  # it takes what `WorkerDataset` returns
             num_workers=workers,
             **{"pin_memory": torch.cuda.is_available(), "generator": self._generator, **options},
         )

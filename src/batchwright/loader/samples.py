@@ -23,7 +23,7 @@ from .joining import Default
 from .sent import Sent
 from .told_lengths import ToldLengths
 
-__all__ = ["Broken", "Collated", "OnError", "Reader", "Request", "WithRemarks"]
+__all__ = ["Broken", "Collated", "OnError", "Request", "WithRemarks", "WorkerDataset"]
 
 OnError = Literal["refuse", "replace", "skip"]
 
@@ -80,7 +80,7 @@ class WithRemarks:
         return WithRemarks(pin_memory(self.batch), self.broken, self.misfit)
 
 
-class _Read(NamedTuple):
+class _ReadBatch(NamedTuple):
     """What a batch's samples were, before they are collated, what they were asked for by, and whether a worker read them."""
 
     samples: list[Any]
@@ -90,7 +90,7 @@ class _Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reader:
+class WorkerDataset:
     """The data set as the loader's workers see it: it is asked for whole batches.
 
     Args:
@@ -107,7 +107,7 @@ class Reader:
     on_error: OnError = "refuse"
     groups: Groups | None = None
 
-    def __getitems__(self, asked: tuple[Any, ...]) -> _Read:
+    def __getitems__(self, asked: tuple[Any, ...]) -> _ReadBatch:
         """The samples of a batch; the loader's fetcher calls it with what the batch sampler yields, as a plain tuple."""
         request = Request._make(asked)
         if not self.random:
@@ -115,11 +115,11 @@ class Reader:
         with _own_random_numbers():
             return self._read(request)
 
-    def _read(self, request: Request) -> _Read:
+    def _read(self, request: Request) -> _ReadBatch:
         worker = torch.utils.data.get_worker_info()
         # A worker of another loader may read with this one, within its own process.
         by_worker = worker is not None and worker.dataset is self  # type: ignore[comparison-overlap]  # as torch has it
-        read = _Read([], [], request, by_worker)
+        read = _ReadBatch([], [], request, by_worker)
         at_once = getattr(self.dataset, "__getitems__", None) if self.on_error == "refuse" else None
         for samples, draw_number in zip(request.micro_batches, request.draw_numbers, strict=True):
             if callable(at_once):  # a data set that reads lists at once, as those of Hugging Face
@@ -163,7 +163,7 @@ class Reader:
                     addresses[place] = child_key(addresses[place], seen[sample])
         return addresses
 
-    def _read_or_mend(self, sample: int, address: int, known: frozenset[int], read: _Read) -> None:
+    def _read_or_mend(self, sample: int, address: int, known: frozenset[int], read: _ReadBatch) -> None:
         found, error = self._tried(sample, address, known)
         if error is None:
             read.samples.append(found)
@@ -241,7 +241,7 @@ def _own_random_numbers() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Collated:
-    """The user's collate function, on what `Reader` has read; a class, so that it can be sent to spawned workers."""
+    """The user's collate function, on what `WorkerDataset` has read; a class, so that it can be sent to spawned workers."""
 
     collate: Callable[[list[Any]], Any]
     told_lengths: ToldLengths = field(default_factory=ToldLengths)

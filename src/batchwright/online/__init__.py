@@ -5,22 +5,22 @@ import sys
 from ..public import opened
 from .as_source import Chain
 from .balanced import balanced
-from .batch import Batch, StreamReport
+from .batch import StreamBatch, StreamReport
 from .by_length import budgeted, packed
 from .equal_stop import equal_stop
 from .mixed import mixed
 from .readers import arrow, huggingface, jsonl, parquet, tar
-from .shards import Shards
+from .shards import Sharded
 from .sources import SelfSplit, Strided
 from .states import merged
 from .stream import Stream
 
 __all__ = [
-    "Batch",
     "Chain",
     "SelfSplit",
-    "Shards",
+    "Sharded",
     "Stream",
+    "StreamBatch",
     "StreamReport",
     "Strided",
     "arrow",

@@ -65,7 +65,7 @@ def as_source(value: Any, *, name: str) -> Source:
 def _no_samples(value: Any) -> tuple[str, str] | None:
     """Why a value cannot be read as samples, and what to pass in place of it; None if it can."""
     if value is None:
-        return "is None", "pass an iterable dataset, a sequence, or online.Shards(shards, read)"
+        return "is None", "pass an iterable dataset, a sequence, or online.Sharded(shards, read)"
     if isinstance(value, type):
         return f"is the class {value.__name__}", "pass an object of that class"
     article = f"is a {type(value).__name__}"
@@ -81,7 +81,7 @@ _READERS = {"tar": "tar", "parquet": "parquet", "lines": "jsonl", "arrow": "arro
 
 
 def _no_file(value: Any, article: str) -> tuple[str, str] | None:
-    read = "pass online.Shards([path], read), where read(path) gives the samples of a file"
+    read = "pass online.Sharded([path], read), where read(path) gives the samples of a file"
     if isinstance(value, (str, os.PathLike)):
         reader = _READERS.get(suffix_kind(str(value)))
         if reader is not None:
@@ -134,7 +134,7 @@ def _no_order(value: Any, article: str) -> tuple[str, str] | None:
     if not isinstance(value, Iterable) and not counted:
         return (
             f"{article}, which cannot be iterated and has no __getitem__ with __len__",
-            "pass an iterable dataset, a sequence, or online.Shards(shards, read)",
+            "pass an iterable dataset, a sequence, or online.Sharded(shards, read)",
         )
     if counted and not isinstance(value, torch.utils.data.IterableDataset):
         try:

@@ -16,13 +16,13 @@ from ..errors import shown
 from .batch import StreamReport
 from .digests import Unlike
 
-__all__ = ["Given", "Limits", "audited"]
+__all__ = ["AuditedBatch", "StreamLimits", "audited"]
 
 _DRIFT = 4.0  # slots: the promise of `Quotas`
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class AuditedBatch:
     """A batch as it was given, and what was known then.
 
     Attributes:
@@ -41,7 +41,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StreamLimits:
     """What a kind of stream promises.
 
     Attributes:
@@ -59,12 +59,12 @@ class Limits:
     shares: dict[Any, float] | None = None
 
 
-class _Size(Guarantee[Given]):
-    def __init__(self, limits: Limits) -> None:
+class _StreamSize(Guarantee[AuditedBatch]):
+    def __init__(self, limits: StreamLimits) -> None:
         super().__init__("G1 size")
         self._limits = limits
 
-    def see(self, seen: Given) -> None:
+    def see(self, seen: AuditedBatch) -> None:
         limits = self._limits
         if limits.batch_size is not None:
             self.offer(abs(len(seen.batch) - limits.batch_size), f"batch {seen.number}")
@@ -72,14 +72,14 @@ class _Size(Guarantee[Given]):
             self.offer(limits.cost(seen.batch) - limits.most_cost, f"batch {seen.number}")
 
 
-class _Quota(Guarantee[Given]):
+class _StreamQuota(Guarantee[AuditedBatch]):
     """Floor or ceil of its quota for each group, in batches between which nothing is owed."""
 
     def __init__(self) -> None:
         super().__init__("G2 quota")
         self._in_deficit = False
 
-    def see(self, seen: Given) -> None:
+    def see(self, seen: AuditedBatch) -> None:
         in_deficit = bool(seen.report.deficit)
         if not (in_deficit or self._in_deficit or seen.batch.redistributed):
             for name, share in seen.shares.items():
@@ -89,14 +89,14 @@ class _Quota(Guarantee[Given]):
         self._in_deficit = in_deficit
 
 
-class _Drift(Guarantee[Given]):
+class _StreamDrift(Guarantee[AuditedBatch]):
     """The slots planned for a group against the sum of its shares."""
 
     def __init__(self) -> None:
         super().__init__("G3 drift", _DRIFT)
         self._due: dict[Any, float] = {}
 
-    def see(self, seen: Given) -> None:
+    def see(self, seen: AuditedBatch) -> None:
         for name, share in seen.shares.items():
             self._due[name] = self._due.get(name, 0.0) + share * len(seen.batch)
         names = list(self._due)
@@ -104,47 +104,47 @@ class _Drift(Guarantee[Given]):
         self.offer_groups(off, seen.number, names)
 
 
-class _Mixture(Guarantee[Given]):
+class _Mixture(Guarantee[AuditedBatch]):
     """The samples that a source gave, against its share of all."""
 
     def __init__(self, shares: dict[Any, float]) -> None:
         super().__init__("G3 drift", 1.0)
         self._shares = shares
 
-    def see(self, seen: Given) -> None:
+    def see(self, seen: AuditedBatch) -> None:
         had, names = seen.report.had, list(self._shares)
         total = sum(had.values())
         self.offer_groups(np.array([abs(had[name] - total * self._shares[name]) for name in names]), seen.number, names)
 
 
-class _Deficit(Guarantee[Given]):
+class _Deficit(Guarantee[AuditedBatch]):
     def __init__(self, most: int) -> None:
         super().__init__("deficit", float(most))
 
-    def see(self, seen: Given) -> None:
+    def see(self, seen: AuditedBatch) -> None:
         for name, lacking in seen.report.deficit.items():
             self.offer(lacking, f"batch {seen.number}, group {shown(name)}")
 
 
-class _Counted(Guarantee[Given]):
+class _Counted(Guarantee[AuditedBatch]):
     def __init__(self) -> None:
         super().__init__("G10 counted")
 
-    def see(self, seen: Given) -> None:
+    def see(self, seen: AuditedBatch) -> None:
         found = seen.report
         accounted = found.delivered - found.repeated + found.dropped + found.skipped + found.buffered
         self.offer(abs(found.read - accounted), f"batch {seen.number}")
 
 
-class _Repeatable(Guarantee[Given]):
+class _Repeatable(Guarantee[AuditedBatch]):
     """A second pass with the same seed and epoch gives the same."""
 
-    def __init__(self, again: Iterator[Given]) -> None:
+    def __init__(self, again: Iterator[AuditedBatch]) -> None:
         super().__init__("G7 pure")
         self._again = again
         self._unlike = ""
 
-    def see(self, seen: Given) -> None:
+    def see(self, seen: AuditedBatch) -> None:
         other = next(self._again, None)
         if isinstance(seen.digest, Unlike):
             self._unlike = (
@@ -163,14 +163,14 @@ class _Repeatable(Guarantee[Given]):
         )
 
 
-def audited(first: Iterator[Given], again: Iterator[Given], batches: int, limits: Limits) -> Audit:
+def audited(first: Iterator[AuditedBatch], again: Iterator[AuditedBatch], batches: int, limits: StreamLimits) -> Audit:
     """Measure the first `batches` batches of two passes that must be the same."""
     given = list(islice(first, batches))
-    guarantees: list[Guarantee[Given]] = [_Counted(), _Repeatable(again)]
+    guarantees: list[Guarantee[AuditedBatch]] = [_Counted(), _Repeatable(again)]
     if limits.batch_size is not None or limits.cost is not None:
-        guarantees.insert(0, _Size(limits))
+        guarantees.insert(0, _StreamSize(limits))
     if limits.max_deficit is not None:
-        guarantees[1:1] = [_Quota(), _Drift(), _Deficit(limits.max_deficit)]
+        guarantees[1:1] = [_StreamQuota(), _StreamDrift(), _Deficit(limits.max_deficit)]
     if limits.shares is not None:
         guarantees.append(_Mixture(limits.shares))
     return measured(0, len(given), guarantees, given)

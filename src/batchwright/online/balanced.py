@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, one_of, seed_number, shown
 from ..targets import resolve
 from .as_source import as_source
-from .audited import Limits
+from .audited import StreamLimits
 from .balanced_composer import BalancedComposer
 from .byte_limit import Weigher
 from .feed import OnError
@@ -24,7 +24,7 @@ from .replicas import Replica
 from .rules import Rules, WhenShort
 from .run import Composer
 from .shard_composer import ShardComposer
-from .shards import Shards
+from .shards import Sharded
 from .shares import StreamShares
 from .stream import Stream
 
@@ -68,7 +68,7 @@ def balanced(
     by `target` or `natural`.
 
     Args:
-        source: an iterable dataset, a sequence, `Shards`, another stream of samples.
+        source: an iterable dataset, a sequence, `Sharded`, another stream of samples.
         key: the group of a sample: a function, or the name of an entry.
         batch_size: samples in a batch.
         target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping, a function.
@@ -89,7 +89,7 @@ def balanced(
         natural: the natural shares of the groups, if known; otherwise they are estimated from the samples seen.
         unit: the unit of shares: a function of a sample (its tokens, its seconds), or the name of an entry; samples if left
             out. Slots are then in proportion to a group's share divided by its mean unit in the samples read so far.
-        batches: return `Batch` lists; if False, single samples.
+        batches: return `StreamBatch` lists; if False, single samples.
         steps: batches per rank and epoch. The stream stops after them; a source that ends earlier is an error.
         on_error: "raise", or "skip" to leave out samples whose key cannot be computed, and count them.
         rank: the rank of this process; that of torch's process group if left out.
@@ -131,15 +131,15 @@ def balanced(
     )
     measured = measure_of(key, argument="key")
     found = as_source(source, name="source" if name is None else name)
-    if isinstance(found, Shards) and found.groups is None:
+    if isinstance(found, Sharded) and found.groups is None:
         found = found.grouped(key)
-    if isinstance(found, Shards) and found.groups is not None and not found.noticed and unit is not None:
+    if isinstance(found, Sharded) and found.groups is not None and not found.noticed and unit is not None:
         raise Infeasible(
             f"source {found.name!r} says the groups of its shards, and unit is given: where shards are of one group each, "
             "shares are of samples",
             "leave unit out, or make the source without groups",
         )
-    recipe = _Recipe(
+    recipe = _BalancedRecipe(
         source=found,
         key=measured,
         name=name,
@@ -170,7 +170,7 @@ def _limit(argument: str, value: float | None, *, otherwise: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Recipe(OneSource):
+class _BalancedRecipe(OneSource):
     key: Callable[[Any], Hashable]
     rules: Rules
     target: Any
@@ -178,7 +178,7 @@ class _Recipe(OneSource):
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         shares = StreamShares(self.target, self.natural, epoch)
-        if isinstance(self.source, Shards) and self.source.groups is not None:
+        if isinstance(self.source, Sharded) and self.source.groups is not None:
             shards = self.source.by_group()
             refusal = self._no_shares_of(shards, shares)
             if refusal is None and self.rules.unit is None:
@@ -192,7 +192,7 @@ class _Recipe(OneSource):
             key=root(self.seed, epoch, replica.index),
         )
 
-    def _no_shares_of(self, shards: Mapping[Hashable, Shards], shares: StreamShares) -> tuple[str, str] | None:
+    def _no_shares_of(self, shards: Mapping[Hashable, Sharded], shares: StreamShares) -> tuple[str, str] | None:
         """Why shards of one group each cannot be read side by side, and what to do; None if they can."""
         labels = list(dict.fromkeys([*shards, *shares.labels]))
         for label in labels:
@@ -213,7 +213,7 @@ class _Recipe(OneSource):
         return None
 
     def _side_by_side(
-        self, shards: Mapping[Hashable, Shards], shares: StreamShares, replica: Replica, epoch: int
+        self, shards: Mapping[Hashable, Sharded], shares: StreamShares, replica: Replica, epoch: int
     ) -> Composer:
         """For shards of one group each."""
         labels = list(dict.fromkeys([*shards, *shares.labels]))
@@ -224,7 +224,7 @@ class _Recipe(OneSource):
             if label in shards
         }
         given = np.array([share for label, share in zip(labels, found, strict=True) if label in shards])
-        noticed = isinstance(self.source, Shards) and self.source.noticed
+        noticed = isinstance(self.source, Sharded) and self.source.noticed
         return ShardComposer(
             feeds, self.rules, given, key=root(self.seed, epoch, replica.index), may_meet_other_groups=noticed
         )
@@ -246,9 +246,9 @@ class _Recipe(OneSource):
         found = shares.of(labels, np.array([seen.get(label, 0) for label in labels], np.int64))
         return dict(zip(labels, found.tolist(), strict=True))
 
-    def limits(self, epoch: int) -> Limits:
+    def limits(self, epoch: int) -> StreamLimits:
         """Full batches, quotas and bounded deficits."""
-        return Limits(batch_size=self.rules.batch_size, max_deficit=self.rules.max_deficit)
+        return StreamLimits(batch_size=self.rules.batch_size, max_deficit=self.rules.max_deficit)
 
     def arguments(self) -> dict[str, Any]:
         rules = self.rules

@@ -12,16 +12,15 @@ import numpy as np
 from ..errors import Infeasible, shown, warn
 from ..kernels import stream_buffer
 from ..kernels.array_types import Integers
-from ..kernels.hashing import child_key
+from ..kernels.hashing import PURPOSE, child_key
 from .appearances import Appearances
-from .batch import Batch, StreamReport
+from .batch import StreamBatch, StreamReport
 from .buffer import Buffer
 from .buffer_take_over import take_over
 from .byte_limit import Weigher
 from .delivered import StreamCounts, poor_repeats, poor_shares, poor_waiting
 from .feed import Feed
 from .group_units import GroupUnits
-from .keyed_random import PURPOSE
 from .measures import Refused
 from .quotas import round_length
 from .rounds import Rounds
@@ -97,7 +96,7 @@ class BalancedComposer:
         self._appearances.grow(len(self._buffer.labels), 0)
         self._appearances.look(self._buffer.column(stream_buffer.SEEN), 0)
 
-    def compose(self) -> Batch | None:
+    def compose(self) -> StreamBatch | None:
         """The next batch.
 
         Raises:
@@ -111,7 +110,7 @@ class BalancedComposer:
             self.judge()
         return batch
 
-    def _composed(self) -> Batch | None:
+    def _composed(self) -> StreamBatch | None:
         if self._must_fill:
             self._read(self._buffer.for_queues // 2)
         self._must_fill = False
@@ -133,7 +132,7 @@ class BalancedComposer:
             self._leftover += [item for at, item in enumerate(items) if at not in repeats]
             self._undo(len(items))
             return None
-        batch = Batch(self._feed.unwrap(items))
+        batch = StreamBatch(self._feed.unwrap(items))
         batch.groups = self._buffer.owners()
         counters = self._buffer.counters
         if counters[stream_buffer.REPEATS]:

@@ -10,10 +10,10 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ..errors import Infeasible
 
-__all__ = ["Batch", "StreamReport", "total"]
+__all__ = ["StreamBatch", "StreamReport", "total"]
 
 
-class Batch(list[Any]):
+class StreamBatch(list[Any]):
     """A list of samples, with information on how the stream composed it.
 
     Attributes:
@@ -38,7 +38,7 @@ def _no_batch_of_batches(batch: Sequence[Any], *, collate_fn_map: Any = None) ->
     )
 
 
-default_collate_fn_map[Batch] = _no_batch_of_batches  # torch's own table of types that its collate function knows
+default_collate_fn_map[StreamBatch] = _no_batch_of_batches  # torch's own table of types that its collate function knows
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import Infeasible, check_integer, check_number, one_of, seed_number
 from .as_source import as_source
-from .audited import Limits
-from .batch import Batch
+from .audited import StreamLimits
+from .batch import StreamBatch
 from .byte_limit import Weigher
 from .feed import OnError
 from .keyed_random import root
@@ -54,7 +54,7 @@ def budgeted(
     Use it for data of varying length without an index. Every sample comes exactly once.
 
     Args:
-        source: an iterable dataset, a sequence, `Shards`, another stream of samples.
+        source: an iterable dataset, a sequence, `Sharded`, another stream of samples.
         length: of a sample, 1 or more: a function, or the name of an entry.
         max_tokens: the most tokens of a batch, its samples times its longest length; None or `math.inf` is no limit.
         max_samples: the most samples of a batch; None or `math.inf` is no limit.
@@ -86,9 +86,9 @@ def budgeted(
     if tokens == math.inf and samples is None:
         raise Infeasible("neither max_tokens nor max_samples is a limit", "pass one of them, or both")
     return _stream(
-        _Budget(None if tokens == math.inf else tokens, samples), source, length, buffer=buffer, buffer_bytes=buffer_bytes,
-        size=size, on_error=on_error, name=name, seed=seed, steps=steps, rank=rank, world_size=world_size, mesh=mesh,
-        dims=dims, state_bytes=state_bytes,
+        _BudgetRule(None if tokens == math.inf else tokens, samples), source, length, buffer=buffer,
+        buffer_bytes=buffer_bytes, size=size, on_error=on_error, name=name, seed=seed, steps=steps, rank=rank,
+        world_size=world_size, mesh=mesh, dims=dims, state_bytes=state_bytes,
     )  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def packed(
     packs.
 
     Args:
-        source: an iterable dataset, a sequence, `Shards`, another stream of samples.
+        source: an iterable dataset, a sequence, `Sharded`, another stream of samples.
         length: of a sample, 1 or more: a function, or the name of an entry.
         capacity: the largest total length of a pack.
         packs: packs in a batch.
@@ -142,7 +142,7 @@ def packed(
         >>> [sum(batch) for batch in packed([6, 3, 4, 5, 7, 5], length=int, capacity=10)]
         [10, 10, 10]
     """
-    rule = _Packs(_at_least_one("capacity", capacity), check_integer(packs, "packs", least=1))
+    rule = _PackRule(_at_least_one("capacity", capacity), check_integer(packs, "packs", least=1))
     return _stream(
         rule, source, length, buffer=buffer, buffer_bytes=buffer_bytes, size=size, on_error=on_error, name=name, seed=seed,
         steps=steps, rank=rank, world_size=world_size, mesh=mesh, dims=dims, state_bytes=state_bytes,
@@ -150,11 +150,11 @@ def packed(
 
 
 def _stream(
-    rule: _Budget | _Packs, source: Any, length: Callable[[Any], float] | str | int, *, buffer: int,
+    rule: _BudgetRule | _PackRule, source: Any, length: Callable[[Any], float] | str | int, *, buffer: int,
     buffer_bytes: int | None, size: Callable[[Any], int] | str | int | None, on_error: OnError, name: str | None,
     seed: int, **run: Any,
 ) -> Stream:  # fmt: skip
-    recipe = _Recipe(
+    recipe = _LengthRecipe(
         as_source(source, name="source" if name is None else name),
         name,
         one_of(on_error, "on_error", get_args(OnError)),
@@ -177,7 +177,7 @@ def _at_least_one(argument: str, value: Any) -> float:
 
 
 @dataclass(frozen=True)
-class _Budget:
+class _BudgetRule:
     title = "max_tokens"
     max_tokens: float | None
     max_samples: int | None
@@ -197,13 +197,13 @@ class _Budget:
         limits = {"tokens": self.max_tokens, "samples": self.max_samples}
         return "budgeted to " + " and ".join(f"{most:,} {what}" for what, most in limits.items() if most is not None)
 
-    def cost(self, length: Callable[[Any], float], batch: Batch) -> float:
+    def cost(self, length: Callable[[Any], float], batch: StreamBatch) -> float:
         """The padded tokens."""
         return len(batch) * max(map(length, batch))
 
 
 @dataclass(frozen=True)
-class _Packs:
+class _PackRule:
     title = "capacity"
     capacity: float
     packs: int
@@ -222,16 +222,16 @@ class _Packs:
     def in_words(self) -> str:
         return f"packed to {self.capacity:,}, {self.packs:,} packs a batch"
 
-    def cost(self, length: Callable[[Any], float], batch: Batch) -> float:
+    def cost(self, length: Callable[[Any], float], batch: StreamBatch) -> float:
         """The tokens of the fullest pack."""
         samples = iter(batch)
         return max(sum(map(length, islice(samples, count))) for count in batch.packs)
 
 
 @dataclass(frozen=True)
-class _Recipe(OneSource):
+class _LengthRecipe(OneSource):
     length: Callable[[Any], float]
-    rule: _Budget | _Packs
+    rule: _BudgetRule | _PackRule
     buffer: int
     weigher: Weigher | None
 
@@ -254,9 +254,9 @@ class _Recipe(OneSource):
         """Nothing: there are no shares."""
         return {}
 
-    def limits(self, epoch: int) -> Limits:
+    def limits(self, epoch: int) -> StreamLimits:
         """No batch above the limit."""
-        return Limits(cost=partial(self.rule.cost, self.length), most_cost=self.rule.limit)
+        return StreamLimits(cost=partial(self.rule.cost, self.length), most_cost=self.rule.limit)
 
     def arguments(self) -> dict[str, Any]:
         return {

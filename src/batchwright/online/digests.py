@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .batch import Batch
+from .batch import StreamBatch
 
 __all__ = ["Unlike", "digested"]
 
@@ -28,7 +28,9 @@ class Unlike(Exception):
 
 def digested(batch: Any) -> str | Unlike:
     """A digest of what a batch holds, its samples and what it knows of itself; or what in it cannot be compared."""
-    told: Sequence[Any] = (list(batch), list(batch.groups), list(batch.packs)) if isinstance(batch, Batch) else [batch]
+    told: Sequence[Any] = (
+        (list(batch), list(batch.groups), list(batch.packs)) if isinstance(batch, StreamBatch) else [batch]
+    )
     try:
         return _of(told, 0).hex()
     except Unlike as unlike:

@@ -8,19 +8,7 @@ from numpy.typing import NDArray
 from ..kernels.array_types import Floats, Integers
 from ..kernels.hashing import child, child_key
 
-__all__ = ["PURPOSE", "Chances", "fractions", "orders", "root", "words"]
-
-
-class PURPOSE:
-    """The purposes of random words in streams, above those of `kernels.hashing`. Never renumber: results would change."""
-
-    TIES = 101
-    ROW = 102
-    SLOT = 103
-    REPEAT = 104
-    RESERVOIR = 105
-    BUFFER = 106
-    SHARDS = 107
+__all__ = ["Chances", "fractions", "orders", "root", "words"]
 
 
 def root(seed: int, *address: int) -> int:

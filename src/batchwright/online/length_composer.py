@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.hashing import child_key
-from .batch import Batch, StreamReport
+from ..kernels.hashing import PURPOSE, child_key
+from .batch import StreamBatch, StreamReport
 from .byte_limit import Weigher
 from .feed import Feed
-from .keyed_random import PURPOSE, words
+from .keyed_random import words
 
 __all__ = ["CutBuffer", "LengthComposer", "cut_by_budget", "pack"]
 
@@ -112,14 +112,14 @@ class LengthComposer:
         """Open the source."""
         self._feed.start()
 
-    def compose(self) -> Batch | None:
+    def compose(self) -> StreamBatch | None:
         """The next batch."""
         while not self._ready:
             if self._feed.ended and not self._kept and not self._too_much:
                 return None
             self._cut_the_buffer()
         packs = self._ready.popleft()
-        batch = Batch(self._feed.unwrap([item for one in packs for item in one]))
+        batch = StreamBatch(self._feed.unwrap([item for one in packs for item in one]))
         batch.packs = [len(one) for one in packs]
         self._delivered += len(batch)
         return batch

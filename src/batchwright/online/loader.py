@@ -28,7 +28,7 @@ __all__ = ["StreamEpoch", "StreamLoader"]
 _OWN = ("batch_size", "batch_sampler", "sampler", "shuffle", "drop_last", "dataset", "in_order", "persistent_workers")
 
 
-class Read(Protocol):
+class LoadedStream(Protocol):
     """What a loader needs of its stream; the attributes are those of `Stream`."""
 
     _steps: int | None
@@ -51,14 +51,14 @@ class Read(Protocol):
     ) -> dict[str, Any]: ...
 
 
-class _Told(IterableDataset[Any]):
+class _BatchesWithStates(IterableDataset[Any]):
     """The batches of a stream, each with the state of the worker after it; an anchor that was sent is not sent again.
 
     A worker also sends its counts: after its last batch, and each time as many samples were given as there are groups, so
     that the work for each sample does not grow with the number of groups.
     """
 
-    def __init__(self, stream: Read) -> None:
+    def __init__(self, stream: LoadedStream) -> None:
         super().__init__()
         self.stream = stream
 
@@ -139,7 +139,12 @@ class StreamLoader:
     """
 
     def __init__(
-        self, stream: Read, *, num_workers: int, collate: Callable[[Any], Any] | None, options: Mapping[str, Any]
+        self,
+        stream: LoadedStream,
+        *,
+        num_workers: int,
+        collate: Callable[[Any], Any] | None,
+        options: Mapping[str, Any],
     ) -> None:
         taken = next((name for name in (*_OWN, "collate_fn") if name in options), None)
         if taken is not None:
@@ -152,7 +157,7 @@ class StreamLoader:
         # Of each worker, after the last batch of it that the loop was given.
         self._runs: list[dict[str, Any] | None] = []
         self._reports: dict[int, StreamReport] = {}  # the last of each worker that sent one
-        self._here: _Told | None = None  # what is read in this process, if there are no workers
+        self._here: _BatchesWithStates | None = None  # what is read in this process, if there are no workers
         self._last = 0  # the worker that gave it
         self._epoch = 0  # of these
         self._next_epoch = 0
@@ -288,9 +293,9 @@ class StreamLoader:
             if self._running == number:
                 self._running = 0
 
-    def _batches(self, first: int) -> tuple[_Told | None, Iterable[_Sent]]:
+    def _batches(self, first: int) -> tuple[_BatchesWithStates | None, Iterable[_Sent]]:
         """What is read in this process, if workers do not read it, and what they send."""
-        told = _Told(read_by(self.stream, first))
+        told = _BatchesWithStates(read_by(self.stream, first))
         loader = DataLoader(
             told,
             batch_size=None,

@@ -26,7 +26,7 @@ def check_look(sources: Sequence[Source], workers: int) -> None:
     if once is not None:
         raise Infeasible(
             f"source {once!r} is an iterator, which can be read once: a look would take its first samples",
-            "pass what makes the iterator (a list, a dataset, online.Shards)",
+            "pass what makes the iterator (a list, a dataset, online.Sharded)",
         )
     for source in _all_of(sources):
         if has_state(getattr(source, "iterable", ())):

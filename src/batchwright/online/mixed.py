@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ..errors import Infeasible, check_integer, check_mapping, one_of, shown
 from ..targets import resolve
 from .as_source import as_source
-from .audited import Limits
-from .batch import Batch, StreamReport
+from .audited import StreamLimits
+from .batch import StreamBatch, StreamReport
 from .feed import Feed, OnError
 from .interleave import ByCount, ByUnit, Interleaving
 from .made_of import argument, arguments_of, contents_of
@@ -80,7 +80,7 @@ def mixed(
     """
     check_mapping(sources, "sources")
     at_end = one_of(at_end, "at_end", get_args(AtEnd))
-    recipe = _Recipe(
+    recipe = _MixtureRecipe(
         sources_by_name={key: as_source(value, name=str(key)) for key, value in sources.items()},
         target=target,
         unit=None if unit is None else measure_of(unit, argument="unit"),
@@ -109,7 +109,7 @@ def _one(sample: Any) -> int:
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _MixtureRecipe:
     sources_by_name: Mapping[Hashable, Source]
     target: Any
     unit: Callable[[Any], float] | None
@@ -152,7 +152,7 @@ class _Recipe:
         weights = self.weights(epoch)
         turns = (ByUnit if self.unit else ByCount)(weights)
         live = sum(weight > 0 for weight in weights)
-        return _Mixed(
+        return _MixtureComposer(
             feeds,
             turns,
             live=live,
@@ -174,10 +174,10 @@ class _Recipe:
         weights = self.weights(epoch)
         return {name: weight / sum(weights) for name, weight in zip(self.sources_by_name, weights, strict=True)}
 
-    def limits(self, epoch: int) -> Limits:
+    def limits(self, epoch: int) -> StreamLimits:
         """Exact shares of samples, as long as all sources last."""
         exact = self.unit is None and self.at_end != "continue"
-        return Limits(shares=self.wanted(epoch, {}) if exact else None)
+        return StreamLimits(shares=self.wanted(epoch, {}) if exact else None)
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -193,7 +193,7 @@ class _Recipe:
         return {"sources": {str(name): contents_of(source) for name, source in self.sources_by_name.items()}}
 
 
-class _Mixed:
+class _MixtureComposer:
     keeps_turns = True
 
     def __init__(
@@ -220,8 +220,8 @@ class _Mixed:
         for feed in self.feeds:
             feed.start()
 
-    def compose(self) -> Batch | None:
-        batch, names = Batch(), []
+    def compose(self) -> StreamBatch | None:
+        batch, names = StreamBatch(), []
         while len(batch) < self._batch_size and self._live:
             stream = self._turns.next()
             pair = self._next(stream)
@@ -267,7 +267,7 @@ class _Mixed:
     def pooled(self) -> list[list[Any]]:
         return self.held()
 
-    def take_over(self, others: Sequence[_Mixed], index: int, readers: int, pools: list[Any]) -> None:
+    def take_over(self, others: Sequence[_MixtureComposer], index: int, readers: int, pools: list[Any]) -> None:
         self._turns.take_over([other._turns for other in others], index, readers)
         self._live = len(self._turns.sources())
         self._unseen = set().union(*(other._unseen for other in others))

@@ -18,7 +18,18 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from ..errors import Infeasible
 from .worker_info import Call, stepped
 
-__all__ = ["SAME_SOURCE", "Address", "Left", "Piece", "PieceReader", "Rows", "Shelf", "dealt_pieces", "shorter", "skip"]
+__all__ = [
+    "SAME_SOURCE",
+    "Address",
+    "Left",
+    "Piece",
+    "PieceReader",
+    "Shelf",
+    "SupportsStrided",
+    "dealt_pieces",
+    "shorter",
+    "skip",
+]
 
 Address = tuple[int, int]
 """A shard and the number of a sample in it."""
@@ -67,7 +78,7 @@ class Piece(NamedTuple):
 
 
 @runtime_checkable
-class Rows(Protocol):
+class SupportsStrided(Protocol):
     """Samples of a shard that can be read from any place on, in steps, without reading those between."""
 
     def strided(self, start: int, step: int) -> Iterator[Any]:
@@ -163,7 +174,7 @@ class PieceReader:
         if self._is_indexed(samples):
             if read > len(samples):
                 raise shorter(self._shelf.title(piece.shard), read)
-            if isinstance(samples, Rows):
+            if isinstance(samples, SupportsStrided):
                 return samples.strided(first, step)
             return map(samples.__getitem__, range(first, len(samples), step))
         read = min(read, first)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels.array_types import Floats, Integers
-from ..kernels.hashing import child_key
-from .keyed_random import PURPOSE, fractions, orders
+from ..kernels.hashing import PURPOSE, child_key
+from .keyed_random import fractions, orders
 
 __all__ = ["Quotas", "round_length"]
 

@@ -30,7 +30,7 @@ from .file_shards import (
 from .measures import measure_of
 from .noticed import LOOK, groups_of, look_at_lines, look_at_tar
 from .rows import Rows
-from .shards import Shards, group_of_each
+from .shards import Sharded, group_of_each
 
 __all__ = ["arrow", "huggingface", "jsonl", "parquet", "tar"]
 
@@ -48,7 +48,7 @@ def tar(
     shuffle: bool = False,
     seed: int = 0,
     name: str = "tar",
-) -> Shards:
+) -> Sharded:
     r"""A source of the samples of tar files, as webdataset writes and decodes them.
 
     Use it for images or sounds in tar files. Members whose names are alike up to the first dot are one sample, a dictionary
@@ -59,7 +59,7 @@ def tar(
         files: a path, a pattern, a folder, a URL of fsspec, or a list of these.
         decode: webdataset's decoding: "pil", "torchrgb" and so on for images, functions of (name, bytes); left out, numbers,
             text and JSON are decoded and images are bytes. None decodes nothing.
-        groups: the group of each file, if all samples of a file are of one group; see `Shards`. If left out, 16 samples of
+        groups: the group of each file, if all samples of a file are of one group; see `Sharded`. If left out, 16 samples of
             each file are looked at, in the first and the last megabyte and in two between. None: they are mixed.
         storage_options: options of the file system of a URL. Such a file is copied here while it is read.
         shuffle: whether every epoch has a new order of the files.
@@ -89,9 +89,9 @@ def tar(
     read = partial(members, handlers)
     if isinstance(groups, str) and one_of(groups, "groups", (LOOK,)):
         look = partial(look_at_tar, handlers)
-        tars: Shards = _LookedAt(found, read, look, shuffle=shuffle, seed=seed, name=name)
+        tars: Sharded = _LookedAt(found, read, look, shuffle=shuffle, seed=seed, name=name)
     else:
-        tars = Shards(found, read, groups=groups, shuffle=shuffle, seed=seed, name=name)
+        tars = Sharded(found, read, groups=groups, shuffle=shuffle, seed=seed, name=name)
     return _sized(tars, "bytes", [file.size for file in found])
 
 
@@ -103,7 +103,7 @@ def parquet(
     shuffle: bool = False,
     seed: int = 0,
     name: str = "parquet",
-) -> Shards:
+) -> Sharded:
     """A source of the rows of Parquet files, a row group a shard.
 
     Use it for tables of text or features. A sample is a dictionary of the chosen columns. The footers of the files are read
@@ -150,12 +150,12 @@ def parquet(
     return _sized(groups, "rows", rows)
 
 
-class _LookedAt(Shards):
+class _LookedAt(Sharded):
     """Shards that are looked at, to see whether each has one group.
 
     Args:
         look: gives samples of a shard; also takes the name of the entry that is the key, None if it is no entry.
-        others: see `Shards`.
+        others: see `Sharded`.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class _LookedAt(Shards):
         super().__init__(shards, read, **others)
         self._look = look
 
-    def grouped(self, key: Any) -> Shards:
+    def grouped(self, key: Any) -> Sharded:
         """The same, with the group of each shard, if all samples of a shard that are looked at have one."""
         file = self.shards[0][0] if isinstance(self.shards[0], tuple) else self.shards[0]
         groups = groups_of(
@@ -176,15 +176,15 @@ class _LookedAt(Shards):
         return self if groups is None else self.with_groups(groups)
 
 
-class _RowGroups(Shards):
+class _RowGroups(Sharded):
     def open(self, shard: int) -> Iterable[Any]:
-        """See `Shards`; the number of rows is known since the files were found, so that each is opened only once."""
+        """See `Sharded`; the number of rows is known since the files were found, so that each is opened only once."""
         found = super().open(shard)
         if isinstance(found, RowGroup):
             found.row_count = self.amounts[shard]
         return found
 
-    def grouped(self, key: Any) -> Shards:
+    def grouped(self, key: Any) -> Sharded:
         """The same, with the group of each row group, if the statistics of column `key` say that each has one value."""
         if not isinstance(key, str):
             return self
@@ -213,14 +213,14 @@ def jsonl(
     shuffle: bool = False,
     seed: int = 0,
     name: str = "jsonl",
-) -> Shards:
+) -> Sharded:
     r"""A source of the lines of JSON files, a range of bytes a shard.
 
     Use it for text in JSON lines. A sample is what `json.loads` makes of a line. Empty lines are left out.
 
     Args:
         files: a path, a pattern, a folder, a URL of fsspec, or a list of these.
-        groups: the group of each file, if all lines of a file are of one group; see `Shards`. If left out, 16 lines of each
+        groups: the group of each file, if all lines of a file are of one group; see `Sharded`. If left out, 16 lines of each
             shard are looked at, in the first and the last 64 KiB and in two between. None: they are mixed.
         storage_options: options of the file system of a URL. Of such a file only the bytes that are due are read.
         bytes_per_shard: the bytes of a shard, which a worker has in memory while it reads it.
@@ -249,7 +249,7 @@ def jsonl(
     shards = list(chain.from_iterable(ranges))
     sizes = [end - start for _, start, end in shards]
     if isinstance(groups, str) and one_of(groups, "groups", (LOOK,)):
-        found_lines: Shards = _LookedAt(shards, lines, look_at_lines, shuffle=shuffle, seed=seed, name=name)
+        found_lines: Sharded = _LookedAt(shards, lines, look_at_lines, shuffle=shuffle, seed=seed, name=name)
         return _sized(found_lines, "bytes", sizes)
     if groups is not None:
         groups = [
@@ -257,7 +257,7 @@ def jsonl(
             for group, parts in zip(group_of_each(groups, len(found), name=name, what="file"), ranges, strict=True)
             for _ in parts
         ]
-    return _sized(Shards(shards, lines, groups=groups, shuffle=shuffle, seed=seed, name=name), "bytes", sizes)
+    return _sized(Sharded(shards, lines, groups=groups, shuffle=shuffle, seed=seed, name=name), "bytes", sizes)
 
 
 def arrow(
@@ -267,7 +267,7 @@ def arrow(
     shuffle: bool = False,
     seed: int = 0,
     name: str = "arrow",
-) -> Shards:
+) -> Sharded:
     """A source of the rows of Arrow files, also of a folder that `datasets.Dataset.save_to_disk` wrote.
 
     Use it for tables in Arrow's own format, which are mapped into memory. A shard is a batch of a file; of a file without a
@@ -302,10 +302,10 @@ def arrow(
             batches = getattr(reader, "num_record_batches", None)
         shards += [(file, None)] if batches is None else [(file, number) for number in range(batches)]
     sizes = [0 if number else file.size for file, number in shards]  # a file's bytes count once, with its first batch
-    return _sized(Shards(shards, record_batch, shuffle=shuffle, seed=seed, name=name), "bytes", sizes)
+    return _sized(Sharded(shards, record_batch, shuffle=shuffle, seed=seed, name=name), "bytes", sizes)
 
 
-def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str = "huggingface") -> Shards:
+def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str = "huggingface") -> Sharded:
     """A source of the rows of a Hugging Face dataset, streamed or not, in shards that any number of readers share.
 
     Use it where a stream is to go on with other ranks or workers: a streamed dataset that is passed as it is splits
@@ -330,18 +330,18 @@ def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str
         [{'id': 0}, {'id': 1}, {'id': 2}]
     """
     if hasattr(dataset, "num_shards") and hasattr(dataset, "shard") and not hasattr(type(dataset), "__len__"):
-        return Shards(range(dataset.num_shards), partial(shard_of, dataset), shuffle=shuffle, seed=seed, name=name)
+        return Sharded(range(dataset.num_shards), partial(shard_of, dataset), shuffle=shuffle, seed=seed, name=name)
     if hasattr(dataset, "features") and hasattr(type(dataset), "__len__"):
         starts = range(0, len(dataset), ROWS)
         rows = [min(ROWS, len(dataset) - start) for start in starts]
-        return _sized(Shards(starts, partial(rows_of, dataset), shuffle=shuffle, seed=seed, name=name), "rows", rows)
+        return _sized(Sharded(starts, partial(rows_of, dataset), shuffle=shuffle, seed=seed, name=name), "rows", rows)
     raise Infeasible(
         f"the dataset is {typed(dataset)}",
         "pass a datasets.Dataset or datasets.IterableDataset; of a DatasetDict one of its splits",
     )
 
 
-def _sized(shards: Shards, unit: str, amounts: Sequence[int]) -> Shards:
+def _sized(shards: Sharded, unit: str, amounts: Sequence[int]) -> Sharded:
     """The same shards with their sizes, which a state compares."""
     shards.unit, shards.amounts = unit, amounts
     return shards
@@ -361,8 +361,8 @@ def _found(files: Files, kind: str, storage_options: Mapping[str, Any] | None, n
     if packed is not None:
         raise Infeasible(
             f"{shown(packed)} is compressed, and can be read from its beginning only: readers could not share it",
-            "unpack it, or pass online.Shards(paths, read), where read(path) gives its samples one by one, by gzip.open for "
-            "instance; each reader then unpacks all of a file that it shares",
+            "unpack it, or pass online.Sharded(paths, read), where read(path) gives its samples one by one, by gzip.open "
+            "for instance; each reader then unpacks all of a file that it shares",
         )
     found: list[DataFile] = []
     for part in parts:
@@ -370,7 +370,7 @@ def _found(files: Files, kind: str, storage_options: Mapping[str, Any] | None, n
         if source.kind != kind:
             raise Infeasible(
                 f"{shown(str(part))} has files of kind {source.kind!r}, and source {name!r} reads {kind!r}",
-                f"pass it to online.{_READER.get(source.kind, 'Shards')}",
+                f"pass it to online.{_READER.get(source.kind, 'Sharded')}",
             )
         found += source.files
     again, count = Counter(file.path for file in found).most_common(1)[0]

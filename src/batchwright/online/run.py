@@ -10,8 +10,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..errors import Infeasible
-from .audited import Limits
-from .batch import Batch, StreamReport
+from .audited import StreamLimits
+from .batch import StreamBatch, StreamReport
 from .feed import Feed
 from .replicas import Replica
 from .sources import Source
@@ -33,7 +33,7 @@ class Composer(Protocol):
     def start(self) -> None:
         """Begin at the start of the feeds."""
 
-    def compose(self) -> Batch | None:
+    def compose(self) -> StreamBatch | None:
         """The next batch; None at the end."""
 
     def held(self) -> list[list[Any]]:
@@ -92,7 +92,7 @@ class Recipe(Protocol):
     def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
         """What the target gives each group or source, if so many samples of each were read; empty for other streams."""
 
-    def limits(self, epoch: int) -> Limits:
+    def limits(self, epoch: int) -> StreamLimits:
         """What is promised, for an audit."""
 
 
@@ -175,7 +175,7 @@ class Run:
         if len(anchor) > self._state_bytes:
             raise Infeasible(
                 f"the state takes {len(anchor):,} bytes and state_bytes is {self._state_bytes:,}",
-                f"pass state_bytes={len(anchor) * 2}, a smaller buffer, or online.Shards: a state only names their samples",
+                f"pass state_bytes={len(anchor) * 2}, a smaller buffer, or online.Sharded: a state only names their samples",
             )
         return anchor
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import shown, warn
 from ..kernels.array_types import Floats
 from .apart import Apart, Waiting
-from .batch import Batch, StreamReport
+from .batch import StreamBatch, StreamReport
 from .delivered import StreamCounts, poor_repeats, poor_shares
 from .feed import Feed
 from .group_keys import plain
@@ -64,14 +64,14 @@ class ShardComposer:
             if number not in self._ended:
                 feed.start()
 
-    def compose(self) -> Batch | None:
+    def compose(self) -> StreamBatch | None:
         """The next batch; None at the end, by `when_short`."""
         if self._dealt == len(self._table):
             slots = min(max(_TURNS * len(self._shares), self._rules.batch_size), _ROUND)
             self._table = self._quotas.deal(self._shares, batches=round_length(slots, self._rules.batch_size))
             self._dealt = 0
         wanted = self._table[self._dealt]
-        batch, groups, redistributed = Batch(), list[int](), dict[Hashable, int]()
+        batch, groups, redistributed = StreamBatch(), list[int](), dict[Hashable, int]()
         repeats: list[int] = []
         for number in wanted.tolist():
             found = self._next(number)

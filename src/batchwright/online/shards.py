@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import Infeasible, seed_number, shortened, shown, typed
+from ..kernels.hashing import PURPOSE
 from ..readings import as_list
 from .group_keys import plain
-from .keyed_random import PURPOSE, root, words
+from .keyed_random import root, words
 from .made_of import argument, of_shards
 from .pieces import SAME_SOURCE, Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
 from .worker_info import call_of
 
-__all__ = ["Shards", "group_of_each"]
+__all__ = ["Sharded", "group_of_each"]
 
 _MOST_SHARDS = 1 << 23  # each is a Python object: a list of so many takes some hundred MB
 
@@ -38,7 +39,7 @@ def group_of_each(groups: Iterable[Hashable], count: int, *, name: str, what: st
     return found
 
 
-class Shards:
+class Sharded:
     """A source in shards (tar files, Parquet row groups, ranges), each read by one replica.
 
     Use it for data that several ranks or workers read. Replica i of c reads shards i, i + c, ... of the epoch's order.
@@ -59,7 +60,7 @@ class Shards:
         Infeasible: there are no shards, or not one group for each.
 
     Example:
-        >>> numbers = Shards([0, 10, 20], lambda start: range(start, start + 3))
+        >>> numbers = Sharded([0, 10, 20], lambda start: range(start, start + 3))
         >>> list(numbers.reader(Replica(worker=0, workers=2), epoch=0).open(None))
         [0, 1, 2, 20, 21, 22]
     """
@@ -92,24 +93,24 @@ class Shards:
     noticed = False
     """Whether the groups of the shards were noticed, not said by the user; a shard may have samples of others then."""
 
-    def grouped(self, key: Any) -> Shards:
+    def grouped(self, key: Any) -> Sharded:
         """The same, with the groups of the shards if they can be known from the files."""
         return self
 
-    def with_groups(self, groups: Sequence[Hashable]) -> Shards:
+    def with_groups(self, groups: Sequence[Hashable]) -> Sharded:
         """The same, with the groups of the shards as the files say them."""
         found = copy.copy(self)
         found.groups = group_of_each(groups, len(self.shards), name=self.name, what="shard")
         found.noticed = True
         return found
 
-    def by_group(self) -> dict[Hashable, Shards]:
+    def by_group(self) -> dict[Hashable, Sharded]:
         """The shards of each group as a source of its own; empty if groups are not known."""
         parts: dict[Hashable, list[Any]] = {}
         for group, shard in zip(self.groups or (), self.shards, strict=self.groups is not None):
             parts.setdefault(plain(group, "groups names"), []).append(shard)
         return {
-            group: Shards(shards, self.read, shuffle=self.shuffle, seed=self.seed, name=self.name)
+            group: Sharded(shards, self.read, shuffle=self.shuffle, seed=self.seed, name=self.name)
             for group, shards in parts.items()
         }
 
@@ -148,7 +149,7 @@ class Shards:
         """The shards that one replica reads."""
         order = list(range(len(self.shards)))
         if self.shuffle:
-            keys = words(root(self.seed, PURPOSE.SHARDS, epoch), 0, len(order))
+            keys = words(root(self.seed, PURPOSE.STREAM_SHARDS, epoch), 0, len(order))
             order = np.argsort(keys, kind="stable").tolist()
         if replica.count <= len(order):
             pieces = [Piece(number, [[0, 1]], []) for number in order[replica.index :: replica.count]]

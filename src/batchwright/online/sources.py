@@ -32,7 +32,7 @@ __all__ = [
 
 
 _SPLIT = (
-    "online.Shards(shards, read), online.Strided(source) if it can be read many times over in the same order, "
+    "online.Sharded(shards, read), online.Strided(source) if it can be read many times over in the same order, "
     "or online.SelfSplit(source) if it looks up rank and worker itself"
 )
 _END = object()
@@ -96,7 +96,7 @@ def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> lis
     if dealing is None:
         raise Infeasible(
             f"source {source.name!r} splits itself: what is left of it to {readers} readers cannot be dealt to {others}",
-            "resume with as many ranks and workers, or pass online.Shards or a reader such as online.huggingface",
+            "resume with as many ranks and workers, or pass online.Sharded or a reader such as online.huggingface",
         )
     positions: list[Any] = dealing(left, others)
     return positions
@@ -153,7 +153,7 @@ class PlainReader:
             self._load(iterator, saved)
         samples = stepped(iterator, self._call)
         if position is None and _once_only(self._iterable):
-            samples = _Rest(samples, self._name, again=self._again)
+            samples = _NonEmptyIterator(samples, self._name, again=self._again)
         return (
             skip(samples, position["taken"], title=f"source {self._name!r}")
             if position is not None and saved is None
@@ -172,7 +172,7 @@ class PlainReader:
         if _once_only(self._iterable):
             raise Infeasible(
                 f"source {self._name!r} is an iterator: it can be read once and has no state_dict",
-                "pass what makes the iterator (a list, a dataset, online.Shards), "
+                "pass what makes the iterator (a list, a dataset, online.Sharded), "
                 "or give it state_dict and load_state_dict",
             )
         return {"taken": taken}
@@ -186,7 +186,7 @@ class PlainReader:
         return {"position": _AT_END if ended else self.position(taken)}
 
 
-class _Rest:
+class _NonEmptyIterator:
     """The rest of an iterator; if it is empty from the start, that is an error and no end."""
 
     def __init__(self, iterator: Iterator[Any], name: str, *, again: bool) -> None:
@@ -208,7 +208,7 @@ class _Rest:
         raise Infeasible(
             f"source {self._name!r} is an iterator, which "
             + ("was read to its end before" if self._again else "has no sample left, or never had one"),
-            "pass what can be read again: a list, an object whose __iter__ makes the iterator, online.Shards",
+            "pass what can be read again: a list, an object whose __iter__ makes the iterator, online.Sharded",
         )
 
 
@@ -306,7 +306,7 @@ class Strided(_Turned):
         if _once_only(self.iterable):
             raise Infeasible(
                 f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
-                "pass what makes the iterator, or online.Shards",
+                "pass what makes the iterator, or online.Sharded",
             )
         return _StridedReader(self, self.turned(epoch, call_of(replica)), replica)
 

@@ -37,7 +37,7 @@ def kept(everything: Any) -> str:
     except Unwritable as error:
         raise Infeasible(
             f"the state would hold a value of type {error}, which cannot be written without pickling it",
-            "pass a sequence, online.Shards or a reader such as online.tar (a state only names their samples), or read "
+            "pass a sequence, online.Sharded or a reader such as online.tar (a state only names their samples), or read "
             "samples of numbers, text, bytes, lists, dictionaries, arrays and tensors",
         ) from None
     return _digest(text) + text

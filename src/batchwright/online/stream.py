@@ -15,7 +15,7 @@ from ..audit import Audit
 from ..distributed import ranks_of_mesh
 from ..errors import Infeasible, check_bool, check_integer, shortened, shown
 from . import states
-from .audited import Given, audited
+from .audited import AuditedBatch, audited
 from .batch import StreamReport
 from .digests import digested
 from .loaded import Begun
@@ -352,15 +352,15 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         if once is not None:
             raise Infeasible(
                 f"source {once!r} is an iterator, which can be read once, and an audit reads it twice",
-                "pass what makes the iterator (a list, a dataset, online.Shards)",
+                "pass what makes the iterator (a list, a dataset, online.Sharded)",
             )
         return audited(self._given(epoch), self._given(epoch), batches, self._recipe.limits(epoch))
 
-    def _given(self, epoch: int) -> Iterator[Given]:
+    def _given(self, epoch: int) -> Iterator[AuditedBatch]:
         run = Run(self._recipe, self._replica(), epoch, None, self._state_bytes)
         while run.steps != self._steps and run.advance():
             composer = run.composer
-            yield Given(run.steps - 1, run.batch, composer.report(), composer.shares(), digested(run.batch))
+            yield AuditedBatch(run.steps - 1, run.batch, composer.report(), composer.shares(), digested(run.batch))
 
     def _in_words(self) -> str:
         return f"{self._recipe.in_words()}, from {self.name!r}"

@@ -59,7 +59,7 @@ class Stretch(NamedTuple):
         return found
 
 
-class _Open(NamedTuple):
+class _OpenSamples(NamedTuple):
     """The samples of the open shards, by group, and how they are dealt.
 
     Attributes:
@@ -345,7 +345,7 @@ class ShardDealt(OfShares, Varying):
         key = child_key(self._block_key(turn), PURPOSE.IN_THE_PLACE)
         return BlockDeal(tickets, turn.last - turn.first, key)
 
-    def _opened(self, pieces: ShardPieces, turn: ShardTurn) -> _Open:
+    def _opened(self, pieces: ShardPieces, turn: ShardTurn) -> _OpenSamples:
         """What is kept of a block while its shards are open."""
         counts, entries = self.counts(pieces)
         edges = np.concatenate([[0], np.cumsum(counts.reshape(-1))])
@@ -353,7 +353,7 @@ class ShardDealt(OfShares, Varying):
         sizes, stretch = np.diff(starts), self.stretch(turn)
         if stretch is not None:
             block = self._block_deal(turn, stretch)
-            return _Open(
+            return _OpenSamples(
                 lambda number: block.samples(number - turn.first, self.per_ticket, sizes, starts),
                 edges,
                 entries.reshape(-1),
@@ -368,7 +368,7 @@ class ShardDealt(OfShares, Varying):
         )
         # Its draws are counted from the first turn; given edges would make it a span that pays deficits back.
         counted = replace(span, base=-span.drawn(turn.first), edges=NONE)
-        return _Open(
+        return _OpenSamples(
             lambda number: counted.deal(np.array([number]), tuple(samples), draws=False).samples[0],
             edges,
             entries.reshape(-1),

@@ -18,7 +18,7 @@ from ..kernels.array_types import Floats, Integers
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.layout import Window
-from ..lengths.numbers import Rows
+from ..lengths.numbers import NumberRows
 from ..readings import check_count
 from .by_length import LengthPlan
 from .delivered import delivery
@@ -102,7 +102,7 @@ def budgeted(
     lengths_left, costs = lengths_of_first, budgets.costs  # after truncation
     if admission.truncate_to is not None:
         shorter = partial(np.minimum, admission.truncate_to)
-        lengths_left, costs = lengths_left.mapped(shorter), Rows((costs.columns[0].mapped(shorter),))
+        lengths_left, costs = lengths_left.mapped(shorter), NumberRows((costs.columns[0].mapped(shorter),))
     cutter = BudgetCutter(
         costs,
         budgets=budgets.limits,
@@ -137,7 +137,7 @@ class Budgets:
     """Budgets, and what each sample takes of them; validated."""
 
     names: list[str]
-    lengths: Rows  # (samples, budgets)
+    lengths: NumberRows  # (samples, budgets)
     limits: Floats  # (budgets,)
     padded: NDArray[np.bool_]  # (budgets,)
     rounding: int | Integers  # lengths are rounded up to the next multiple of this, or to the next of these
@@ -157,12 +157,12 @@ class Budgets:
         return not isinstance(self.rounding, int) or self.rounding > 1
 
     @cached_property
-    def costs(self) -> Rows:
+    def costs(self) -> NumberRows:
         """What each sample takes of each budget, read as float64 (samples, budgets)."""
         rounded = self.lengths.columns
         if self.rounds_lengths:
             rounded = tuple(column.mapped(self._rounded) for column in rounded)
-        return Rows(rounded if self.cost is None else tuple(costs_of(self.cost, column) for column in rounded))
+        return NumberRows(rounded if self.cost is None else tuple(costs_of(self.cost, column) for column in rounded))
 
     def _over(self, costs: Floats, lengths: Floats) -> NDArray[np.bool_]:
         """Whether samples alone exceed a budget, bool (samples, budgets)."""
@@ -257,7 +257,7 @@ class Budgets:
         return "max_tokens={" + ", ".join(f"{name!r}: {limit}" for name, limit in by_name.items()) + "}"
 
 
-def _lengths(given: Mapping[str, Any]) -> Rows:
+def _lengths(given: Mapping[str, Any]) -> NumberRows:
     """Read columns of lengths of 0 or more, read as float64 (samples, budgets)."""
     called = {name: "lengths" if name == ONLY else f"lengths[{name!r}]" for name in given}
     read = {name: columns.lengths_of(values, called=called[name], each=_called(name)) for name, values in given.items()}

@@ -19,7 +19,7 @@ from ..lengths.cut import Cut, Cutter, steps_shuffled
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import Window
 from ..lengths.length_strata import LengthStrata
-from ..lengths.numbers import Numbers, Rows
+from ..lengths.numbers import NumberRows, Numbers
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import Windows
 from ..micro_batches import MicroBatches, counted
@@ -293,10 +293,10 @@ class LengthPlan(Plan, Windowed):
     @property
     def told_lengths(self) -> NumberColumn | None:
         """See `BasePlan`; those of truncated samples are as they are left, and buckets have shapes in place of lengths."""
-        lengths: Numbers | Rows | None = getattr(self.cutter, "lengths", None)
+        lengths: Numbers | NumberRows | None = getattr(self.cutter, "lengths", None)
         if lengths is None or self.admission.bundles is not None:  # the length of a bundle is that of several samples
             return None
-        return lengths.columns[0] if isinstance(lengths, Rows) else lengths
+        return lengths.columns[0] if isinstance(lengths, NumberRows) else lengths
 
     @property
     def padded_budget(self) -> tuple[NumberColumn, float] | None:

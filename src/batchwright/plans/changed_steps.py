@@ -136,7 +136,7 @@ class Rotated(MicroBatches):
         return f"<{self.plan!r} from {self.shift} micro-batches within a step>"
 
 
-class _Joined(MicroBatches):
+class _Spliced(MicroBatches):
     """One sequence up to some micro-batch, and another from there on.
 
     Args:
@@ -208,7 +208,11 @@ class _Joined(MicroBatches):
         least = number if sequence is self._after else self._start
         after, changed, first = self._after.retargeted(least, shares, in_samples=in_samples)
         moved = self._at - self._start
-        return _Joined(self._before.with_shares_of(after), self._at, after, self._start), changed + moved, first + moved
+        return (
+            _Spliced(self._before.with_shares_of(after), self._at, after, self._start),
+            changed + moved,
+            first + moved,
+        )
 
     def new_shares_at(self, batch: int) -> int:
         """See `MicroBatches`: the first sequence ends where the window of `batch` ends."""
@@ -218,9 +222,9 @@ class _Joined(MicroBatches):
                 return first
         return self._after.new_shares_at(max(batch - self._at, 0) + self._start) + self._at - self._start
 
-    def with_shares_of(self, plan: Any) -> _Joined:
+    def with_shares_of(self, plan: Any) -> _Spliced:
         """See `MicroBatches`."""
-        return _Joined(self._before.with_shares_of(plan), self._at, self._after.with_shares_of(plan), self._start)
+        return _Spliced(self._before.with_shares_of(plan), self._at, self._after.with_shares_of(plan), self._start)
 
     def draw_number(self, batch: int) -> int:
         """See `MicroBatches`."""
@@ -255,7 +259,7 @@ def with_step_size_from(
     start = after.windows.batch_at(plan.windows, at)
     after = after.with_window_starts(plan.windows.starts_after(at, start // after.windows.period))
     shift = (batch - at) % step_size  # micro-batches that the step which the run is in still needs at `at`
-    joined = _Joined(here, at, Rotated(after, shift) if shift else after, start)
+    joined = _Spliced(here, at, Rotated(after, shift) if shift else after, start)
     return joined.without_past(batch)
 
 
@@ -283,7 +287,7 @@ def resumed(plan: Windowed, plan_state: Mapping[str, Any], batch: int) -> MicroB
             f"the state goes on at micro-batch {at} as micro-batch {start}, and stands at {batch}", AS_IT_WAS
         )
     rest = {name: value for name, value in then.items() if name not in ("at", "start", "then")}
-    return _Joined(found, at, _as_in_state(plan, rest, start), start)
+    return _Spliced(found, at, _as_in_state(plan, rest, start), start)
 
 
 def _as_in_state(plan: Windowed, plan_state: Mapping[str, Any], batch: int) -> Windowed | Rotated:

@@ -19,7 +19,7 @@ from ..kernels.array_types import Integers
 from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
 from ..lengths.numbers import Keys, Numbers
-from ..lengths.rank_groups import Division, Part, Schedule, group_sizes
+from ..lengths.rank_groups import Division, PackPart, Schedule, group_sizes
 from ..micro_batches import AS_IT_WAS, MOST_RANKS, MicroBatches, Slice, counted
 from ..position import number_of
 from ..recent import Recent
@@ -81,7 +81,7 @@ class HybridPlan(EachOnce):
         step, rank = divmod(counted(batch), self.ranks)
         return np.concatenate([part.samples for part in self.parts(step, rank)])
 
-    def parts(self, step: int, rank: int) -> list[Part]:
+    def parts(self, step: int, rank: int) -> list[PackPart]:
         """What a rank runs in a step, in order: packs of samples, with the group of ranks and the part of this rank.
 
         Every rank computes the same schedule by itself. All ranks of a group run its packs in the same order, after the

@@ -12,7 +12,7 @@ from .. import columns
 from ..errors import Infeasible, check_integer, check_mapping, empty_dataset, exactly, noted, shown, typed
 from ..kernels.array_types import Floats
 from ..lengths.layout import Window
-from ..lengths.numbers import Numbers, Rows
+from ..lengths.numbers import NumberRows, Numbers
 from ..orders import Order, is_order, is_shared
 from ..tables import by_column
 from .balanced import shuffled
@@ -67,12 +67,12 @@ def part_called(argument: str, name: str) -> str:
     return argument if name == ONLY else f"{argument}[{shown(name)}]"
 
 
-def table_of(by_name: dict[str, np.ndarray], dtype: type) -> Rows:
+def table_of(by_name: dict[str, np.ndarray], dtype: type) -> NumberRows:
     """Columns of equal length as one table, read as numbers of this type."""
     sizes = {name: column.size for name, column in by_name.items()}
     if len(set(sizes.values())) > 1:
         raise Infeasible(f"columns of different length: {sizes}", "pass one value a sample in each")
-    return Rows(tuple(Numbers.of(column, dtype) for column in by_name.values()))
+    return NumberRows(tuple(Numbers.of(column, dtype) for column in by_name.values()))
 
 
 def refuse_too_long(fact: str, over: np.ndarray, enough: str, policies: list[str]) -> NoReturn:

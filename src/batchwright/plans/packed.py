@@ -18,7 +18,7 @@ from ..groups import Groups
 from ..kernels.array_types import Integers
 from ..lengths.admission import Admission, TooLong
 from ..lengths.layout import Window
-from ..lengths.numbers import Numbers, Rows
+from ..lengths.numbers import NumberRows, Numbers
 from ..lengths.pack_cutter import PackBounds, PackCutter
 from ..lengths.packing import MOST_CAPACITY, Solver
 from ..readings import reading
@@ -215,7 +215,7 @@ class Capacities:
     """The capacities of a pack, and what each sample, or samples that stay together, takes of them; validated."""
 
     names: list[str]
-    lengths: Rows  # (samples, capacities)
+    lengths: NumberRows  # (samples, capacities)
     limits: Integers  # (capacities,)
     bundles: tuple[Integers, Integers] | None = None  # (offsets, samples) of those that stay together
 
@@ -238,7 +238,7 @@ class Capacities:
             raise Infeasible(f"{groups.sample_count} keys for {self.lengths.shape[0]} lengths", "pass one key a sample")
         assert groups.index is not None
         bundled = replace(self, bundles=(groups.starts, groups.index.astype(np.int64)))
-        return replace(bundled, lengths=Rows(tuple(map(bundled.summed, self.lengths.columns))))
+        return replace(bundled, lengths=NumberRows(tuple(map(bundled.summed, self.lengths.columns))))
 
     def summed(self, column: Numbers) -> Numbers:
         """The sums of a column over samples that stay together."""
@@ -267,16 +267,16 @@ class Capacities:
             truncate_to=limit if policy == "truncate" else None,
         )
 
-    def items(self, admission: Admission) -> Rows:
+    def items(self, admission: Admission) -> NumberRows:
         """The lengths of the items, read as int64: samples, or pieces, all full but the last of a sample."""
         pieces = admission.pieces
         if pieces is None:
             if admission.truncate_to is None:
                 return self.lengths
-            return Rows((self.lengths.columns[0].mapped(partial(np.minimum, admission.truncate_to)),))
+            return NumberRows((self.lengths.columns[0].mapped(partial(np.minimum, admission.truncate_to)),))
         items = np.full(pieces[-1], self.limits[0])
         items[pieces[1:] - 1] = self.lengths.columns[0][:] - (np.diff(pieces) - 1) * self.limits[0]
-        return Rows((Numbers.of(items, np.int64),))
+        return NumberRows((Numbers.of(items, np.int64),))
 
     def _refuse(self, over: np.ndarray, *, may_split: bool) -> None:
         """Refuse capacities that some samples alone exceed."""
@@ -337,7 +337,7 @@ def _check_contradictions(
         )
 
 
-def _costs(table: Rows, capacities: Integers, cost: Callable[[np.ndarray], ArrayLike] | None) -> Numbers:
+def _costs(table: NumberRows, capacities: Integers, cost: Callable[[np.ndarray], ArrayLike] | None) -> Numbers:
     """What the micro-batches of a step are to be equal in, read as float64 (items,)."""
     if cost is None and capacities.size > 1:
         return Numbers.of((table[:] / capacities).sum(axis=1))

@@ -38,7 +38,7 @@ def in_open_shards(order: ShardDealt | ShardWeights, known: set[Hashable]) -> li
     return found
 
 
-class _Pass(NamedTuple):
+class _FirstPass(NamedTuple):
     """What the open shards give each group in the first pass, or in the first part of it.
 
     Attributes:
@@ -54,7 +54,7 @@ class _Pass(NamedTuple):
     whole: bool
 
 
-def _first_pass(order: ShardDealt) -> _Pass | None:
+def _first_pass(order: ShardDealt) -> _FirstPass | None:
     """The first pass of all ranks; None if open shards never lack a group in it."""
     wanted, tickets, owed = np.zeros((3, order.groups.group_count), np.int64)
     lacks, cells = False, 0
@@ -65,11 +65,11 @@ def _first_pass(order: ShardDealt) -> _Pass | None:
             wanted, tickets = wanted + asked, tickets + asked
         elif turn.block == stretch.first:
             if cells > _MOST_CELLS:
-                return _Pass(wanted, tickets, owed, whole=False)
+                return _FirstPass(wanted, tickets, owed, whole=False)
             lacks, cells = True, cells + stretch.tickets.size
             wanted, tickets = wanted + stretch.wanted.sum(0), tickets + stretch.tickets.sum(0)
             owed = np.maximum(owed, stretch.largest_deficit)
-    return _Pass(wanted, tickets, owed, whole=True) if lacks else None
+    return _FirstPass(wanted, tickets, owed, whole=True) if lacks else None
 
 
 def _lacking(order: ShardDealt) -> list[str]:

@@ -4,7 +4,7 @@ And evaluation of every sample exactly once, on any number of processes. TRL's t
 """
 
 from .evaluation import ExactEvaluation
-from .progress import PlanProgress
+from .progress import PlanProgressCallback
 from .training import PlanTrainer
 
-__all__ = ["ExactEvaluation", "PlanProgress", "PlanTrainer"]
+__all__ = ["ExactEvaluation", "PlanProgressCallback", "PlanTrainer"]

@@ -14,7 +14,7 @@ from ...composition import Composition, Log
 from ...loader import Loader
 from ...sampler import BatchSampler
 
-__all__ = ["PlacedBatches", "PlanProgress", "unchanged"]
+__all__ = ["PlacedBatches", "PlanProgressCallback", "unchanged"]
 
 
 class PlacedBatches(torch.utils.data.IterableDataset[Any]):
@@ -24,7 +24,7 @@ class PlacedBatches(torch.utils.data.IterableDataset[Any]):
     of them, so that none is drawn: they would take time, and may not exist in another world size.
     """
 
-    def __init__(self, loader: Loader, progress: PlanProgress, copies: int) -> None:
+    def __init__(self, loader: Loader, progress: PlanProgressCallback, copies: int) -> None:
         self.loader, self.progress, self.copies = loader, progress, copies
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ def unchanged(batch: Any) -> Any:
     return batch
 
 
-class PlanProgress(TrainerCallback, ExportableState):
+class PlanProgressCallback(TrainerCallback, ExportableState):
     """Counts the micro-batches of the training, and saves the position in `trainer_state.json` of every checkpoint.
 
     Attributes:

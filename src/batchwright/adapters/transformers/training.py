@@ -21,7 +21,7 @@ from ...sampler import BatchSampler
 from .arguments import agree
 from .evaluation import ExactEvaluation
 from .generations import Generations
-from .progress import PlacedBatches, PlanProgress, unchanged
+from .progress import PlacedBatches, PlanProgressCallback, unchanged
 
 __all__ = ["PlanTrainer"]
 
@@ -82,7 +82,7 @@ class PlanTrainer(ExactEvaluation):
         self._agree()
         self._split = self.plan_sampler.copies > 1
         told = None if composition is None else composition(self.plan_sampler)
-        self.plan_progress = PlanProgress(
+        self.plan_progress = PlanProgressCallback(
             self.plan_sampler, told, lambda values, step: self.log(dict(values)), self._generations.uses
         )
         self.add_callback(self.plan_progress)
@@ -205,7 +205,7 @@ class PlanTrainer(ExactEvaluation):
         """
         assert self._plan_loader is not None  # `Trainer` has just asked for it
         self.plan_progress.source = self._plan_loader
-        saved = self.state.stateful_callbacks.setdefault(PlanProgress.__name__, self.plan_progress.state())
+        saved = self.state.stateful_callbacks.setdefault(PlanProgressCallback.__name__, self.plan_progress.state())
         step = 0
         if self.state.global_step and not self.args.ignore_data_skip:
             self._plan_loader.load_state_dict(saved["attributes"]["position"])
