@@ -14,7 +14,7 @@ from batchwright.demo.lengths import (
     LONGEST,
     TOKENS,
     RowTransformer,
-    rows_of,
+    row_tensors,
     singly,
     steps,
     texts_of_the_standard_library,
@@ -68,7 +68,7 @@ def trained(
     with torch.no_grad():
         total = count = 0.0
         for at in range(0, len(test), 16):
-            loss, targets = model.eval()(*rows_of([[text] for text in test[at : at + 16]]))
+            loss, targets = model.eval()(*row_tensors([[text] for text in test[at : at + 16]]))
             total, count = total + float(loss) * targets, count + targets
     return {
         "steps": last.number,

@@ -21,12 +21,12 @@ __all__ = [
     "Over",
     "data_groups",
     "gathered",
-    "groups_of",
-    "joined",
+    "has_process_group",
     "meet",
     "mesh_ranks",
     "model_groups",
     "over",
+    "process_groups",
     "ranks",
     "ranks_of_mesh",
     "summed",
@@ -50,7 +50,7 @@ _MODEL = frozenset(
 _BUILT_IN = dist.is_available()
 
 
-def joined() -> bool:
+def has_process_group() -> bool:
     """Whether this process belongs to a process group."""
     return _BUILT_IN and dist.is_initialized()
 
@@ -62,7 +62,7 @@ def ranks(group: Over = None) -> tuple[int, int]:
         group: the processes that count; all of them if left out.
     """
     rank, world_size = 0, 1
-    for part in groups_of(group) if joined() else ():
+    for part in process_groups(group) if has_process_group() else ():
         size = dist.get_world_size(part)
         rank, world_size = rank * size + dist.get_rank(part), world_size * size
     return rank, world_size
@@ -94,10 +94,10 @@ def meet() -> int:
 
 def this_process() -> int:
     """The number of this process among all; 0 without a process group."""
-    return dist.get_rank() if joined() else 0
+    return dist.get_rank() if has_process_group() else 0
 
 
-def groups_of(group: Over) -> tuple[dist.ProcessGroup | None, ...]:
+def process_groups(group: Over) -> tuple[dist.ProcessGroup | None, ...]:
     """The groups to communicate in, one after the other."""
     return group if isinstance(group, tuple) else (group,)
 
@@ -188,7 +188,7 @@ def data_groups(mesh: DeviceMesh, dims: Sequence[str] | None) -> tuple[dist.Proc
 
 def model_groups() -> list[tuple[str, list[int]]]:
     """The groups of this process over which a model is split, as far as names say so: the name and the processes of each."""
-    if not joined():
+    if not has_process_group():
         return []
     named = [(group.group_desc.removeprefix("mesh_"), group) for group in dist.distributed_c10d._world.pg_names]
     found = [(name, dist.get_process_group_ranks(group)) for name, group in named if name.lower() in _MODEL]
@@ -197,10 +197,10 @@ def model_groups() -> list[tuple[str, list[int]]]:
 
 def gathered(value: Any, group: Over = None) -> list[Any]:
     """Gather a value that can be pickled from every process of the group, in the order of ranks."""
-    if not joined():
+    if not has_process_group():
         return [value]
     values = [value]
-    for part in reversed(groups_of(group)):
+    for part in reversed(process_groups(group)):
         lists: list[Any] = [None] * dist.get_world_size(part)
         dist.all_gather_object(lists, values, group=part)
         values = [value for gathered_before in lists for value in gathered_before]
@@ -209,9 +209,9 @@ def gathered(value: Any, group: Over = None) -> list[Any]:
 
 def summed(values: torch.Tensor, group: Over = None) -> torch.Tensor:
     """The sum over all processes of the group, on the CPU, with the same bits on every one."""
-    if not joined():
+    if not has_process_group():
         return values.clone()
-    for part in groups_of(group):
+    for part in process_groups(group):
         values = _summed(values, part)
     return values
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch.distributed
 
-from .distributed import gathered, joined, meet, model_groups, ranks, this_process
+from .distributed import gathered, has_process_group, meet, model_groups, ranks, this_process
 from .errors import Infeasible, listed, warn
 from .orders.share_change import ShareChange
 from .orders.shares import without_spelling
@@ -50,7 +50,7 @@ def check_ranks(loader: Any, *, group: torch.distributed.ProcessGroup | None = N
         >>> bw.check_ranks(bw.shuffled(6, batch_size=2).sampler())
     """
     sampler, sharded_by = _found(loader)
-    if joined():
+    if has_process_group():
         _check(sampler, sharded_by, group, sampler.epoch, sampler.batches_done)
 
 
@@ -70,7 +70,7 @@ def compare_loaders(sampler: BatchSampler, wanted: bool | None, start: Position 
     Warns:
         PoorWarning: the ranks that were passed are of a larger world than there are processes.
     """
-    if wanted is False or not joined():
+    if wanted is False or not has_process_group():
         return
     count = ranks()[1]
     if wanted is None and not sampler.follows_group:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.kernels.limited_parts import exact_parts, full_parts, lightest_that_fits, swap_within
-from batchwright.lengths.limited_parts import cells
+from batchwright.lengths.limited_parts import part_rows
 
 
 def loads_of(sizes, part_of, parts):
@@ -92,7 +92,7 @@ def test_swaps_keep_the_items_and_the_limits_and_make_the_costs_no_less_level(pr
     if not sizes or exact_parts(table(sizes, limits), limits, parts, 10**6, part_of) != 1:
         return
     costs = np.array([float(data.draw(st.integers(0, 30))) for _ in sizes])
-    rows, items = cells(costs, np.argsort(-costs, kind="stable"), part_of, parts)
+    rows, items = part_rows(costs, np.argsort(-costs, kind="stable"), part_of, parts)
     before = rows.sum(1).max()
     swap_within(rows, items, np.vstack([table(sizes, limits), np.zeros((1, len(limits)))]), limits, 0.0, 10**6)
     assert sorted(items[items >= 0].tolist()) == list(range(len(sizes)))

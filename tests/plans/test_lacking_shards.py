@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
 import batchwright as bw
-from batchwright.orders.shard_division import divided
+from batchwright.orders.shard_division import divide_tickets
 from batchwright.orders.shard_hand import BlockDeal
 
 from ..laws import quietly
@@ -47,7 +47,7 @@ def divisions(draw):
 @given(given_=divisions())
 def test_groups_get_as_much_as_any_division_gives_them(given_):
     wanted, most = given_
-    found = divided(wanted, most)
+    found = divide_tickets(wanted, most)
     assert (found >= 0).all()
     assert (found <= most).all()
     assert np.array_equal(found.sum(1), wanted.sum(1))
@@ -59,7 +59,7 @@ def test_groups_of_all_blocks_keep_their_quotas_where_others_make_up_for_each_ot
     wanted = np.full((6, 5), 20)
     most = np.full((6, 5), 1000)
     most[::2, 3] = most[1::2, 4] = 0  # the last two groups are never in one block
-    found = divided(wanted, most)
+    found = divide_tickets(wanted, most)
     assert (found[:, :3] == 20).all()
     assert found[:, 3].tolist() == [0, 40] * 3
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..label_sets import LabelRates
     from ..orders import InTurn
 
-__all__ = ["Drawn", "LabelRateDeviation", "Sequence", "Shared", "Size", "drawn", "shared"]
+__all__ = ["Drawn", "LabelRateDeviation", "Sequence", "Shared", "Size", "drawn_batches", "shared_batches"]
 
 
 @dataclass(frozen=True)
@@ -63,21 +63,21 @@ class Shared(Drawn):
         return found
 
 
-def drawn(plan: FixedKind, first: int, batches: int) -> Iterator[Drawn]:
+def drawn_batches(plan: FixedKind, first: int, batches: int) -> Iterator[Drawn]:
     """Micro-batches first..first+batches-1."""
     for number in range(first, first + batches):
         yielded = plan[number]
-        yield Drawn(number, yielded, grouped(plan.groups, yielded))
+        yield Drawn(number, yielded, samples_in(plan.groups, yielded))
 
 
-def grouped(groups: Groups, numbers: np.ndarray) -> np.ndarray:
+def samples_in(groups: Groups, numbers: np.ndarray) -> np.ndarray:
     """Those of the numbers that are samples of the groups, int64."""
     samples = numbers[(numbers >= 0) & (numbers < groups.sample_count)]
     found: np.ndarray = samples[np.asarray(groups.group_of(samples)) < groups.group_count]
     return found
 
 
-def shared(plan: FixedKind, first: int, batches: int) -> Iterator[Shared]:
+def shared_batches(plan: FixedKind, first: int, batches: int) -> Iterator[Shared]:
     """Micro-batches first..first+batches-1 of a plan with exact shares."""
     dealt, tickets, per_ticket = plan.order.dealt, plan.order.tickets, plan.order.per_ticket
     assert dealt is not None
@@ -86,7 +86,7 @@ def shared(plan: FixedKind, first: int, batches: int) -> Iterator[Shared]:
     expected = plan.prior_between(0, first) * first * tickets if first else np.zeros(count)
     had = dealt.drawn(first) / per_ticket
     of, quota = -1, expected  # -1: no span yet; to compute the shares once a span keeps the audit fast
-    for seen in drawn(plan, first, batches):
+    for seen in drawn_batches(plan, first, batches):
         span = _span(plan, seen.number)
         if span != of:
             of, quota = span, _shares(plan, span) * tickets

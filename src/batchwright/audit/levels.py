@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import check_integer
 from ..orders import Hierarchical
-from .drawn import Drawn, Size, drawn
+from .drawn import Drawn, Size, drawn_batches
 from .guarantee import Guarantee, measured
 from .report import Audit
 from .shares import Distinct
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ..groups import Groups
     from ..kinds import FixedKind
 
-__all__ = ["audit"]
+__all__ = ["audit_levels"]
 
 
-def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
+def audit_levels(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     """Measure the guarantees of a hierarchical plan over micro-batches first..first+batches-1.
 
     - G1 size: how far the size of a micro-batch is from `batch_size`, or the numbers in it that are of no sample.
@@ -40,7 +40,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
         LeafCoverage(plan.groups, int(first > 0)),
         Distinct(plan.groups, []),
     ]
-    return measured(first, batches, guarantees, drawn(plan, first, batches))
+    return measured(first, batches, guarantees, drawn_batches(plan, first, batches))
 
 
 class Exact(Guarantee[Drawn]):

@@ -8,12 +8,12 @@ import numpy as np
 
 from ..errors import check_integer
 from ..orders import Hierarchical, InTurn, Mixed, ShardDealt, ShardShuffle, ShardWeights
-from . import levels
 from .coverage import Coverage
-from .drawn import LabelRateDeviation, Sequence, Shared, Size, drawn, shared
+from .drawn import LabelRateDeviation, Sequence, Shared, Size, drawn_batches, shared_batches
 from .guarantee import Guarantee, check_countable, measured
+from .levels import audit_levels
 from .report import Audit
-from .shards import of_shards
+from .shards import shard_guarantees
 from .shares import WHOLE, WINDOW_BOUND, WINDOW_BOUND_ACROSS, Consecutive, Distinct, Drift, Quota, Rare
 
 if TYPE_CHECKING:
@@ -62,17 +62,17 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
         True
     """
     if isinstance(plan.order, Hierarchical):
-        return levels.audit(plan, batches=batches, first=first)
+        return audit_levels(plan, batches=batches, first=first)
     batches, first = check_integer(batches, "batches", least=1), check_integer(first, "first", least=0)
     check_countable(plan.groups.sample_count)
     if isinstance(plan.order, InTurn):
         guarantees_in_turn = [Size(plan.batch_size), Sequence(plan.order)]
-        return measured(first, batches, guarantees_in_turn, drawn(plan, first, batches))
+        return measured(first, batches, guarantees_in_turn, drawn_batches(plan, first, batches))
     if isinstance(plan.order, ShardShuffle | ShardDealt | ShardWeights):
-        local = [Size(plan.batch_size), *of_shards(plan.order)]
-        return measured(first, batches, local, drawn(plan, first, batches))
+        local = [Size(plan.batch_size), *shard_guarantees(plan.order)]
+        return measured(first, batches, local, drawn_batches(plan, first, batches))
     if plan.order.dealt is None:
-        return measured(first, batches, [Size(plan.batch_size)], drawn(plan, first, batches))
+        return measured(first, batches, [Size(plan.batch_size)], drawn_batches(plan, first, batches))
     names, rare = plan.groups.called, _rare(plan)
     excused = list(plan.order.undersized_sources()) if isinstance(plan.order, Mixed) else []
     guarantees: list[Guarantee[Shared]] = [
@@ -86,7 +86,7 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
         Consecutive("G6 window", WINDOW_BOUND, names, rounds=1),
         Consecutive("G6 across", WINDOW_BOUND_ACROSS, names, rounds=2),
     ]
-    return measured(first, batches, guarantees, shared(plan, first, batches))
+    return measured(first, batches, guarantees, shared_batches(plan, first, batches))
 
 
 def _rare(plan: FixedKind) -> np.ndarray:

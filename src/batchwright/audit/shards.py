@@ -13,7 +13,7 @@ from .guarantee import Guarantee
 if TYPE_CHECKING:
     from ..orders.shard_turns import ShardTurn
 
-__all__ = ["of_shards"]
+__all__ = ["shard_guarantees"]
 
 
 class Open(Guarantee[Drawn]):
@@ -173,7 +173,7 @@ class Owed(Guarantee[Drawn]):
             self.offer(np.inf, f"micro-batch {seen.number}, the end of a stretch")
 
 
-def of_shards(order: ShardShuffle | ShardDealt | ShardWeights) -> list[Guarantee[Drawn]]:
+def shard_guarantees(order: ShardShuffle | ShardDealt | ShardWeights) -> list[Guarantee[Drawn]]:
     """What is measured of an order that reads few shards at a time, beside the size of micro-batches."""
     if isinstance(order, ShardShuffle):
         return [Once(order), Repeats(), Open(order)]

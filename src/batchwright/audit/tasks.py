@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import check_integer
-from .drawn import grouped
+from .drawn import samples_in
 from .guarantee import Guarantee, measured
 from .report import Audit
 
 if TYPE_CHECKING:
     from ..kinds import TaskKind
 
-__all__ = ["audit"]
+__all__ = ["audit_tasks"]
 
 
-def audit(plan: TaskKind, *, batches: int = 1000, first: int = 0) -> Audit:
+def audit_tasks(plan: TaskKind, *, batches: int = 1000, first: int = 0) -> Audit:
     """Measure the guarantees of a plan of tasks over micro-batches first..first+batches-1, from what `plan[t]` yields.
 
     - G2 one task: samples of a micro-batch that are not of its task; with `unit="step"`, the task of the step.
@@ -68,7 +68,7 @@ class OneTask(Guarantee[Turn]):
 
     def see(self, seen: Turn) -> None:
         """See `Guarantee`."""
-        own = grouped(self._groups[seen.task], seen.samples)
+        own = samples_in(self._groups[seen.task], seen.samples)
         self.offer(seen.samples.size - own.size, f"micro-batch {seen.number}, task {self._names[seen.task]!r}")
 
 

@@ -90,8 +90,8 @@ def inspect(
     --out writes one number a row: its column, what it is, of which label or quantile, and the number.
     """
     check_table(out)
-    with printing.waiting("reading"):
-        facts = making.described(files, label, length, by or [])
+    with printing.spinner("reading"):
+        facts = making.describe_files(files, label, length, by or [])
     if out is not None:
         write_table(table_of_description(facts), out)
         facts["out"] = str(out)
@@ -117,7 +117,7 @@ def compare(
 ) -> None:
     """The same data under a shuffle, weights, balance, budgets and packing, side by side."""
     check_table(out)
-    with printing.waiting("reading"):
+    with printing.spinner("reading"):
         ways = making.ways(files, label, length, batch_size, seed)
     facts = making.compared(
         ways, batches, lambda numbers: printing.progress(numbers, "comparing", batches * len(ways.plans))
@@ -157,7 +157,7 @@ def rewind(
     run = run_with(held, world_size, accumulate)
     once = interpreted() if sample is None and has_small_index(recipe) else nullcontext()
     with once:
-        with printing.waiting("reading"):
+        with printing.spinner("reading"):
             made = from_recipe(recipe)
         if sample is not None:
             total = 2 * epochs * made.epoch_length(run.step_size)
@@ -190,7 +190,7 @@ def _data_of(arguments: Any) -> str:
 @command(app, "audit", "batchwright audit recipe.json", "batchwright audit recipe.json --json && sbatch train.sh")
 def audit(recipe: Recipe, as_json: AsJson = False) -> None:
     """Measure the guarantees of a recipe's plan, on the ranks that it names; exit code 3 if one is broken."""
-    with printing.waiting("measuring"):
+    with printing.spinner("measuring"):
         made = from_recipe(recipe)
         found = audit_in(made, run_of(read_recipe(recipe)))
     facts = {"fingerprint": made.fingerprint, "guarantees": printing.findings(found), "kept": found.kept}
@@ -202,7 +202,7 @@ def audit(recipe: Recipe, as_json: AsJson = False) -> None:
 @command(recipes, "check", "batchwright recipe check recipe.json", "batchwright recipe check run.toml --json")
 def check(recipe: Recipe, as_json: AsJson = False) -> None:
     """Make a recipe's plan, and compare its data and the plan with the fingerprints in it."""
-    with printing.waiting("reading"):
+    with printing.spinner("reading"):
         held = read_recipe(recipe)
         made = from_recipe(recipe)
     facts = {
@@ -218,7 +218,7 @@ def check(recipe: Recipe, as_json: AsJson = False) -> None:
 @command(recipes, "index", "batchwright recipe index recipe.json")
 def index_recipe(recipe: Recipe, as_json: AsJson = False) -> None:
     """Write the index of a recipe's labels beside it (4 bytes a sample), so that rewind need not read the data."""
-    with printing.waiting("reading"):
+    with printing.spinner("reading"):
         held = read_recipe(recipe)
         folder = making.write_index_of(from_recipe(recipe), recipe, held["arguments"])
     facts = {"index": str(folder), "bytes": sum(file.stat().st_size for file in folder.iterdir())}

@@ -23,7 +23,7 @@ from ..plans.fixed import FixedPlan
 from ..plans.packed import packed
 from ..plans.plan import Plan
 
-__all__ = ["Ways", "compared", "described", "relative_to", "ways", "write_index_of"]
+__all__ = ["Ways", "compared", "describe_files", "relative_to", "ways", "write_index_of"]
 
 
 def relative_to(written: Any, folder: Path) -> Any:
@@ -46,7 +46,7 @@ def write_index_of(plan: Plan, recipe: Path, arguments: Mapping[str, Any]) -> Pa
     return folder
 
 
-def described(files: str, label: str | None, length: str | None, by: list[str]) -> dict[str, Any]:
+def describe_files(files: str, label: str | None, length: str | None, by: list[str]) -> dict[str, Any]:
     """What is in data files: counts and imbalance of labels, quantiles of lengths."""
     names = Column.names(files)
     facts: dict[str, Any] = {"files": files, "columns": names}

@@ -23,10 +23,10 @@ from .shared import (
     audit_in,
     check_folder,
     command,
+    completions,
     named_columns,
     print_facts,
     run_with,
-    words,
 )
 
 __all__ = ["plan"]
@@ -39,7 +39,7 @@ def _column(help: str) -> Any:
 
 
 def _word(option: str, help: str) -> Any:
-    return typer.Option(help=help, autocompletion=words(option), rich_help_panel=_KIND)
+    return typer.Option(help=help, autocompletion=completions(option), rich_help_panel=_KIND)
 
 
 def _number(help: str) -> Any:
@@ -140,11 +140,11 @@ def plan(
         "window": window, "level": level, "draw": draw, "distinct": distinct, "order": order, "epoch": epoch,
         "ranks": ranks, "tokens_per_rank": tokens_per_rank, "widen": widen, "seed": seed or None,
     }  # fmt: skip
-    with printing.waiting("making the plan"):
+    with printing.spinner("making the plan"):
         made = planning.made(files, options)
         run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size or ranks, accumulate)
         recipe = None if save is None else making.relative_to(made.to_recipe(), save.parent)
-    with printing.waiting("measuring it"):
+    with printing.spinner("measuring it"):
         if isinstance(made, LengthPlan):  # its micro-batches depend on the ranks
             summary: Any = made.summary(run.step_size, accumulate=run.accumulate)
         else:
@@ -173,7 +173,7 @@ def plan(
         facts["out"] = str(out)
         facts["rows"] = table.to_parquet(out, watch=lambda steps, count: printing.progress(steps, "writing", count))
     if html is not None:
-        with printing.waiting("writing the report"):
+        with printing.spinner("writing the report"):
             made.report(html, world_size=run.world_size, accumulate=run.accumulate, audit=audit)
         facts["html"] = str(html)
     print_facts(facts, as_json, lambda: printing.plan(facts, summary))

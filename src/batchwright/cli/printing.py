@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..audit import Audit
 
-__all__ = ["comparison", "console", "description", "findings", "occurrences", "plan", "progress", "waiting"]
+__all__ = ["comparison", "console", "description", "findings", "occurrences", "plan", "progress", "spinner"]
 
 console = Console(highlight=False)
 _errors = Console(stderr=True)
@@ -23,7 +23,7 @@ _WIDTH = 40  # characters of the longest bar
 _PATIENCE = 1.0  # seconds before progress is shown
 
 
-def waiting(what: str) -> AbstractContextManager[Any]:
+def spinner(what: str) -> AbstractContextManager[Any]:
     """On a terminal, what takes time and for how many seconds, while its end is not known; nothing in a file."""
     columns = SpinnerColumn(), TextColumn("{task.description} ..."), TimeElapsedColumn()
     bar = Progress(*columns, console=_errors, transient=True, disable=not _errors.is_terminal)

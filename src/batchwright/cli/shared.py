@@ -21,8 +21,25 @@ from . import printing
 from .planning import CHOICES, KINDS
 
 __all__ = [
-    "BROKEN", "Accumulate", "AsJson", "Files", "Label", "Length", "Out", "Recipe", "Seed", "WorldSize", "app", "audit_in",
-    "check_folder", "command", "named_columns", "print_facts", "recipes", "run_with", "words",
+    "BROKEN",
+    "Accumulate",
+    "AsJson",
+    "Files",
+    "Label",
+    "Length",
+    "Out",
+    "Recipe",
+    "Seed",
+    "WorldSize",
+    "app",
+    "audit_in",
+    "check_folder",
+    "command",
+    "completions",
+    "named_columns",
+    "print_facts",
+    "recipes",
+    "run_with",
 ]  # fmt: skip
 
 INFEASIBLE, BROKEN = 1, 3  # exit codes; 2 is what typer gives for a wrong command line
@@ -58,7 +75,7 @@ def named_columns(ctx: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
-def words(option: str) -> Callable[[str], list[str]]:
+def completions(option: str) -> Callable[[str], list[str]]:
     """For the completion of a shell: the words that an option takes."""
     known = sorted(KINDS) if option == "kind" else CHOICES[option]
     return lambda incomplete: [word for word in known if word.startswith(incomplete)]

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import Infeasible, check_integer, shown
 from ..readings import as_list, reading
 
-__all__ = ["by_name", "further_keys", "menu_lengths", "names", "names_in", "whole_numbers"]
+__all__ = ["by_name", "check_integers", "field_names", "further_keys", "menu_lengths", "names"]
 
 
 def by_name(fields: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def names(fields: Any) -> tuple[str, ...]:
     return tuple(fields)
 
 
-def names_in(fields: Any, called: str) -> tuple[str, ...]:
+def field_names(fields: Any, called: str) -> tuple[str, ...]:
     """The names of fields in an argument: from a name, or a list of them."""
     if isinstance(fields, str):
         return (fields,)
@@ -50,10 +50,10 @@ def menu_lengths(menu: Any) -> tuple[int | tuple[int, ...], ...]:
     """The padded lengths of a menu."""
     if not isinstance(menu, Iterable):
         raise Infeasible(f"menu is {shown(menu)}", "pass a list of lengths")
-    return tuple(whole_numbers(entry, "a length of menu") for entry in as_list(menu, "menu"))
+    return tuple(check_integers(entry, "a length of menu") for entry in as_list(menu, "menu"))
 
 
-def whole_numbers(value: Any, called: str) -> int | tuple[int, ...]:
+def check_integers(value: Any, called: str) -> int | tuple[int, ...]:
     """Check an integer, or a tuple of them."""
     return (
         tuple(check_integer(each, called) for each in as_list(value, called))

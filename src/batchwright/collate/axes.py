@@ -11,17 +11,17 @@ from torch import Tensor
 
 from ..errors import Infeasible, shown, typed
 from ..readings import reading
-from .arguments import whole_numbers
+from .arguments import check_integers
 from .layout import Layout
 
-__all__ = ["Lengths", "asked_dims", "elements", "layouts", "matched", "measured", "normal_dims"]
+__all__ = ["Lengths", "asked_dims", "elements", "layouts", "matched", "normal_dims", "ragged_layouts"]
 
 Lengths = Layout | Tensor | Sequence[int]
 
 
 def asked_dims(dim: Any, ndim: int) -> tuple[int, ...]:
     """`normal_dims` for dimensions that a user passed, after a check that they are integers."""
-    return normal_dims(whole_numbers(dim, "dim"), ndim)
+    return normal_dims(check_integers(dim, "dim"), ndim)
 
 
 @lru_cache
@@ -39,7 +39,7 @@ def normal_dims(dim: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
     return dims
 
 
-def measured(pieces: Sequence[Tensor], dim: int | tuple[int, ...]) -> tuple[tuple[int, ...], tuple[Layout, ...]]:
+def ragged_layouts(pieces: Sequence[Tensor], dim: int | tuple[int, ...]) -> tuple[tuple[int, ...], tuple[Layout, ...]]:
     """The ragged dimensions of tensors that are equal in all other sizes, and a layout for each."""
     if not isinstance(pieces, Sequence):
         raise Infeasible(f"pieces are {typed(pieces)}", "pass a list of tensors, one for each sample")

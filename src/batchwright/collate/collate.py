@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 from ..errors import Infeasible, typed
-from .arguments import names_in
+from .arguments import field_names
 from .batch import Batch
 from .declared import Declared
 from .pack_collate import PackCollate, PlanOfPacks
@@ -139,7 +139,7 @@ class Collate(Declared):
             packs=1 if bounds is not None else cast(int, packs),
             align=align,
             fill=fill,
-            seams=names_in(seams, "seams"),
+            seams=field_names(seams, "seams"),
             shape=shape,
             multiple=multiple,
         )

@@ -13,10 +13,10 @@ from ..errors import Infeasible
 from . import memory
 from .layout import Layout
 
-__all__ = ["nest", "pack", "unnest", "unpack"]
+__all__ = ["concatenated", "nest", "unnest", "unpack"]
 
 
-def pack(pieces: memory.Pieces, dims: tuple[int, ...]) -> Tensor:
+def concatenated(pieces: memory.Pieces, dims: tuple[int, ...]) -> Tensor:
     """Concatenate the pieces along the first of `dims`, into which the others are flattened."""
     first, end = dims[0], dims[0] + len(dims)
     if len(dims) > 1:
@@ -28,7 +28,7 @@ def pack(pieces: memory.Pieces, dims: tuple[int, ...]) -> Tensor:
 def unpack(
     packed: Tensor, layout: Layout, counts: Sequence[Sequence[int]], dims: tuple[int, ...]
 ) -> tuple[Tensor, ...]:
-    """The pieces as views: the inverse of `pack`. `counts` has the lengths along each of `dims`."""
+    """The pieces as views: the inverse of `concatenated`. `counts` has the lengths along each of `dims`."""
     first = dims[0]
     pieces = tuple(packed.split_with_sizes(layout.counts, first))
     if len(dims) == 1:

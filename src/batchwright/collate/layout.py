@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import Infeasible, check_integer, one_of, shown
 from ..readings import as_list, reading
 from .memory import lasting
-from .shards import How, Shard, divided
+from .shards import How, Shard, rank_indices
 
 __all__ = ["SIDES", "Layout", "Side"]
 
@@ -151,7 +151,7 @@ class Layout:
         rank = check_integer(rank, "rank", least=0)
         if rank >= size:
             raise Infeasible(f"rank is {rank} in a group of {size}", f"pass a rank of 0 to {size - 1}")
-        places = divided(self.starts, size, how, block)[rank]
+        places = rank_indices(self.starts, size, how, block)[rank]
         at = torch.from_numpy(places).to(self.device)
         positions, segments = self.positions[at], self.segments[at]
         begins = (np.diff(places, prepend=-2) != 1) | (np.diff(segments.cpu().numpy(), prepend=-1) != 0)
@@ -168,7 +168,7 @@ class Layout:
             >>> gathered[layout.unshard(2, block=2)].tolist()
             [0, 10, 20, 30, 40, 50, 60, 70]
         """
-        gathered = np.concatenate(divided(self.starts, size, how, block))
+        gathered = np.concatenate(rank_indices(self.starts, size, how, block))
         inverse = np.empty(gathered.size, np.int64)
         inverse[gathered] = np.arange(gathered.size)
         return torch.from_numpy(inverse).to(self.device)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, cast
 import numpy as np
 
 from ..errors import Infeasible, did_you_mean, shown, typed
-from .arguments import by_name, names_in
+from .arguments import by_name, field_names
 from .batch import Batch
 from .declaration_text import declaration
 from .declared import Declared
@@ -173,7 +173,7 @@ def _packable(declared: Mapping[str, Any], rules: PackRules, along: str | Sequen
         for name, field in declared.items()
         if isinstance(field, RaggedField) and field.dim == 0 and not field.shift_by
     ]
-    names = tuple(packable) if along is None else names_in(along, "along")
+    names = tuple(packable) if along is None else field_names(along, "along")
     for argument, asked in (("along", names), ("seams", rules.seams)):
         stray = [name for name in asked if name not in packable]
         if stray or not names:

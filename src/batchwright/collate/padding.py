@@ -18,7 +18,7 @@ from ..readings import as_list
 from . import memory
 from .layout import SIDES, Layout, Side
 
-__all__ = ["ROW_DTYPES", "Padding", "Side", "are_short", "fill_value", "pad", "pad_grid", "rows_of"]
+__all__ = ["ROW_DTYPES", "Padding", "Side", "are_short", "fill_value", "pad", "pad_grid", "padded_rows"]
 __all__ += ["unpad", "unpad_grid"]
 
 
@@ -26,7 +26,7 @@ _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in 
 
 
 ROW_DTYPES = frozenset(dtype for dtype in memory.NUMPY_DTYPES if not dtype.is_complex)
-"""The dtypes of vectors that `rows_of` takes."""
+"""The dtypes of vectors that `padded_rows` takes."""
 
 _POWERS = getattr(torch, "float8_e8m0fnu", None)
 """A dtype with powers of two only, without 0 and sign; older versions of torch do not have it."""
@@ -186,7 +186,9 @@ def _written(
     first = pieces[0]
     width = math.prod(first.shape[1:])
     if dim == 0 and side == "right" and first.dtype in ROW_DTYPES and are_short(pieces, layout.total * width):
-        rows = rows_of(torch.cat(pieces).flatten(), [count * width for count in layout.counts], length * width, value)
+        rows = padded_rows(
+            torch.cat(pieces).flatten(), [count * width for count in layout.counts], length * width, value
+        )
         return rows.view(len(pieces), length, *first.shape[1:])
     shape = [len(pieces), *first.shape]
     shape[dim + 1] = length
@@ -206,7 +208,7 @@ def are_short(pieces: memory.Pieces, total: int) -> bool:
     return total * pieces[0].itemsize <= len(pieces) * _SHORT
 
 
-def rows_of(vector: Tensor, counts: Sequence[int], length: int, value: float | complex | bool) -> Tensor:
+def padded_rows(vector: Tensor, counts: Sequence[int], length: int, value: float | complex | bool) -> Tensor:
     """A row for each piece of a vector, padded at the right; copying between memoryviews is faster than numpy's slices.
 
     Raises:

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from ..errors import Infeasible, check_integer, one_of, shown
 from . import memory
-from .arguments import further_keys, menu_lengths, names, whole_numbers
+from .arguments import check_integers, further_keys, menu_lengths, names
 from .axes import normal_dims
 from .column import FieldValues, is_plain, shared
 from .descriptions import DESCRIPTIONS
@@ -20,7 +20,7 @@ from .fields import Context, Field
 from .indices import elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout, Side
 from .memory import settle
-from .padding import ROW_DTYPES, Padding, are_short, fill_value, pad, rows_of
+from .padding import ROW_DTYPES, Padding, are_short, fill_value, pad, padded_rows
 from .ragged_value import Form, Ragged
 
 __all__ = ["RaggedField", "ragged"]
@@ -106,7 +106,7 @@ class RaggedField(Field):
             return None
         (length,) = self.padding.extents((layout.max_length,))
         if vectors:
-            rows = rows_of(torch.cat(values), sizes, length, fill_value(self.padding.value, dtype))
+            rows = padded_rows(torch.cat(values), sizes, length, fill_value(self.padding.value, dtype))
         else:
             rows = pad(values, layout, dim=0, length=length, value=self.padding.value)
         return Ragged("padded", rows, axes=(layout,), dims=(0,), form="padded", padding=self.padding, layout=layout)
@@ -300,7 +300,7 @@ def ragged(
                 [ True, False, False]])
     """
     return RaggedField(
-        dim=whole_numbers(dim, "dim"),
+        dim=check_integers(dim, "dim"),
         form=("packed" if pad is None else "padded") if form is None else form,
         padding=Padding(
             value=0 if pad is None else pad,

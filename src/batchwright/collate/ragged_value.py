@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from ..errors import Infeasible, check_integer, shown
 from . import memory
-from .axes import Lengths, asked_dims, elements, layouts, matched, measured
-from .concatenate import nest, pack, unnest, unpack, values_at
+from .axes import Lengths, asked_dims, elements, layouts, matched, ragged_layouts
+from .concatenate import concatenated, nest, unnest, unpack, values_at
 from .descriptions import WithLengths
 from .layout import Layout
 from .padding import Padding, pad, pad_grid, unpad, unpad_grid
@@ -71,7 +71,7 @@ class Ragged(WithLengths):
         cls, pieces: Sequence[Tensor], *, dim: int | tuple[int, ...] = 0, padding: Padding | None = None
     ) -> Ragged:
         """From N tensors that may differ in length along `dim` (one dimension of a sample, or several)."""
-        dims, axes = measured(pieces, dim)
+        dims, axes = ragged_layouts(pieces, dim)
         return cls("list", tuple(pieces), axes=axes, dims=dims, form="list", padding=padding)
 
     @classmethod
@@ -201,7 +201,7 @@ class Ragged(WithLengths):
         if self._held == "packed":
             packed: Tensor = self._known["packed"]
             return packed - self.addend() if self.shift else packed
-        return pack(self.list, self.dims)
+        return concatenated(self.list, self.dims)
 
     def _make_packed(self) -> Tensor:
         if not self.shift:

@@ -14,7 +14,7 @@ from ..errors import check_integer, one_of
 from ..kernels.array_types import Integers
 from ..lengths.partition import partition
 
-__all__ = ["How", "Shard", "divided"]
+__all__ = ["How", "Shard", "rank_indices"]
 
 How = Literal["blocks", "head_tail", "per_document"]
 
@@ -45,7 +45,7 @@ class Shard:
     work: int
 
 
-def divided(starts: Sequence[int], size: int, how: How, block: int | None) -> list[Integers]:
+def rank_indices(starts: Sequence[int], size: int, how: How, block: int | None) -> list[Integers]:
     """The packed indices that each rank of a group holds, ascending; every rank computes the same.
 
     Args:

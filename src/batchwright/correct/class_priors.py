@@ -15,7 +15,7 @@ from ..readings import as_list, reading
 if TYPE_CHECKING:
     from ..interface import BasePlan
 
-__all__ = ["ClassPriors", "checked", "class_priors", "groups_of"]
+__all__ = ["ClassPriors", "check_plan", "class_groups", "class_priors"]
 
 LabelPart = Callable[[Any], Hashable]
 
@@ -76,8 +76,8 @@ def class_priors(
         >>> priors.classes, priors.domains, priors.trained.tolist()
         (['cat', 'dog'], ['day', 'night'], [[1.0, 0.0], [0.5, 0.5]])
     """
-    plan = checked(plan, of_sampler="call LogitAdjustment.from_sampler(sampler), or pass sampler.plan")
-    groups = groups_of(classes, plan)
+    plan = check_plan(plan, of_sampler="call LogitAdjustment.from_sampler(sampler), or pass sampler.plan")
+    groups = class_groups(classes, plan)
     sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
     _check_callable(class_of, "class_of")
     _check_callable(domain_of, "domain_of")
@@ -157,7 +157,7 @@ def _in_order(order: Sequence[Hashable], sampled: list[Hashable]) -> list[Hashab
     return found
 
 
-def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> BasePlan:
+def check_plan(plan: Any, *, of_sampler: str = "pass sampler.plan") -> BasePlan:
     """Check that this is a plan; `of_sampler` is the way out in the message if a sampler was passed."""
     from ..interface import BasePlan
 
@@ -169,7 +169,7 @@ def checked(plan: Any, *, of_sampler: str = "pass sampler.plan") -> BasePlan:
     )
 
 
-def groups_of(classes: Any, plan: BasePlan) -> Groups:
+def class_groups(classes: Any, plan: BasePlan) -> Groups:
     """The groups for `classes`, a column of labels or `Groups`; those of the plan for None.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 from ..aligned import aligned
 from ..errors import Infeasible, check_number, exactly, listed, noted, shown, typed
 from ..readings import reading
-from .class_priors import checked, groups_of
+from .class_priors import check_plan, class_groups
 
 if TYPE_CHECKING:
     from ..groups import Groups
@@ -47,7 +47,7 @@ class Weights:
         clip = clip if clip is None else check_number(clip, "clip", or_infinite=True)
         if clip is not None and not clip > 0:
             raise Infeasible(f"clip is {exactly(clip)}, it must be above 0", "pass the largest weight allowed, or None")
-        self.plan = checked(plan)
+        self.plan = check_plan(plan)
         self.clip = clip
 
     def __call__(self, indices: Any, *, epoch: int | None = None) -> np.ndarray:
@@ -84,7 +84,7 @@ class Weights:
         Raises:
             Infeasible: `batches` is None and shares may always change, or `classes` is of other samples.
         """
-        groups = groups_of(classes, self.plan)
+        groups = class_groups(classes, self.plan)
         table = np.zeros((3, groups.group_count))
         for share, strata in _spans(self.plan, batches):
             table += share * self._by_group(strata, groups)

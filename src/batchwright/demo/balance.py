@@ -75,7 +75,7 @@ def run(*, seeds: int = 3, epochs: int = EPOCHS, workers: int = 2) -> list[dict[
     )
     if poor:
         screen.print(f"note: {poor[0].message}")
-    return [as_table(_HEAD, cells(rows))]
+    return [as_table(_HEAD, table_text(rows))]
 
 
 @dataclass(frozen=True)
@@ -203,12 +203,12 @@ def table(rows: dict[str, list[Result]]) -> Table:
     shown = Table(box=None, pad_edge=False)
     for at, heading in enumerate(_HEAD):
         shown.add_column(heading, justify="right" if at else "left", no_wrap=not at)
-    for row in cells(rows):
+    for row in table_text(rows):
         shown.add_row(*row)
     return shown
 
 
-def cells(rows: dict[str, list[Result]]) -> list[list[str]]:
+def table_text(rows: dict[str, list[Result]]) -> list[list[str]]:
     """The table as text."""
     return [
         [

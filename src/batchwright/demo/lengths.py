@@ -118,7 +118,7 @@ def steps(
     useful = computed = 0
     start = time.process_time()
     for number, batch in enumerate(endless(plan), 1):
-        tokens, places, owners = rows_of([[samples[i] for i in part] for part in parts(batch)])
+        tokens, places, owners = row_tensors([[samples[i] for i in part] for part in parts(batch)])
         loss, targets = model(tokens, places, owners)
         optimizer.zero_grad()
         loss.backward()
@@ -141,7 +141,7 @@ def endless(plan: Any) -> Iterator[np.ndarray]:
         epoch += 1
 
 
-def rows_of(parts: list[list[list[int]]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def row_tensors(parts: list[list[list[int]]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Tokens, places within a sample, and which sample of the row (0: padding), each (rows, longest)."""
     width = max(sum(map(len, part)) for part in parts)
     tokens, places, owners = (np.zeros((len(parts), width), np.int64) for _ in range(3))

@@ -15,7 +15,7 @@ from ..errors import Infeasible, shown
 from ..tables import Coded, coded
 from .folder import Folder, StoredGroups
 from .paths import files_of, kind_of
-from .readers import READERS, Texts, names_in
+from .readers import READERS, Texts, column_names
 
 __all__ = ["FLOAT", "INTEGER", "Column", "Digest", "typed_texts"]
 
@@ -123,7 +123,7 @@ class Column:
             ['file', 'kind']
         """
         files = files_of(os.fspath(path))
-        return names_in(files, kind_of(files))
+        return column_names(files, kind_of(files))
 
     def __repr__(self) -> str:
         return f"Column({self.path!r}, {self.name!r})"

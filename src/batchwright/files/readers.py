@@ -19,7 +19,7 @@ from ..readings import library, reading_file
 from .folder import Folder
 from .tar import names_of_shard, rows_of_shard
 
-__all__ = ["READERS", "Texts", "arrow_reader", "delimiter_of", "names_in", "parts_of_saved", "shard_rows"]
+__all__ = ["READERS", "Texts", "arrow_reader", "column_names", "delimiter_of", "parts_of_saved", "shard_rows"]
 
 
 class Texts(NamedTuple):
@@ -282,7 +282,7 @@ _NAMES: dict[str, Callable[[Path], Iterable[str]]] = {
 }
 
 
-def names_in(files: Sequence[Path], kind: str) -> list[str]:
+def column_names(files: Sequence[Path], kind: str) -> list[str]:
     """The names of the columns of the first of these files.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import no_column, said, shown
 from ..files.column import INTEGER
-from ..files.readers import READERS, arrow_reader, delimiter_of, names_in, shard_rows
+from ..files.readers import READERS, arrow_reader, column_names, delimiter_of, shard_rows
 from ..readings import library, reading_file
 from .sources import DataFile
 
@@ -53,7 +53,7 @@ def _names_in(file: DataFile, path: str, kind: str, names: Sequence[str]) -> lis
     if kind == "npy":  # an array in a file of its own has no name: it is the column that is asked for
         return list(names)
     if file.system is None or kind != "parquet":
-        return names_in([Path(path)], kind)
+        return column_names([Path(path)], kind)
     parquet = library_of("pyarrow.parquet", "pyarrow")
     with reading_file(file.path), file.system.open(file.path, "rb") as opened:
         return list(parquet.read_schema(opened).names)

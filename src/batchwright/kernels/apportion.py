@@ -27,10 +27,10 @@ __all__ = [
     "MOST_ROUNDS",
     "PERIOD",
     "cell",
+    "cells_added",
     "in_period",
     "line",
     "phase",
-    "step_of",
     "tickets_before",
 ]
 
@@ -89,7 +89,7 @@ def line(weights: Sequence[int] | np.ndarray, tickets: int, edges: np.ndarray | 
 
 
 @inner
-def step_of(round_):
+def cells_added(round_):
     """How much the offset of a round adds to the cells of its period, 0 to 255."""
     return (round_ & 255) * _FACTOR & 255
 
@@ -99,7 +99,7 @@ def spread(round_):
     """The offset of a round without the start, 0..2^32-1: its bytes in reverse order, each times `_FACTOR`."""
     turned = np.int64(0)
     for _ in range(4):
-        turned = turned << 8 | step_of(round_)
+        turned = turned << 8 | cells_added(round_)
         round_ >>= 8
     return turned
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from .apportion import PERIOD, cell, in_period, step_of, tickets_before
+from .apportion import PERIOD, cell, cells_added, in_period, tickets_before
 from .compile import inner, kernel
 from .cycle import APART, DRAWS
 from .deal_arguments import (
@@ -62,10 +62,10 @@ from .permutation import (
     RIGHTS,
     SIZES,
     TABLE_LIMIT,
+    fast_divmod,
     fill_table,
     new_points,
     permute_each,
-    split,
 )
 
 __all__ = ["deal_heavy", "deal_with_light", "drawn"]
@@ -137,7 +137,7 @@ def _lay_out(round_, rounds, taken, shares):
     if round_ // PERIOD != header[PERIOD_NUMBER]:
         _enter_period(round_ // PERIOD, header, cells, taken[:-1], taken[1:], shares.start)
     header[ROUND_NUMBER], header[LIGHT] = round_, tickets_before(taken[heavy], end, round_, shares.start)
-    step = step_of(round_)
+    step = cells_added(round_)
     table[BEFORE, 0] = 0
     for h in range(heavy):
         count = ((cells[h, HIGH] + step) >> 8) - ((cells[h, LOW] + step) >> 8)
@@ -226,7 +226,7 @@ def _find_places(places, runs, count, passes, per_ticket, table, head, repeats, 
         left, right = np.uint64(table[g, LEFT]), np.uint64(table[g, RIGHT])
         first = runs[_FIRST, number] * per_ticket
         key = stream(passes, g)
-        pass_number, place = split(first, n)
+        pass_number, place = fast_divmod(first, n)
         unchanged = wide == 0 or (3 * wide <= n and (pass_number == 0 or place >= 2 * wide))
         if n >= TABLE_LIMIT and unchanged and place + draws <= n:
             here = stream(key, pass_number)

@@ -50,10 +50,10 @@ from .permutation import (
     RIGHTS,
     SIZES,
     TABLE_LIMIT,
+    fast_divmod,
     permute,
     permute_each,
     radices,
-    split,
     unpermute,
 )
 
@@ -190,7 +190,7 @@ def _even_run(run, first, count, layout, members, order, head, repeats, points):
     size, apart = layout[DRAWS], layout[APART]
     left, right = radices(np.uint64(size))
     key, draw = _even_pass(first, layout, order)
-    pass_number, place = split(draw, size)
+    pass_number, place = fast_divmod(draw, size)
     if (
         size >= TABLE_LIMIT
         and layout[_CYCLE] == 0
@@ -264,7 +264,7 @@ def _even_drawn(draw, totals, layout, members, order, head, repeats):
     """`light_drawn` for an even order."""
     size, apart = layout[DRAWS], layout[APART]
     left, right = radices(np.uint64(size))
-    number, done = split(draw, size)
+    number, done = fast_divmod(draw, size)
     key, begin = _even_pass(number * size, layout, order)
     came = np.empty(size, np.int64)
     draw_run(came, begin, done, size, apart, left, right, key, head, repeats)

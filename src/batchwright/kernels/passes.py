@@ -16,7 +16,7 @@ import numpy as np
 
 from .compile import inner, kernel
 from .hashing import stream
-from .permutation import TABLE_LIMIT, fill_table, permute, radices, split, unpermute
+from .permutation import TABLE_LIMIT, fast_divmod, fill_table, permute, radices, unpermute
 
 __all__ = ["draw_run", "draws", "part_from_previous", "small_pass"]
 
@@ -61,7 +61,7 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
     parted = wide > 0 and 3 * wide <= n
     size = np.uint64(n)
     while done < count:
-        pass_number, start = split(first + done, n)
+        pass_number, start = fast_divmod(first + done, n)
         stop = min(n, start + count - done)
         if wide > 0 and not parted:
             # Too few samples to separate passes: all passes have one order, so a sample comes again after exactly n

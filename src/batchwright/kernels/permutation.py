@@ -22,13 +22,13 @@ __all__ = [
     "ROUNDS",
     "SIZES",
     "TABLE_LIMIT",
+    "fast_divmod",
     "fill_table",
     "new_points",
     "permutation",
     "permute",
     "permute_each",
     "radices",
-    "split",
     "unpermute",
 ]
 
@@ -63,7 +63,7 @@ def _round(half, key, bound):
 
 
 @inner
-def split(number, divisor):
+def fast_divmod(number, divisor):
     """Quotient and remainder of numbers of 0 or more: estimated in floats, which is faster, divided only if that fails."""
     quotient = np.int64(np.float64(number) / np.float64(divisor))
     rest = number - quotient * divisor
@@ -77,7 +77,7 @@ def split(number, divisor):
 def permute(k, n, left, right, key):
     """The image of `k` under the permutation of [0, n) of `key`; `left, right = radices(n)`; n is 64 or more."""
     while True:
-        quotient, rest = split(np.int64(k), np.int64(right))
+        quotient, rest = fast_divmod(np.int64(k), np.int64(right))
         high, low = np.uint64(quotient), np.uint64(rest)
         round_key = key
         for _ in range(ROUNDS // 2):
@@ -108,7 +108,7 @@ def permute_each(count, points):
     points do not wait for each other, so the processor works on several at once.
     """
     for i in range(count):
-        quotient, rest = split(np.int64(points[PLACES, i]), np.int64(points[RIGHTS, i]))
+        quotient, rest = fast_divmod(np.int64(points[PLACES, i]), np.int64(points[RIGHTS, i]))
         points[_HIGHS, i], points[_LOWS, i] = np.uint64(quotient), np.uint64(rest)
     for number in range(0, ROUNDS, 2):
         step = np.uint64(number) * GOLDEN
@@ -131,7 +131,7 @@ def permute_each(count, points):
 def unpermute(image, n, left, right, key):
     """The inverse of `permute`: the `k` whose image is `image`."""
     while True:
-        quotient, rest = split(np.int64(image), np.int64(right))
+        quotient, rest = fast_divmod(np.int64(image), np.int64(right))
         high, low = np.uint64(quotient), np.uint64(rest)
         round_key = key + np.uint64(ROUNDS) * GOLDEN
         for _ in range(ROUNDS // 2):

@@ -14,13 +14,13 @@ from ..kernels.partition import longest_first, swap_down
 __all__ = [
     "Limits",
     "by_part",
-    "cells",
     "fewest",
     "fewest_level",
     "in_order_of_items",
     "level_within",
     "most_expensive_at_least",
     "part_of_cells",
+    "part_rows",
 ]
 
 
@@ -182,7 +182,7 @@ def level_within(costs: Floats, limits: Limits, parts: int, near: float = _NEAR)
     part_of = _start(costs, falling, limits, parts)
     if part_of is None:
         return None
-    cell_costs, cell_items = cells(costs, falling, part_of, parts)
+    cell_costs, cell_items = part_rows(costs, falling, part_of, parts)
     mean = float(costs.sum()) / parts
     sizes = np.vstack([limits.sizes, np.zeros((1, limits.most.size))])
     swap_within(cell_costs, cell_items, sizes, limits.most, mean * (1 + near), _SWAPS)
@@ -201,7 +201,7 @@ def _start(costs: Floats, falling: Integers, limits: Limits, parts: int) -> Inte
     if limits.most.size == 1:  # as level as possible in what is limited
         column = limits.sizes[:, 0]
         spread = in_order_of_items(longest_first(column[tight], parts, column.size), tight)
-        cell_sizes, cell_items = cells(column, tight, spread, parts)
+        cell_sizes, cell_items = part_rows(column, tight, spread, parts)
         swap_down(cell_sizes, cell_items, float(limits.most[0]), _SWAPS)
         spread = part_of_cells(cell_items, column.size)
         if limits.kept(spread, parts):
@@ -224,7 +224,7 @@ def by_part(part_of: Integers, parts: int) -> Integers:
     return np.argsort(narrow, kind="stable")
 
 
-def cells(
+def part_rows(
     costs: Floats, falling: Integers, part_of: Integers, parts: int, *, spare: int = 1
 ) -> tuple[Floats, Integers]:
     """The parts as rows: their costs, falling, and their items; -1 and a cost of 0 for empty places.
@@ -243,7 +243,7 @@ def cells(
 
 
 def part_of_cells(cell_items: Integers, count: int) -> Integers:
-    """The part of each of `count` items; the inverse of `cells`."""
+    """The part of each of `count` items; the inverse of `part_rows`."""
     part_of = np.empty(count, np.int64)
     held = cell_items >= 0
     part_of[cell_items[held]] = np.nonzero(held)[0]

@@ -19,7 +19,7 @@ from .distinct_lengths import DistinctLengths
 from .equal_packs import EqualPacks
 from .exact import Allowance
 from .numbers import Keys, NumberRows, Numbers, SortKeys
-from .packing import Packing, Solver, filled, search
+from .packing import Packing, Solver, filled_packing, search
 from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
@@ -251,7 +251,7 @@ class PackCutter(WithIdentity):
                 fill, table = middle, tried
             else:
                 low = middle
-        rest = filled(table, distinct, 0)
+        rest = filled_packing(table, distinct, 0)
         alone = np.sort(distinct.places[rest.members.size :])
         if not alone.size:
             return rest

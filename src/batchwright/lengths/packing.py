@@ -15,7 +15,7 @@ from .bounds import packs_at_least
 from .distinct_lengths import DistinctLengths
 from .exact import Allowance, pack_patterns
 
-__all__ = ["MOST_CAPACITY", "Packing", "Solver", "filled", "pack", "search"]
+__all__ = ["MOST_CAPACITY", "Packing", "Solver", "filled_packing", "pack", "search"]
 
 Solver = Literal["fast", "exact"]
 MOST_CAPACITY = 1 << 61  # sums of two capacities fit 64 bits
@@ -93,7 +93,7 @@ def pack(lengths: ArrayLike, capacity: int, *, max_per_pack: int | None = None, 
 
     distinct = DistinctLengths.of(column)
     table = best_fit_decreasing(distinct.lengths, distinct.counts, capacity, max_per_pack or _UNLIMITED)
-    return filled(table, distinct, packs_at_least(distinct.lengths, distinct.counts, capacity, max_per_pack))
+    return filled_packing(table, distinct, packs_at_least(distinct.lengths, distinct.counts, capacity, max_per_pack))
 
 
 def search(
@@ -104,10 +104,10 @@ def search(
     patterns, copies, at_least = pack_patterns(
         distinct.lengths, distinct.counts, capacity, max_per_pack, allowance=allowance, enough=enough
     )
-    return filled(_as_stacks(patterns, copies), distinct, at_least)
+    return filled_packing(_as_stacks(patterns, copies), distinct, at_least)
 
 
-def filled(table: Integers, distinct: DistinctLengths, at_least: int) -> Packing:
+def filled_packing(table: Integers, distinct: DistinctLengths, at_least: int) -> Packing:
     """Put the samples into the packs that a table describes."""
     from ..kernels.packing import fill_packs
 

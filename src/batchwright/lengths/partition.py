@@ -19,13 +19,13 @@ from ..kernels.partition import longest_first, swap_down
 from .limited_parts import (
     Limits,
     by_part,
-    cells,
     fewest,
     fewest_level,
     in_order_of_items,
     level_within,
     most_expensive_at_least,
     part_of_cells,
+    part_rows,
 )
 
 __all__ = ["Partition", "partition"]
@@ -217,7 +217,7 @@ def _level(cost: Floats, parts: int, max_cost: float | None, *, equal_size: bool
     falling = np.argsort(-cost, kind="stable")
     placed = longest_first(cost[falling], parts, cost.size // parts if equal_size else cost.size)
     part_of = in_order_of_items(placed, falling)
-    cell_costs, cell_items = cells(cost, falling, part_of, parts, spare=0 if equal_size else 1)
+    cell_costs, cell_items = part_rows(cost, falling, part_of, parts, spare=0 if equal_size else 1)
     good_enough = float(cost.sum()) / parts * (1 + _GOOD_ENOUGH)
     if max_cost is not None:
         good_enough = min(good_enough, max_cost)

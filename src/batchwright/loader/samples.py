@@ -246,7 +246,7 @@ class Collated:
     collate: Callable[[list[Any]], Any]
     told_lengths: ToldLengths = field(default_factory=ToldLengths)
 
-    def __call__(self, read: _Read) -> Any:
+    def __call__(self, read: _ReadBatch) -> Any:
         """The batch; in a `WithRemarks` if a sample of it was broken, or lengths are not what the plan was told.
 
         A worker gives it in a `Sent`, of which only the batch arrives.

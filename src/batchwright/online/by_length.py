@@ -16,7 +16,7 @@ from .batch import StreamBatch
 from .byte_limit import Weigher
 from .feed import OnError
 from .keyed_random import root
-from .length_composer import CutBuffer, LengthComposer, cut_by_budget, pack
+from .length_composer import CutBuffer, LengthComposer, best_fit_packs, cut_by_budget
 from .made_of import arguments_of
 from .measures import measure_of
 from .one_source import OneSource
@@ -214,7 +214,7 @@ class _PackRule:
         return self.capacity
 
     def __call__(self, lengths: list[float], kept_before: int, last: bool) -> CutBuffer:
-        return pack(lengths, capacity=self.capacity, packs=self.packs, kept_before=kept_before, last=last)
+        return best_fit_packs(lengths, capacity=self.capacity, packs=self.packs, kept_before=kept_before, last=last)
 
     def arguments(self) -> dict[str, Any]:
         return {"kind": "packed", "capacity": self.capacity, "packs": self.packs}

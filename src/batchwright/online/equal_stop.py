@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import torch
 import torch.distributed as dist
 
-from ..distributed import joined
+from ..distributed import has_process_group
 from .worker_info import stepped
 
 __all__ = ["equal_stop"]
@@ -59,7 +59,7 @@ class EqualStop(Generic[B]):
             yield ahead.pop()
 
     def _all_ranks_have(self, ahead: list[B]) -> bool:
-        if not joined():
+        if not has_process_group():
             return bool(ahead)
         device = "cuda" if dist.get_backend(self._group) == "nccl" else "cpu"  # NCCL reduces only tensors on its device
         flag = torch.tensor(len(ahead), device=device)

@@ -22,10 +22,10 @@ __all__ = [
     "decoder",
     "lines",
     "members",
-    "opened",
+    "open_file",
     "record_batch",
     "row_group",
-    "rows_of",
+    "rows_from",
     "shard_of",
 ]
 
@@ -35,7 +35,7 @@ _READ = 1 << 20  # bytes of a column of a Parquet file that are in memory before
 
 
 @contextmanager
-def opened(file: DataFile) -> Iterator[Any]:
+def open_file(file: DataFile) -> Iterator[Any]:
     """A file, open for reading bytes."""
     with open(file.path, "rb") if file.system is None else file.system.open(file.path, "rb") as content:
         yield content
@@ -106,7 +106,7 @@ class RowGroup(Rows):
     def _read(self, **options: Any) -> Iterator[Any]:
         from pyarrow import parquet as module
 
-        with opened(self._file) as content:
+        with open_file(self._file) as content:
             parquet = module.ParquetFile(content, metadata=self._known, **options)
             self._known = parquet.metadata
             yield parquet
@@ -131,7 +131,7 @@ def _taken(table: Any, numbers: range) -> list[Any]:
 def lines(shard: tuple[DataFile, int, int]) -> Lines:
     """The lines that begin in a range of bytes."""
     file, start, end = shard
-    with opened(file) as content:
+    with open_file(file) as content:
         if start:
             content.seek(start - 1)
             content.readline()  # the rest of a line that begins before; only the line feed, if none does
@@ -171,7 +171,7 @@ def shard_of(dataset: Any, number: int) -> Any:
     return dataset.shard(num_shards=dataset.num_shards, index=number)
 
 
-def rows_of(dataset: Any, start: int) -> TableRows:
+def rows_from(dataset: Any, start: int) -> TableRows:
     """Rows of a Hugging Face dataset from `start` on."""
     count = min(ROWS, len(dataset) - start)
     return TableRows(count, partial(_rows_between, dataset, start))

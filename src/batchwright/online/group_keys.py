@@ -10,12 +10,12 @@ import numpy as np
 from ..errors import shown
 from .measures import Refused
 
-__all__ = ["GroupNumbers", "plain"]
+__all__ = ["GroupNumbers", "check_label"]
 
 _VALUES = "biufcSU"  # the kinds of numpy scalars that are numbers or text, and equal to Python's
 
 
-def plain(label: Any, said: str = "key gives") -> Hashable:
+def check_label(label: Any, said: str = "key gives") -> Hashable:
     """Check a label; a tensor or array without dimensions becomes its Python value, also within tuples.
 
     Raises:
@@ -26,7 +26,7 @@ def plain(label: Any, said: str = "key gives") -> Hashable:
     if isinstance(label, np.generic):
         return _equal_to_itself(label.item() if label.dtype.kind in _VALUES else label, said)
     if type(label) is tuple:
-        return tuple(None if part is None else plain(part, said) for part in label)
+        return tuple(None if part is None else check_label(part, said) for part in label)
     shape = getattr(label, "shape", None)
     if shape is not None and hasattr(label, "item"):
         if len(shape):
@@ -60,7 +60,7 @@ class GroupNumbers(dict[Hashable, int]):
 
     def __missing__(self, label: Hashable) -> int:
         """The number of a label that is not in the dictionary: new, or a tensor, since no two tensors are equal as keys."""
-        value = plain(label)
+        value = check_label(label)
         if (number := self.get(value)) is None:
             if (why := self._refusal(value)) is not None:
                 raise Refused(why)
@@ -72,4 +72,4 @@ class GroupNumbers(dict[Hashable, int]):
         try:
             return self[label]
         except TypeError:
-            return self[plain(label)]
+            return self[check_label(label)]

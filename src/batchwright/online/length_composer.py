@@ -17,7 +17,7 @@ from .byte_limit import Weigher
 from .feed import Feed
 from .keyed_random import words
 
-__all__ = ["CutBuffer", "LengthComposer", "cut_by_budget", "pack"]
+__all__ = ["CutBuffer", "LengthComposer", "best_fit_packs", "cut_by_budget"]
 
 
 class CutBuffer(NamedTuple):
@@ -50,7 +50,7 @@ def cut_by_budget(lengths: Sequence[float], *, max_tokens: float | None, max_sam
     return CutBuffer(batches, [])
 
 
-def pack(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: int, last: bool) -> CutBuffer:
+def best_fit_packs(lengths: Sequence[float], *, capacity: float, packs: int, kept_before: int, last: bool) -> CutBuffer:
     """Best fit decreasing (Johnson 1973): each sample, the longest first, goes to the fullest pack in which it fits.
 
     The emptiest pack waits for the next buffer, unless it has one of the first `kept_before` samples, which have waited

@@ -12,11 +12,11 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..indexes.sources import DataFile
-from .file_shards import decoder, lines, opened
-from .group_keys import plain
+from .file_shards import decoder, lines, open_file
+from .group_keys import check_label
 from .rows import Members, Rows, samples_of
 
-__all__ = ["LOOK", "groups_of", "look_at_lines", "look_at_tar"]
+__all__ = ["LOOK", "look_at_lines", "look_at_tar", "shard_groups"]
 
 LOOK = "look"
 _SAMPLES = 16  # of a shard that are looked at, at most
@@ -28,7 +28,7 @@ _MOST_AWAY = 256  # the same if its files are behind URLs: each place is a reque
 _TRIES = 8  # headers at which a part of a tar file might begin
 
 
-def groups_of(
+def shard_groups(
     shards: Sequence[Any], look: Callable[[Any], Iterable[Rows]], key: Callable[[Any], Any], *, away: bool
 ) -> list[Hashable] | None:
     """The group of each shard; None unless all samples that are looked at are of the group of their shard.
@@ -47,7 +47,7 @@ def groups_of(
     for shard in shards:
         places = list(look(shard))  # errors of reading are raised here, as they would be later
         try:
-            groups = {plain(key(rows[number])) for rows in places for number in _spread(len(rows), len(places))}
+            groups = {check_label(key(rows[number])) for rows in places for number in _spread(len(rows), len(places))}
         except Exception:  # what is wrong with a sample is said when it is read
             return None
         if len(groups) != 1 or not all(map(len, places)):
@@ -88,7 +88,7 @@ def look_at_tar(handlers: Sequence[Any] | None, entry: str | None, file: DataFil
     def decoded(sample: dict[str, Any]) -> Any:
         return decode(sample if entry is None else {"__key__": sample["__key__"], entry: sample[entry]})
 
-    with opened(file) as content:
+    with open_file(file) as content:
         for place in _places(0, file.size, _BYTES_OF_TAR):
             begin = place - place % tarfile.BLOCKSIZE
             content.seek(begin)

@@ -66,6 +66,6 @@ class OwnSplit:
 
 def _known_ranks() -> tuple[int, int]:
     """The rank and world size as these libraries find them."""
-    if distributed.joined():
+    if distributed.has_process_group():
         return distributed.ranks()
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

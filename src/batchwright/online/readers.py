@@ -21,14 +21,14 @@ from .file_shards import (
     arrow_reader,
     lines,
     members,
-    opened,
+    open_file,
     record_batch,
     row_group,
-    rows_of,
+    rows_from,
     shard_of,
 )
 from .measures import measure_of
-from .noticed import LOOK, groups_of, look_at_lines, look_at_tar
+from .noticed import LOOK, look_at_lines, look_at_tar, shard_groups
 from .rows import Rows
 from .shards import Sharded, group_of_each
 
@@ -138,7 +138,7 @@ def parquet(
     wanted = None if columns is None else as_list(columns, "columns")
     shards, rows = [], []
     for file in found:
-        with opened(file) as content, reading_file(file.path):
+        with open_file(file) as content, reading_file(file.path):
             known = module.ParquetFile(content)
             shards += [(file, number) for number in range(known.num_row_groups)]
             rows += [known.metadata.row_group(number).num_rows for number in range(known.num_row_groups)]
@@ -167,7 +167,7 @@ class _LookedAt(Sharded):
     def grouped(self, key: Any) -> Sharded:
         """The same, with the group of each shard, if all samples of a shard that are looked at have one."""
         file = self.shards[0][0] if isinstance(self.shards[0], tuple) else self.shards[0]
-        groups = groups_of(
+        groups = shard_groups(
             self.shards,
             partial(self._look, key if isinstance(key, str) else None),
             measure_of(key, argument="key"),
@@ -193,7 +193,7 @@ class _RowGroups(Sharded):
         module = library("pyarrow.parquet", "this source")
         for file, number in self.shards:
             if file.path not in files:
-                with opened(file) as content:
+                with open_file(file) as content:
                     files[file.path] = module.read_metadata(content)
             known = files[file.path]
             at = next((at for at in range(known.num_columns) if known.schema.column(at).path == key), None)
@@ -334,7 +334,7 @@ def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str
     if hasattr(dataset, "features") and hasattr(type(dataset), "__len__"):
         starts = range(0, len(dataset), ROWS)
         rows = [min(ROWS, len(dataset) - start) for start in starts]
-        return _sized(Sharded(starts, partial(rows_of, dataset), shuffle=shuffle, seed=seed, name=name), "rows", rows)
+        return _sized(Sharded(starts, partial(rows_from, dataset), shuffle=shuffle, seed=seed, name=name), "rows", rows)
     raise Infeasible(
         f"the dataset is {typed(dataset)}",
         "pass a datasets.Dataset or datasets.IterableDataset; of a DatasetDict one of its splits",

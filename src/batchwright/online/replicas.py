@@ -58,10 +58,10 @@ class Replica:
         return cls(rank, world_size, info.id, info.num_workers)
 
 
-def ranks(rank: int | None, world_size: int | None, *, otherwise: tuple[int, int] = (0, 1)) -> tuple[int, int]:
+def resolve_ranks(rank: int | None, world_size: int | None, *, otherwise: tuple[int, int] = (0, 1)) -> tuple[int, int]:
     """The rank and world size as passed, else those of the process group, else `otherwise`."""
     if (rank is None) != (world_size is None):
         raise Infeasible(f"rank is {rank} and world_size is {world_size}", "pass both or neither")
     if rank is not None and world_size is not None:
         return check_integer(rank, "rank"), check_integer(world_size, "world_size", least=1)
-    return distributed.ranks() if distributed.joined() else otherwise
+    return distributed.ranks() if distributed.has_process_group() else otherwise

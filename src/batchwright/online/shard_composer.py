@@ -17,7 +17,7 @@ from .apart import Apart, Waiting
 from .batch import StreamBatch, StreamReport
 from .delivered import StreamCounts, poor_repeats, poor_shares
 from .feed import Feed
-from .group_keys import plain
+from .group_keys import check_label
 from .measures import Refused
 from .quotas import Quotas, round_length
 from .rules import Rules
@@ -142,7 +142,7 @@ class ShardComposer:
         """The group of a sample of group `number`'s shards; None if it has none, and is left out."""
         label, feed = self._labels[number], self.feeds[number]
         try:
-            found = plain(value)
+            found = check_label(value)
         except Refused as refused:
             feed.reject(str(refused))
             return None

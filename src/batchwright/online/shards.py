@@ -11,12 +11,12 @@ import numpy as np
 from ..errors import Infeasible, seed_number, shortened, shown, typed
 from ..kernels.hashing import PURPOSE
 from ..readings import as_list
-from .group_keys import plain
+from .group_keys import check_label
 from .keyed_random import root, words
 from .made_of import argument, of_shards
 from .pieces import SAME_SOURCE, Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
-from .worker_info import call_of
+from .worker_info import caller_for
 
 __all__ = ["Sharded", "group_of_each"]
 
@@ -108,7 +108,7 @@ class Sharded:
         """The shards of each group as a source of its own; empty if groups are not known."""
         parts: dict[Hashable, list[Any]] = {}
         for group, shard in zip(self.groups or (), self.shards, strict=self.groups is not None):
-            parts.setdefault(plain(group, "groups names"), []).append(shard)
+            parts.setdefault(check_label(group, "groups names"), []).append(shard)
         return {
             group: Sharded(shards, self.read, shuffle=self.shuffle, seed=self.seed, name=self.name)
             for group, shards in parts.items()
@@ -153,12 +153,12 @@ class Sharded:
             order = np.argsort(keys, kind="stable").tolist()
         if replica.count <= len(order):
             pieces = [Piece(number, [[0, 1]], []) for number in order[replica.index :: replica.count]]
-            return PieceReader(self, pieces, call_of(replica))
+            return PieceReader(self, pieces, caller_for(replica))
         # More readers than shards: readers s, s + shards, s + 2 * shards, ... share shard s, and each takes every
         # step-th sample.
         sharing = range(replica.index % len(order), replica.count, len(order))
         run = [sharing.index(replica.index), len(sharing)]
-        return PieceReader(self, [Piece(order[sharing[0]], [run], [])], call_of(replica))
+        return PieceReader(self, [Piece(order[sharing[0]], [run], [])], caller_for(replica))
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left to readers to others: a position for each."""

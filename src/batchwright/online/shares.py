@@ -11,7 +11,7 @@ from ..columns import by_label
 from ..errors import Infeasible, check_mapping, listed, shown
 from ..kernels.array_types import Floats, Integers
 from ..targets import Target, explicit, resolve
-from .group_keys import plain
+from .group_keys import check_label
 from .measures import Refused
 
 __all__ = ["StreamShares", "by_epoch"]
@@ -23,7 +23,7 @@ _PARTS = 1_000_000_000  # natural shares become counts that sum to this: targets
 def _by_group(shares: Mapping[Any, Any], argument: str) -> dict[Hashable, Any]:
     """Shares by label that sum to 1; labels that are tensors become plain values, as keys return them."""
     try:
-        named = {plain(label, f"{argument} names"): share for label, share in shares.items()}
+        named = {check_label(label, f"{argument} names"): share for label, share in shares.items()}
     except Refused as refused:
         raise Infeasible(str(refused), f"pass {argument} by labels that key gives") from None
     return dict(explicit(named).arguments[0])

@@ -15,7 +15,7 @@ from .idle import Idle
 from .made_of import of_iterable
 from .pieces import SAME_SOURCE, Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
-from .worker_info import Call, call_directly, call_of, stepped
+from .worker_info import Call, call_directly, caller_for, stepped
 
 __all__ = [
     "Indexed",
@@ -259,7 +259,7 @@ class OneReader(_Turned):
                 f"pass num_workers=1 to the loader, or {_SPLIT}",
             )
         self._idle.say(self.name, replica, 1, "cannot be split", f"pass num_workers=1 to the loader, or {_SPLIT}")
-        return self.turned(epoch, call_of(replica)) if replica.worker == 0 else PlainReader((), self.name)
+        return self.turned(epoch, caller_for(replica)) if replica.worker == 0 else PlainReader((), self.name)
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Reader 0 goes on, wherever it is."""
@@ -308,7 +308,7 @@ class Strided(_Turned):
                 f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
                 "pass what makes the iterator, or online.Sharded",
             )
-        return _StridedReader(self, self.turned(epoch, call_of(replica)), replica)
+        return _StridedReader(self, self.turned(epoch, caller_for(replica)), replica)
 
     indexed = False
 
@@ -334,7 +334,7 @@ class _StridedReader:
         self._inner = inner
         self._index = replica.index
         self._count = replica.count
-        self._pieces = PieceReader(source, [], call_of(replica), can_fetch=False)
+        self._pieces = PieceReader(source, [], caller_for(replica), can_fetch=False)
         self._is_dealt = False
 
     def open(self, position: Any) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from ..readings import as_list
 from .encoded import Unwritable, decoded, encoded
 from .made_of import differences, differing_accounts
 
-__all__ = ["kept", "lacking", "merged", "opened", "opened_all", "remembered", "sealed", "together"]
+__all__ = ["kept", "lacking", "merged", "opened_all", "remembered", "sealed", "together", "unsealed"]
 
 _VERSION = 4
 _ENTRIES = ("version", "arguments", "contents", "epoch", "replica", "run", "next", "check")
@@ -128,7 +128,7 @@ def opened_all(states: Any, arguments: str, contents: str) -> list[dict[str, Any
     Raises:
         Infeasible: one is named twice, or of another stream, epoch or number of readers.
     """
-    found = [opened(state, arguments, contents) for state in _flat(states)]
+    found = [unsealed(state, arguments, contents) for state in _flat(states)]
     if not found:
         raise Infeasible("there are 0 states", "load the state of every reader")
     epochs = sorted({(state["epoch"], state["next"]) for state in found})
@@ -145,7 +145,7 @@ def opened_all(states: Any, arguments: str, contents: str) -> list[dict[str, Any
     return sorted(found, key=lambda state: state["replica"][0])
 
 
-def opened(state: Any, arguments: str, contents: str) -> dict[str, Any]:
+def unsealed(state: Any, arguments: str, contents: str) -> dict[str, Any]:
     """Check a state that `sealed` made, for a stream of these arguments whose sources hold this, and copy it.
 
     Raises:

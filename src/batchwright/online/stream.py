@@ -23,7 +23,7 @@ from .loader import StreamLoader
 from .made_of import written
 from .missing_attribute import OF_A_STREAM, missing_attribute
 from .next_pass import NextPass
-from .replicas import Replica, ranks
+from .replicas import Replica, resolve_ranks
 from .run import Recipe, Run
 from .sources import Source, reads_once
 from .summary import StreamSummary, summarised
@@ -85,7 +85,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         return {**self.__dict__, "_run": None, "_next": copy.copy(self._next), **sent}
 
     def _ranks(self) -> tuple[int, int]:
-        return ranks(self._rank, self._world_size, otherwise=self._spawned_by)
+        return resolve_ranks(self._rank, self._world_size, otherwise=self._spawned_by)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next pass; a loaded state of another epoch is dropped.

@@ -17,7 +17,7 @@ from torch.utils.data._utils import worker as torch_worker
 
 from .replicas import Replica
 
-__all__ = ["Call", "as_worker", "call_directly", "call_of", "stepped"]
+__all__ = ["Call", "as_worker", "call_directly", "caller_for", "stepped"]
 
 Call = Callable[..., Any]
 
@@ -51,7 +51,7 @@ def as_worker(number: int, workers: int, dataset: Any) -> Iterator[None]:
         torch_worker._worker_info = info
 
 
-def call_of(replica: Replica) -> Call:
+def caller_for(replica: Replica) -> Call:
     """The way in which this replica calls a source that must not split itself."""
     return _call_hidden if replica.workers > 1 else call_directly
 

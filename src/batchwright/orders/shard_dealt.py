@@ -20,7 +20,7 @@ from .inclusion import InclusionRates, Stratum, Varying
 from .of_shares import OfShares
 from .protocol import Undersized
 from .shard_cells import Cells
-from .shard_division import divided
+from .shard_division import divide_tickets
 from .shard_hand import BlockDeal
 from .shard_line import MASK, ShardLine, ShardPieces
 from .shard_turns import ShardTurn, ShardTurns
@@ -318,7 +318,7 @@ class ShardDealt(OfShares, Varying):
         wanted = np.array([self.wanted_tickets(turn.rank, low, high) for low, high in pairwise(edges)])
         if ((held > 0) | (wanted == 0)).all():
             return None
-        return Stretch(blocks[0], wanted, divided(wanted, self._most(held, np.diff(edges)[:, None])))
+        return Stretch(blocks[0], wanted, divide_tickets(wanted, self._most(held, np.diff(edges)[:, None])))
 
     def _most(self, held: np.ndarray, batches: np.ndarray) -> np.ndarray:
         """The most tickets of each group in each block, int64 (blocks, groups): so many that samples stay distinct.

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["divided"]
+__all__ = ["divide_tickets"]
 
 _SWEEPS = 60  # of proportional fitting; what is left then is moved ticket by ticket, so any number would do
 
 
-def divided(wanted: np.ndarray, most: np.ndarray) -> np.ndarray:
+def divide_tickets(wanted: np.ndarray, most: np.ndarray) -> np.ndarray:
     """The tickets of each group in each block: int64 (blocks, groups).
 
     The sums over groups are those of `wanted`. So are the sums over blocks, if any such division exists; else they miss

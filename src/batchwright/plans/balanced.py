@@ -26,11 +26,11 @@ __all__ = [
     "MOST_TICKETS",
     "balanced",
     "by_weight",
+    "check_batch_arguments",
     "check_quotas",
-    "checked",
+    "check_sample_count",
     "epoch_batches",
     "epoch_length",
-    "sample_count",
     "shuffled",
     "weighted",
 ]
@@ -92,7 +92,7 @@ def balanced(
         >>> int((plan[123456789] >= 90).sum())
         4
     """
-    batch_size, per_class, seed = checked(batch_size, per_class, seed)
+    batch_size, per_class, seed = check_batch_arguments(batch_size, per_class, seed)
     draw = one_of(draw, "draw", _DRAWS)
     groups = labels if isinstance(labels, Groups) else Groups.from_labels(labels)
     shares = TargetShares(resolve(target), groups)
@@ -135,8 +135,8 @@ def shuffled(
         >>> sorted(bw.shuffled(4, batch_size=4)[10**9].tolist())
         [0, 1, 2, 3]
     """
-    batch_size, _, seed = checked(batch_size, 1, seed)
-    groups = Groups.from_sizes({"all": sample_count(samples)})
+    batch_size, _, seed = check_batch_arguments(batch_size, 1, seed)
+    groups = Groups.from_sizes({"all": check_sample_count(samples)})
     shares, draw = TargetShares(natural(), groups), one_of(draw, "draw", _DRAWS)
     shards = checked_local(local, draw)
     length = epoch_batches(epoch, natural=-(-groups.sample_count // batch_size))
@@ -184,7 +184,7 @@ def weighted(
         >>> sorted(bw.weighted([1, 1, 2], batch_size=4)[5].tolist())
         [0, 1, 2, 2]
     """
-    batch_size, _, seed = checked(batch_size, 1, seed)
+    batch_size, _, seed = check_batch_arguments(batch_size, 1, seed)
     return by_weight(
         columns.numbers(weights, called="weights"), batch_size, draw=draw, epoch=epoch, seed=seed, local=local
     )
@@ -227,7 +227,7 @@ def _plan(
     return FixedPlan(order, epoch_batches=length)
 
 
-def sample_count(samples: int | Sized) -> int:
+def check_sample_count(samples: int | Sized) -> int:
     """Check a number of samples, or the length of a dataset."""
     count = columns.sample_count(samples, called="samples")
     if count > MOST_SAMPLES:
@@ -235,7 +235,9 @@ def sample_count(samples: int | Sized) -> int:
     return count
 
 
-def checked(batch_size: int, per_class: int, seed: int, *, called: str = "per_class") -> tuple[int, int, int]:
+def check_batch_arguments(
+    batch_size: int, per_class: int, seed: int, *, called: str = "per_class"
+) -> tuple[int, int, int]:
     """Check batch size, samples in a ticket (`called` is the argument's name) and seed."""
     batch_size, per_class = check_integer(batch_size, "batch_size", least=1), check_integer(per_class, called, least=1)
     seed = seed_number(seed)

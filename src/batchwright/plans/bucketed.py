@@ -18,7 +18,7 @@ from ..lengths.numbers import Numbers
 from .batch_costs import numbers_of_batch
 from .by_length import LengthPlan
 from .fixed import FixedPlan
-from .length_arguments import source_of
+from .length_arguments import order_of
 
 __all__ = ["BucketedPlan", "bucketed"]
 
@@ -88,7 +88,7 @@ def bucketed(
         raise empty_dataset("0 shapes")
     _check_sides(table, "shapes", "sample")
     batch_size = check_integer(batch_size, "batch_size", least=1)
-    source, epoch_samples = source_of(order, len(table), seed)
+    source, epoch_samples = order_of(order, len(table), seed)
     if not hasattr(buckets, "__len__") or isinstance(buckets, str):
         shapes_of, bucket_of = _of_equal_mass(table, check_integer(buckets, "buckets", least=1))
     else:

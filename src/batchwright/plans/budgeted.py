@@ -23,7 +23,7 @@ from ..readings import check_count
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
-from .length_arguments import ONLY, balance_of, costs_of, named, part_called, refuse_too_long, source_of, table_of
+from .length_arguments import ONLY, balance_of, costs_of, named, order_of, part_called, refuse_too_long, table_of
 
 __all__ = ["budgeted"]
 
@@ -96,7 +96,7 @@ def budgeted(
     most_samples = sample_count if max_samples is None else check_integer(max_samples, "max_samples", least=1)
     round_count = check_integer(round_count, "round_count", least=1)
     admission = budgets.admission(too_long)
-    source, epoch_samples = source_of(order, sample_count, seed)
+    source, epoch_samples = order_of(order, sample_count, seed)
     # What reports call the lengths; targets of an order in tokens count them.
     lengths_of_first = budgets.lengths.columns[0]
     lengths_left, costs = lengths_of_first, budgets.costs  # after truncation

@@ -30,7 +30,7 @@ from .batch_costs import are_several, costs_of_batches
 from .changed_steps import MOST_IN_A_STEP, Windowed, plan_state_of, resumed, with_step_size_from
 from .delivered import Delivery
 from .fixed import FixedPlan
-from .laid_out import laid_out
+from .laid_out import windows_in_steps
 from .length_arguments import checked_window
 from .plan import Plan
 from .poor import faults_of_lengths
@@ -112,7 +112,7 @@ class LengthPlan(Plan, Windowed):
         if not self.same_samples or cutter.searches:
             # Laid out now, since this may refuse the arguments: with an order, or if cutting is a search. Other windows are
             # laid out at first use.
-            self.windows = laid_out(self, 1)
+            self.windows = windows_in_steps(self, 1)
         warn(
             *faults_of_lengths(self, least=_MANY),
             *([delivery.fault] if delivery is not None and delivery.fault else []),
@@ -193,7 +193,7 @@ class LengthPlan(Plan, Windowed):
             return self._with_set_shares(()).stepped(step_size)._with_set_shares(self.set_shares)
         found = self._by_step_size.get(step_size)
         if found is None:
-            found = self._with_windows(laid_out(self, step_size), step_size)
+            found = self._with_windows(windows_in_steps(self, step_size), step_size)
             self._by_step_size.keep(step_size, found, _STEPS_KEPT)
         return found
 
@@ -213,7 +213,7 @@ class LengthPlan(Plan, Windowed):
     @cached_property
     def windows(self) -> Windows:  # type: ignore[override]  # laid out when first needed: a run has a step size of its own
         """The windows for this step size."""
-        return laid_out(self, self.step_size)
+        return windows_in_steps(self, self.step_size)
 
     @property
     def epoch_batches(self) -> int:  # type: ignore[override]  # known once the windows are laid out

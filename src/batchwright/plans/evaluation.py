@@ -14,7 +14,7 @@ from ..kernels.array_types import Floats, Integers
 from ..lengths.packing import pack
 from ..lengths.spans import Even, Limited
 from ..orders.finite import Finite, InFileOrder, Listed, Shuffled
-from .balanced import sample_count
+from .balanced import check_sample_count
 from .evaluated import EvaluationPlan
 from .length_arguments import refuse_too_long
 
@@ -83,7 +83,7 @@ def evaluation(
         if order == "length":
             listed = Listed(_longest_first(_lengths(samples)))
             return EvaluationPlan(listed, Even(listed.count, size))
-        count = _some(sample_count(samples))
+        count = _some(check_sample_count(samples))
         return EvaluationPlan(_plain(order, count, seed), Even(count, size))
     lengths = _lengths(samples)
     called = given[0]

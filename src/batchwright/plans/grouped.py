@@ -15,7 +15,7 @@ from ..lengths.numbers import Numbers
 from ..lengths.same_size_cutter import GroupCutter
 from .by_length import LengthPlan
 from .fixed import FixedPlan
-from .length_arguments import source_of
+from .length_arguments import order_of
 
 __all__ = ["grouped"]
 
@@ -53,7 +53,7 @@ def grouped(
     """
     column = Numbers.of(columns.lengths_of(lengths))
     batch_size = check_integer(batch_size, "batch_size", least=1)
-    source, epoch_samples = source_of(order, column.size, seed)
+    source, epoch_samples = order_of(order, column.size, seed)
     return LengthPlan(
         source,
         GroupCutter(column, batch_size, check_bool(level, "level")),

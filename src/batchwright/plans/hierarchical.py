@@ -18,7 +18,7 @@ from ..orders.shares import TargetShares
 from ..readings import as_list, reading
 from ..tables import by_column
 from ..targets import explicit, resolve
-from .balanced import MOST_TICKETS, checked, epoch_length
+from .balanced import MOST_TICKETS, check_batch_arguments, epoch_length
 from .fixed import FixedPlan
 from .poor import faults
 
@@ -70,7 +70,7 @@ def hierarchical(
     by_name = by_column(levels)
     levels = levels if by_name is levels else list(by_name.values())
     counts = _counts(levels, per)
-    batch_size, _, seed = checked(math.prod(counts), 1, seed)
+    batch_size, _, seed = check_batch_arguments(math.prod(counts), 1, seed)
     tree = Levels.of([level if isinstance(level, Groups) else Groups.from_labels(level) for level in levels])
     _check_branches(tree, counts, check_bool(distinct, "distinct"))
     wanted = resolve(target)

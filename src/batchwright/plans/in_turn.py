@@ -16,7 +16,7 @@ from ..orders import InTurn
 from ..orders.finite import InFileOrder, Listed
 from ..orders.shares import TargetShares, WeightShares
 from ..targets import natural
-from .balanced import checked, epoch_batches, sample_count
+from .balanced import check_batch_arguments, check_sample_count, epoch_batches
 from .fixed import FixedPlan
 from .poor import faults
 
@@ -52,8 +52,8 @@ def sequential(samples: int | Sized, batch_size: int, *, epoch: int | Literal["n
         >>> [plan[t].tolist() for t in range(4)]
         [[0, 1], [2, 3], [4, 0], [1, 2]]
     """
-    batch_size, _, _ = checked(batch_size, 1, 0)
-    count = sample_count(samples)
+    batch_size, _, _ = check_batch_arguments(batch_size, 1, 0)
+    count = check_sample_count(samples)
     groups = Groups.from_sizes({"all": count})
     order = InTurn(InFileOrder(count), groups, TargetShares(natural(), groups), batch_size)
     return _plan(order, epoch)
@@ -95,7 +95,7 @@ def ordered(
         >>> [batch.tolist() for batch in plan.epoch(0)]
         [[2, 0], [3, 1]]
     """
-    batch_size, _, _ = checked(batch_size, 1, 0)
+    batch_size, _, _ = check_batch_arguments(batch_size, 1, 0)
     column = columns.column(indices, called="indices")
     if not column.size:
         raise Infeasible("there are 0 indices", "pass the number of one sample or more")

@@ -10,12 +10,12 @@ from ..lengths.layout import LAYOUT_WORK, EpochLayout, layout_of_one_window, lay
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import OfShuffle, OfStrata, Windows
 
-__all__ = ["laid_out"]
+__all__ = ["windows_in_steps"]
 
 _MOVES_ON = 30  # epochs that are measured if shares never settle
 
 
-def laid_out(plan: LengthKind, step_size: int) -> Windows:
+def windows_in_steps(plan: LengthKind, step_size: int) -> Windows:
     """The windows of the plan in steps of `step_size` micro-batches."""
     window = plan.window if isinstance(plan.window, str) else max(plan.window, plan.least_steps * step_size)
     if not plan.same_samples:

@@ -24,9 +24,9 @@ __all__ = [
     "checked_window",
     "costs_of",
     "named",
+    "order_of",
     "part_called",
     "refuse_too_long",
-    "source_of",
     "table_of",
 ]
 
@@ -126,7 +126,7 @@ def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Numbers) -> Numbers:
     return Numbers.of(costs)
 
 
-def source_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[FixedPlan, int | None]:
+def order_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[FixedPlan, int | None]:
     """The plan whose order is divided into micro-batches, and what `epoch_samples` of `LengthPlan` is to be.
 
     That is None if an order was given, as its epoch is then measured, and the number of samples if not: every epoch has each

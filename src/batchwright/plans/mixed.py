@@ -15,8 +15,8 @@ from ..lengths.numbers import Numbers
 from ..orders import Dealt, Mixed, Order, is_order
 from ..orders.shares import TargetShares
 from ..targets import natural, resolve
-from ..targets.units import measured
-from .balanced import check_quotas, checked, epoch_length
+from ..targets.units import lengths_in_units
+from .balanced import check_batch_arguments, check_quotas, epoch_length
 from .delivered import Units, reweighed
 from .fixed import FixedPlan
 from .plan import Plan
@@ -75,11 +75,11 @@ def mixed(
         >>> int((plan[7] >= 1000).sum()), int((plan[7] >= 1090).sum())  # rare ones, and dogs among them
         (4, 2)
     """
-    batch_size, per_source, seed = checked(batch_size, per_source, seed, called="per_source")
+    batch_size, per_source, seed = check_batch_arguments(batch_size, per_source, seed, called="per_source")
     sizes: dict[Any, int] = {}
     children: dict[int, Order] = {}
     for number, (name, source) in enumerate(check_mapping(sources, "sources").items()):
-        sizes[name], child = source_of(name, source)
+        sizes[name], child = size_and_order(name, source)
         if child is not None:
             children[number] = child
     groups = Groups.from_sizes(sizes)
@@ -101,7 +101,7 @@ def mixed(
             fact, way_out = undersized(order, source)
             raise Infeasible(f"{fact}, and distinct samples were asked for", f"{way_out}, or pass distinct=False")
     plan = FixedPlan(order, epoch_batches=length)
-    lengths = measured(wanted)
+    lengths = lengths_in_units(wanted)
     if children and lengths is not None:  # a source with its own shares may draw samples of another mean length
         column = Numbers(lengths)
         plan = reweighed(plan, Units.of(column, column, np.empty(0, np.int64)))
@@ -109,7 +109,7 @@ def mixed(
     return plan
 
 
-def source_of(name: Any, source: Any) -> tuple[int, Order | None]:
+def size_and_order(name: Any, source: Any) -> tuple[int, Order | None]:
     """The number of samples of a source, and its order if it has its own."""
     if isinstance(source, FixedPlan):
         return source.groups.sample_count, source.order

@@ -19,7 +19,7 @@ from ..targets import resolve
 from ..targets.raking import MOST_SUMS, REACHED, solve_raking
 from ..targets.target import to_twelve_digits
 from ..values import plain
-from .balanced import by_weight, checked
+from .balanced import by_weight, check_batch_arguments
 from .fixed import FixedPlan
 from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note
 
@@ -175,7 +175,7 @@ def multilabel(
         >>> int((plan[3] % 4 == 1).sum())
         4
     """
-    batch_size, _, seed = checked(batch_size, 1, seed)
+    batch_size, _, seed = check_batch_arguments(batch_size, 1, seed)
     sets = label_sets(labels)
     rates = _rates(sets, target, min_repeats, max_repeats)
     plan = by_weight(rates.weights, batch_size, draw="exact", epoch=epoch, seed=seed, notes=rates.notes)

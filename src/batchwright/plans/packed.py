@@ -25,7 +25,7 @@ from ..readings import reading
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
-from .length_arguments import ONLY, balance_of, costs_of, named, part_called, refuse_too_long, source_of, table_of
+from .length_arguments import ONLY, balance_of, costs_of, named, order_of, part_called, refuse_too_long, table_of
 from .pieces import CutBy, Pieces
 
 __all__ = ["PackedPlan", "packed"]
@@ -186,7 +186,7 @@ def packed(
     if together is not None:
         capacities = capacities.together(together)
     admission = capacities.admission(too_long, may_split=balance is None)
-    source, epoch_samples = source_of(order, capacities.lengths.shape[0], seed)
+    source, epoch_samples = order_of(order, capacities.lengths.shape[0], seed)
     items = capacities.items(admission)
     asked = capacities.lengths.columns[0]
     given = asked if admission.truncate_to is None else items.columns[0]

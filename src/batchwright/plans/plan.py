@@ -184,9 +184,9 @@ class Plan(BasePlan):
             cat         1       90            0.9     0.5    0.5
             dog         1       10            0.1     0.5    0.5
         """
-        from ..report import gathered  # it is needed only here, and takes time to import
+        from ..report import measure_plan  # it is needed only here, and takes time to import
 
-        found = gathered(
+        found = measure_plan(
             self,
             epoch=epoch,
             world_size=world_size,

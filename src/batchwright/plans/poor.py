@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from ..kinds import LengthKind, TaskKind
 
 __all__ = [
+    "drawn_strata",
     "epochs_looked_at",
     "faults",
     "faults_of_lengths",
     "faults_of_tasks",
     "never_text",
     "notes",
-    "parts_of",
     "repeated",
+    "repeated_groups",
     "repeats_text",
-    "rows_of",
     "undersized",
 ]
 
@@ -83,7 +83,7 @@ def faults(order: SharedOrder) -> list[str]:
     if isinstance(order, InTurn):
         return [_begun_again(order)] if order.undersized() else []
     found = []
-    rows = rows_of(order)
+    rows = repeated_groups(order)
     if rows.group.size:
         moves, every = order.shares.settles_at != 0, order.shares.every
         found.append(repeats_text(rows, order.groups, order.batch_size, moves=moves, every=every))
@@ -157,7 +157,7 @@ def _begun_again(order: InTurn) -> str:
     )
 
 
-def rows_of(order: SharedOrder) -> Repeated:
+def repeated_groups(order: SharedOrder) -> Repeated:
     """The groups of an order that are too small for a micro-batch; groups with an order of their own are left out."""
     random = isinstance(order, Independent)
     found: Repeated | None = None
@@ -256,7 +256,7 @@ def faults_of_tasks(plan: TaskKind) -> list[str]:
     starts, names = np.unique(plan.starts), plan.names
     parts: Iterator[DrawnGroups] = (
         part._replace(within=f" of task {names[int(np.searchsorted(starts, part.start, side='right')) - 1]!r}")
-        for part in parts_of(drawn)
+        for part in drawn_strata(drawn)
     )
     # If the tasks share one dataset, a sample that is rare in one task may be frequent in another: their draws add up.
     if sum(groups.sample_count for groups, _, _ in drawn) > total:
@@ -282,7 +282,7 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     return [*window_in_shards(plan, window, len(cut)), *copies_within_batches(plan, (window, cut), least=least)]
 
 
-def parts_of(strata: InclusionRates) -> Iterator[DrawnGroups]:
+def drawn_strata(strata: InclusionRates) -> Iterator[DrawnGroups]:
     """The strata of a plan as parts, one for each stratum."""
     return (DrawnGroups(groups, start, 0, shares) for groups, start, shares in strata)
 
@@ -330,7 +330,7 @@ def _drawn(order: SharedOrder) -> Iterator[DrawnGroups]:
         stop = max(stop, order.dealt.share_changes[-1].first + 1)
     if not order.children:
         return iter([DrawnGroups(order.groups, 0, 0, mean_shares(order, 0, stop))])
-    return parts_of(inclusion_rates_of(order, 0, stop))
+    return drawn_strata(inclusion_rates_of(order, 0, stop))
 
 
 def _in_blocks(shares: Shares, groups: Groups, epoch: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

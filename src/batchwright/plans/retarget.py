@@ -19,7 +19,7 @@ from ..orders.constant_shares import TICKET
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import Target, resolve
 from ..targets.capped import counting_draws
-from ..targets.units import in_measure, measured
+from ..targets.units import in_measure, lengths_in_units
 from .poor import repeated, repeats_text
 
 __all__ = ["share_change_after", "with_share_changes"]
@@ -82,7 +82,7 @@ def _one_a_group(shares: Any, groups: Groups, sums: Sequence[Fraction] | None) -
             raise Infeasible(
                 f"the target {target} moves", "pass shares that stay, and call retarget again when they are to change"
             )
-        if measured(target) is not None:
+        if lengths_in_units(target) is not None:
             sums = None  # it says itself in which unit it is
         if sums is None:
             shares = TargetShares(target, groups).of(0)

@@ -312,9 +312,9 @@ class TaskPlan(Plan):
 
     def audit(self, *, batches: int = 1000, first: int = 0) -> Audit:
         """Measure turns, purity and order of the tasks on the micro-batches of the plan; see `batchwright.audit`."""
-        from ..audit.tasks import audit
+        from ..audit.tasks import audit_tasks
 
-        return audit(self, batches=batches, first=first)
+        return audit_tasks(self, batches=batches, first=first)
 
     def __repr__(self) -> str:
         turn = f"one of {len(self.names)} tasks a {self.unit}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .measure import gathered
+from .measure import measure_plan
 from .plot import Plots
 from .report import Report
 from .step import MicroBatch, Step, step_at
 
-__all__ = ["MicroBatch", "Plots", "Report", "Step", "gathered", "step_at"]
+__all__ = ["MicroBatch", "Plots", "Report", "Step", "measure_plan", "step_at"]

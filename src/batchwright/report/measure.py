@@ -28,7 +28,7 @@ from .pictures import (
 from .reading import MOST_BATCHES, BatchRange, BatchReader, Shuffle, checked_step_size, reader_of
 from .report import Report
 
-__all__ = ["gathered"]
+__all__ = ["measure_plan"]
 
 _SHOWN = 160  # micro-batches, or steps, of a picture: as many as a narrow screen has pixels for
 _MOST_SAMPLES = 1 << 24, 1 << 20  # that are measured; plans by lengths take longer to plan
@@ -40,7 +40,7 @@ _TIMES = 12  # how often a sample came; more often is one bin
 _BINS = 40  # of lengths
 
 
-def gathered(
+def measure_plan(
     plan: Any,
     *,
     epoch: int,

@@ -15,7 +15,7 @@ from .target import Number, Target, fraction
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["SUM_TOLERANCE", "explicit", "listed", "way_out_of_sum"]
+__all__ = ["SUM_TOLERANCE", "explicit", "target_in_order", "way_out_of_sum"]
 
 _FEW = 8  # labels that a message names
 SUM_TOLERANCE = 1e-6
@@ -61,7 +61,7 @@ class ByName(tuple[tuple[Hashable, Number], ...]):
         return found
 
 
-def listed(shares: list[Number]) -> Target:
+def target_in_order(shares: list[Number]) -> Target:
     """A target with shares in the order of the groups."""
     given = {place: check_number(share, f"the share of group number {place}") for place, share in enumerate(shares)}
     _check_sum(given)

@@ -15,7 +15,7 @@ from ..errors import Infeasible, did_you_mean, exactly, noted, shown, typed
 from ..readings import reading
 from ..values import plain
 from .counts import blend, natural, power, uniform
-from .explicit import SUM_TOLERANCE, explicit, listed, way_out_of_sum
+from .explicit import SUM_TOLERANCE, explicit, target_in_order, way_out_of_sum
 from .target import Number, Target, fraction
 
 __all__ = ["resolve"]
@@ -51,7 +51,7 @@ def resolve(target: Any) -> Target:
         shares = as_numbers(target, called="the target")
         if shares.ndim != 1:
             raise Infeasible(f"the target has shape {shares.shape}", "pass one share a group")
-        return listed(shares.tolist())
+        return target_in_order(shares.tolist())
     target = plain(target)
     if isinstance(target, (int, float, Fraction)):
         return blend(target)

@@ -21,7 +21,7 @@ from .target import Number, Target, fraction, to_twelve_digits
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["in_measure", "in_units", "measured"]
+__all__ = ["in_measure", "in_units", "lengths_in_units"]
 
 _LOW = (1 << 32) - 1  # the lower half of 64 bits
 
@@ -119,12 +119,12 @@ def in_units(target: Any, lengths: Any) -> Target:
     )
 
 
-def measured(target: Target) -> np.ndarray | None:
+def lengths_in_units(target: Target) -> np.ndarray | None:
     """The lengths of a target in units that is not yet bound to groups, or of one inside it; else None."""
     for argument in target.arguments:
         found = argument.values if isinstance(argument, Measure) else None
         if isinstance(argument, Target):
-            found = measured(argument)
+            found = lengths_in_units(argument)
         if found is not None:
             return found
     return None

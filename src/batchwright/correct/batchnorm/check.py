@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import Infeasible, typed, warn
-from ..class_priors import groups_of
+from ..class_priors import class_groups
 from ..modes import modes_kept
 from .layers import BatchNorm, named_layers
 from .population import Forward, first_field
@@ -66,7 +66,7 @@ needs 2; pass larger batches, or synchronise the layers over ranks.
     """
     if not isinstance(model, nn.Module):
         raise Infeasible(f"the model is {typed(model)}", "pass the torch.nn.Module that will be trained")
-    groups = groups_of(classes, plan)
+    groups = class_groups(classes, plan)
     layers = named_layers(model)
     if not layers:
         return

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from ...distributed import joined, over
+from ...distributed import has_process_group, over
 from ...errors import Infeasible, one_of, warn
 from .layers import tracking_layers
 from .population import Forward, Population, first_field, observe, raised_on_all
@@ -84,14 +84,14 @@ def recalibrate(
     if stream == "natural":
         warn(_NATURAL_COST)
     processes = over(process_group, mesh, dims)
-    with raised_on_all(processes) if joined() else nullcontext():
+    with raised_on_all(processes) if has_process_group() else nullcontext():
         if plan is not None and stream == "sampled":
             _check_stream(loader, plan)
         layers = tracking_layers(model)
         population = observe(model, loader, batches=batches, forward=forward, population=Population(resume))
     # Before the ranks are merged: a call that resumes merges them again, and would count the others' batches twice.
     state = population.state()
-    if joined():
+    if has_process_group():
         population = population.over_ranks(processes)
 
     unreached = [name for name in layers if name not in population.moments]

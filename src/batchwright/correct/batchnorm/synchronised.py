@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ...distributed import Over, groups_of, over, ranks
+from ...distributed import Over, over, process_groups, ranks
 from ...errors import Infeasible
 from .layers import BatchNorm, named_layers, replaced, track
 
@@ -149,6 +149,6 @@ class _SumOverRanks(torch.autograd.Function):
 
 def _added(tensor: Tensor, process_group: Over) -> Tensor:
     total = tensor.clone(memory_format=torch.contiguous_format)
-    for group in groups_of(process_group):
+    for group in process_groups(process_group):
         dist.all_reduce(total, group=group)
     return total
