@@ -18,20 +18,9 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
 __all__ = [
-    "Over",
-    "data_groups",
-    "gathered",
-    "has_process_group",
-    "meet",
-    "mesh_ranks",
-    "model_groups",
-    "over",
-    "process_groups",
-    "ranks",
-    "ranks_of_mesh",
-    "summed",
-    "this_process",
-]
+    "Over", "data_groups", "gathered", "has_process_group", "meet", "mesh_ranks", "model_groups", "over",
+    "process_groups", "ranks", "ranks_of_mesh", "summed", "this_process",
+]  # fmt: skip
 
 Over = dist.ProcessGroup | tuple[dist.ProcessGroup, ...] | None
 """The processes that communicate: a group; one for each dimension of a mesh, outermost first; None for all processes."""

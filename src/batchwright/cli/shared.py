@@ -21,32 +21,15 @@ from . import printing
 from .planning import CHOICES, KINDS
 
 __all__ = [
-    "BROKEN",
-    "Accumulate",
-    "AsJson",
-    "Files",
-    "Label",
-    "Length",
-    "Out",
-    "Recipe",
-    "Seed",
-    "WorldSize",
-    "app",
-    "audit_in",
-    "check_folder",
-    "command",
-    "completions",
-    "named_columns",
-    "print_facts",
-    "recipes",
-    "run_with",
+    "BROKEN", "Accumulate", "AsJson", "Files", "Label", "Length", "Out", "Recipe", "Seed", "WorldSize", "app",
+    "audit_in", "check_folder", "command", "completions", "named_columns", "print_facts", "recipes", "run_with",
 ]  # fmt: skip
 
 INFEASIBLE, BROKEN = 1, 3  # exit codes; 2 is what typer gives for a wrong command line
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-class _CommandsInOrder(TyperGroup):
+class _HelpOrder(TyperGroup):
     """The commands in the order in which a new user needs them."""
 
     _ORDER = ("inspect", "plan", "compare", "rewind", "audit", "recipe", "kernels", "demo")
@@ -56,7 +39,7 @@ class _CommandsInOrder(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_CommandsInOrder,
+    cls=_HelpOrder,
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings=_HELP,

@@ -10,19 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 __all__ = [
-    "ROUND",
-    "ROUNDS",
-    "SAMPLES",
-    "SHARES",
-    "SIZE",
-    "STRIDE",
-    "WIDE",
-    "DealShares",
-    "LastRound",
-    "Samples",
-    "group_table_of",
-    "new_rounds",
-]
+    "ROUND", "ROUNDS", "SAMPLES", "SHARES", "SIZE", "STRIDE", "WIDE", "DealShares", "LastRound", "Samples",
+    "group_table_of", "new_rounds",
+]  # fmt: skip
 
 ROUND = 89  # micro-batches in a round; a Fibonacci number
 STRIDE = 55  # the Fibonacci number before it: multiples of it modulo ROUND are spread evenly (golden ratio)

@@ -15,22 +15,9 @@ from .compile import inner, kernel
 from .hashing import GOLDEN, below, stream
 
 __all__ = [
-    "KEYS",
-    "LEFTS",
-    "PLACES",
-    "RIGHTS",
-    "ROUNDS",
-    "SIZES",
-    "TABLE_LIMIT",
-    "fast_divmod",
-    "fill_table",
-    "new_points",
-    "permutation",
-    "permute",
-    "permute_each",
-    "radices",
-    "unpermute",
-]
+    "KEYS", "LEFTS", "PLACES", "RIGHTS", "ROUNDS", "SIZES", "TABLE_LIMIT", "fast_divmod", "fill_table", "new_points",
+    "permutation", "permute", "permute_each", "radices", "unpermute",
+]  # fmt: skip
 
 TABLE_LIMIT = 64  # below it a table is used; 64, so that a set of its elements fits one 64-bit word
 ROUNDS = (

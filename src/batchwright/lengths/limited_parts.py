@@ -12,16 +12,9 @@ from ..kernels.limited_parts import exact_parts, full_parts, lightest_that_fits,
 from ..kernels.partition import longest_first, swap_down
 
 __all__ = [
-    "Limits",
-    "by_part",
-    "fewest",
-    "fewest_level",
-    "in_order_of_items",
-    "level_within",
-    "most_expensive_at_least",
-    "part_of_cells",
-    "part_rows",
-]
+    "Limits", "by_part", "fewest", "fewest_level", "in_order_of_items", "level_within", "most_expensive_at_least",
+    "part_of_cells", "part_rows",
+]  # fmt: skip
 
 
 _NEAR = 5e-4  # stop swapping this near to the mean

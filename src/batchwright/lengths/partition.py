@@ -135,23 +135,35 @@ def partition(
     if not whole.size:
         return _made(np.empty(0, np.int64), cost, parts or multiple, bundles, 0, 0.0)
     if parts is not None and not named:
-        part_of = _level(whole, parts, max_cost, equal_size=equal_size)
-        made = _made(part_of, cost, parts, bundles, 1, float(whole.max()))
-        if max_cost is not None and made.costs.max() > max_cost:
-            raise _above_max_cost(whole, made.costs, max_cost, bundled=bundles is not None)
-        return made
-    if max_cost is not None:
-        if max_cost <= 0:
-            raise Infeasible(f"max_cost is {exactly(max_cost)}", "pass max_cost above 0")
-        named["max_cost"] = cost, max_cost
+        return _in_parts(cost, whole, parts, max_cost, bundles, equal_size=equal_size)
+    table = _table_of_limits(named if max_cost is None else {**named, "max_cost": (cost, max_cost)}, bundles)
+    parts, part_of = _within(whole, table, parts, multiple, level)
+    return _made(part_of, cost, parts, bundles, table.at_least, most_expensive_at_least(whole, table, parts))
+
+
+def _in_parts(
+    cost: Floats, whole: Floats, parts: int, max_cost: float | None, bundles: Bundles | None, *, equal_size: bool
+) -> Partition:
+    """So many parts, without other limits than that of cost."""
+    part_of = _level(whole, parts, max_cost, equal_size=equal_size)
+    made = _made(part_of, cost, parts, bundles, 1, float(whole.max()))
+    if max_cost is not None and made.costs.max() > max_cost:
+        raise _above_max_cost(whole, made.costs, max_cost, bundled=bundles is not None)
+    return made
+
+
+def _table_of_limits(named: dict[str, tuple[Floats, float]], bundles: Bundles | None) -> Limits:
+    """What the items take of each limit; items that exceed one are refused."""
+    most = named["max_cost"][1] if "max_cost" in named else math.inf
+    if most <= 0:
+        raise Infeasible(f"max_cost is {exactly(most)}", "pass max_cost above 0")
     table = Limits(
         tuple(named),
         np.stack([_summed(column, bundles) for column, _ in named.values()], axis=1),
         np.array([most for _, most in named.values()]),
     )
     _refuse_too_large(table, bundles)
-    parts, part_of = _within(whole, table, parts, multiple, level)
-    return _made(part_of, cost, parts, bundles, table.at_least, most_expensive_at_least(whole, table, parts))
+    return table
 
 
 def _check_equal_size(items: int, parts: int | None, given: str) -> None:

@@ -16,7 +16,7 @@ from ..sampler import BatchSampler
 from .looks import Looks
 from .requests import Requests
 from .samples import WithRemarks
-from .trainers import AccumulationSetting, trainer_of_this_loop
+from .trainers import Accumulation, trainer_of_this_loop
 
 __all__ = ["Batches", "Epoch", "epochs_left", "unrecorded"]
 
@@ -91,7 +91,7 @@ class Batches(Iterator[Any]):
         self._start: Position | None = None  # None until the first `next`
         self._inner: Iterator[Any] = iter(())
         self._consumed = self._returned = self._at_once = self._length = 0
-        self._trainer: Iterator[AccumulationSetting | None] = iter(())
+        self._trainer: Iterator[Accumulation | None] = iter(())
         self._plan = loader.sampler.plan  # the plan whose shares the batches have that come next
         self._run: RunState | None = None  # that of the sampler after the last batch
         self.ended = False

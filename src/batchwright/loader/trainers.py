@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NamedTuple
 
-__all__ = ["AccumulationSetting", "of_lightning", "trainer_of_this_loop"]
+__all__ = ["Accumulation", "of_lightning", "trainer_of_this_loop"]
 
 _BETWEEN = {"accelerate", "batchwright", "ignite", "lightning", "pytorch_lightning", "torch", "transformers", "trl"}
 """Packages whose functions may stand between a loader and the loop that asks it for a batch."""
 
 
-class AccumulationSetting(NamedTuple):
+class Accumulation(NamedTuple):
     """How many batches a trainer runs for an optimizer step.
 
     Attributes:
@@ -27,7 +27,7 @@ class AccumulationSetting(NamedTuple):
     setting: str
 
 
-def trainer_of_this_loop() -> Iterator[AccumulationSetting | None]:
+def trainer_of_this_loop() -> Iterator[Accumulation | None]:
     """To be asked before each batch of a loop: what its trainer was told, once that can be seen; None until then.
 
     Trainers call nothing of a loader that is no `DataLoader` but `iter` and `next`, so all there is to see is who calls. At
@@ -46,11 +46,11 @@ def trainer_of_this_loop() -> Iterator[AccumulationSetting | None]:
     for _ in range(state.num_steps + 1):
         yield None
         if state.sync_gradients != before:
-            yield AccumulationSetting(state.num_steps, "Accelerator(gradient_accumulation_steps)")
+            yield Accumulation(state.num_steps, "Accelerator(gradient_accumulation_steps)")
             return
 
 
-def _caller() -> Iterator[tuple[Any, Callable[[Any], AccumulationSetting | None]]]:
+def _caller() -> Iterator[tuple[Any, Callable[[Any], Accumulation | None]]]:
     """The object whose loop asks for a batch, and what reads its setting; nothing if the loop is none of a known trainer."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
@@ -60,37 +60,33 @@ def _caller() -> Iterator[tuple[Any, Callable[[Any], AccumulationSetting | None]
         frame = frame.f_back
 
 
-def of_lightning(trainer: Any) -> AccumulationSetting:
+def of_lightning(trainer: Any) -> Accumulation:
     """What a Lightning trainer was told; a schedule's numbers must all fit, so it is their least common multiple."""
     schedules = [callback.scheduling for callback in trainer.callbacks if hasattr(callback, "scheduling")]
     numbers = [number for schedule in schedules for number in schedule.values()]
     batches = math.lcm(*numbers) if numbers else trainer.accumulate_grad_batches
-    return AccumulationSetting(batches, "Trainer(accumulate_grad_batches)")
+    return Accumulation(batches, "Trainer(accumulate_grad_batches)")
 
 
-def _of_lightnings_loop(loop: Any) -> AccumulationSetting | None:
+def _of_lightnings_loop(loop: Any) -> Accumulation | None:
     return of_lightning(loop.trainer) if loop.trainer.lightning_module.automatic_optimization else None
 
 
-def _of_transformers(trainer: Any) -> AccumulationSetting:
+def _of_transformers(trainer: Any) -> Accumulation:
     uses = getattr(trainer, "plan_uses", 1)  # by a `PlanTrainer` that generates, of each batch
     batches = max(1, trainer.args.gradient_accumulation_steps // uses)
-    return AccumulationSetting(batches, "TrainingArguments(gradient_accumulation_steps)")
+    return Accumulation(batches, "TrainingArguments(gradient_accumulation_steps)")
 
 
-def _of_ignite(engine: Any) -> AccumulationSetting | None:
+def _of_ignite(engine: Any) -> Accumulation | None:
     """Of an engine that `create_supervised_trainer` made, whose function of a batch keeps the argument."""
     update = engine._process_function
     kept = inspect.getclosurevars(update).nonlocals if inspect.isfunction(update) else {}
     batches = kept.get("gradient_accumulation_steps")
-    return (
-        None
-        if batches is None
-        else AccumulationSetting(batches, "create_supervised_trainer(gradient_accumulation_steps)")
-    )
+    return None if batches is None else Accumulation(batches, "create_supervised_trainer(gradient_accumulation_steps)")
 
 
-_LOOPS: dict[str, Callable[[Any], AccumulationSetting | None]] = {
+_LOOPS: dict[str, Callable[[Any], Accumulation | None]] = {
     "Trainer.get_batch_samples": _of_transformers,
     "_TrainingEpochLoop.advance": _of_lightnings_loop,
     "Engine._run_once_on_dataset_as_gen": _of_ignite,

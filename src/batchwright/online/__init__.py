@@ -16,24 +16,8 @@ from .states import merged
 from .stream import Stream
 
 __all__ = [
-    "Chain",
-    "SelfSplit",
-    "Sharded",
-    "Stream",
-    "StreamBatch",
-    "StreamReport",
-    "Strided",
-    "arrow",
-    "balanced",
-    "budgeted",
-    "equal_stop",
-    "huggingface",
-    "jsonl",
-    "merged",
-    "mixed",
-    "packed",
-    "parquet",
-    "tar",
-]
+    "Chain", "SelfSplit", "Sharded", "Stream", "StreamBatch", "StreamReport", "Strided", "arrow", "balanced",
+    "budgeted", "equal_stop", "huggingface", "jsonl", "merged", "mixed", "packed", "parquet", "tar",
+]  # fmt: skip
 
 opened(sys.modules[__name__])

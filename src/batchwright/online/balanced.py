@@ -26,6 +26,7 @@ from .run import Composer
 from .shard_composer import ShardComposer
 from .shards import Sharded
 from .shares import StreamShares
+from .sources import Source
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -110,37 +111,11 @@ def balanced(
         >>> [sum(n < 10 for n in batch) for batch in stream][:4]
         [4, 4, 4, 4]
     """
-    batch_size = check_integer(batch_size, "batch_size", least=1)
-    buffer = check_integer(buffer, "buffer", least=2)
-    when_short = one_of(when_short, "when_short", get_args(WhenShort))
-    needed = 2 * batch_size if when_short == "repeat" else batch_size
-    if buffer < needed:
-        raise Infeasible(
-            f"buffer is {buffer:,} and batch_size is {batch_size:,}: when_short={when_short!r} needs {needed:,} places",
-            f"pass buffer={needed} or more",
-        )
+    rules = _rules(batch_size, buffer, when_short, patience, max_deficit, buffer_bytes, size, unit)
     StreamShares(target, natural, epoch=0)  # refuses here what it cannot make shares of
-    rules = Rules(
-        batch_size=batch_size,
-        buffer=buffer,
-        when_short=when_short,
-        patience=_limit("patience", patience, otherwise=buffer if when_short == "wait" else 0),
-        max_deficit=_limit("max_deficit", max_deficit, otherwise=batch_size),
-        weigher=Weigher.from_arguments(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
-        unit=None if unit is None else measure_of(unit, argument="unit"),
-    )
     measured = measure_of(key, argument="key")
-    found = as_source(source, name="source" if name is None else name)
-    if isinstance(found, Sharded) and found.groups is None:
-        found = found.grouped(key)
-    if isinstance(found, Sharded) and found.groups is not None and not found.noticed and unit is not None:
-        raise Infeasible(
-            f"source {found.name!r} says the groups of its shards, and unit is given: where shards are of one group each, "
-            "shares are of samples",
-            "leave unit out, or make the source without groups",
-        )
     recipe = _BalancedRecipe(
-        source=found,
+        source=_by_group(as_source(source, name="source" if name is None else name), key, unit),
         key=measured,
         name=name,
         rules=rules,
@@ -163,10 +138,50 @@ def balanced(
     )
 
 
+def _rules(
+    batch_size: int, buffer: int, when_short: WhenShort, patience: float | None, max_deficit: float | None,
+    buffer_bytes: int | None, size: Any, unit: Any,
+) -> Rules:  # fmt: skip
+    """Check how batches are composed."""
+    batch_size = check_integer(batch_size, "batch_size", least=1)
+    buffer = check_integer(buffer, "buffer", least=2)
+    when_short = one_of(when_short, "when_short", get_args(WhenShort))
+    needed = 2 * batch_size if when_short == "repeat" else batch_size
+    if buffer < needed:
+        raise Infeasible(
+            f"buffer is {buffer:,} and batch_size is {batch_size:,}: when_short={when_short!r} needs {needed:,} places",
+            f"pass buffer={needed} or more",
+        )
+    return Rules(
+        batch_size=batch_size,
+        buffer=buffer,
+        when_short=when_short,
+        patience=_limit("patience", patience, otherwise=buffer if when_short == "wait" else 0),
+        max_deficit=_limit("max_deficit", max_deficit, otherwise=batch_size),
+        weigher=Weigher.from_arguments(buffer_bytes, size, least=2 if when_short == "repeat" else 1),
+        unit=None if unit is None else measure_of(unit, argument="unit"),
+    )
+
+
 def _limit(argument: str, value: float | None, *, otherwise: int) -> int:
     if value is None:
         return otherwise
     return _NO_LIMIT if isinstance(value, float) and value == math.inf else check_integer(value, argument, least=0)
+
+
+def _by_group(source: Source, key: Any, unit: Any) -> Source:
+    """The same source; its shards are read side by side if each of them has one group."""
+    if not isinstance(source, Sharded):
+        return source
+    if source.groups is None:
+        source = source.grouped(key)
+    if source.groups is not None and not source.noticed and unit is not None:
+        raise Infeasible(
+            f"source {source.name!r} says the groups of its shards, and unit is given: where shards are of one group each, "
+            "shares are of samples",
+            "leave unit out, or make the source without groups",
+        )
+    return source
 
 
 @dataclass(frozen=True)

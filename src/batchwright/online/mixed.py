@@ -153,12 +153,7 @@ class _MixtureRecipe:
         turns = (ByUnit if self.unit else ByCount)(weights)
         live = sum(weight > 0 for weight in weights)
         return _MixtureComposer(
-            feeds,
-            turns,
-            live=live,
-            batch_size=self.batch_size,
-            at_end=self.at_end,
-            in_units=self.unit is not None,
+            feeds, turns, live=live, batch_size=self.batch_size, at_end=self.at_end, in_units=self.unit is not None
         )
 
     def in_words(self) -> str:

@@ -24,8 +24,8 @@ __all__ = [
     "Left",
     "Piece",
     "PieceReader",
+    "Seekable",
     "Shelf",
-    "SupportsStrided",
     "dealt_pieces",
     "shorter",
     "skip",
@@ -78,7 +78,7 @@ class Piece(NamedTuple):
 
 
 @runtime_checkable
-class SupportsStrided(Protocol):
+class Seekable(Protocol):
     """Samples of a shard that can be read from any place on, in steps, without reading those between."""
 
     def strided(self, start: int, step: int) -> Iterator[Any]:
@@ -174,7 +174,7 @@ class PieceReader:
         if self._is_indexed(samples):
             if read > len(samples):
                 raise shorter(self._shelf.title(piece.shard), read)
-            if isinstance(samples, SupportsStrided):
+            if isinstance(samples, Seekable):
                 return samples.strided(first, step)
             return map(samples.__getitem__, range(first, len(samples), step))
         read = min(read, first)

@@ -75,27 +75,7 @@ class Dealt(OfBatches):
         # Groups that come often are dealt: with tickets of one sample, shuffling them would take two thirds more time
         # (measured).
         self._seldom = 1 if per_ticket > 1 or not groups.starts.size else _SELDOM
-        edges = self.initial.edges(ROUND * self.tickets, 0)
-        spans = [
-            ConstantShares(
-                0,
-                edges,
-                NONE,
-                NONE,
-                seed,
-                0,
-                self.tickets,
-                epoch=epoch_batches,
-                together=self._together,
-                seldom=self._seldom,
-            )
-        ]
-        for change in share_changes:
-            spans = self._spans_with(spans, change)
-        # A state keeps the last changes only: what came before is not known.
-        if share_changes and share_changes[0].number > 1:
-            spans = [span for span in spans if span.first >= share_changes[0].first]
-        self._spans = tuple(spans)
+        spans = self._spans = self._known_spans()
         self._walk: Walk | None = None
         if shares.settles_at != 0:
             self._walk = Walk(
@@ -108,6 +88,20 @@ class Dealt(OfBatches):
         self._only = None if share_changes or self._walk is not None else spans[0]  # the span of all micro-batches
         self._samples = self._samples_of_groups()
         self._is_shuffle = self._only is not None and batch_size == len(self._samples[2]) == 1 and distinct_over is None
+
+    def _known_spans(self) -> tuple[ConstantShares, ...]:
+        edges = self.initial.edges(ROUND * self.tickets, 0)
+        first = ConstantShares(
+            0, edges, NONE, NONE, self.seed, 0, self.tickets,
+            epoch=self.epoch_batches, together=self._together, seldom=self._seldom,
+        )  # fmt: skip
+        spans = [first]
+        for change in self.share_changes:
+            spans = self._spans_with(spans, change)
+        # A state keeps the last changes only: what came before is not known.
+        if self.share_changes and self.share_changes[0].number > 1:
+            spans = [span for span in spans if span.first >= self.share_changes[0].first]
+        return tuple(spans)
 
     def _samples_of_groups(self) -> tuple[Any, ...]:
         table = self._group_rows()

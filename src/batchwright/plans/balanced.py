@@ -23,17 +23,9 @@ from .local import checked_local, dealt_in_shards, shuffled_in_shards, weighted_
 from .poor import epochs_looked_at, faults, repeated
 
 __all__ = [
-    "MOST_TICKETS",
-    "balanced",
-    "by_weight",
-    "check_batch_arguments",
-    "check_quotas",
-    "check_sample_count",
-    "epoch_batches",
-    "epoch_length",
-    "shuffled",
-    "weighted",
-]
+    "MOST_TICKETS", "balanced", "by_weight", "check_batch_arguments", "check_quotas", "check_sample_count",
+    "epoch_batches", "epoch_length", "shuffled", "weighted",
+]  # fmt: skip
 
 Draw = Literal["exact", "random"]
 _DRAWS = get_args(Draw)

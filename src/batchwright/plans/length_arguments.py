@@ -19,16 +19,9 @@ from .balanced import shuffled
 from .fixed import FixedPlan
 
 __all__ = [
-    "ONLY",
-    "balance_of",
-    "checked_window",
-    "costs_of",
-    "named",
-    "order_of",
-    "part_called",
-    "refuse_too_long",
+    "ONLY", "balance_of", "checked_window", "costs_of", "named", "order_of", "part_called", "refuse_too_long",
     "table_of",
-]
+]  # fmt: skip
 
 
 ONLY = ""  # the name for lengths, and for a limit, that were passed without a name

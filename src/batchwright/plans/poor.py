@@ -22,18 +22,9 @@ if TYPE_CHECKING:
     from ..kinds import LengthKind, TaskKind
 
 __all__ = [
-    "drawn_strata",
-    "epochs_looked_at",
-    "faults",
-    "faults_of_lengths",
-    "faults_of_tasks",
-    "never_text",
-    "notes",
-    "repeated",
-    "repeated_groups",
-    "repeats_text",
-    "undersized",
-]
+    "drawn_strata", "epochs_looked_at", "faults", "faults_of_lengths", "faults_of_tasks", "never_text", "notes",
+    "repeated", "repeated_groups", "repeats_text", "undersized",
+]  # fmt: skip
 
 # A sample is "practically never drawn" if it comes less than once in RARELY times as many draws as there are samples.
 # 100: more epochs than most trainings have.

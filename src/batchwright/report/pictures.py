@@ -9,16 +9,9 @@ import numpy as np
 from ..exported import Table
 
 __all__ = [
-    "CompositionPicture",
-    "CostPicture",
-    "DriftPicture",
-    "LengthsPicture",
-    "MeasuredBatches",
-    "PaddingPicture",
-    "PassesPicture",
-    "PresencePicture",
-    "SharesPicture",
-]
+    "CompositionPicture", "CostPicture", "DriftPicture", "LengthsPicture", "MeasuredBatches", "PaddingPicture",
+    "PassesPicture", "PresencePicture", "SharesPicture",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
