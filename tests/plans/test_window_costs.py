@@ -85,8 +85,8 @@ def test_resuming_anywhere_costs_one_window(make, planned):
     ],
 )
 def test_a_new_run_is_laid_out_once_in_steps_of_its_own(make, world, monkeypatch):
-    laid_out, function = [], by_length.laid_out
-    monkeypatch.setattr(by_length, "laid_out", lambda plan, step: laid_out.append(step) or function(plan, step))
+    laid_out, function = [], by_length.windows_in_steps
+    monkeypatch.setattr(by_length, "windows_in_steps", lambda plan, step: laid_out.append(step) or function(plan, step))
     sampler = make().sampler(rank=0, world_size=world, accumulate=2)
     first = next(iter(sampler))
     sampler.state_dict(), len(sampler), sampler.epoch
