@@ -21,7 +21,7 @@ _ROWS = 1 << 16  # of a part: so many samples are read again after an interrupti
 _AT_ONCE = 256  # samples that a worker sends together
 
 
-class _Columns(list[Any]):
+class _ValuesRead(list[Any]):
     """What was read of the samples of a batch, one tuple a column."""
 
 
@@ -100,7 +100,7 @@ def read_dataset(
     return parts
 
 
-def _batches(source: DatasetSource, first: int, num_workers: int) -> Iterator[_Columns | list[list[Any] | str]]:
+def _batches(source: DatasetSource, first: int, num_workers: int) -> Iterator[_ValuesRead | list[list[Any] | str]]:
     import torch
     from torch.utils.data import DataLoader
 
@@ -115,18 +115,18 @@ def _batches(source: DatasetSource, first: int, num_workers: int) -> Iterator[_C
     return iter(loader)
 
 
-def _collated(rows: list[list[Any] | str]) -> _Columns | list[list[Any] | str]:
+def _collated(rows: list[list[Any] | str]) -> _ValuesRead | list[list[Any] | str]:
     """The rows of a batch as columns, which cost a tenth of the time later; as they are if one raised."""
     if any(isinstance(row, str) for row in rows):
         return rows
-    return _Columns(zip(*rows, strict=True))
+    return _ValuesRead(zip(*rows, strict=True))
 
 
 def _add(writer: Writer, file: DataFile, names: Sequence[str], batches: Iterator[Any], first: int) -> None:
     """Write rows; those that raised are kept as errors."""
     held: list[list[Any]] = [[] for _ in names]
     for batch in batches:
-        if isinstance(batch, _Columns):
+        if isinstance(batch, _ValuesRead):
             for column, values in zip(held, batch, strict=True):
                 column.extend(values)
             continue
