@@ -108,7 +108,7 @@ def _squared(lengths):
 def by_epoch(plan):
     """Micro-batches by "epoch/step_size/number"."""
     found = {}
-    for epoch, step_size in EPOCHS if getattr(plan, "same_samples", True) else NEAR:
+    for epoch, step_size in EPOCHS if plan.cutter is None or plan.same_samples else NEAR:
         batches = plan.epoch(epoch, step_size)
         for number in (0, 1, len(batches) // 2, len(batches) - 1):
             found[f"{epoch}/{step_size}/{number}"] = batches[number].tolist()

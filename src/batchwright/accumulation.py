@@ -38,6 +38,6 @@ def check_accumulation(sampler: BatchSampler, batches: int, setting: str, *, mak
         raise Infeasible(fact, way_out)
     if planned > 1:
         warn(f"{fact}: a step takes {done} in place of {planned}; {way_out}.")
-    elif (left := len(sampler) % batches) or getattr(sampler.plan, "unit", "") == "step":
+    elif (left := len(sampler) % batches) or sampler.plan.unit == "step":
         cost = f"the last step of an epoch has {left} of {batches}" if left else "a step may have several tasks"
         warn(f"{fact}: {cost}; {change}.")

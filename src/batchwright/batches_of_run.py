@@ -105,7 +105,7 @@ class BatchesOfRun(ABC):
             >>> sampler.passes_done
             {'web': 0.5, 'code': 4.5}
         """
-        here, plan = self.position(), getattr(self.plan, "order_plan", self.plan)
+        here, plan = self.position(), self.plan.order_plan
         drawn = plan.drawn_before(here.sequence.epochs_before(here.micro_batch) * plan.epoch_batches)
         groups = plan.groups
         if not groups.starts.size:

@@ -11,6 +11,7 @@ import numpy as np
 from .columns import numbers_of_plan
 from .errors import Infeasible, check_integer, check_mapping, shortened, shown
 from .groups import Groups
+from .interface import BasePlan
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
 from .tables import by_column
@@ -148,7 +149,7 @@ class Composition:
         if weights is not None:
             found["tokens"] = float(weights.sum())
         for name, groups in {"": plan.groups, **{f"/{name}": groups for name, groups in self.by.items()}}.items():
-            if groups is plan.groups and hasattr(plan, "share_changes"):  # shares may be set within an epoch
+            if groups is plan.groups and plan.order is not None:  # shares may be set within an epoch
                 begun = starts[0].micro_batch
                 target = plan.prior_between(begun, begun + len(batches))
             else:
@@ -179,7 +180,7 @@ class Composition:
             samples: its samples, as the sampler yields them.
         """
         # A plan by lengths whose steps change is no plan: what pads its micro-batches is known of the plan.
-        plan = sequence if hasattr(sequence, "turn_of") else self.sampler.plan
+        plan = sequence if isinstance(sequence, BasePlan) else self.sampler.plan
         return self._tokens_of(plan, number, samples, 0)
 
     def _tokens_of(self, plan: Any, number: int, samples: np.ndarray, offset: int) -> tuple[float, float] | None:
@@ -191,10 +192,10 @@ class Composition:
             samples: its samples, as the sampler yields them.
             offset: what is added to the plan's own numbers of them: it is the plan of a task.
         """
-        if hasattr(plan, "turn_of"):
+        if plan.children:
             task, own = plan.turn_of(number)
             return self._tokens_of(plan.children[task], own, samples, offset + plan.starts[task])
-        if hasattr(plan, "cutter") and plan.cutter.knows_padding:
+        if plan.cutter is not None and plan.cutter.knows_padding:
             found: tuple[float, float] = plan.cutter.tokens(plan.admission.items_in(samples - offset)[0])
             return found
         if self.lengths is None or (plan.told_lengths is not None and plan.padded_budget is None):  # it pads no batch
@@ -207,7 +208,7 @@ class Composition:
         plan: Any = self.sampler.plan
         if self.costs is not None:
             return np.array([self.costs[batch].sum() for batch in batches])
-        return np.asarray(plan.cost(batches)) if hasattr(plan, "cutter") else None
+        return np.asarray(plan.cost(batches)) if plan.cutter is not None else None
 
 
 def _shares(

@@ -147,9 +147,9 @@ class Feedback:
         sampler = needed_sampler(sampler)
         if not callable(rule) or isinstance(rule, type):
             raise Infeasible(f"the rule is {shown(rule)}", "pass a rule that is made, such as by_signal()")
-        plan: Any = sampler.plan
-        ordered: Any = getattr(plan, "order_plan", plan)  # a plan by lengths cuts the order of another plan
-        limits = ordered.order.shares.limits if hasattr(ordered, "order") else None
+        plan = sampler.plan
+        order = plan.order_plan.order
+        limits = None if order is None else order.shares.limits
         if limits is None:
             raise Infeasible(f"the shares of {plan!r} cannot be set", "build the plan with target=targets.moving(...)")
         self.sampler = sampler
@@ -159,7 +159,7 @@ class Feedback:
         self.groups = plan.groups
         self._limits = limits
         count = self.groups.group_count
-        self.shares: np.ndarray = ordered.shares()
+        self.shares: np.ndarray = plan.order_plan.shares()
         self._signal = np.full(count, np.nan)
         self._seen = np.zeros((2, count))  # sums and counts of this rank since the last update
         self._updates = 0

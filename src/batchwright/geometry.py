@@ -74,8 +74,8 @@ class Geometry:
         Raises:
             Infeasible: the plan's micro-batches have another size.
         """
-        size = getattr(plan, "batch_size", self.micro_batch)
-        if size != self.micro_batch:
+        size = plan.batch_size
+        if size not in (None, self.micro_batch):
             raise Infeasible(
                 f"micro_batch is {self.micro_batch}, the plan's micro-batches have {size} samples",
                 f"build the plan with batch_size={self.micro_batch}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -16,6 +16,10 @@ from .micro_batches import MicroBatches, Slice, whole_steps
 
 if TYPE_CHECKING:
     from .groups import Groups
+    from .label_sets import LabelRates
+    from .lengths.cut import Cutter
+    from .lengths.pack_cutter import PackBounds
+    from .orders import ShareChange, SharedOrder
     from .orders.inclusion import InclusionRates
 
 __all__ = ["BasePlan", "NumberColumn"]
@@ -36,10 +40,24 @@ class BasePlan(MicroBatches):
     Attributes:
         groups: the groups of samples, by the numbers that the plan yields.
         named: whether samplers yield pairs (task, number in the task's dataset) in place of indices.
+        order: of plans with a batch size, the order that they cut; else None.
+        batch_size: samples in every micro-batch; None where sizes differ.
+        label_rates: of `multilabel`, the labels of the samples and their rates; else None.
+        cutter: of plans by lengths, what cuts items into micro-batches; else None.
+        same_samples: whether every epoch has the same samples, each once, by the arguments of the plan alone.
+        children: of plans of tasks, the plan of each; of others none.
+        unit: "step" where a task keeps all micro-batches of a step, else "batch".
     """
 
     groups: Groups
     named: bool = False
+    order: SharedOrder | None = None
+    batch_size: int | None = None
+    label_rates: LabelRates | None = None
+    cutter: Cutter | None = None
+    same_samples: bool = False
+    children: Sequence[Any] = ()
+    unit: str = "batch"
     _drawn: tuple[int, InclusionRates] | None = None
 
     @property
@@ -74,6 +92,26 @@ class BasePlan(MicroBatches):
     @property
     def varies(self) -> bool:
         """Whether samples come more or less often from epoch to epoch though no share changes: few shards are open."""
+        return False
+
+    @property
+    def order_plan(self) -> BasePlan:
+        """The plan whose order is cut: of plans by lengths the one that was given, else the plan itself."""
+        return self
+
+    @property
+    def share_changes(self) -> tuple[ShareChange, ...]:
+        """The changes of the shares of a plan with a batch size during the run."""
+        return ()
+
+    @property
+    def pack_borders(self) -> PackBounds | None:
+        """Finds where the packs of a micro-batch start; None of plans that make no packs."""
+        return None
+
+    @property
+    def splits(self) -> bool:
+        """Whether the plan yields numbers of pieces of samples, not of samples."""
         return False
 
     @property

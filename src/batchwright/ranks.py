@@ -111,7 +111,7 @@ def _check(
         **{f"{name} of the plan": value for name, value in sampler.plan.identity.items()},
         "accumulate": str(sampler.accumulate),
         "fetch": str(sampler.fetch),
-        _SHARES: _digest(getattr(sampler.plan, "share_changes", ())),
+        _SHARES: _digest(sampler.plan.share_changes),
         "world_size": str(sampler.world_size),
         "epoch": str(epoch),
         "batches_done": str(batches_done),

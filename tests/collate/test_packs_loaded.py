@@ -97,7 +97,7 @@ def test_whatever_limits_the_packs_of_a_plan_the_plan_knows_them(limits):
     collate = pickle.loads(pickle.dumps(declared().packs(packs=plan, shape="flat")))  # as it comes to a spawned worker
     loader = DataLoader(bw.identified(pieces), batch_sampler=plan.sampler(), collate_fn=collate)
     for batch, planned in zip(loader, plan.epoch(0), strict=True):
-        held = np.diff(plan.bounds(planned))
+        held = np.diff(plan.pack_borders(planned))
         assert np.bincount(batch.aside.columns["pack"]).tolist() == held.tolist()
         assert batch.aside.sample_ids.tolist() == planned.tolist()
 

@@ -171,10 +171,10 @@ def new_round(sampler: Any) -> int:
     """The place of the order where the round begins that has the shares that were set last."""
     plan = sampler.plan
     changed = [one.change for one in plan.set_shares] if plan.set_shares else plan.share_changes
-    return changed[-1].first * getattr(plan, "order_plan", plan).batch_size
+    return changed[-1].first * plan.order_plan.batch_size
 
 
 def places(sampler: Any) -> int:
     """The places of the order that the run has come past: exact where a window begins."""
-    plan = getattr(sampler.plan, "order_plan", sampler.plan)
+    plan = sampler.plan.order_plan
     return round(sampler.epochs_done * plan.epoch_batches * plan.batch_size)

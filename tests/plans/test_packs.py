@@ -61,4 +61,4 @@ def test_each_pack_takes_what_fits_of_the_sequence(items, most):
 @pytest.mark.parametrize(("further", "columns"), [({}, 1), ({"together": np.arange(100_000) // 2}, 2)])
 def test_what_goes_to_collating_processes_is_lengths_and_who_stays_together(further, columns):
     plan = bw.packed(np.full(100_000, 5), 20, cost=np.sqrt, **further)
-    assert len(pickle.dumps(plan.bounds)) < (columns + 0.1) * 8 * 100_000
+    assert len(pickle.dumps(plan.pack_borders)) < (columns + 0.1) * 8 * 100_000

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 import batchwright as bw
 import batchwright.cli
-from batchwright.audit import audit_of_run
 from batchwright.cli import printing
 from batchwright.cli.app import app
 from batchwright.cli.planning import KINDS
@@ -243,7 +242,7 @@ def test_compare_audit_and_check(data, recipe):
             recipe,
             form="plan",
         )
-        expected = printing.findings(audit_of_run(bw.from_recipe(recipe), 3 * found["accumulate"]))
+        expected = printing.findings(bw.from_recipe(recipe).audit_of_run(3 * found["accumulate"]))
         assert expected == found["guarantees"] == told("audit", recipe, form="audit")["guarantees"]
         assert expected != printing.findings(bw.from_recipe(recipe).audit())
 

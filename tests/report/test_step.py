@@ -32,7 +32,7 @@ def test_a_step_of_every_plan_is_what_the_ranks_are_given(kind):
         assert [batch.number for batch in own.micro_batches] == [4 * step + 1, 4 * step + 3]
         frame = told.to_pandas()
         assert frame["sample"].tolist() == told.samples.tolist()
-        called = "pieces" if getattr(plan, "splits", False) else "samples"
+        called = "pieces" if plan.splits else "samples"
         assert str(told).startswith(f"step {step}: step {within} of epoch {epoch}, {told.samples.size} {called}")
 
 

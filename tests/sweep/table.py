@@ -383,6 +383,7 @@ AMONG_MODULES = {
         "epochs_before",
         "planned",
         "check_world",
+        "audit_of_run",
     ),
     *(
         "without_past",

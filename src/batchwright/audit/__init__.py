@@ -6,7 +6,6 @@ from .evaluation import audit_evaluation
 from .hybrid import audit_hybrid
 from .lengths import audit_lengths
 from .measure import audit
-from .of_run import audit_of_run
 from .rank import audit_rank
 from .report import Audit, Finding
 
@@ -17,6 +16,5 @@ __all__ = [
     "audit_evaluation",
     "audit_hybrid",
     "audit_lengths",
-    "audit_of_run",
     "audit_rank",
 ]

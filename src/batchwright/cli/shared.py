@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from ..audit import Audit, audit_of_run
+from ..audit import Audit
 from ..errors import Infeasible, PoorWarning, said, shown
 from ..files import Column
 from ..plans.plan import Plan
@@ -131,7 +131,7 @@ def run_with(recipe: Mapping[str, Any], world_size: int | None, accumulate: int 
 
 def audit_in(plan: Plan, run: RecipeRun) -> Audit:
     """The audit of a plan on the ranks of a run; with one rank, on those that the plan was made for, if it was for any."""
-    found: Audit = audit_of_run(plan, run.step_size) if run.step_size > 1 else plan.audit()
+    found: Audit = plan.audit_of_run(run.step_size) if run.step_size > 1 else plan.audit()
     return found
 
 

@@ -128,19 +128,19 @@ class Collate(Declared):
             >>> batch["input_ids"], batch["labels"], batch["position_ids"]
             (tensor([[5, 6, 7, 8, 9]]), tensor([[-100,    6,    7, -100,    9]]), tensor([[0, 1, 2, 0, 1]]))
         """
-        bounds = getattr(packs, "bounds", None)
-        if bounds is None and hasattr(packs, "epoch_batches"):  # a plan, though not one of packs
+        borders = getattr(packs, "pack_borders", None)
+        if borders is None and hasattr(packs, "epoch_batches"):  # a plan, though not one of packs
             raise Infeasible(
                 f"packs is {typed(packs)}, whose micro-batches are not made of packs",
                 "pass the plan of bw.packed(...), or a number of packs and their capacity",
             )
         rules = PackRules(
-            capacity=bounds.capacity if bounds is not None and capacity is None else capacity,
-            packs=1 if bounds is not None else cast(int, packs),
+            capacity=borders.capacity if borders is not None and capacity is None else capacity,
+            packs=1 if borders is not None else cast(int, packs),
             align=align,
             fill=fill,
             seams=field_names(seams, "seams"),
             shape=shape,
             multiple=multiple,
         )
-        return PackCollate(self, rules, bounds=bounds, along=along, also=also)
+        return PackCollate(self, rules, borders=borders, along=along, also=also)

@@ -46,7 +46,7 @@ class PlanOfPacks(Protocol):
     """What this module needs of a plan; `collate` is below `plans` and must not import it."""
 
     @property
-    def bounds(self) -> PackFinder:
+    def pack_borders(self) -> PackFinder:
         """From samples to their packs."""
 
 
@@ -58,7 +58,7 @@ class PackCollate:
         collate: Declared,
         rules: PackRules,
         *,
-        bounds: PackFinder | None,
+        borders: PackFinder | None,
         along: str | Sequence[str] | None,
         also: Mapping[str, str] | None,
     ) -> None:
@@ -70,7 +70,7 @@ class PackCollate:
         self.also = dict(also) if isinstance(also, Mapping) else also
         self._declared = copy.copy(collate)
         self._declared.known = {}
-        self._bounds = bounds
+        self._borders = borders
         # With padding between them, samples are copied once, into their packs.
         form = "list" if rules.fills else "packed"
         fields = {name: replace(declared[name], form=form) for name in self.along}
@@ -99,7 +99,7 @@ class PackCollate:
         ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self.along}
         if sizes is None:
             lengths = ragged[self.along[0]].layout.counts
-            sizes = self.rules.cut(lengths) if self._bounds is None else _planned(self._bounds, labels)
+            sizes = self.rules.cut(lengths) if self._borders is None else _planned(self._borders, labels)
         if "pack" in labels:
             raise Infeasible(
                 "'pack' comes with the dataset and is also the number of each sample's pack",
@@ -120,7 +120,7 @@ class PackCollate:
     @property
     def follows_plan(self) -> bool:
         """Whether a plan divides the samples into packs, and not the rules."""
-        return self._bounds is not None
+        return self._borders is not None
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class PackCollate:
 
     def described(self, also: Mapping[str, str], rules: PackRules) -> PackCollate:
         """A copy with other rules and other further keys, without the plan."""
-        return PackCollate(self._declared, rules, bounds=None, along=self.along, also=also)
+        return PackCollate(self._declared, rules, borders=None, along=self.along, also=also)
 
     def knowing(self, **known: Known) -> Self:
         """See `Collate.knowing`."""
@@ -247,7 +247,7 @@ def _taken_apart(packs: Sequence[Any]) -> tuple[Sequence[Any], list[int] | None]
     return [sample for pack in packs for sample in pack], sizes
 
 
-def _planned(bounds: PackFinder, labels: Mapping[str, Value]) -> list[int]:
+def _planned(borders: PackFinder, labels: Mapping[str, Value]) -> list[int]:
     """The size of each pack, from the plan."""
     ids = labels.get("sample_id")
     if not isinstance(ids, Scalars):
@@ -255,7 +255,7 @@ def _planned(bounds: PackFinder, labels: Mapping[str, Value]) -> list[int]:
             "a plan knows packs by the numbers of their samples, and these samples have none",
             "wrap the dataset in bw.identified(dataset), or pass packs as a number and the capacity",
         )
-    sizes: list[int] = np.diff(bounds(ids.held.numpy())).tolist()
+    sizes: list[int] = np.diff(borders(ids.held.numpy())).tolist()
     return sizes
 
 

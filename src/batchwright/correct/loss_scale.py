@@ -140,7 +140,7 @@ class OptimizerSteps:
         return sum(self._micro_batches.real(first + number * self._world_size) for number in range(self._fetch))
 
     def _total(self, number: int) -> float:
-        if self._counts is None and hasattr(self._plan, "batch_size"):  # all micro-batches have one size
+        if self._counts is None and self._plan.batch_size is not None:  # all micro-batches have one size
             return float(self._plan.batch_size)
         # After a change of the world size, numbers of an epoch may begin below 0; a sequence would count these from its
         # end.

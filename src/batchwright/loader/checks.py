@@ -102,7 +102,7 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
         length = len(dataset)
     if length != count:
         fact, way_out = f"the data set has {length} samples, the plan was made for {count}", _OTHER_LENGTH
-        if getattr(plan, "splits", False):
+        if plan.splits:
             fact, way_out = f"the data set has {length} samples, the plan yields {count} pieces of samples", _NO_PIECES
         raise Infeasible(fact, way_out)
     _check_labels(plan, dataset)

@@ -19,10 +19,10 @@ __all__ = ["Default", "check_collate", "declaring"]
 
 def declaring(plan: Any) -> str:
     """The code of a collate function for a plan, with `...` in place of its fields."""
-    bounds = getattr(plan, "bounds", None)
-    if bounds is None:
+    borders = plan.pack_borders
+    if borders is None:
         return "bw.Collate(...)"
-    within = "packs=plan" if bounds.capacity is None else f"capacity={bounds.capacity}, packs={plan.cutter.packs}"
+    within = "packs=plan" if borders.capacity is None else f"capacity={borders.capacity}, packs={plan.cutter.packs}"
     return f"bw.Collate(...).packs({within})"
 
 
@@ -61,8 +61,8 @@ def check_collate(plan: BasePlan, collate: Callable[[list[Any]], Any] | None) ->
     Raises:
         Infeasible: it pads each sample of a pack, or makes packs of a lower capacity, or fewer.
     """
-    bounds: Any = getattr(plan, "bounds", None)
-    if bounds is None:
+    borders = plan.pack_borders
+    if borders is None:
         return
     if isinstance(collate, Collate):
         padded = [
@@ -75,7 +75,7 @@ def check_collate(plan: BasePlan, collate: Callable[[list[Any]], Any] | None) ->
             )
     if not isinstance(collate, PackCollate) or collate.follows_plan:
         return
-    planned = {"capacity": bounds.capacity, "packs": plan.cutter.packs}  # type: ignore[attr-defined]  # a plan of packs
+    planned = {"capacity": borders.capacity, "packs": plan.cutter.packs}  # type: ignore[union-attr]  # a plan of packs
     for name, most in planned.items():
         given = getattr(collate.rules, name)
         if None not in (given, most) and given < most:

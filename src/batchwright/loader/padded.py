@@ -23,14 +23,14 @@ def check_padding(plan: BasePlan, collate: Any) -> None:
     """
     if not isinstance(collate, Collate):
         return
-    for part in getattr(plan, "children", [plan]):  # each task has a budget of its own
+    for part in plan.children or [plan]:  # each task has a budget of its own
         budget = part.padded_budget
         if budget is None:
             continue
         lengths, most = budget
         for name, field in collate.fields.items():
             if isinstance(field, RaggedField) and field.form == "padded" and isinstance(field.dim, int):
-                found = _over(lengths, most, field.padding, repeats=not getattr(part, "same_samples", True))
+                found = _over(lengths, most, field.padding, repeats=not part.same_samples)
                 if found is not None:
                     warn(_text(name, field.padding, *found, most))
                     return

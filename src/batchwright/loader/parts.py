@@ -58,7 +58,7 @@ def check_parts(plan: BasePlan, dataset: Any) -> None:
 
 def _check_objects(plan: BasePlan, sources: Groups, dataset: ConcatDataset[Any]) -> None:
     """Refuse a part that is, or is part of, the data set of one source and has the place of another."""
-    objects = made_of(getattr(plan, "order_plan", plan))
+    objects = made_of(plan.order_plan)
     if len(objects) != sources.group_count:
         return
     begins: dict[int, set[int]] = {}
@@ -80,7 +80,7 @@ def _check_objects(plan: BasePlan, sources: Groups, dataset: ConcatDataset[Any])
 
 def _sources(plan: BasePlan, sample_count: int) -> Groups | None:
     """The groups of a plan that lie one behind the other in its data set, as sources and tasks do; None without them."""
-    of_order = getattr(plan, "order_plan", plan).groups  # a plan that splits samples has other numbers than its order
+    of_order = plan.order_plan.groups  # a plan that splits samples has other numbers than its order
     for groups in (plan.groups, of_order):
         if groups.index is None and groups.starts.size and groups.sample_count == sample_count:
             return groups

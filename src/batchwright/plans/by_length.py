@@ -56,24 +56,20 @@ class LengthPlan(Plan, Windowed):
     and the steps are shuffled.
 
     Attributes:
-        order_plan: the plan whose order is divided into micro-batches.
-        groups: the groups of that plan, by the numbers that a sampler yields.
         epoch_samples: places of the order in an epoch of its plan.
         window: micro-batches that are planned together, or "epoch".
         least_steps: a window has at least this many steps; the cutter may want more.
-        cutter: cuts items into micro-batches.
         admission: turns samples into items.
         seed: the seed of the shuffled steps.
-        same_samples: True if `order=` was left out: every epoch then has the same samples.
         delivery: how the targets of the given order were adjusted, since samples are truncated or skipped; None
             without `order=`, or if nothing can be truncated or skipped.
         set_shares: the shares that were set during a run; see `retargeted`.
         strata: the strata of lengths that windows are made of; None with `order=` and for buckets.
         counts_padded_lengths: whether a budget counts the longest sample times the number of samples, in units of length.
-        windows: the windows for this step size. `OfOrder` with `order=`. Without it, `OfStrata` if an epoch has at
-            least two windows or there are several budgets; `OfShuffle` for buckets, and if one window is a whole epoch.
+        windows: the windows for this step size; `lengths.windows` says of which kind.
     """
 
+    cutter: Cutter
     counts_padded_lengths = False
     set_shares: tuple[SetShares, ...] = ()
 
@@ -89,8 +85,8 @@ class LengthPlan(Plan, Windowed):
         delivery: Delivery | None = None,
         least_steps: int = 1,
     ) -> None:
-        self.order_plan = order_plan = order_plan if delivery is None else delivery.order_plan
-        self._order_as_built = order_plan  # before shares were set
+        order_plan = order_plan if delivery is None else delivery.order_plan
+        self._order_plan = self._order_as_built = order_plan  # the latter before shares were set
         self.delivery = delivery
         self.groups = admission.groups(order_plan.groups)
         of_order = order_plan.epoch_batches * order_plan.batch_size
@@ -113,14 +109,16 @@ class LengthPlan(Plan, Windowed):
             # Laid out now, since this may refuse the arguments: with an order, or if cutting is a search. Other windows are
             # laid out at first use.
             self.windows = windows_in_steps(self, 1)
-        warn(
-            *faults_of_lengths(self, least=_MANY),
-            *([delivery.fault] if delivery is not None and delivery.fault else []),
-        )
+        warn(*faults_of_lengths(self, least=_MANY), *([delivery.fault] if delivery and delivery.fault else []))
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 (n_samples_of_the_batch,)."""
         return self.admission.emitted(self.items(counted(batch)))
+
+    @property
+    def order_plan(self) -> FixedPlan:
+        """See `BasePlan`."""
+        return self._order_plan
 
     @internal
     def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
@@ -268,7 +266,7 @@ class LengthPlan(Plan, Windowed):
             return self
         order_plan, orders = orders_of(self._order_as_built, changes)
         found = self._with_windows(cast(OfOrder, self.windows).over(orders), self.step_size)
-        found.order_plan, found.set_shares, found._drawn = order_plan, tuple(changes), None
+        found._order_plan, found.set_shares, found._drawn = order_plan, tuple(changes), None
         return found
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
@@ -389,6 +387,11 @@ class LengthPlan(Plan, Windowed):
         from ..audit import audit_lengths
 
         return audit_lengths(self, step_size=step_size, epochs=epochs, first=first)
+
+    @internal
+    def audit_of_run(self, step_size: int, *, epoch: int = 0, batches: int = 1000) -> Audit:
+        """See `Plan`: of the epoch."""
+        return self.audit(step_size=step_size, first=epoch)
 
     def __repr__(self) -> str:
         return (

@@ -13,7 +13,7 @@ __all__ = ["EachOnce"]
 class EachOnce(Plan):
     """A plan of one group, in which every epoch has each sample exactly once and ends where an epoch of a run ends."""
 
-    whole_epochs = True
+    whole_epochs = same_samples = True
 
     def draw_number(self, batch: int) -> int:
         """The epoch: a sample comes once in it, and ranks that share a sample seed it alike; see `MicroBatches`."""

@@ -16,6 +16,7 @@ from ..lengths.spans import Limited, Span, Spans
 from ..micro_batches import AS_IT_WAS, MOST_RANKS, MicroBatches, counted
 from ..orders.finite import Finite
 from ..position import number_of
+from ..public import internal
 from .each_once import EachOnce
 from .evaluation_summary import EvaluationSummary
 
@@ -194,6 +195,11 @@ class EvaluationPlan(EachOnce):
         from ..audit import audit_evaluation
 
         return audit_evaluation(self, step_size=step_size, epochs=epochs, first=first)
+
+    @internal
+    def audit_of_run(self, step_size: int, *, epoch: int = 0, batches: int = 1000) -> Audit:
+        """See `Plan`: of the epoch."""
+        return self.audit(step_size=step_size, first=epoch)
 
     def __repr__(self) -> str:
         return f"<plan: evaluation of {self.sequence.count} samples in {self.epoch_batches} micro-batches>"

@@ -20,7 +20,6 @@ from .plan import Plan
 if TYPE_CHECKING:
     from ..audit import Audit
     from ..groups import Groups
-    from ..label_sets import LabelRates
     from .summary import Summary
 
 __all__ = ["FixedPlan"]
@@ -45,7 +44,6 @@ class FixedPlan(Plan):
         order: the endless order of samples that it cuts.
         groups: the groups of the samples.
         batch_size: samples in every micro-batch.
-        label_rates: of `multilabel`, the labels of the samples and their rates; else None.
 
     Example:
         >>> import batchwright as bw
@@ -54,12 +52,14 @@ class FixedPlan(Plan):
         [0, 0, 1, 1]
     """
 
+    order: SharedOrder
+    batch_size: int
+
     def __init__(self, order: SharedOrder, *, epoch_batches: int) -> None:
         self.order = order
         self.groups: Groups = order.groups
         self.batch_size = order.batch_size
         self.epoch_batches = epoch_batches
-        self.label_rates: LabelRates | None = None
         # Where the next epoch begins, its stride, micro-batches that were computed together, and how many of them are gone.
         self._ahead = _NOTHING_AHEAD
 
@@ -277,6 +277,11 @@ class FixedPlan(Plan):
         from ..audit import audit
 
         return audit(self, batches=batches, first=first)
+
+    @internal
+    def audit_of_run(self, step_size: int, *, epoch: int = 0, batches: int = 1000) -> Audit:
+        """See `Plan`: of the first micro-batches of the epoch."""
+        return self.audit(batches=batches, first=epoch * self.epoch_length(step_size))
 
     def __repr__(self) -> str:
         draw = "" if self.order.identity["draw"] == "exact" else ", draw='random'"

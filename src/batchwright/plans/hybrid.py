@@ -22,6 +22,7 @@ from ..lengths.numbers import Keys, Numbers
 from ..lengths.rank_groups import Division, PackPart, Schedule, group_sizes
 from ..micro_batches import AS_IT_WAS, MOST_RANKS, MicroBatches, Slice, counted
 from ..position import number_of
+from ..public import internal
 from ..recent import Recent
 from .each_once import EachOnce
 from .hybrid_summary import HybridSummary
@@ -265,6 +266,11 @@ class HybridPlan(EachOnce):
         from ..audit import audit_hybrid
 
         return audit_hybrid(self, epochs=epochs, first=first)
+
+    @internal
+    def audit_of_run(self, step_size: int, *, epoch: int = 0, batches: int = 1000) -> Audit:
+        """See `Plan`: of the epoch, divided among as many ranks as the run has."""
+        return self.stepped(step_size).audit(first=epoch)
 
     def __repr__(self) -> str:
         return (

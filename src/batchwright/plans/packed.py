@@ -52,10 +52,10 @@ class PackedPlan(LengthPlan):
             [[0, 2], [1, 3, 4]]
         """
         samples = columns.sample_numbers(batch, called="batch").astype(np.int64)
-        return np.split(samples, self.bounds(samples)[1:-1])
+        return np.split(samples, self.pack_borders(samples)[1:-1])
 
     @cached_property
-    def bounds(self) -> PackBounds:
+    def pack_borders(self) -> PackBounds:
         """Finds where the packs of a micro-batch start; small, for processes that need nothing else of the plan."""
         assert isinstance(self.cutter, PackCutter)
         bundles = Admission(np.empty(0, np.int64), bundles=self.admission.bundles)
@@ -81,7 +81,7 @@ class PackedPlan(LengthPlan):
             [{'ids': [1, 2, 3], 'page': 7}, {'ids': [4, 5, 6, 7], 'page': 9}, {'ids': [8], 'page': 9}]
         """
         offsets = self.admission.pieces
-        samples = self.bounds.sample_count if offsets is None else offsets.size - 1
+        samples = self.pack_borders.sample_count if offsets is None else offsets.size - 1
         with reading(dataset, "dataset", "pass the dataset of the plan's lengths"):
             count = len(dataset) if hasattr(dataset, "__len__") else samples
         if count != samples:
@@ -89,7 +89,7 @@ class PackedPlan(LengthPlan):
                 f"the dataset has {count} samples, the plan was made for {samples}",
                 "pass the dataset of its lengths",
             )
-        length = self.truncate_to if offsets is None else self.bounds.capacity
+        length = self.truncate_to if offsets is None else self.pack_borders.capacity
         return Pieces(dataset, offsets, length, cut)
 
     @property

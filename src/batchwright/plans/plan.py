@@ -14,7 +14,7 @@ from ..calls import call_of
 from ..errors import Infeasible
 from ..interface import BasePlan
 from ..orders.protocol import fingerprint_of
-from ..public import public
+from ..public import internal, public
 from .table import PlanTable
 
 if TYPE_CHECKING:
@@ -68,6 +68,17 @@ class Plan(BasePlan):
     @abstractmethod
     def audit(self) -> Any:
         """Measure the guarantees of the plan on its micro-batches; see `batchwright.audit`."""
+
+    @internal
+    @abstractmethod
+    def audit_of_run(self, step_size: int, *, epoch: int = 0, batches: int = 1000) -> Audit:
+        """Measure the guarantees of a run in steps of this size.
+
+        Args:
+            step_size: micro-batches in a step.
+            epoch: the epoch that is measured.
+            batches: how many of its micro-batches, of plans whose audits are not of complete epochs.
+        """
 
     def to_recipe(self) -> dict[str, Any]:
         """How to make this plan again, as a dictionary of JSON types; the inverse of `bw.from_recipe`.

@@ -71,7 +71,7 @@ class PlanTable:
         plan, length = self.plan.stepped(step_size), self.plan.epoch_length(step_size)
         seen = np.zeros(plan.groups.sample_count, np.int32)
         names = arrow.array([str(name) for name in plan.groups.names]) if self._text else None
-        packs: Callable[[np.ndarray], list[np.ndarray]] | None = getattr(self.plan, "packs", None)
+        borders = plan.pack_borders
         for step in range(self.steps):
             first = step * step_size
             micro_batches = [plan[first + within] for within in range(step_size)]
@@ -87,7 +87,9 @@ class PlanTable:
                 "rank": within % self.world_size,
                 "micro": within // self.world_size,
                 "slot": np.concatenate([np.arange(size) for size in sizes]),
-                "pack": None if packs is None else np.concatenate([_packs(packs(batch)) for batch in micro_batches]),
+                "pack": None
+                if borders is None
+                else np.concatenate([_packs(borders(batch)) for batch in micro_batches]),
                 "index": index,
                 "pass": _passes(index, seen),
             }
@@ -156,9 +158,9 @@ class PlanTable:
         return f"PlanTable({self.steps} steps of {self.epochs} epochs, {size})"
 
 
-def _packs(packs: list[np.ndarray]) -> np.ndarray:
+def _packs(borders: np.ndarray) -> np.ndarray:
     """The number of the pack of each sample of a micro-batch."""
-    return np.repeat(np.arange(len(packs)), [pack.size for pack in packs])
+    return np.repeat(np.arange(borders.size - 1), np.diff(borders))
 
 
 def _passes(index: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -161,7 +161,7 @@ class TaskPlan(Plan):
             f"task {name!r}: its plan was cut for steps of {child.step_size} micro-batches, these have {self.step_size}, so "
             f"the ranks of a step get unequal work; pass its plan.stepped({self.step_size})"
             for name, child in zip(self.names, self.children, strict=True)
-            if self.unit == "step" and self.step_size > 1 and hasattr(child, "cutter")
+            if self.unit == "step" and self.step_size > 1 and child.cutter is not None
             if child.step_size != self.step_size
         ]
 
@@ -315,6 +315,11 @@ class TaskPlan(Plan):
         from ..audit.tasks import audit_tasks
 
         return audit_tasks(self, batches=batches, first=first)
+
+    @internal
+    def audit_of_run(self, step_size: int, *, epoch: int = 0, batches: int = 1000) -> Audit:
+        """See `Plan`: of the first micro-batches of the epoch."""
+        return self.stepped(step_size).audit(batches=batches, first=epoch * self.epoch_length(step_size))
 
     def __repr__(self) -> str:
         turn = f"one of {len(self.names)} tasks a {self.unit}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..audit import Audit, audit_of_run
+from ..audit import Audit
 from ..columns import numbers_of_plan
 from ..errors import Infeasible, check_integer
 from ..kernels.array_types import blocks
@@ -57,7 +57,7 @@ def measure_plan(
     count = plan.groups.sample_count
     long = None if lengths is None else numbers_of_plan(lengths, count, called="lengths")
     dear = None if costs is None else numbers_of_plan(costs, count, called="costs")
-    in_steps, by_length = plan.stepped(step_size), hasattr(plan, "cutter")
+    in_steps, by_length = plan.stepped(step_size), plan.cutter is not None
     if by_length and not (long is None and dear is None):
         raise Infeasible("a plan by lengths has its own lengths and costs", "leave lengths and costs out")
     notes = list(plan.shortcomings)
@@ -70,7 +70,7 @@ def measure_plan(
     walk.go()
     if audit is None:
         try:
-            audit = audit_of_run(plan, step_size, epoch=epoch, first=epoch * length, batches=min(_AUDITED, batches))
+            audit = plan.audit_of_run(step_size, epoch=epoch, batches=min(_AUDITED, batches))
         except Infeasible as error:  # of more samples than can be counted
             notes.append(f"the guarantees were not measured: {error.fact}")
     return Report(
@@ -145,8 +145,7 @@ class _Walked:
         self.at = np.arange(places) * batches // places  # those shown, counted from the first
         self._times = np.zeros(groups.sample_count, np.int32) if groups.sample_count <= _MOST_COUNTED else None
         self._repeated = 0
-        rates = getattr(plan, "label_rates", None)  # only plans of a fixed size have them
-        self._labels = None if rates is None else LabelsHeld(rates)
+        self._labels = None if plan.label_rates is None else LabelsHeld(plan.label_rates)
         self._lengths, self._edges, self._drawn_lengths = self._of_items()
 
     def go(self) -> None:
@@ -184,7 +183,7 @@ class _Walked:
             self.own.held += _holding(piece, self._groups_of(piece.samples), self.own.held.size)
         if self._times is not None:
             np.add.at(self._times, piece.samples, 1)
-        if hasattr(self.plan, "cutter"):
+        if self.plan.cutter is not None:
             self._items.append(piece.items)
         if self._edges is not None:
             self._drawn_lengths += np.histogram(self._lengths[piece.items], self._edges)[0]
@@ -312,7 +311,7 @@ class _Walked:
             part = 1 - np.divide(tokens, computed, out=np.ones(tokens.size), where=computed > 0)
             parts.append(part[self.at])
             overall.append(float(1 - tokens.sum() / computed.sum()) if computed.sum() else 0.0)
-        cutter = getattr(self.plan, "cutter", None)
+        cutter = self.plan.cutter
         batches, at_least = (0, 0) if cutter is None else (self.batches, cutter.at_least(np.concatenate(self._items)))
         return PaddingPicture(self.first + self.at, parts[0], parts[1], overall[0], overall[1], batches, at_least)
 
@@ -342,7 +341,7 @@ class _Walked:
 
 def _bound(plan: Any, audit: Audit | None) -> float | None:
     """The limit of the drift in samples; an audit has it in tickets. Drift is of the run, so it holds from epoch 0 on."""
-    if audit is None or not hasattr(plan, "order") or not hasattr(plan.order, "per_ticket"):
+    if audit is None or plan.order is None or not hasattr(plan.order, "per_ticket"):
         return None
     limits = [one.bound for one in audit.findings if one.guarantee == "G3 drift" and one.promised]
     return limits[0] * plan.order.per_ticket if limits else None
@@ -350,7 +349,7 @@ def _bound(plan: Any, audit: Audit | None) -> float | None:
 
 def _wanted(plan: Any, delivered: np.ndarray) -> np.ndarray:
     """The wanted shares of groups. What is delivered differs from them where open shards lack a group."""
-    order = getattr(plan, "order", None)
+    order = plan.order
     if order is None or not plan.varies or order.shares.settles_at != 0 or delivered.size != plan.groups.group_count:
         return delivered
     wanted: np.ndarray = plan.shares(0)

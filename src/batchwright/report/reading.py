@@ -75,9 +75,7 @@ class BatchReader(ABC):
 
 def reader_of(plan: Any, lengths: np.ndarray | None, costs: np.ndarray | None) -> BatchReader:
     """The reader of a plan; `lengths` and `costs` are those of the samples, None where they are not known."""
-    if hasattr(plan, "cutter"):
-        return _OfLengths(plan)
-    return _OfSamples(plan, lengths, costs)
+    return _OfSamples(plan, lengths, costs) if plan.cutter is None else _OfLengths(plan)
 
 
 def _with_lengths(
@@ -106,7 +104,7 @@ class _OfSamples(BatchReader):
 
     def __init__(self, plan: Any, lengths: np.ndarray | None, costs: np.ndarray | None) -> None:
         self._plan, self.lengths, self._costs = plan, lengths, costs
-        self._fixed = hasattr(plan, "order") and hasattr(plan, "batch_size")
+        self._fixed = plan.order is not None
         self.at_once = max(1, _AT_ONCE // max(1, round(plan.mean_batch_size)))
 
     def piece(self, first: int, count: int) -> BatchRange:
@@ -165,7 +163,7 @@ class Shuffle:
         self._random = np.random.default_rng(seed)
         self._items: np.ndarray | None = None
         self._mean = plan.mean_batch_size
-        if hasattr(plan, "cutter"):
+        if plan.cutter is not None:
             self._items = plan.admission.items(np.arange(plan.order_plan.groups.sample_count))
             self._mean = plan.windows.places_per_batch
         self._index = None if self._items is not None else plan.groups.index

@@ -155,9 +155,9 @@ def _micro_batches(
     batches = []
     for number in range(first + (rank or 0), first + count, 1 if rank is None else world_size):
         samples = sequence[number]
-        cost = plan.cost(samples) if hasattr(plan, "cutter") else None
+        cost = plan.cost(samples) if plan.cutter is not None else None
         of = np.asarray(plan.groups.group_of(samples))
-        rows = plan.rows(samples) if getattr(plan, "splits", False) else None
+        rows = plan.rows(samples) if plan.splits else None
         batches.append(
             MicroBatch(number, (number - first) % world_size, samples, of, sequence.real(number), cost, rows)
         )
