@@ -285,7 +285,7 @@ def test_the_epoch_after_an_ended_one_is_found_in_the_short_way_as_in_the_long_o
     sampler = KINDS[kind]().sampler(**options)
 
     def short_way():
-        return None if sampler._given is None else sampler._given.following(sampler._present().step_size)
+        return None if sampler._queue is None else sampler._queue.following(sampler._present().step_size)
 
     for epoch in range(4):
         assert short_way() == (sampler.next_start() if epoch else None)
@@ -297,7 +297,7 @@ def test_the_epoch_after_an_ended_one_is_found_in_the_short_way_as_in_the_long_o
         sampler.seek(len(sampler) - 1, epoch=epoch)
         assert short_way() is None
         assert len(list(sampler)) == 1
-    assert sampler._given.following(sampler._present().step_size * 5) is None
+    assert sampler._queue.following(sampler._present().step_size * 5) is None
     sampler.load_state_dict(sampler.state_dict())
     assert short_way() is None
 

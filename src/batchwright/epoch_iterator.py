@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch.utils.data
 
@@ -31,69 +31,82 @@ class Running(Protocol):
     plan: BasePlan
     fetch: int
 
-    def begin(self, reader: weakref.ref[Any] | None) -> tuple[Position, int, int]: ...
-    def follow(self, given: Given) -> None: ...
+    def begin(self, loader_iterator: weakref.ref[Any] | None) -> tuple[Position, int, int]: ...
+    def follow(self, queue: BatchQueue) -> None: ...
 
 
-class Given:
-    """How far an iterator has come, for its sampler, which works out its run from it when it is asked.
+class Filled(NamedTuple):
+    """The batches that an iterator gives without asking for more, as they were listed.
+
+    Attributes:
+        consumed_before: how many micro-batches of the epoch all ranks had taken by then.
+        waiting: the batches, last first, behind a None; the iterator takes them from the end.
+        filled_with: how many entries the list had by then.
+    """
+
+    consumed_before: int
+    waiting: list[list[int] | None]
+    filled_with: int
+
+
+class BatchQueue:
+    """The batches that an iterator gives next, from which its sampler works out how far the run has come.
 
     Attributes:
         start: where the iterator began; None before its first `next`.
-        nothing: before the first `next`: whether nothing of the epoch is left.
+        starts_ended: before the first `next`: whether nothing of the epoch is left.
         asked: whether the iterator was asked for a batch.
-        at_once: micro-batches that all ranks together take for a batch.
-        now: how many micro-batches of the epoch all ranks had taken when the list was filled; the list of the batches that
-            the iterator gives without asking for more, last first, behind a None; how many entries it had then. One value,
-            since a signal handler or another thread may ask for the run between any two stores.
+        fetched_by_all: micro-batches that all ranks together take for one batch each.
+        filled: what was listed last. It is set as one value, since a signal handler or another thread may ask for the run
+            between any two stores.
     """
 
     start: Position | None = None  # what holds before `begin` is of the class, as an `__init__` is one more function
-    nothing = False
+    starts_ended = False
     asked = False
-    at_once: int
-    now: tuple[int, list[list[int] | None], int]
+    fetched_by_all: int
+    filled: Filled
     _length: int  # micro-batches of the epoch
 
-    def begin(self, start: Position, at_once: int) -> None:
+    def begin(self, start: Position, fetched_by_all: int) -> None:
         """The iterator begins here."""
-        self.at_once, self._length = at_once, start.length
-        self.now = start.consumed, [], 1
+        self.fetched_by_all, self._length = fetched_by_all, start.length
+        self.filled = Filled(start.consumed, [], 1)
         self.start = start
 
-    def turn(self, plan: BasePlan) -> Position:
-        """Go on with a plan in which shares were set: where the iterator is in it."""
+    def switch_to(self, plan: BasePlan) -> Position:
+        """Go on with a plan in which shares were set, without the batches that are listed: where the iterator is in it."""
         assert self.start is not None
         consumed = self.consumed
-        self.now = consumed, [], 1
+        self.filled = Filled(consumed, [], 1)
         self.start = self.start.with_shares_of(plan)
         return self.start.after(consumed)
 
     def refill(self, batches: list[list[int]]) -> list[list[int] | None]:
         """These batches come next, none are left: the list of them."""
-        left = [None, *reversed(batches)]
-        self.now = self.consumed, left, len(left)
-        return left
+        waiting = [None, *reversed(batches)]
+        self.filled = Filled(self.consumed, waiting, len(waiting))
+        return waiting
 
     def stop(self) -> None:
         """Let the iterator ask its sampler before it gives another batch."""
-        before, left, full = self.now
-        self.now = before, left.copy(), full
-        left[:] = [None]
+        filled = self.filled
+        self.filled = filled._replace(waiting=filled.waiting.copy())
+        filled.waiting[:] = [None]
 
     @property
     def consumed(self) -> int:
         """How many micro-batches of the epoch all ranks together have received."""
         while True:
-            now = before, left, full = self.now
-            consumed = before + (full - (len(left) or 1)) * self.at_once
-            if self.now is now:  # else `stop` may have emptied the list in another thread
-                return consumed
+            filled = self.filled
+            given = filled.filled_with - (len(filled.waiting) or 1)
+            if self.filled is filled:  # else `stop` may have emptied the list in another thread
+                return filled.consumed_before + given * self.fetched_by_all
 
     @property
     def ended(self) -> bool:
         """Whether the last batch of the epoch was given, or nothing was left of it at the start."""
-        return self.nothing if self.start is None else self.consumed >= self._length
+        return self.starts_ended if self.start is None else self.consumed >= self._length
 
     @property
     def run(self) -> RunState:
@@ -106,6 +119,8 @@ class Given:
         start = self.start
         if start is None or self.consumed < self._length or start.step_size != step_size:
             return None
+        # The next epoch ends two epochs from the start of this one. A sequence that drops its past may shift its numbers,
+        # but by less than an epoch: so three epochs before the last micro-batch there is nothing to check.
         return start.in_epoch(start.epoch + 1) if start.origin + 3 * self._length <= LAST else None
 
 
@@ -125,22 +140,22 @@ class EpochIterator(chain[list[int]]):
         ended: whether nothing of the epoch is left at the start.
     """
 
-    __slots__ = ("_given",)
-    _given: Given
+    __slots__ = ("_queue",)
+    _queue: BatchQueue
 
     def __new__(cls, sampler: Running, *, ended: bool = False) -> EpochIterator:
         """Make the iterator of the sampler's next epoch."""
-        given = Given()
+        queue = BatchQueue()
         if ended:
-            given.nothing = True
-        made: EpochIterator = cls.from_iterable(_blocks(sampler, given))  # type: ignore[assignment]  # typed as a plain chain
-        made._given = given
+            queue.starts_ended = True
+        made: EpochIterator = cls.from_iterable(_blocks(sampler, queue))  # type: ignore[assignment]  # typed as a plain chain
+        made._queue = queue
         return made
 
     @property
     def ended(self) -> bool:
         """Whether the last batch of the epoch was returned."""
-        return self._given.ended
+        return self._queue.ended
 
     def state_dict(self) -> dict[str, Any]:
         """Whether the epoch has ended; the position is in the sampler's state."""
@@ -157,12 +172,12 @@ class EpochIterator(chain[list[int]]):
                 "the state of the sampler's iterator does not say whether the epoch has ended",
                 "load what the loader's state_dict() gave, as it was; the state of a sampler goes into the sampler",
             )
-        if self._given.asked:
+        if self._queue.asked:
             raise Infeasible(
                 "an iterator of a sampler was asked for a batch, and cannot go elsewhere",
                 "load the sampler's own state with sampler.load_state_dict(state), and call iter(sampler) again",
             )
-        self._given.nothing = state["ended"]
+        self._queue.starts_ended = state["ended"]
 
     def __reduce__(self) -> Any:
         raise Infeasible(
@@ -170,38 +185,38 @@ class EpochIterator(chain[list[int]]):
         )
 
 
-def _blocks(sampler: Running, given: Given) -> Iterator[Iterator[list[int]]]:
+def _blocks(sampler: Running, queue: BatchQueue) -> Iterator[Iterator[list[int]]]:
     """The batches of an iterator, as iterators over some at a time: it asks for the next when one of these is over."""
-    given.asked = True
-    if given.nothing:
+    queue.asked = True
+    if queue.starts_ended:
         return
     plan = sampler.plan
-    start, rank, world_size = sampler.begin(_reader_with_workers(sys._getframe(1)))
-    given.begin(start, world_size * sampler.fetch)
-    blocks, left = start.blocks(rank, world_size, sampler.fetch), list[list[int] | None]()
+    start, rank, world_size = sampler.begin(_loader_with_workers(sys._getframe(1)))
+    queue.begin(start, world_size * sampler.fetch)
+    blocks, waiting = start.blocks(rank, world_size, sampler.fetch), list[list[int] | None]()
     while True:
         if sampler.plan is not plan:  # shares were set
-            plan, left = sampler.plan, []
-            blocks = given.turn(plan).blocks(rank, world_size, sampler.fetch)
-        if len(left) < 2:
+            plan, waiting = sampler.plan, []
+            blocks = queue.switch_to(plan).blocks(rank, world_size, sampler.fetch)
+        if len(waiting) < 2:
             block = next(blocks, None)
             if not block:
                 return
-            left = given.refill(block)
-        sampler.follow(given)
-        yield iter(left.pop, None)
-        left = given.now[1]  # not the same list if the sampler was moved
+            waiting = queue.refill(block)
+        sampler.follow(queue)
+        yield iter(waiting.pop, None)
+        waiting = queue.filled.waiting  # not the same list if the sampler was moved
 
 
-def warn_if_read_ahead(reader: Any, so: str) -> None:
+def warn_if_read_ahead(loader_iterator: Any, so: str) -> None:
     """Give a `PoorWarning` if the workers of a plain `DataLoader` have read batches that its loop has not seen.
 
     Args:
-        reader: its iterator; None if that is gone.
+        loader_iterator: its iterator; None if that is gone.
         so: what follows from it, and a way out.
     """
     # None: the loop is over
-    ahead = 0 if reader is None else int(reader._send_idx - reader._rcvd_idx)
+    ahead = 0 if loader_iterator is None else int(loader_iterator._send_idx - loader_iterator._rcvd_idx)
     if ahead:
         warn(f"the loader's workers have read {ahead} batches that the loop has not seen, and {so}.")
 
@@ -219,7 +234,7 @@ def for_a_node() -> bool:
     return (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _NODE
 
 
-def _reader_with_workers(frame: FrameType) -> weakref.ref[Any] | None:
+def _loader_with_workers(frame: FrameType) -> weakref.ref[Any] | None:
     """The iterator of the plain `DataLoader` with workers that draws now, also through a trainer's wrappers; else None.
 
     `StatefulDataLoader` counts itself what its workers have read. Its iterator is of another module, and left out.
@@ -234,9 +249,9 @@ def _reader_with_workers(frame: FrameType) -> weakref.ref[Any] | None:
         )
     for _ in range(_DEEPEST):
         if frame.f_code.co_qualname == _DRAWS:
-            reader = frame.f_locals["self"]
-            workers = type(reader).__module__ == torch.utils.data.dataloader.__name__ and reader._num_workers
-            return weakref.ref(reader) if workers else None
+            found = frame.f_locals["self"]
+            workers = type(found).__module__ == torch.utils.data.dataloader.__name__ and found._num_workers
+            return weakref.ref(found) if workers else None
         if frame.f_back is None:
             break
         frame = frame.f_back

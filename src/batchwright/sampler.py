@@ -16,7 +16,7 @@ from .batches_of_run import BatchesOfRun
 from .data_parallel_rank import DataParallelRank, Fetch, micro_batches_fetched
 from .distributed import Over, ranks
 from .divided import refuse_to_be_divided
-from .epoch_iterator import EpochIterator, Given, for_a_node, warn_if_read_ahead
+from .epoch_iterator import BatchQueue, EpochIterator, for_a_node, warn_if_read_ahead
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .interface import BasePlan
 from .known_batches import KnownBatches
@@ -98,22 +98,24 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.copies, self.follows_group, self._fixed_ranks = own.copies, own.follows_group, own.fixed_ranks
         self.of_mesh, self._groups = own.groups is not None, own.groups
         self._run = RunState()
-        self._given: Given | None = None  # by an iterator, since `_run` was set
+        self._queue: BatchQueue | None = None  # of the iterator that has moved the run since `_run` was set
         self._known = KnownBatches()
         self.shares_from: int | None = None
-        self._reader: weakref.ref[Any] | None = None  # see `EpochIterator`
+        self._loader_iterator: weakref.ref[Any] | None = (
+            None  # the `DataLoader` iterator that draws from us, with workers
+        )
 
     @property
     @internal
     def run(self) -> RunState:
         """How far the run has come."""
-        return self._run if self._given is None else self._given.run
+        return self._run if self._queue is None else self._queue.run
 
     @run.setter
     def run(self, run: RunState) -> None:
-        if self._given is not None:
-            self._given.stop()
-        self._run, self._given = run, None
+        if self._queue is not None:
+            self._queue.stop()
+        self._run, self._queue = run, None
 
     @property
     def rank(self) -> int:
@@ -268,8 +270,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return audit_rank(self, epochs=epochs, first=first)
 
     def _warn_if_read_ahead(self, so: str) -> None:
-        if self._reader is not None and self.run.requested is None:
-            warn_if_read_ahead(self._reader(), so)
+        if self._loader_iterator is not None and self.run.requested is None:
+            warn_if_read_ahead(self._loader_iterator(), so)
 
     @internal
     def next_start(self) -> Position:
@@ -288,15 +290,15 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return start
 
     @internal
-    def begin(self, reader: weakref.ref[Any] | None) -> tuple[Position, int, int]:
+    def begin(self, loader_iterator: weakref.ref[Any] | None) -> tuple[Position, int, int]:
         """Where an iterator begins that is asked for its first batch, perhaps by workers; this rank, and the world size."""
         rank, world_size = self._ranks()
         if world_size > 1:
             refuse_to_be_divided(world_size)
         # After an epoch that ended: what `next_start` finds then, with a quarter of the functions.
-        step_size, given = world_size * math.lcm(self.accumulate, self.fetch), self._given
-        start = (None if given is None else given.following(step_size)) or self.next_start()
-        self._reader = reader
+        step_size, queue = world_size * math.lcm(self.accumulate, self.fetch), self._queue
+        start = (None if queue is None else queue.following(step_size)) or self.next_start()
+        self._loader_iterator = loader_iterator
         return start, rank, world_size
 
     @internal
@@ -334,28 +336,28 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.run = RunState(self._moved(start, before, after), after, True, None, ended)
 
     @internal
-    def follow(self, given: Given) -> None:
+    def follow(self, queue: BatchQueue) -> None:
         """Move the run with the batches that an iterator gives, from the next one on.
 
         Raises:
             Infeasible: see `advance`.
         """
-        last, before = self._given, given.consumed
-        if given is last:
+        last, before = self._queue, queue.consumed
+        if queue is last:
             return
-        assert given.start is not None
-        given.start = self._moved(given.start, before, before + given.at_once)
-        if last is not None and len(last.now[1]) > 1:
+        assert queue.start is not None
+        queue.start = self._moved(queue.start, before, before + queue.fetched_by_all)
+        if last is not None and len(last.filled.waiting) > 1:
             last.stop()
-        self._given = given
+        self._queue = queue
 
     def _moved(self, start: Position, before: int, after: int) -> Position:
         """The start of the loop that the run moves with, as a state must hold it; see `advance`."""
         if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
             check_same_place(self._present().next_start(), start.epoch, before, self.fetched_by_all)
-        known, at_once = self._known, after - before
-        if known != (None, at_once) and start is not self.run.start:  # a loop begins, or an older one goes on
-            self._known = known.at(start.after(before), at_once)
+        known, fetched_by_all = self._known, after - before
+        if known != (None, fetched_by_all) and start is not self.run.start:  # a loop begins, or an older one goes on
+            self._known = known.at(start.after(before), fetched_by_all)
         return start if self.shares_from is None else start.with_shares_of(self.plan)
 
     @property
@@ -389,7 +391,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
 
     def __getstate__(self) -> dict[str, Any]:
         # iterators and process groups stay here
-        return {**vars(self), "_run": self.run, "_given": None, "_reader": None, "_groups": None}
+        return {**vars(self), "_run": self.run, "_queue": None, "_loader_iterator": None, "_groups": None}
 
     def __repr__(self) -> str:
         rank, world_size = self._ranks()

@@ -58,7 +58,7 @@ def bounded_identity(plan: BasePlan) -> dict[str, str]:
     return {name: shortened(text) for name, text in islice(plan.identity.items(), _MOST_NAMED)}
 
 
-def check_same_place(asked: Position, epoch: int, consumed: int, at_once: int) -> None:
+def check_same_place(asked: Position, epoch: int, consumed: int, fetched_by_all: int) -> None:
     """Refuse to go on with an iterator if another place was asked for since its last batch.
 
     Its own place may be asked for, and the start of its epoch: trainers call `set_epoch` when workers have begun to draw.
@@ -67,7 +67,7 @@ def check_same_place(asked: Position, epoch: int, consumed: int, at_once: int) -
         asked: the place that `set_epoch`, `seek` or `load_state_dict` asked for.
         epoch: the epoch of the older iterator.
         consumed: the micro-batches of that epoch that all ranks together were given.
-        at_once: the micro-batches that all ranks together take for one batch each.
+        fetched_by_all: the micro-batches that all ranks together take for one batch each.
 
     Raises:
         Infeasible: it is another place.
@@ -75,8 +75,8 @@ def check_same_place(asked: Position, epoch: int, consumed: int, at_once: int) -
     if (asked.epoch, asked.consumed) in ((epoch, 0), (epoch, consumed)):
         return
     raise Infeasible(
-        f"batch {asked.consumed // at_once} of epoch {asked.epoch} was asked for, an iterator that had begun before goes on "
-        f"with batch {consumed // at_once} of epoch {epoch}",
+        f"batch {asked.consumed // fetched_by_all} of epoch {asked.epoch} was asked for, an iterator that had begun "
+        f"before goes on with batch {consumed // fetched_by_all} of epoch {epoch}",
         "call set_epoch, seek or load_state_dict before iter(loader): workers draw as soon as that is called",
     )
 

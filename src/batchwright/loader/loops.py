@@ -90,7 +90,7 @@ class Batches(Iterator[Any]):
         self._loader, self._number = loader, number
         self._start: Position | None = None  # None until the first `next`
         self._inner: Iterator[Any] = iter(())
-        self._consumed = self._returned = self._at_once = self._length = 0
+        self._consumed = self._returned = self._fetched_by_all = self._length = 0
         self._trainer: Iterator[Accumulation | None] = iter(())
         self._plan = loader.sampler.plan  # the plan whose shares the batches have that come next
         self._run: RunState | None = None  # that of the sampler after the last batch
@@ -103,7 +103,7 @@ class Batches(Iterator[Any]):
         if start is None:
             start = loader._begin(self._number)
             self._inner = loader._read_from(start)
-            self._start, self._consumed, self._at_once = start, start.consumed, sampler.fetched_by_all
+            self._start, self._consumed, self._fetched_by_all = start, start.consumed, sampler.fetched_by_all
             self._length, self._plan = start.length, sampler.plan
             loader._latest = weakref.ref(self)
             if not start.sequence.whole_epochs:  # an evaluation accumulates nothing
@@ -141,7 +141,7 @@ class Batches(Iterator[Any]):
     def _take_new_shares(self, start: Position) -> None:
         """Read batches again from the first one with new shares: workers may have read them with the earlier ones."""
         loader, first, here = self._loader, self._loader.sampler.shares_from, start.origin + self._consumed
-        if first is None or here + self._at_once <= first:
+        if first is None or here + self._fetched_by_all <= first:
             return
         self._plan = loader.sampler.plan
         if loader._requests.outdated(here):
@@ -151,7 +151,7 @@ class Batches(Iterator[Any]):
     def _advance(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""
         loader, before = self._loader, self._consumed
-        sampler, run, after = loader.sampler, loader.sampler.run, before + self._at_once
+        sampler, run, after = loader.sampler, loader.sampler.run, before + self._fetched_by_all
         ended = after >= self._length
         if run is self._run:  # what `advance` does then, in a quarter of its time
             sampler.run = tuple.__new__(RunState, (run.start, after, True, None, ended))
@@ -163,7 +163,7 @@ class Batches(Iterator[Any]):
         if self._returned == 1:
             loader._looks.begun(run)
         if loader.watch is not None:
-            loader.watch(start.epoch, after // self._at_once, self._returned == 1)
+            loader.watch(start.epoch, after // self._fetched_by_all, self._returned == 1)
 
 
 def unrecorded(reading: Any) -> Iterator[Any]:

@@ -46,12 +46,12 @@ class Requests(torch.utils.data.Sampler[Any]):
         assert self.start is not None
         sampler, draw_number = self._sampler, self.start.sequence.draw_number
         number, rank, world_size = self.start.micro_batch, sampler.rank, sampler.world_size
-        at_once = sampler.fetched_by_all
+        fetched_by_all = sampler.fetched_by_all
         self._plan, self._old_until, self.read = sampler.plan, number, number
         for count, micro_batches in enumerate(sampler.batches_from(self.start), 1):
             if sampler.plan is not self._plan:
                 self._plan, self._old_until = sampler.plan, number
-            first, number = number + rank, number + at_once
+            first, number = number + rank, number + fetched_by_all
             draw_numbers = [draw_number(first + i * world_size) for i in range(len(micro_batches))]
             told = None
             if self.lengths is not None and (count <= _ALL or count % _ONE_IN == 0):
