@@ -112,7 +112,7 @@ class BatchQueue:
     def run(self) -> RunState:
         """The run after the last batch that was given."""
         consumed = self.consumed
-        return RunState(self.start, consumed, True, None, consumed >= self._length)
+        return RunState.after_batch(self.start, consumed, ended=consumed >= self._length)
 
     def following(self, step_size: int) -> Position | None:
         """The start of the next epoch in steps of this size; None if this epoch has not ended, or if it must be checked."""

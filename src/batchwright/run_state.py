@@ -33,6 +33,13 @@ class RunState(NamedTuple):
     requested: tuple[int, int] | None = None
     ended: bool = False
 
+    @classmethod
+    def after_batch(cls, start: Position | None, consumed: int, *, ended: bool) -> RunState:
+        """The run after a batch of a loop that began at `start`."""
+        return tuple.__new__(
+            cls, (start, consumed, True, None, ended)
+        )  # for every batch, so without the checks of a call
+
     @property
     def next_epoch(self) -> int:
         """The epoch that the next iterator takes, if `requested` is not set."""

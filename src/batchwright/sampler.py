@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed
@@ -302,25 +301,6 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return start, rank, world_size
 
     @internal
-    def batches_from(self, start: Position) -> Iterator[list[list[int]]]:
-        """This rank's batches from a position to the end of its epoch, each as its micro-batches; the run does not move.
-
-        Args:
-            start: what `next_start` returned.
-        """
-        plan, (rank, world_size) = self.plan, self._ranks()
-        consumed, micro_batches = start.consumed, start.lists(rank, world_size)
-        while True:
-            if self.plan is not plan:  # shares were set: from here on only the new plan is used
-                plan, start = self.plan, start.with_shares_of(self.plan)
-                micro_batches = start.after(consumed).lists(rank, world_size)
-            fetched = list(islice(micro_batches, self.fetch))
-            if not fetched:
-                return
-            consumed += world_size * self.fetch
-            yield fetched
-
-    @internal
     def advance(self, start: Position, before: int, after: int, *, ended: bool) -> None:
         """Move the run past a batch of an iterator that began at `start`; the last step before the batch reaches the loop.
 
@@ -333,7 +313,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         Raises:
             Infeasible: `set_epoch`, `seek` or `load_state_dict` asked for another position since the batch before.
         """
-        self.run = RunState(self._moved(start, before, after), after, True, None, ended)
+        self.run = RunState.after_batch(self._moved(start, before, after), after, ended=ended)
 
     @internal
     def follow(self, queue: BatchQueue) -> None:

@@ -326,7 +326,6 @@ BY_THE_LIBRARY = {
     *(
         "bw.Column.of_index",
         "bw.Index.__init__",
-        "bw.BatchSampler.batches_from",
         "bw.BatchSampler.advance",
         "bw.Loader.compare_accumulation",
         "bw.Groups.__init__",

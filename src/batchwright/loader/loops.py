@@ -154,10 +154,11 @@ class Batches(Iterator[Any]):
         sampler, run, after = loader.sampler, loader.sampler.run, before + self._fetched_by_all
         ended = after >= self._length
         if run is self._run:  # what `advance` does then, in a quarter of its time
-            sampler.run = tuple.__new__(RunState, (run.start, after, True, None, ended))
+            self._run = sampler.run = RunState.after_batch(run.start, after, ended=ended)
         else:
             sampler.advance(start, before, after, ended=ended)
-        self._run, self._consumed, self._returned = sampler.run, after, self._returned + 1
+            self._run = sampler.run
+        self._consumed, self._returned = after, self._returned + 1
         if ended:
             self._inner = iter(())  # lets workers end: some trainers never ask for more than the last batch
         if self._returned == 1:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from copy import copy
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import torch.utils.data
@@ -44,14 +45,18 @@ class Requests(torch.utils.data.Sampler[Any]):
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """The fields of a `Request` for each batch: a plain tuple is sent to a worker in half the time of a named one."""
         assert self.start is not None
-        sampler, draw_number = self._sampler, self.start.sequence.draw_number
-        number, rank, world_size = self.start.micro_batch, sampler.rank, sampler.world_size
-        fetched_by_all = sampler.fetched_by_all
+        sampler, start, draw_number = self._sampler, self.start, self.start.sequence.draw_number
+        number, rank, world_size = start.micro_batch, sampler.rank, sampler.world_size
         self._plan, self._old_until, self.read = sampler.plan, number, number
-        for count, micro_batches in enumerate(sampler.batches_from(self.start), 1):
-            if sampler.plan is not self._plan:
-                self._plan, self._old_until = sampler.plan, number
-            first, number = number + rank, number + fetched_by_all
+        lists = start.lists(rank, world_size)
+        for count in itertools.count(1):
+            if sampler.plan is not self._plan:  # shares were set: from here on only the new plan is used
+                self._plan, self._old_until, start = sampler.plan, number, start.with_shares_of(sampler.plan)
+                lists = start.after(number - start.origin).lists(rank, world_size)
+            micro_batches = list(islice(lists, sampler.fetch))
+            if not micro_batches:
+                return
+            first, number = number + rank, number + world_size * sampler.fetch
             draw_numbers = [draw_number(first + i * world_size) for i in range(len(micro_batches))]
             told = None
             if self.lengths is not None and (count <= _ALL or count % _ONE_IN == 0):
