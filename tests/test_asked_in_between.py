@@ -14,7 +14,7 @@ import batchwright as bw
 
 LABELS = np.arange(400) % 4
 PLAN = bw.balanced(LABELS, 4, target=bw.targets.moving("uniform"))
-FILES = ("epoch_iterator.py", "sampler.py")
+FILES = ("epoch_iterator.py", "batches_of_run.py", "sampler.py")
 
 
 def places_seen(sampler, call):

@@ -1,12 +1,14 @@
-"""What was in the batches of a run, or will be: what a sampler answers beside giving them."""
+"""A run of a plan on some ranks: how far it has come, and what was in its batches, or will be."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import math
 from collections.abc import Hashable
 
 import numpy as np
 
+from .distributed import ranks
+from .epoch_iterator import BatchQueue
 from .errors import Infeasible, check_integer
 from .interface import BasePlan
 from .known_batches import KnownBatches
@@ -17,46 +19,71 @@ from .run_state import PresentRun, RunState
 __all__ = ["BatchesOfRun"]
 
 
-class BatchesOfRun(ABC):
-    """What was in the batches of a run, or will be; the part of `BatchSampler` that moves nothing.
+class BatchesOfRun:
+    """A run of a plan on some ranks, and what was in its batches, or will be; `BatchSampler` adds what moves it.
 
     Attributes:
         plan: the plan whose micro-batches are taken.
-        run: how far the run has come.
+        accumulate: see `BatchSampler`.
+        fetch: micro-batches in one batch of a rank.
         shares_from: the first micro-batch that may be another since shares were set.
     """
 
     plan: BasePlan
-    run: RunState
+    accumulate: int
+    fetch: int
     shares_from: int | None
+    _fixed_ranks: tuple[int, int] | None
+    _run: RunState
+    _queue: BatchQueue | None  # of the iterator that has moved the run since `_run` was set
     _known: KnownBatches
 
     @property
-    @abstractmethod
+    @internal
+    def run(self) -> RunState:
+        """How far the run has come."""
+        return self._run if self._queue is None else self._queue.run
+
+    @run.setter
+    def run(self, run: RunState) -> None:
+        if self._queue is not None:
+            self._queue.stop()
+        self._run, self._queue = run, None
+
+    @property
     def rank(self) -> int:
         """This process's number."""
+        return self._ranks()[0]
 
     @property
-    @abstractmethod
     def world_size(self) -> int:
         """How many processes share the plan."""
+        return self._ranks()[1]
 
-    @property
-    @abstractmethod
-    def fetched_by_all(self) -> int:
-        """Micro-batches that all ranks together take for one batch each."""
-
-    @abstractmethod
     def __len__(self) -> int:
         """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
+        return self._present().batches_of_rank
 
-    @abstractmethod
+    @property
+    @internal
+    def fetched_by_all(self) -> int:
+        """Micro-batches that all ranks together take for one batch each."""
+        return self._ranks()[1] * self.fetch
+
     def position(self) -> Position:
-        """The position of the run."""
+        """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
+        return self._present().position() if self.run.requested is None else self._present().next_start()
 
-    @abstractmethod
     def _present(self) -> PresentRun:
         """The run on the ranks that there are now."""
+        world_size, fetch = self._ranks()[1], self.fetch
+        # A whole number both of steps and of batches: `lcm` differs from `accumulate` only with `fetch` of several.
+        return PresentRun(self.run, self.plan, world_size * math.lcm(self.accumulate, fetch), world_size * fetch)
+
+    def _ranks(self) -> tuple[int, int]:
+        if self._fixed_ranks is not None:
+            return self._fixed_ranks
+        return ranks()
 
     @property
     def epoch(self) -> int:

@@ -13,7 +13,7 @@ import torch.utils.data
 
 from .batches_of_run import BatchesOfRun
 from .data_parallel_rank import DataParallelRank, Fetch, micro_batches_fetched
-from .distributed import Over, ranks
+from .distributed import Over
 from .divided import refuse_to_be_divided
 from .epoch_iterator import BatchQueue, EpochIterator, for_a_node, warn_if_read_ahead
 from .errors import Infeasible, check_integer, shown, typed, warn
@@ -22,7 +22,7 @@ from .known_batches import KnownBatches
 from .micro_batches import AS_IT_WAS
 from .position import Position
 from .public import internal, public
-from .run_state import PresentRun, RunState
+from .run_state import RunState
 from .state_checks import VERSION, bounded_identity, check_same_place, check_state_of
 
 if TYPE_CHECKING:
@@ -97,34 +97,11 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.copies, self.follows_group, self._fixed_ranks = own.copies, own.follows_group, own.fixed_ranks
         self.of_mesh, self._groups = own.groups is not None, own.groups
         self._run = RunState()
-        self._queue: BatchQueue | None = None  # of the iterator that has moved the run since `_run` was set
+        self._queue = None
         self._known = KnownBatches()
-        self.shares_from: int | None = None
-        self._loader_iterator: weakref.ref[Any] | None = (
-            None  # the `DataLoader` iterator that draws from us, with workers
-        )
-
-    @property
-    @internal
-    def run(self) -> RunState:
-        """How far the run has come."""
-        return self._run if self._queue is None else self._queue.run
-
-    @run.setter
-    def run(self, run: RunState) -> None:
-        if self._queue is not None:
-            self._queue.stop()
-        self._run, self._queue = run, None
-
-    @property
-    def rank(self) -> int:
-        """This process's number."""
-        return self._ranks()[0]
-
-    @property
-    def world_size(self) -> int:
-        """How many processes share the plan."""
-        return self._ranks()[1]
+        self.shares_from = None
+        # The iterator of the plain `DataLoader` with workers that draws from this sampler.
+        self._loader_iterator: weakref.ref[Any] | None = None
 
     @property
     def over(self) -> Over:
@@ -144,10 +121,6 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
     def sampler(self) -> BatchSampler:  # type: ignore[override]  # the base class has an attribute; trainers only read it
         """Itself: trainers forward `set_epoch` to a batch sampler's `.sampler`."""
         return self
-
-    def __len__(self) -> int:
-        """The number of batches of this rank in an epoch: the same for all ranks and epochs."""
-        return self._present().batches_of_rank
 
     def __iter__(self) -> EpochIterator:  # type: ignore[override]  # of batches, as torch's own batch sampler
         """Iterate over this rank's batches of the next epoch, or the rest of an epoch after `load_state_dict` or `seek`.
@@ -340,22 +313,6 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             self._known = known.at(start.after(before), fetched_by_all)
         return start if self.shares_from is None else start.with_shares_of(self.plan)
 
-    @property
-    @internal
-    def fetched_by_all(self) -> int:
-        """Micro-batches that all ranks together take for one batch each."""
-        return self._ranks()[1] * self.fetch
-
-    def position(self) -> Position:
-        """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
-        return self._present().position() if self.run.requested is None else self._present().next_start()
-
-    def _present(self) -> PresentRun:
-        """The run on the ranks that there are now."""
-        world_size, fetch = self._ranks()[1], self.fetch
-        # A whole number both of steps and of batches: `lcm` differs from `accumulate` only with `fetch` of several.
-        return PresentRun(self.run, self.plan, world_size * math.lcm(self.accumulate, fetch), world_size * fetch)
-
     def _state(self, position: Position) -> dict[str, Any]:
         known = {"version": VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}
         return known | position.or_next_epoch().as_state()
@@ -363,11 +320,6 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
     @cached_property
     def _identity(self) -> dict[str, str]:
         return bounded_identity(self.plan)
-
-    def _ranks(self) -> tuple[int, int]:
-        if self._fixed_ranks is not None:
-            return self._fixed_ranks
-        return ranks()
 
     def __getstate__(self) -> dict[str, Any]:
         # iterators and process groups stay here
