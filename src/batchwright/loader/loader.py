@@ -174,7 +174,7 @@ class Loader:
 
     def next_start(self) -> tuple[int, int]:
         """Where the next loop begins: its epoch, and how many batches of that epoch it leaves out."""
-        return self._looks.undone(lambda: (self.sampler.epoch, self.sampler.batches_done))
+        return self._looks.asked_as_if_taken_back(lambda: (self.sampler.epoch, self.sampler.batches_done))
 
     @property
     def _runs(self) -> bool:
@@ -217,11 +217,11 @@ class Loader:
         """
         for number in epochs_left(self.next_start()[0], until):
             yield Epoch(self, number)
-            self._looks.used()  # the loop came back for the next epoch
+            self._looks.count_as_training()  # the loop came back for the next epoch
 
     def peek(self) -> Any:
         """The batch that the next loop will give first; nothing moves, and no worker starts."""
-        return self._looks.undone(self._first_batch)
+        return self._looks.asked_as_if_taken_back(self._first_batch)
 
     def progress(self) -> Progress:
         """How far the loop has come, for a progress bar or a log."""
@@ -316,11 +316,11 @@ class Loader:
             raise Infeasible(f"the state's broken samples are {shown(broken)}, not numbers below {count}", AS_IT_WAS)
         self.sampler.load_state_dict(state)
         self._requests.broken |= frozenset(broken)
-        self._looks.used()
+        self._looks.count_as_training()
 
     def _saved(self, state: dict[str, Any]) -> dict[str, Any]:
         """A state of the sampler as one of the loader: with the samples that are known to raise."""
-        self._looks.used()  # a batch after which a checkpoint is saved was no look
+        self._looks.count_as_training()  # a batch after which a checkpoint is saved was no look
         broken = self._requests.broken.union(entry.sample for entry in self.broken)
         return {**state, "broken": sorted(broken)} if broken else state
 
@@ -330,7 +330,7 @@ class Loader:
         return self._moved(given.batch if isinstance(given, WithRemarks) else given)
 
     def _begin(self, number: int | None) -> Position:
-        self._looks.undo(number)
+        self._looks.take_back(number)
         if number is not None and number != self.sampler.epoch:
             self.sampler.set_epoch(number)
         return self.sampler.next_start()

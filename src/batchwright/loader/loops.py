@@ -117,7 +117,7 @@ class Batches(Iterator[Any]):
             )
         if self._returned == 1:  # not at the first: a look may be of one rank alone
             loader._compare(start)
-        loader._looks.used()  # the loop came back
+        loader._looks.count_as_training()  # the loop came back
         told = next(self._trainer, None)
         if told is not None:
             loader.compare_accumulation(*told)
@@ -162,7 +162,7 @@ class Batches(Iterator[Any]):
         if ended:
             self._inner = iter(())  # lets workers end: some trainers never ask for more than the last batch
         if self._returned == 1:
-            loader._looks.begun(run)
+            loader._looks.note_first_batch(run)
         if loader.watch is not None:
             loader.watch(start.epoch, after // self._fetched_by_all, self._returned == 1)
 
