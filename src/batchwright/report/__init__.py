@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .measure import measure_plan
+from .measure_plan import measure_plan
 from .plot import Plots
 from .report import Report
 from .step import MicroBatch, Step, step_at

@@ -1,4 +1,4 @@
-"""Gathers all numbers of a report, in one walk over micro-batches of an epoch."""
+"""One walk over micro-batches of an epoch, in which all numbers of a report are measured."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from ..audit import Audit
-from ..columns import numbers_of_plan
-from ..errors import Infeasible, check_integer
 from ..kernels.array_types import blocks
 from ..notebook import watched
 from .bands import Bands
@@ -19,82 +17,21 @@ from .pictures import (
     CostPicture,
     DriftPicture,
     LengthsPicture,
-    MeasuredBatches,
     PaddingPicture,
     PassesPicture,
     PresencePicture,
     SharesPicture,
 )
-from .reading import MOST_BATCHES, BatchRange, BatchReader, Shuffle, checked_step_size, reader_of
-from .report import Report
+from .reading import BatchRange, BatchReader, Shuffle
 
-__all__ = ["measure_plan"]
+__all__ = ["Walked"]
 
 _SHOWN = 160  # micro-batches, or steps, of a picture: as many as a narrow screen has pixels for
-_MOST_SAMPLES = 1 << 24, 1 << 20  # that are measured; plans by lengths take longer to plan
 _MOST_COUNTED = 1 << 28  # samples whose draws are counted: 1 GB
 _MOST_GROUPS = 1 << 20  # whose presence and drift are measured
 _MOST_CELLS = 1 << 24  # of a table of micro-batches and groups
-_AUDITED = 1000  # micro-batches
 _TIMES = 12  # how often a sample came; more often is one bin
 _BINS = 40  # of lengths
-
-
-def measure_plan(
-    plan: Any,
-    *,
-    epoch: int,
-    world_size: int,
-    accumulate: int,
-    lengths: Any,
-    costs: Any,
-    audit: Audit | None,
-    title: str | None,
-) -> Report:
-    """Measure a plan for a report; see `Plan.report`."""
-    epoch = check_integer(epoch, "epoch", least=0)
-    step_size = checked_step_size(world_size, accumulate)
-    count = plan.groups.sample_count
-    long = None if lengths is None else numbers_of_plan(lengths, count, called="lengths")
-    dear = None if costs is None else numbers_of_plan(costs, count, called="costs")
-    in_steps, by_length = plan.stepped(step_size), plan.cutter is not None
-    if by_length and not (long is None and dear is None):
-        raise Infeasible("a plan by lengths has its own lengths and costs", "leave lengths and costs out")
-    notes = list(plan.shortcomings)
-    length = plan.epoch_length(step_size)
-    most = min(MOST_BATCHES, int(_MOST_SAMPLES[by_length] / max(1, plan.mean_batch_size)))
-    batches = length if length <= most else max(1, most // step_size) * step_size
-    walk = _Walked(
-        plan, reader_of(in_steps, long, dear), Shuffle(plan, long, dear, seed=epoch), epoch * length, batches
-    )
-    walk.go()
-    if audit is None:
-        try:
-            audit = plan.audit_of_run(step_size, epoch=epoch, batches=min(_AUDITED, batches))
-        except Infeasible as error:  # of more samples than can be counted
-            notes.append(f"the guarantees were not measured: {error.fact}")
-    return Report(
-        title or "What goes into the batches",
-        repr(plan),
-        plan.fingerprint,
-        epoch,
-        count,
-        plan.groups.group_count,
-        world_size,
-        accumulate,
-        MeasuredBatches(walk.first, batches, length, walk.own.drawn, walk.first + walk.at),
-        audit,
-        notes,
-        walk.shares(),
-        walk.composition(),
-        walk.presence(),
-        walk.passes(),
-        walk.drift(audit),
-        walk.lengths_found(),
-        walk.padding(),
-        walk.cost(world_size, accumulate),
-        walk.labels_held(),
-    )
 
 
 @dataclass
@@ -126,7 +63,7 @@ class _Sums:
     drawn: int = 0
 
 
-class _Walked:
+class Walked:
     """A walk over micro-batches first..first+batches-1."""
 
     def __init__(self, plan: Any, reader: BatchReader, shuffle: Shuffle, first: int, batches: int) -> None:
@@ -138,7 +75,7 @@ class _Walked:
         self._natural = plan.natural_prior if self._told_apart else np.ones(1)
         self.bands = Bands.of(groups, self._target if self._told_apart else None)
         count = self._target.size
-        self.own, self.other = (
+        self.planned, self.shuffled = (
             _Sums(np.zeros(count, np.int64), np.zeros(count, np.int64), [], [], [], [], [], []) for _ in range(2)
         )
         places = min(_SHOWN, batches)
@@ -160,7 +97,7 @@ class _Walked:
     def _see(self, piece: BatchRange, *, begins: bool) -> None:
         """Count a piece; its first micro-batch is shown if it begins a part."""
         shuffled = self._shuffle.micro_batches(len(piece))
-        for sums, one in ((self.own, piece), (self.other, shuffled)):
+        for sums, one in ((self.planned, piece), (self.shuffled, shuffled)):
             groups = self._groups_of(one.samples)
             sums.drawn += one.samples.size
             sums.of_group += np.bincount(groups, minlength=sums.of_group.size)
@@ -173,14 +110,14 @@ class _Walked:
                 sums.computed.append(one.computed)
             if one.costs is not None:
                 sums.costs.append(one.costs)
-        self._see_own(piece)
+        self._see_planned(piece)
 
-    def _see_own(self, piece: BatchRange) -> None:
+    def _see_planned(self, piece: BatchRange) -> None:
         self._repeated += _repeats(piece)
         if self._labels is not None:
             self._labels.see(piece.samples.reshape(len(piece), -1))
         if self._told_apart:
-            self.own.held += _holding(piece, self._groups_of(piece.samples), self.own.held.size)
+            self.planned.held += _holding(piece, self._groups_of(piece.samples), self.planned.held.size)
         if self._times is not None:
             np.add.at(self._times, piece.samples, 1)
         if self.plan.cutter is not None:
@@ -192,7 +129,7 @@ class _Walked:
         return np.asarray(self.plan.groups.group_of(samples)) if self._told_apart else np.zeros(samples.size, np.int64)
 
     def _end_of_part(self) -> None:
-        for sums, shares in ((self.own, self._target), (self.other, self._natural)):
+        for sums, shares in ((self.planned, self._target), (self.shuffled, self._natural)):
             apart = np.abs(sums.of_group - shares * sums.drawn)
             sums.farthest.append([apart.max(), *np.quantile(apart, [0.9, 0.5])])
             if apart.max() > sums.worst[0]:
@@ -215,14 +152,14 @@ class _Walked:
 
     def shares(self) -> SharesPicture:
         """See `SharesPicture`."""
-        bands, drawn = self.bands, max(1, self.own.drawn)
+        bands, drawn = self.bands, max(1, self.planned.drawn)
         return SharesPicture(
             bands.names,
             bands.group_counts,
             bands.sample_counts,
             bands.summed(self._natural),
             bands.summed(_wanted(self.plan, self._target)),
-            bands.summed(self.own.of_group) / drawn,
+            bands.summed(self.planned.of_group) / drawn,
         )
 
     def composition(self) -> CompositionPicture:
@@ -230,7 +167,7 @@ class _Walked:
         shares = self.bands.summed(self._target)[:, None]
         counts, quotas, shuffled, shuffled_quotas = (
             part
-            for sums in (self.own, self.other)
+            for sums in (self.planned, self.shuffled)
             for part in (np.stack(sums.shown, axis=1), shares * sums.sizes_shown)
         )
         return CompositionPicture(self.bands.names, self.first + self.at, counts, quotas, shuffled, shuffled_quotas)
@@ -245,10 +182,10 @@ class _Walked:
             return None
         plan, counts = self.plan, np.maximum(self.bands.group_counts, 1)
         sizes = plan.groups.sizes if plan.groups.starts.size else np.ones(self._target.size, np.int64)
-        expected = _present(sizes, plan.groups.grouped_count, self.own.drawn / self.batches)
+        expected = _present(sizes, plan.groups.grouped_count, self.planned.drawn / self.batches)
         return PresencePicture(
             self.bands.names,
-            self.bands.summed(self.own.held / self.batches) / counts,
+            self.bands.summed(self.planned.held / self.batches) / counts,
             self.bands.summed(expected) / counts,
         )
 
@@ -259,10 +196,10 @@ class _Walked:
         bands, count = self.bands, self.plan.groups.grouped_count
         fewest, most, samples = self._times_by_row(self._times)
         shuffled = np.zeros(_TIMES + 1, np.int64)
-        whole, rest = divmod(self.own.drawn, count)
+        whole, rest = divmod(self.planned.drawn, count)
         shuffled[min(whole, _TIMES)] += count - rest
         shuffled[min(whole + 1, _TIMES)] += rest
-        expected = bands.summed(self._target) * self.own.drawn / np.maximum(bands.sample_counts, 1)
+        expected = bands.summed(self._target) * self.planned.drawn / np.maximum(bands.sample_counts, 1)
         bins = 1 + max(2, *(int(np.flatnonzero(counts).max(initial=0)) for counts in (samples, shuffled)))
         times = np.arange(bins)
         return PassesPicture(
@@ -287,11 +224,11 @@ class _Walked:
         """See `DriftPicture`."""
         if not self._told_apart:
             return None
-        worst, most, median = np.array(self.own.farthest).T
+        worst, most, median = np.array(self.planned.farthest).T
         after = np.append(self.at[1:], self.batches)
-        name = str(self.plan.groups.called[self.own.worst[1]])
+        name = str(self.plan.groups.called[self.planned.worst[1]])
         return DriftPicture(
-            after, worst, most, median, np.array(self.other.farthest)[:, 0], name, _bound(self.plan, audit)
+            after, worst, most, median, np.array(self.shuffled.farthest)[:, 0], name, _bound(self.plan, audit)
         )
 
     def lengths_found(self) -> LengthsPicture | None:
@@ -303,10 +240,10 @@ class _Walked:
 
     def padding(self) -> PaddingPicture | None:
         """See `PaddingPicture`."""
-        if not self.own.tokens or self._reader.lengths is None:  # shape buckets do not know what is padding
+        if not self.planned.tokens or self._reader.lengths is None:  # shape buckets do not know what is padding
             return None
         parts, overall = [], []
-        for sums in (self.own, self.other):
+        for sums in (self.planned, self.shuffled):
             tokens, computed = np.concatenate(sums.tokens), np.concatenate(sums.computed)
             part = 1 - np.divide(tokens, computed, out=np.ones(tokens.size), where=computed > 0)
             parts.append(part[self.at])
@@ -317,23 +254,25 @@ class _Walked:
 
     def cost(self, world_size: int, accumulate: int) -> CostPicture | None:
         """See `CostPicture`."""
-        if not self.own.costs:
+        if not self.planned.costs:
             return None
-        own, other = (
+        planned, shuffled = (
             np.concatenate(sums.costs).reshape(-1, accumulate, world_size).sum(axis=1)
-            for sums in (self.own, self.other)
+            for sums in (self.planned, self.shuffled)
         )
-        places = min(_SHOWN, len(own))
-        at = np.arange(places) * len(own) // places
-        waiting = [float(one.max(axis=1).sum() / one.mean(axis=1).sum()) if one.any() else 1.0 for one in (own, other)]
-        shown = own[at]
+        places = min(_SHOWN, len(planned))
+        at = np.arange(places) * len(planned) // places
+        waiting = [
+            float(one.max(axis=1).sum() / one.mean(axis=1).sum()) if one.any() else 1.0 for one in (planned, shuffled)
+        ]
+        shown = planned[at]
         return CostPicture(
             world_size,
             self.first // (world_size * accumulate) + at,
             shown.min(axis=1),
             shown.mean(axis=1),
             shown.max(axis=1),
-            other[at].max(axis=1),
+            shuffled[at].max(axis=1),
             waiting[0],
             waiting[1],
         )
