@@ -31,6 +31,8 @@ from .shared import (
 
 __all__ = ["plan"]
 
+_OF_THE_RUN = {"files", "world_size", "accumulate", "out", "epochs", "save", "index", "html", "as_json"}
+"""The arguments of the command that are no options of a plan."""
 _DATA, _KIND, _OUT = "Columns of the data", "What the plan is", "What is written"
 
 
@@ -108,7 +110,7 @@ def plan(
     distinct: Annotated[bool, _number("refuse a plan that must repeat a sample in a micro-batch")] = False,
     order: Annotated[str | None, _word("order", "evaluation: file, shuffled or length")] = None,
     epoch: Annotated[str | None, _word("epoch", "natural, largest, smallest, or a number of micro-batches")] = None,
-    seed: Annotated[int, _number("the seed of the plan")] = 0,
+    seed: Annotated[int | None, _number("the seed of the plan; 0 if left out")] = None,
     world_size: WorldSize = None,
     accumulate: Accumulate = None,
     out: Annotated[Path | None, _written("write step, rank, slot, index, group and pass, as Parquet")] = None,
@@ -127,19 +129,11 @@ def plan(
     plan each, and without any of them samples are shuffled.
     With --label, plans by lengths cut samples that come in balance. For mixtures and tasks, pass a recipe.
     """
+    options = {name: value for name, value in locals().items() if name not in _OF_THE_RUN}
     for option, path in (("--save", save), ("--out", out), ("--html", html)):
         check_folder(option, path)
     if index and save is None:
         raise typer.BadParameter("--index is written beside the recipe; pass --save recipe.json too")
-    options = {
-        "label": label, "length": length, "weight": weight, "by": by, "shape": shape, "indices": indices,
-        "together": together, "kind": kind, "batch_size": batch_size, "target": target, "margin": margin,
-        "per_class": per_class, "per": per, "cohorts": cohorts, "unit": unit, "max_tokens": max_tokens,
-        "max_samples": max_samples, "round_length": round_length, "round_count": round_count, "capacity": capacity,
-        "packs": packs, "max_per_pack": max_per_pack, "solver": solver, "too_long": too_long, "buckets": buckets,
-        "window": window, "level": level, "draw": draw, "distinct": distinct, "order": order, "epoch": epoch,
-        "ranks": ranks, "tokens_per_rank": tokens_per_rank, "widen": widen, "seed": seed or None,
-    }  # fmt: skip
     with printing.spinner("making the plan"):
         made = planning.made(files, options)
         run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size or ranks, accumulate)

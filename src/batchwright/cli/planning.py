@@ -61,6 +61,7 @@ def _label(text: str) -> int | str:
 
 def made(files: str, options: Mapping[str, Any]) -> Plan:
     """The plan of a recipe, or of data files with these options of `batchwright plan`."""
+    # What was not given is None, a flag False and a list empty.
     given = {name: value for name, value in options.items() if value is not False and value not in (None, [], ())}
     if is_recipe(files):
         if given:
@@ -70,27 +71,35 @@ def made(files: str, options: Mapping[str, Any]) -> Plan:
             )
         return from_recipe(files)
     kind = one_of(given.pop("kind", None) or _kind_of(given), "--kind", tuple(PLANS))
+    arguments = _arguments(kind, files, given)
+    _check_complete(kind, arguments)
+    return PLANS[kind](**arguments)
+
+
+def _arguments(kind: str, files: str, given: Given) -> Given:
+    """The arguments of the builder: columns in place of their names, and words and numbers in place of text."""
     if kind not in KINDS:
         raise Infeasible(f"the plan {kind!r} is made of several data sets or plans", _RECIPE)
-    arguments = KINDS[kind](files, given)
+    columns = KINDS[kind](files, given)
     for name in ("target", "window", "epoch"):
         if name in given:
             given[name] = target_of(given[name]) if name == "target" else _number_or_word(given[name])
+    return columns | given
+
+
+def _check_complete(kind: str, arguments: Given) -> None:
+    """Refuse arguments that the builder of a kind does not take, and those of which it lacks one."""
     parameters = inspect.signature(PLANS[kind]).parameters
-    unknown = [name for name in given if name not in parameters]
+    unknown = [name for name in arguments if name not in parameters]
     if unknown:
         raise Infeasible(
             f"a plan {kind!r} takes no --{_option(unknown[0])}", "leave it out, or ask for another plan with --kind"
         )
-    missing = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is parameter.empty and name not in {**given, **arguments}
-    ]
+    needed = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+    missing = [name for name in needed if name not in arguments]
     if missing:
         name = _option(missing[0])
         raise Infeasible(f"a plan {kind!r} needs --{name}", f"pass --{name} {_NUMBERS.get(name, 4)}")
-    return PLANS[kind](**arguments, **given)
 
 
 _NUMBERS = {"batch-size": 64, "max-tokens": 16384, "capacity": 4096, "ranks": 8, "tokens-per-rank": 8192}
