@@ -198,7 +198,8 @@ class Composition:
         if plan.cutter is not None and plan.cutter.knows_padding:
             found: tuple[float, float] = plan.cutter.tokens(plan.admission.items_in(samples - offset)[0])
             return found
-        if self.lengths is None or (plan.told_lengths is not None and plan.padded_budget is None):  # it pads no batch
+        pads_none = plan.planned_lengths is not None and plan.padded_budget is None
+        if self.lengths is None or pads_none:
             return None
         lengths = self.lengths[samples]
         return float(lengths.sum()), float(lengths.max() * lengths.size)

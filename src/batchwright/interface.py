@@ -90,8 +90,8 @@ class BasePlan(MicroBatches):
         """Samples in a micro-batch, on average."""
 
     @property
-    def varies(self) -> bool:
-        """Whether samples come more or less often from epoch to epoch though no share changes: few shards are open."""
+    def shards_change_rates(self) -> bool:
+        """Whether samples come more or less often in some epochs only because few shards are open: no share changes."""
         return False
 
     @property
@@ -115,8 +115,8 @@ class BasePlan(MicroBatches):
         return False
 
     @property
-    def told_lengths(self) -> NumberColumn | None:
-        """The lengths that the plan was made from, which `told_lengths[samples]` gives as an array; None of other plans.
+    def planned_lengths(self) -> NumberColumn | None:
+        """The lengths that the plan was made from, which `planned_lengths[samples]` gives as an array; None of other plans.
 
         Of several lengths of a sample, these are the first.
         """
@@ -224,7 +224,7 @@ class BasePlan(MicroBatches):
     def drawn_in(self, epoch: int) -> InclusionRates:
         """The inclusion rates of an epoch; the result for the last epoch is kept."""
         epoch = check_integer(epoch, "epoch", least=0)
-        number, kept = epoch if self.moves else 0, self._drawn
+        number, kept = epoch if self.rates_change else 0, self._drawn
         if kept is None or kept[0] != number:
             kept = self._drawn = number, self.inclusion_rates(number, number + 1)
         return kept[1]
@@ -251,14 +251,14 @@ class BasePlan(MicroBatches):
         return prior
 
     @property
-    def what_moves(self) -> str:
+    def why_rates_change(self) -> str:
         """Why samples come more or less often from epoch to epoch, for messages."""
         return "shares move" if self.settles_after != 0 else "open shards change"
 
     @cached_property
-    def moves(self) -> bool:
+    def rates_change(self) -> bool:
         """Whether samples come more or less often from epoch to epoch: shares change or are set, or few shards are open."""
-        return self.settles_after != 0 or self.varies
+        return self.settles_after != 0 or self.shards_change_rates
 
     def horizon(self) -> int:
         """The micro-batches over which `sampled_prior` averages: until all shares have settled, at least one epoch.
@@ -307,9 +307,9 @@ class BasePlan(MicroBatches):
         """
         if epoch is not None:
             epoch = check_integer(epoch, "epoch", least=0)
-        elif self.moves:
+        elif self.rates_change:
             raise Infeasible(
-                f"the plan's {self.what_moves}, a sample has another weight in another epoch",
+                f"the plan's {self.why_rates_change}, a sample has another weight in another epoch",
                 "pass epoch=..., the epoch that the samples are drawn in",
             )
         samples = sample_numbers(indices)

@@ -241,8 +241,8 @@ def test_weights_of_local_plans_are_those_of_an_epoch():
         assert not np.array_equal(one, other)
         mixed = quietly(lambda plan=plan: bw.mixed({"a": plan, "b": 100}, 40, target="uniform"))
         lengths = quietly(lambda plan=plan: bw.grouped(1 + labels, 20, order=plan, window=8))
-        assert mixed.moves
-        assert lengths.moves
+        assert mixed.rates_change
+        assert lengths.rates_change
         assert np.array_equal(lengths.rates([5], epoch=1), plan.rates([5], epoch=1))
 
 

@@ -120,8 +120,8 @@ def test_every_plan_draws_what_it_says(kind: str) -> None:
         for terms, natural in ((weights * values[drawn], values[once].sum()), (weights, once.sum())):
             assert abs(terms.mean() - natural / everyone.size) <= 5 * terms.std() / math.sqrt(drawn.size) + 1e-9
 
-    assert plan.moves == (kind in FOR_EVER or kind in {"schedule", "nested mixture"} or plan.varies)
-    assert plan.varies == (kind in {"balanced in shards", "weighted in shards"})
+    assert plan.rates_change == (kind in FOR_EVER or kind in {"schedule", "nested mixture"} or plan.shards_change_rates)
+    assert plan.shards_change_rates == (kind in {"balanced in shards", "weighted in shards"})
     if kind in FOR_EVER:
         with pytest.raises(bw.Infeasible, match=r"may move without end.*from_sampler"):
             _ = plan.sampled_prior

@@ -23,7 +23,7 @@ class PlanOfGroups(Protocol):
     groups: Any
 
     @property
-    def moves(self) -> bool:
+    def rates_change(self) -> bool:
         """Whether a sample has another weight in another epoch."""
 
     def weights(self, indices: Any, *, epoch: int | None = None) -> np.ndarray:

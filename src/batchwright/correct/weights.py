@@ -65,9 +65,9 @@ class Weights:
         Raises:
             Infeasible: shares change, so a sample has different weights in different epochs.
         """
-        if self.plan.moves:
+        if self.plan.rates_change:
             raise Infeasible(
-                f"the plan's {self.plan.what_moves}, a sample has another weight in another epoch",
+                f"the plan's {self.plan.why_rates_change}, a sample has another weight in another epoch",
                 "call weights(indices, epoch=...) in the training loop instead",
             )
         return self
@@ -110,7 +110,7 @@ class Weights:
 
 def _spans(plan: BasePlan, batches: int | None) -> Iterator[tuple[float, InclusionRates]]:
     """Spans in which every sample has one weight: the part of all draws in each, and its inclusion rates."""
-    if not plan.moves:
+    if not plan.rates_change:
         yield 1.0, plan.inclusion_rates(0, 1)
         return
     # By epochs, because shares change only between epochs.

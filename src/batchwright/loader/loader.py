@@ -81,7 +81,7 @@ class Loader:
             check_padding(sampler.plan, options.get("collate_fn", collate))
         # Nothing below refers back to the loader: workers that stay are ended when the last reference goes, not by the
         # collector of cycles, which would do it at any moment, even while other workers start, and wait for them.
-        self._requests = Requests(sampler, sampler.plan.told_lengths if check_data else None)
+        self._requests = Requests(sampler, sampler.plan.planned_lengths if check_data else None)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
         self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
         self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared

@@ -21,7 +21,7 @@ __all__ = [
     "batches_to_settle",
     "inclusion_rates_of",
     "mean_shares",
-    "varies",
+    "shards_change_rates",
 ]
 
 
@@ -93,9 +93,9 @@ class Varying(ABC):
         """The share of each group in the draws of micro-batches start..stop-1, float64 (groups,)."""
 
 
-def varies(order: Order) -> bool:
+def shards_change_rates(order: Order) -> bool:
     """Whether samples of an order, or of one of its sources, come more or less often from epoch to epoch."""
-    return isinstance(order, Varying) or (is_shared(order) and any(map(varies, order.children.values())))
+    return isinstance(order, Varying) or (is_shared(order) and any(map(shards_change_rates, order.children.values())))
 
 
 def inclusion_rates_of(order: Order, start: int, stop: int) -> InclusionRates:
@@ -170,7 +170,7 @@ def batches_to_settle(order: Order) -> int | None:
 
 # A source's own shares may change along its order, and the mixture takes only a part of that in the same time.
 def _batches_of_child(order: SharedOrder, number: int, child: Order, start: int, stop: int) -> tuple[int, int]:
-    if (batches_to_settle(child) == 0 and not varies(child)) or order.dealt is None:
+    if (batches_to_settle(child) == 0 and not shards_change_rates(child)) or order.dealt is None:
         return 0, 1
     first, last = (int(order.dealt.drawn(batch)[number]) for batch in (start, stop))
     return first // child.batch_size, max(first // child.batch_size + 1, -(-last // child.batch_size))

@@ -289,7 +289,7 @@ class LengthPlan(Plan, Windowed):
         return self.admission.truncate_to
 
     @property
-    def told_lengths(self) -> NumberColumn | None:
+    def planned_lengths(self) -> NumberColumn | None:
         """See `BasePlan`; those of truncated samples are as they are left, and buckets have shapes in place of lengths."""
         lengths: Numbers | NumberRows | None = getattr(self.cutter, "lengths", None)
         if lengths is None or self.admission.bundles is not None:  # the length of a bundle is that of several samples
@@ -329,9 +329,9 @@ class LengthPlan(Plan, Windowed):
         return self.order_plan.settles_after
 
     @property
-    def varies(self) -> bool:
+    def shards_change_rates(self) -> bool:
         """See `BasePlan`."""
-        return self.order_plan.varies
+        return self.order_plan.shards_change_rates
 
     @cached_property
     def mean_batch_size(self) -> float:

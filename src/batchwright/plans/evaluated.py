@@ -63,7 +63,7 @@ class EvaluationPlan(EachOnce):
         return np.concatenate([samples, np.repeat(filler, size - (last - first))])
 
     @cached_property
-    def told_lengths(self) -> np.ndarray | None:
+    def planned_lengths(self) -> np.ndarray | None:
         """See `BasePlan`; None where batches have a size."""
         if not isinstance(self.spans, Limited):
             return None
@@ -74,9 +74,9 @@ class EvaluationPlan(EachOnce):
     @property
     def padded_budget(self) -> tuple[np.ndarray, float] | None:
         """See `BasePlan`."""
-        if not isinstance(self.spans, Limited) or not self.spans.padded or self.told_lengths is None:
+        if not isinstance(self.spans, Limited) or not self.spans.padded or self.planned_lengths is None:
             return None
-        return self.told_lengths, self.spans.limit
+        return self.planned_lengths, self.spans.limit
 
     def real(self, batch: int) -> int:
         """How many samples of a micro-batch count; the others come last and are fillers.

@@ -13,7 +13,7 @@ from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, check_number, shown
 from ..micro_batches import AS_IT_WAS, LAST, counted
 from ..orders import Shards, ShareChange, SharedOrder
-from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, varies
+from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, shards_change_rates
 from ..public import internal
 from .plan import Plan
 
@@ -227,9 +227,9 @@ class FixedPlan(Plan):
         return None if batches is None else batches / self.epoch_batches
 
     @property
-    def varies(self) -> bool:
+    def shards_change_rates(self) -> bool:
         """See `BasePlan`."""
-        return varies(self.order)
+        return shards_change_rates(self.order)
 
     @property
     def mean_batch_size(self) -> float:
@@ -262,7 +262,7 @@ class FixedPlan(Plan):
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64."""
         epoch = check_integer(epoch, "epoch", least=0)
-        if self.varies or self.order.shares.every is not None:
+        if self.shards_change_rates or self.order.shares.every is not None:
             return super().rates(indices, epoch=epoch)
         return self.order.rates(sample_numbers(indices), epoch)
 

@@ -68,7 +68,7 @@ class HybridPlan(EachOnce):
         self._schedules: Recent[int, Schedule] = Recent()
 
     @property
-    def told_lengths(self) -> np.ndarray:
+    def planned_lengths(self) -> np.ndarray:
         """See `BasePlan`."""
         return self.division.tokens
 

@@ -125,9 +125,9 @@ def summarise(plan: FixedKind) -> Summary:
     groups, shares, sizes = plan.groups, plan.shares(), plan.groups.sizes
     wanted = np.argsort(-sizes, kind="stable") if groups.starts.size else np.arange(min(_FEW, groups.group_count))
     drawn, delivered = plan.epoch_batches * plan.batch_size, shares[wanted]
-    if plan.varies and groups.starts.size:
+    if plan.shards_change_rates and groups.starts.size:
         delivered = plan.prior_between(0, plan.epoch_batches)[wanted]
-    elif plan.varies:
+    elif plan.shards_change_rates:
         delivered = plan.rates(wanted, epoch=0)
     lines = [
         GroupLine(

@@ -275,9 +275,9 @@ class TaskPlan(Plan):
         return after
 
     @property
-    def varies(self) -> bool:
+    def shards_change_rates(self) -> bool:
         """See `BasePlan`."""
-        return any(child.varies for child in self.children)
+        return any(child.shards_change_rates for child in self.children)
 
     @property
     def mean_batch_size(self) -> float:

@@ -288,11 +288,10 @@ def _bound(plan: Any, audit: Audit | None) -> float | None:
 
 def _wanted(plan: Any, delivered: np.ndarray) -> np.ndarray:
     """The wanted shares of groups. What is delivered differs from them where open shards lack a group."""
-    order = plan.order
-    if order is None or not plan.varies or order.shares.settles_at != 0 or delivered.size != plan.groups.group_count:
-        return delivered
-    wanted: np.ndarray = plan.shares(0)
-    return wanted
+    order, of_groups = plan.order, delivered.size == plan.groups.group_count
+    if order is not None and plan.shards_change_rates and order.shares.settles_at == 0 and of_groups:
+        delivered = plan.shares(0)
+    return delivered
 
 
 def _differ(plan: Any) -> bool:
