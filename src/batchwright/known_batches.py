@@ -1,4 +1,7 @@
-"""Which batches of a run are known: those since its ranks are what they are, as a state does not say who had the others."""
+"""Which batches of a run are known: those since the number of ranks last changed.
+
+A state does not say which rank had the earlier ones.
+"""
 
 from __future__ import annotations
 

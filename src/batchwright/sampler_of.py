@@ -44,7 +44,7 @@ def needed_sampler(source: Any) -> BatchSampler:
 def next_start(loader: Any, sampler: BatchSampler) -> tuple[int, int]:
     """Where the next loop over a loader of a sampler begins: its epoch, and how many batches of it are left out.
 
-    A plan's loader says so itself, since it goes back to before a look.
+    A plan's loader answers for itself: after a loop that took only one batch, the next loop starts again before it.
     """
     if hasattr(loader, "next_start") and not isinstance(loader, BatchSampler):
         start: tuple[int, int] = loader.next_start()

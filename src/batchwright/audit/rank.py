@@ -29,7 +29,7 @@ def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audi
       `plan[e + rank + k * world_size]`. If this holds, all that `plan.audit` says of the plan's micro-batches holds for
       those of the rank.
     - G8 steps: how many batches too many or too few an epoch has; all ranks must have the same number.
-    - composition: the largest difference between the share of a group in the lists of the rank and in the plan. Only
+    - composition: the largest difference between the share of a group in the batches of the rank and in the plan. Only
       reported, since a rank gets only every world_size-th micro-batch.
 
     Args:
@@ -116,7 +116,7 @@ class BatchCount(Guarantee[RankEpoch]):
 
 
 class RankComposition(Guarantee[RankEpoch]):
-    """How near the shares in the lists of a rank are to those of the plan; only reported."""
+    """How near the shares in the batches of a rank are to those of the plan; only reported."""
 
     def __init__(self, plan: BasePlan, first: int, epochs: int) -> None:
         super().__init__("composition", math.inf)

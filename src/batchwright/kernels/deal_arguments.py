@@ -1,4 +1,4 @@
-"""What the kernels of `deal` take, in bundles of arrays, and where in the arrays it stands.
+"""The arguments of the kernels in `deal`: three tuples of arrays, and the names of their rows and columns.
 
 Numba passes plain tuples to a kernel faster than named ones: what is named here is the order of the plain ones.
 """
