@@ -1,4 +1,4 @@
-"""Values that are kept because they are often needed again soon."""
+"""A small cache of the values that were used last; it is empty when pickled."""
 
 from __future__ import annotations
 

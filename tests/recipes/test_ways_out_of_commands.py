@@ -11,7 +11,7 @@ import pytest
 
 import batchwright as bw
 from batchwright.cli import app as application
-from batchwright.cli import look, main, making, planning, shared, written
+from batchwright.cli import inspecting, look, main, planning, shared, written
 from batchwright.recipes import RecipeRun
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
@@ -71,11 +71,12 @@ CASES = cases("refuse message follow", {
     "option beside a recipe": (lambda: planning.made(RECIPE, {"batch_size": 2}),
         "says how its plan is made, and --batch-size is given too; leave the option out",
         lambda: planning.made(RECIPE, {})),
-    "no lengths": (lambda: making.describe_files(EMPTY, None, "n", []), "has 0 values; pass a file of at least one sample",
-        lambda: making.describe_files(TABLE, None, "n", [])),
-    "text as lengths": (lambda: making.describe_files(TABLE, None, "kind", []),
+    "no lengths": (lambda: inspecting.describe_files(EMPTY, None, "n", []),
+        "has 0 values; pass a file of at least one sample",
+        lambda: inspecting.describe_files(TABLE, None, "n", [])),
+    "text as lengths": (lambda: inspecting.describe_files(TABLE, None, "kind", []),
         "numbers are needed; pass the name of a column of numbers as --length",
-        lambda: making.describe_files(TABLE, None, "n", [])),
+        lambda: inspecting.describe_files(TABLE, None, "n", [])),
     "rank": (lambda: look.step_of(bw.shuffled(8, 4), RecipeRun(), 0, 2, {}),
         "rank is 2, and the run has 1 rank; pass a smaller --rank; or pass the number of ranks as --world-size",
         lambda: look.step_of(bw.shuffled(8, 4), RecipeRun(world_size=3), 0, 2, {})),

@@ -1,4 +1,4 @@
-"""The commands: each reads its arguments, asks `making` and `look`, and prints text or JSON."""
+"""The commands: each reads its arguments, asks the module that knows, and prints text or JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..index_files import has_small_index
 from ..kernels.__main__ import compile_all
 from ..kernels.compile import interpreted
 from ..recipes import from_recipe, read_recipe, run_of
-from . import look, making, plan_command, printing, quick
+from . import comparing, inspecting, look, plan_command, printing, quick, recipe_paths
 from .demos import DEMOS, QUICK
 from .shared import (
     BROKEN,
@@ -91,7 +91,7 @@ def inspect(
     """
     check_table(out)
     with printing.spinner("reading"):
-        facts = making.describe_files(files, label, length, by or [])
+        facts = inspecting.describe_files(files, label, length, by or [])
     if out is not None:
         write_table(table_of_description(facts), out)
         facts["out"] = str(out)
@@ -118,8 +118,8 @@ def compare(
     """The same data under a shuffle, weights, balance, budgets and packing, side by side."""
     check_table(out)
     with printing.spinner("reading"):
-        ways = making.ways(files, label, length, batch_size, seed)
-    facts = making.compared(
+        ways = comparing.ways(files, label, length, batch_size, seed)
+    facts = comparing.compared(
         ways, batches, lambda numbers: printing.progress(numbers, "comparing", batches * len(ways.plans))
     )
     written = {}
@@ -220,7 +220,7 @@ def index_recipe(recipe: Recipe, as_json: AsJson = False) -> None:
     """Write the index of a recipe's labels beside it (4 bytes a sample), so that rewind need not read the data."""
     with printing.spinner("reading"):
         held = read_recipe(recipe)
-        folder = making.write_index_of(from_recipe(recipe), recipe, held["arguments"])
+        folder = recipe_paths.write_index_of(from_recipe(recipe), recipe, held["arguments"])
     facts = {"index": str(folder), "bytes": sum(file.stat().st_size for file in folder.iterdir())}
     print_facts(facts, as_json, lambda: f"{facts['index']}: {facts['bytes']} bytes")
 

@@ -1,4 +1,4 @@
-"""What the commands tell about a plan: the samples of a step, and when a sample comes."""
+"""`batchwright rewind`: the samples of a step of a run, and the steps in which a sample comes."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import typer
 
 from ..plans.by_length import LengthPlan
 from ..recipes import read_recipe
-from . import making, planning, printing
+from . import planning, printing, recipe_paths
 from .shared import (
     BROKEN,
     Accumulate,
@@ -137,7 +137,7 @@ def plan(
     with printing.spinner("making the plan"):
         made = planning.made(files, options)
         run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size or ranks, accumulate)
-        recipe = None if save is None else making.relative_to(made.to_recipe(), save.parent)
+        recipe = None if save is None else recipe_paths.relative_to(made.to_recipe(), save.parent)
     with printing.spinner("measuring it"):
         if isinstance(made, LengthPlan):  # its micro-batches depend on the ranks
             summary: Any = made.summary(run.step_size, accumulate=run.accumulate)
@@ -161,7 +161,7 @@ def plan(
         save.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
         facts["saved"] = str(save)
         if index:
-            facts["index"] = str(making.write_index_of(made, save, recipe["arguments"]))
+            facts["index"] = str(recipe_paths.write_index_of(made, save, recipe["arguments"]))
     if out is not None:
         table = made.table(epochs=epochs, world_size=run.world_size, accumulate=run.accumulate)
         facts["out"] = str(out)

@@ -1,4 +1,4 @@
-"""A plan from the options of `batchwright plan`: which columns a kind needs, and what the options mean."""
+"""Makes the plan that the options of `batchwright plan` ask for: its kind, its columns, its other arguments."""
 
 from __future__ import annotations
 

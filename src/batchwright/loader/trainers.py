@@ -1,4 +1,4 @@
-"""What the trainer that runs a loop was told of accumulation, where it can be seen; no trainer is imported for that."""
+"""Finds out, from the calling frames, how many batches the trainer accumulates; no trainer is imported for that."""
 
 from __future__ import annotations
 

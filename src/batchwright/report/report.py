@@ -1,4 +1,4 @@
-"""A report: the numbers of a plan, with the page and the pictures that are made of them."""
+"""`Report`, which `plan.report` returns: the numbers of a plan, and how they become a page and pictures."""
 
 from __future__ import annotations
 

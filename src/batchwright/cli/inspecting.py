@@ -1,0 +1,74 @@
+"""`batchwright inspect`: counts of labels and quantiles of lengths in data files."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..columns import as_numbers
+from ..errors import Infeasible, shown
+from ..files import Column
+from ..groups import Groups
+
+__all__ = ["describe_files", "lengths_of"]
+
+
+def describe_files(files: str, label: str | None, length: str | None, by: list[str]) -> dict[str, Any]:
+    """What is in data files: counts and imbalance of labels, quantiles of lengths."""
+    names = Column.names(files)
+    facts: dict[str, Any] = {"files": files, "columns": names}
+    for name in [*([label] if label is not None else []), *by]:
+        column = Column(files, name)
+        facts.setdefault("labels", {})[name] = _label_counts(column)
+        facts["samples"] = len(column)
+    if length is not None:
+        column = Column(files, length)
+        there, missing = _present(column)
+        numbers = lengths_of(there, files, length)
+        facts["samples"] = len(column)
+        facts["lengths"] = {
+            "column": length,
+            "missing": missing,
+            "total": float(numbers.sum()),
+            "mean": float(numbers.mean()),
+            "quantiles": {str(at): float(np.quantile(numbers, at)) for at in (0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)},
+        }
+    if "samples" not in facts:
+        facts["samples"] = len(Column(files, names[0]))
+    return facts
+
+
+def lengths_of(values: Any, files: str, name: str) -> np.ndarray:
+    """The values of a column as lengths; refused if they are no numbers, or none."""
+    try:
+        lengths = as_numbers(values, called=f"column {shown(name)}")
+    except Infeasible as error:
+        raise Infeasible(error.fact, "pass the name of a column of numbers as --length") from None
+    if not lengths.size:
+        raise Infeasible(f"column {name} of {files} has 0 values", "pass a file of at least one sample")
+    return lengths
+
+
+def _present(column: Column) -> tuple[Any, int]:
+    """The values of a column that are there, and how many are missing."""
+    if column.coded() is not None or np.asarray(column).dtype.kind not in "Of":
+        return column, 0
+    values = np.asarray(column)
+    empty = np.fromiter((value is None or value != value for value in values.tolist()), bool, values.size)
+    return values[~empty].tolist() if values.dtype.kind == "O" else values[~empty], int(empty.sum())
+
+
+def _label_counts(column: Column) -> dict[str, Any]:
+    labels, missing = _present(column)
+    groups = Groups.from_keys(labels, called="labels")
+    sizes, order = groups.sizes, np.argsort(-groups.sizes, kind="stable")
+    shares = sizes / sizes.sum()
+    return {
+        "groups": groups.group_count,
+        "imbalance": float(sizes.max() / sizes.min()),
+        "effective_groups": float(math.exp(-(shares * np.log(shares)).sum())),
+        "counts": [[groups.names[group], int(sizes[group])] for group in order.tolist()],
+        "missing": missing,
+    }
