@@ -10,7 +10,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels.array_types import Integers
-from ..orders.inclusion import InclusionRates, Stratum
+from ..orders.inclusion import GroupRates, InclusionRates
 
 __all__ = ["Admission", "TooLong"]
 
@@ -93,7 +93,7 @@ class Admission:
         rates[self.skipped] = 0
         # Every piece comes as often as its sample does; so the shares must be scaled to sum to 1 again.
         shares = rates[self.origins(sample_count)]
-        return InclusionRates([Stratum(Groups.singletons(shares.size), 0, shares / shares.sum())])
+        return InclusionRates([GroupRates(Groups.singletons(shares.size), 0, shares / shares.sum())])
 
     def counts(self, samples: Integers) -> Integers:
         """The number of items of each of these samples, int64; 0 for one that is left out."""

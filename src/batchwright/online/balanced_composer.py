@@ -43,7 +43,7 @@ class BalancedComposer:
     were read or dealt as there are groups.
     """
 
-    keeps_turns = True
+    keeps_repeats = True
 
     def __init__(self, feed: Feed, rules: Rules, shares: StreamShares, *, key: int) -> None:
         self.feeds = [feed]

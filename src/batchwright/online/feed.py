@@ -46,8 +46,8 @@ class Feed:
         self.lookup: Callable[[Any], Any] | None = None  # applied to every measure
         self.as_is: frozenset[type] = frozenset()  # types of measures to which it is not applied, when read one by one
         self.careful: Callable[[Any], Any] | None = None  # replaces `lookup` once a measure could not be hashed: slower
-        self.taken = 0  # samples of this turn
-        self.earlier = 0  # samples of the turns before
+        self.taken = 0  # samples of this repeat of the source
+        self.earlier = 0  # samples of the repeats before
         self.skipped = 0
         self._first_refusal = ""
         self.failed = 0  # of those, failures of the source, which took no sample
@@ -59,22 +59,22 @@ class Feed:
         self._replica = replica
         self.epoch = epoch
         self._again: list[Any] = []  # samples that another reader had read and not delivered: they come first
-        self._given = 0  # how many there were of these in this turn, those taken before a state was loaded included
+        self._given = 0  # how many there were of these in this repeat, those taken before a state was loaded included
         self._closed = False  # there is nothing beyond them
         self._argument = argument
         self._skips = on_error == "skip"
         self._holds = holds
         self.part = "" if replica.count == 1 else f" for reader {replica.index} of {replica.count}"
         with self._noting("opening"):
-            self._turn_to(0)
+            self._open_repeat(0)
 
     def wants_numbers(self, measured: str) -> None:
         """Convert the measures to plain numbers, or refuse their samples."""
         self.lookup, self.as_is = partial(number, measured), _PLAIN_NUMBERS
 
-    def _turn_to(self, turn: int) -> None:
-        self.turn = turn
-        self.reader = self.source.reader(self._replica, self.epoch + turn)
+    def _open_repeat(self, repeat: int) -> None:
+        self.repeat = repeat
+        self.reader = self.source.reader(self._replica, self.epoch + repeat)
         self.by_reference = self._holds and self.reader.can_fetch
 
     @property
@@ -98,7 +98,7 @@ class Feed:
         self.earlier, self.taken, self.ended = self.read, 0, False
         with self._noting("opening"):
             self._again, self._given, self._closed = [], 0, False
-            self._turn_to(self.turn + 1)
+            self._open_repeat(self.repeat + 1)
         self.start()
 
     def state(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Feed:
         reads = self.by_reference or not (self.ended or self._closed)  # else the source is not read again
         return {
             "position": self.reader.position(self._of_reader()) if reads else None,
-            "turn": self.turn,
+            "turn": self.repeat,
             "taken": self.taken,
             "earlier": self.earlier,
             "skipped": self.skipped,
@@ -118,7 +118,7 @@ class Feed:
         }
 
     def _of_reader(self) -> int:
-        """How many of the samples taken in this turn the reader gave."""
+        """How many of the samples taken in this repeat the reader gave."""
         return max(0, self.taken - self._given)
 
     def _not_taken_yet(self) -> list[Any]:
@@ -143,7 +143,7 @@ class Feed:
     def resume(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         with self._noting("opening"):
-            self._turn_to(state["turn"])
+            self._open_repeat(state["turn"])
         self.taken, self.earlier, self.skipped, self.failed, self.ended = (
             state[entry] for entry in ("taken", "earlier", "skipped", "failed", "ended")
         )

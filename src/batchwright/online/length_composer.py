@@ -80,7 +80,7 @@ class LengthComposer:
     Every sample comes exactly once. A sample that would exceed the limit of bytes waits for the next buffer.
     """
 
-    keeps_turns = True
+    keeps_repeats = True
 
     def __init__(
         self,

@@ -189,7 +189,7 @@ class _MixtureRecipe:
 
 
 class _MixtureComposer:
-    keeps_turns = True
+    keeps_repeats = True
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ def redealt(
         _dealt_feed([(run.replica, run.composer.feeds[number]) for run in runs],
                     [composer.pending()[number] for composer in composers],
                     [composer.pooled()[number] for composer in composers],
-                    readers, composers[0].keeps_turns)
+                    readers, composers[0].keeps_repeats)
         for number in range(len(composers[0].feeds))
     ]  # fmt: skip
     pools = [
@@ -86,25 +86,25 @@ def _dealt_feed(
     pending: Sequence[list[Any]],
     pooled: Sequence[list[Any]],
     readers: int,
-    keeps_turns: bool,
+    keeps_repeats: bool,
 ) -> list[dict[str, Any]]:
     """The states of one feed of each new reader.
 
-    If the source restarts, readers may be in different turns of it. Then what is left is all up to the end of the last
-    of these turns; or, unless `keeps_turns`, that of the first of them.
+    If the source restarts, readers may be in different repeats of it. Then what is left is all up to the end of the last
+    of these repeats; or, unless `keeps_repeats`, that of the first of them.
     """
     feeds = [feed for _, feed in old]
     source = feeds[0].source
-    turn = (max if keeps_turns else min)(feed.turn for feed in feeds)
+    repeat = (max if keeps_repeats else min)(feed.repeat for feed in feeds)
     left: list[Left] = []
     values: list[Any] = []
     for (replica, feed), again, kept_items in zip(old, pending, pooled, strict=True):
-        if feed.turn > turn:
+        if feed.repeat > repeat:
             continue
         one, more = feed.left(again, kept_items)
         left.append(one)
         values += more
-        for later in range(feed.turn + 1, turn + 1):
+        for later in range(feed.repeat + 1, repeat + 1):
             left.append(source.reader(replica, feed.epoch + later).left(0, [], [], ended=False))
     positions = deal(source, left, len(old), readers)
     again_count = sum(map(len, pending))
@@ -116,13 +116,13 @@ def _dealt_feed(
     return [
         {
             "position": positions[reader],
-            "turn": turn,
+            "turn": repeat,
             "taken": 0,
             **(counts if reader == 0 else dict.fromkeys(counts, 0)),
             "ended": False,
             "again": values[reader::readers],
             "given": len(values[reader::readers]),
-            "closed": all(feed.ended for feed in feeds if feed.turn <= turn),
+            "closed": all(feed.ended for feed in feeds if feed.repeat <= repeat),
         }
         for reader in range(readers)
     ]

@@ -23,7 +23,7 @@ __all__ = ["Composer", "Recipe", "Run"]
 class Composer(Protocol):
     """Composes batches from one replica's feeds; its whole state is in `memory` and `held`."""
 
-    keeps_turns: bool
+    keeps_repeats: bool
     """Whether samples of different turns of a source that restarts are alike; see `redeal`."""
 
     @property

@@ -31,7 +31,7 @@ _ROUND = 4096  # slots dealt at once
 class ShardComposer:
     """Composes the batches of one replica from a feed for each group."""
 
-    keeps_turns = False  # a sample of a later turn is a repeat
+    keeps_repeats = False  # a sample of a later repeat of the source came before
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class ShardComposer:
             for value, sample in feed.pairs:
                 group = self._group_of(value, number)
                 if group == number:
-                    return number, sample, feed.turn > 0
+                    return number, sample, feed.repeat > 0
                 if group is not None:
                     self._put_apart(Waiting(sample, group, number))
             if self._rules.when_short == "wait":
@@ -128,7 +128,7 @@ class ShardComposer:
 
     def _put_apart(self, kept: Waiting) -> None:
         if (
-            self.feeds[kept.shard_group].turn > 0
+            self.feeds[kept.shard_group].repeat > 0
         ):  # it came before; its group repeats its own samples, where it lacks any
             self._apart.pass_over(kept)
             self._read_again += 1

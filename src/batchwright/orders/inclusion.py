@@ -15,8 +15,8 @@ from .shared import SharedOrder, is_shared
 from .shares import stage_of
 
 __all__ = [
+    "GroupRates",
     "InclusionRates",
-    "Stratum",
     "Varying",
     "batches_to_settle",
     "inclusion_rates_of",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class Stratum(NamedTuple):
+class GroupRates(NamedTuple):
     """Groups in which all samples of a group have the same inclusion rate.
 
     Attributes:
@@ -49,21 +49,21 @@ class Stratum(NamedTuple):
         return self.start + numbers, np.repeat(each, groups.sizes)
 
 
-class InclusionRates(tuple[Stratum, ...]):
-    """The inclusion rates of all samples, in strata with equal rates; a sample's rates in several strata add up."""
+class InclusionRates(tuple[GroupRates, ...]):
+    """The inclusion rates of all samples, by groups with equal rates; the rates of a sample that is in several add up."""
 
-    def within(self, share: float, start: int) -> Iterator[Stratum]:
-        """The same strata as a part of a larger plan: shares times `share`, samples numbered from `start` on."""
-        return (stratum._replace(start=stratum.start + start, shares=stratum.shares * share) for stratum in self)
+    def within(self, share: float, start: int) -> Iterator[GroupRates]:
+        """The same groups as a part of a larger plan: shares times `share`, samples numbered from `start` on."""
+        return (part._replace(start=part.start + start, shares=part.shares * share) for part in self)
 
     def prior(self, groups: Groups) -> np.ndarray:
         """The share of each group in all draws, float64 (groups,); they sum to 1 if every drawn sample is in a group."""
         found = np.zeros(groups.group_count)
-        for stratum in self:
-            if stratum.groups is groups and stratum.start == 0:  # the usual case needs no pass over the samples
-                found += stratum.shares
+        for part in self:
+            if part.groups is groups and part.start == 0:  # the usual case needs no pass over the samples
+                found += part.shares
                 continue
-            samples, rates = stratum.members()
+            samples, rates = part.members()
             codes = groups.group_of(samples)
             found += np.bincount(codes, weights=rates, minlength=groups.group_count)[: groups.group_count]
         return found
@@ -104,11 +104,11 @@ def inclusion_rates_of(order: Order, start: int, stop: int) -> InclusionRates:
         return order.inclusion_rates(start, stop)
     if not is_shared(order):  # a user's own order gives rates of single samples only
         everyone = Groups.singletons(order.groups.sample_count)
-        return InclusionRates([Stratum(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
+        return InclusionRates([GroupRates(everyone, 0, order.rates(np.arange(everyone.sample_count)))])
     shares = mean_shares(order, start, stop)
     own = shares.copy()
     own[list(order.children)] = 0
-    found = [Stratum(order.groups, 0, own)]
+    found = [GroupRates(order.groups, 0, own)]
     for number, child in order.children.items():
         if shares[number]:
             within = inclusion_rates_of(child, *_batches_of_child(order, number, child, start, stop))

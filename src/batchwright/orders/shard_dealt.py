@@ -16,7 +16,7 @@ from ..kernels.hashing import PURPOSE, child_key
 from ..recent import Recent
 from .constant_shares import NONE
 from .dealt import Dealt
-from .inclusion import InclusionRates, Stratum, Varying
+from .inclusion import GroupRates, InclusionRates, Varying
 from .of_shares import OfShares
 from .protocol import Undersized
 from .shard_cells import Cells
@@ -253,7 +253,7 @@ class ShardDealt(OfShares, Varying):
         return shares
 
     def inclusion_rates(self, start: int, stop: int) -> InclusionRates:
-        """See `Varying`: a stratum for each pass, of the samples of a group in a shard."""
+        """See `Varying`: the rates of each pass, of the samples of a group in a shard."""
         found = []
         drawn = {
             (turn.passed, turn.rank, turn.block): (turn, low, high)
@@ -279,7 +279,7 @@ class ShardDealt(OfShares, Varying):
             by_place = np.argsort(everywhere)
             cells = Cells(self.groups, everywhere[by_place], np.concatenate(sizes, axis=1)[:, by_place])
             shares = np.concatenate(rates, axis=1)[:, by_place].reshape(-1)[cells.of_cells]
-            found.append(Stratum(cells, 0, shares / ((stop - start) * self.tickets)))
+            found.append(GroupRates(cells, 0, shares / ((stop - start) * self.tickets)))
         return InclusionRates(found)
 
     def counts(self, pieces: ShardPieces, *, by_place: bool = True) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from ..groups import Groups
 from ..kernels.deal_arguments import ROUND
 from ..kernels.hashing import PURPOSE, child_key
 from .dealt import Dealt
-from .inclusion import InclusionRates, Stratum, Varying
+from .inclusion import GroupRates, InclusionRates, Varying
 from .of_shares import OfShares
 from .protocol import Undersized
 from .shard_line import MASK, ShardLine, ShardPieces
@@ -89,7 +89,7 @@ class ShardWeights(OfShares, Varying):
 
     def inclusion_rates(self, start: int, stop: int) -> InclusionRates:
         """See `Varying`."""
-        return InclusionRates([Stratum(self.groups, 0, self.shares_between(start, stop))])
+        return InclusionRates([GroupRates(self.groups, 0, self.shares_between(start, stop))])
 
     def passes_at(self, batch: int) -> np.ndarray:
         """The pass of every sample of a micro-batch, int64 (batch_size,)."""

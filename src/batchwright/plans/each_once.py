@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..orders.inclusion import InclusionRates, Stratum
+from ..orders.inclusion import GroupRates, InclusionRates
 from .plan import Plan
 
 __all__ = ["EachOnce"]
@@ -35,8 +35,8 @@ class EachOnce(Plan):
         return self.groups.sample_count / self.epoch_batches
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
-        """One stratum, because every sample comes equally often. See `Plan`."""
-        return InclusionRates([Stratum(self.groups, 0, np.ones(1))])
+        """One rate, because every sample comes equally often. See `Plan`."""
+        return InclusionRates([GroupRates(self.groups, 0, np.ones(1))])
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The share of the only group: 1, float64 of shape (1,)."""

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, shown
 from ..groups import Groups
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches, counted
-from ..orders.inclusion import InclusionRates, Stratum
+from ..orders.inclusion import GroupRates, InclusionRates
 from ..orders.reordered import Reordered
 from ..orders.task_schedule import reduced, task_schedule
 from ..position import number_of
@@ -289,7 +289,7 @@ class TaskPlan(Plan):
 
         The share of a task in the samples is its share in the micro-batches, weighted by the mean size of its micro-batches.
         """
-        found: list[Stratum] = []
+        found: list[GroupRates] = []
         parts = self.shares() * [child.mean_batch_size for child in self.children] / self.mean_batch_size
         for part, epochs, child, begins in zip(
             parts.tolist(), self._own_epochs(), self.children, self.starts, strict=True
