@@ -22,7 +22,7 @@ from packing import histogram
 from timing import paired, timed
 
 import batchwright as bw
-from batchwright.interface import BasePlan
+from batchwright.base_plan import BasePlan
 
 Batches = list[list[int]]
 RANKS, ACCUMULATE, STEPS = 8, 4, 100

@@ -16,7 +16,7 @@ TITLES = {
     "Numbers and words": ("errors",),
     "Labels, columns and groups": ("columns", "labels", "label_sets", "values", "tables", "groups", "group_parts"),
     "Targets": ("targets",),
-    "Plans": ("plans", "orders", "interface", "kinds"),
+    "Plans": ("plans", "orders", "base_plan", "kinds"),
     "Lengths, budgets and packs": ("lengths", "costs"),
     "Runs, ranks and states": (
         "sampler", "sampler_of", "position", "state_checks", "share", "lists", "micro_batches", "ranks", "distributed",

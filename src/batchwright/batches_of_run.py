@@ -7,10 +7,10 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from .base_plan import BasePlan
 from .distributed import ranks
 from .epoch_iterator import BatchQueue
 from .errors import Infeasible, check_integer
-from .interface import BasePlan
 from .known_batches import KnownBatches
 from .position import Position
 from .public import internal

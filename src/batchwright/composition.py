@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .base_plan import BasePlan
 from .columns import numbers_of_plan
 from .errors import Infeasible, check_integer, check_mapping, shortened, shown
 from .groups import Groups
-from .interface import BasePlan
 from .sampler import BatchSampler
 from .sampler_of import needed_sampler
 from .tables import by_column

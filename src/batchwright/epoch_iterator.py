@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import torch.utils.data
 
+from .base_plan import BasePlan
 from .errors import Infeasible, warn
-from .interface import BasePlan
 from .micro_batches import LAST
 from .position import Position
 from .run_state import RunState

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .errors import Infeasible, check_integer
 
 if TYPE_CHECKING:
-    from .interface import BasePlan
+    from .base_plan import BasePlan
     from .sampler import BatchSampler
 
 __all__ = ["Geometry"]

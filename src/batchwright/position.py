@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple
 
+from .base_plan import BasePlan
 from .errors import Infeasible, check_integer, shown
-from .interface import BasePlan
 from .micro_batches import AS_IT_WAS, LAST, MicroBatches, Slice, whole_steps
 
 __all__ = ["Position", "PositionNumbers", "number_of"]

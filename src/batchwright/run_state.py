@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .base_plan import BasePlan
 from .errors import Infeasible, check_integer
-from .interface import BasePlan
 from .position import Position
 
 __all__ = ["PresentRun", "RunState"]

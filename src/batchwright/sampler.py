@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch.distributed
 import torch.utils.data
 
+from .base_plan import BasePlan
 from .batches_of_run import BatchesOfRun
 from .data_parallel_rank import DataParallelRank, Fetch, micro_batches_fetched
 from .distributed import Over
 from .divided import refuse_to_be_divided
 from .epoch_iterator import BatchQueue, EpochIterator, for_a_node, warn_if_read_ahead
 from .errors import Infeasible, check_integer, shown, typed, warn
-from .interface import BasePlan
 from .known_batches import KnownBatches
 from .micro_batches import AS_IT_WAS
 from .position import Position

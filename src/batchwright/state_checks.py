@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from .base_plan import BasePlan
 from .errors import Infeasible, listed, shortened, shown
-from .interface import BasePlan
 from .orders.shares import without_spelling
 from .position import Position
 

@@ -34,7 +34,7 @@ FILES = [
     *(f"plans/{name}.py" for name in PLANS),
     *(
         "lengths/layout.py",
-        "interface.py",
+        "base_plan.py",
         "micro_batches.py",
         "position.py",
         "sampler.py",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..base_plan import BasePlan
 from ..errors import check_integer
-from ..interface import BasePlan
 from .guarantee import Guarantee, measured
 from .report import Audit
 

@@ -13,7 +13,7 @@ from ..groups import Groups
 from ..readings import as_list, reading
 
 if TYPE_CHECKING:
-    from ..interface import BasePlan
+    from ..base_plan import BasePlan
 
 __all__ = ["ClassPriors", "check_plan", "class_groups", "class_priors"]
 
@@ -159,7 +159,7 @@ def _in_order(order: Sequence[Hashable], sampled: list[Hashable]) -> list[Hashab
 
 def check_plan(plan: Any, *, of_sampler: str = "pass sampler.plan") -> BasePlan:
     """Check that this is a plan; `of_sampler` is the way out in the message if a sampler was passed."""
-    from ..interface import BasePlan
+    from ..base_plan import BasePlan
 
     if isinstance(plan, BasePlan):
         return plan

@@ -25,7 +25,7 @@ from .modes import modes_kept
 from .priors import LogitAdjustment
 
 if TYPE_CHECKING:
-    from ..interface import BasePlan
+    from ..base_plan import BasePlan
     from ..sampler import BatchSampler
 
 __all__ = ["Evaluation", "Metrics", "evaluate", "measure", "second_field"]

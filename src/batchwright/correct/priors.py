@@ -19,7 +19,7 @@ from ..sampler_of import needed_sampler
 from .class_priors import ClassPriors, LabelPart, class_priors
 
 if TYPE_CHECKING:
-    from ..interface import BasePlan
+    from ..base_plan import BasePlan
     from ..sampler import BatchSampler
 
 __all__ = ["LogitAdjustment", "Mode"]

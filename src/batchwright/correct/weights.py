@@ -15,8 +15,8 @@ from ..readings import reading
 from .class_priors import check_plan, class_groups
 
 if TYPE_CHECKING:
+    from ..base_plan import BasePlan
     from ..groups import Groups
-    from ..interface import BasePlan
     from ..orders.inclusion import InclusionRates
 
 __all__ = ["ClippedGroup", "ClippingReport", "Weighted", "Weights"]

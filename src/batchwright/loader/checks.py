@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from ..base_plan import BasePlan
 from ..errors import Infeasible, check_integer, did_you_mean, said, shown, typed
-from ..interface import BasePlan
 from ..labels import class_names, known_labels
 from ..readings import reading
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch.utils.data import default_collate
 
+from ..base_plan import BasePlan
 from ..collate import Collate
 from ..collate.pack_collate import PackCollate
 from ..collate.ragged_field import RaggedField
 from ..errors import Infeasible
-from ..interface import BasePlan
 
 __all__ = ["Default", "check_collate", "declaring"]
 

@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, TensorDataset
 
 from ..accumulation import check_accumulation
+from ..base_plan import BasePlan
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
-from ..interface import BasePlan
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
 from ..position import Position

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ..base_plan import BasePlan, NumberColumn
 from ..collate import Collate
 from ..collate.padding import Padding
 from ..collate.ragged_field import RaggedField
 from ..errors import exactly, listed, shown, warn
-from ..interface import BasePlan, NumberColumn
 
 __all__ = ["check_padding"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from torch.utils.data import ConcatDataset
 
+from ..base_plan import BasePlan
 from ..calls import made_of, parts_of
 from ..errors import Infeasible, shown, warn
 from ..groups import Groups
-from ..interface import BasePlan
 
 __all__ = ["check_parts"]
 

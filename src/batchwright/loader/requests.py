@@ -10,7 +10,7 @@ from typing import Any
 
 import torch.utils.data
 
-from ..interface import NumberColumn
+from ..base_plan import NumberColumn
 from ..position import Position
 from ..sampler import BatchSampler
 

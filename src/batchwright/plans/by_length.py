@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 
+from ..base_plan import NumberColumn
 from ..errors import Infeasible, check_integer, seed_number, warn
-from ..interface import NumberColumn
 from ..kernels.array_types import Integers, blocks
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission

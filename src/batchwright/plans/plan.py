@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..base_plan import BasePlan
 from ..calls import call_of
 from ..errors import Infeasible
-from ..interface import BasePlan
 from ..orders.protocol import fingerprint_of
 from ..public import internal, public
 from .table import PlanTable

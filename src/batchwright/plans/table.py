@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..base_plan import BasePlan
 from ..errors import Infeasible, check_integer
-from ..interface import BasePlan
 from ..micro_batches import MOST_RANKS
 from ..readings import library
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from transformers import TrainingArguments
 
+from ...base_plan import BasePlan
 from ...errors import Infeasible
-from ...interface import BasePlan
 
 __all__ = ["agree"]
 

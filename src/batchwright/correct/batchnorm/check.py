@@ -16,7 +16,7 @@ from .population import Forward, first_field
 from .synchronised import GlobalBatchNorm
 
 if TYPE_CHECKING:
-    from ...interface import BasePlan
+    from ...base_plan import BasePlan
 
 __all__ = ["check"]
 

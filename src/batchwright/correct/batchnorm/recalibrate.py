@@ -19,7 +19,7 @@ from .population import Forward, Population, first_field, observe, raised_on_all
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
-    from ...interface import BasePlan
+    from ...base_plan import BasePlan
 
 __all__ = ["recalibrate"]
 

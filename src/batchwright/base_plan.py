@@ -1,4 +1,4 @@
-"""The interface of a plan for other modules: an endless sequence of micro-batches, and how often each sample comes in it."""
+"""What other modules need of a plan: an endless sequence of micro-batches, and how often each sample comes in it."""
 
 from __future__ import annotations
 
