@@ -19,8 +19,8 @@ TITLES = {
     "Plans": ("plans", "orders", "base_plan", "kinds"),
     "Lengths, budgets and packs": ("lengths", "costs"),
     "Runs, ranks and states": (
-        "sampler", "sampler_of", "position", "state_checks", "share", "lists", "micro_batches", "ranks", "distributed",
-        "accumulation", "geometry", "composition", "run_state", "epoch_iterator",
+        "sampler", "sampler_of", "position", "state_checks", "data_parallel_rank", "known_batches", "micro_batches", "ranks",
+        "distributed", "accumulation", "geometry", "composition", "run_state", "epoch_iterator",
     ),
     "The loader": ("loader",),
     "Collate": ("collate",),
