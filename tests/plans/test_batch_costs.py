@@ -39,7 +39,10 @@ PLANS = {  # the plan, and what a micro-batch costs
         bw.packed(LENGTHS, 2000, together=PAIRS, cost=lambda n: n**2),  # the length of an item is that of the pair
         lambda batch: (np.bincount(PAIRS[batch], weights=LENGTHS[batch]) ** 2).sum(),
     ),
-    "packed from an order": (bw.packed(LENGTHS, 2000, order=bw.balanced(PAIRS % 5, 4)), lambda b: LENGTHS[b].sum()),
+    "packed from an order": (
+        bw.packed(LENGTHS, 2000, order=bw.balanced(PAIRS % 5, 4), window=5),
+        lambda batch: LENGTHS[batch].sum(),
+    ),
 }
 
 

@@ -199,6 +199,9 @@ CUT = {
 }
 
 
+@pytest.mark.filterwarnings(
+    "ignore:samples repeat within a micro-batch:batchwright.PoorWarning"
+)  # weights, and 4 shards
 @pytest.mark.parametrize("build", CUT)
 @pytest.mark.parametrize("kind", ["shuffled", "balanced", "weighted"])
 def test_plans_by_lengths_cut_a_local_order(build, kind):

@@ -72,6 +72,16 @@ def test_inspect_counts(data):
     assert "quantile" in text
 
 
+def test_a_seed_of_0_beside_a_recipe_is_refused_as_any_other(recipe):
+    for seed in (0, 3):
+        assert "--seed is given too" in " ".join(run("plan", recipe, "--seed", seed, code=1).stderr.split())
+
+
+def test_an_option_of_another_kind_of_plan_is_refused(data):
+    refused = run("plan", data, "--label", "label", "--order", "file", "--batch-size", 4, code=1).stderr
+    assert "a plan 'balanced' takes no --order" in " ".join(refused.split())
+
+
 def test_plan_tells_the_plan_of_the_library(data):
     found = told(
         "plan", data, "--label", "label", "--batch-size", 8, "--target", "a=0.5,b=0.2,c=0.2,d=0.1", form="plan"

@@ -88,6 +88,9 @@ CASES = cases("refuse message follow", {
         lambda: written.check_table(Path("out.md"))),
     "batch size": (made(label="kind"), "a plan 'balanced' needs --batch-size; pass --batch-size 64",
         made(label="kind", batch_size=64)),
+    "an option of another kind": (made(label="kind", order="file", batch_size=4),
+        "a plan 'balanced' takes no --order; leave it out, or ask for another plan with --kind",
+        made(label="kind", batch_size=4)),
     "no samples in a micro-batch": (made(label="kind", batch_size=0), "batch_size is 0, the least is 1; pass batch_size=1",
         made(label="kind", batch_size=1)),
     "rows of one source": (
