@@ -18,7 +18,7 @@ from partition import rollouts
 from timing import timed
 
 import batchwright as bw
-from batchwright.lengths.bounds import rows_cost_at_least
+from batchwright.lengths.bounds import slowest_ranks_at_least
 from batchwright.lengths.packing import pack
 
 SAMPLES = 100_000
@@ -79,7 +79,7 @@ def level(lengths: np.ndarray, first_fit: list[np.ndarray], limits: Limits) -> N
         rows[name] = [waiting(plan.epoch(0, ranks * accumulate)[:], ranks, accumulate, costs)
                       for ranks, accumulate in LAYOUTS]  # fmt: skip
     rows["proven: no packing is below"] = [
-        rows_cost_at_least(costs, lengths, 131_072, ranks) / (costs.sum() / ranks) for ranks, _ in LAYOUTS
+        slowest_ranks_at_least(costs, lengths, 131_072, ranks) / (costs.sum() / ranks) for ranks, _ in LAYOUTS
     ]
     rows["the largest sample / mean work of a micro-batch"] = [costs.max() / (costs.sum() / len(packs))] * len(LAYOUTS)
     rows["packs filled in the order of the data"] = [

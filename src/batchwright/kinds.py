@@ -11,7 +11,8 @@ from .groups import Groups
 from .kernels.array_types import Integers
 from .label_sets import LabelRates
 from .lengths.admission import Admission
-from .lengths.cut import Cut, Cutter
+from .lengths.cut import Cut
+from .lengths.cutter import Cutter
 from .lengths.layout import Window
 from .lengths.length_strata import LengthStrata
 from .lengths.rank_groups import Division, PackPart

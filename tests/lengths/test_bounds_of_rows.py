@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.lengths.bounds import rows_cost_at_least
+from batchwright.lengths.bounds import slowest_ranks_at_least
 
 
 def packings(lengths, capacity):
@@ -39,11 +39,11 @@ def least_of_rows(lengths, costs, capacity, ranks):
 def test_no_packing_is_below_the_bound(rows, ranks, squared):
     lengths = [length for length, _ in rows]
     costs = [float(length**2) if squared else float(cost) for length, cost in rows]
-    bound = rows_cost_at_least(np.array(costs), np.array(lengths), 10, ranks)
+    bound = slowest_ranks_at_least(np.array(costs), np.array(lengths), 10, ranks)
     assert max(max(costs), sum(costs) / ranks) - 1e-9 <= bound <= least_of_rows(lengths, costs, 10, ranks) + 1e-9
-    assert rows_cost_at_least(np.array(costs), np.array(lengths), 10, ranks, 2) <= bound + 1e-9
+    assert slowest_ranks_at_least(np.array(costs), np.array(lengths), 10, ranks, 2) <= bound + 1e-9
 
 
 def test_one_giant_a_pack_is_a_tight_bound():
     costs, lengths = np.array([100.0, 81, 64, 49, 36]), np.array([10, 9, 8, 7, 6])
-    assert rows_cost_at_least(costs, lengths, 10, 2) == 100 + 64 + 36
+    assert slowest_ranks_at_least(costs, lengths, 10, 2) == 100 + 64 + 36

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import batchwright as bw
-from batchwright.lengths.cut import Cut, split_to
+from batchwright.lengths.cut import Cut
+from batchwright.lengths.even_cuts import even_offsets
 from batchwright.lengths.numbers import Numbers
-from batchwright.lengths.same_size_cutter import GroupCutter, even_offsets
+from batchwright.lengths.same_size_cutter import GroupCutter
 from batchwright.plans.length_arguments import costs_of
 
 from ..refusals import cases, told_and_followed
@@ -193,11 +194,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: even_offsets(3, 4, 2, 4), "3 samples cannot fill 4 micro-batches; pass a larger window, more samples, or",
         lambda: (even_offsets(4, 4, 2, 4), even_offsets(3, 2, 2, 2))),
     "splits without samples": (
-        lambda: split_to(Cut(np.arange(3), np.array([0, 3]), np.array([3.0])), 4, np.arange(3), _of_one(3)),
+        lambda: _of_one(3).split_to(Cut(np.arange(3), np.array([0, 3]), np.array([3.0])), 4, np.arange(3)),
         "3 samples cannot fill 4 micro-batches; pass a larger window, more samples, or a smaller world_size or accumulate",
         lambda: (
-            split_to(Cut(np.arange(4), np.array([0, 4]), np.ones(1)), 4, np.arange(4), _of_one(4)),
-            split_to(Cut(np.arange(3), np.array([0, 3]), np.ones(1)), 2, np.arange(3), _of_one(3)))),
+            _of_one(4).split_to(Cut(np.arange(4), np.array([0, 4]), np.ones(1)), 4, np.arange(4)),
+            _of_one(3).split_to(Cut(np.arange(3), np.array([0, 3]), np.ones(1)), 2, np.arange(3)))),
     "large world": (
         lambda: bw.grouped([1, 2, 3], 2).epoch(0, 4),
         "3 samples cannot fill 4 micro-batches, the next multiple of 4; pass a smaller world_size or accumulate",

@@ -64,7 +64,7 @@ def test_buckets_that_share_steps_lose_no_sample_and_mix_in_no_micro_batch():
         batches = parts_of(cut)
         assert sorted(np.concatenate(batches).tolist()) == list(range(samples.size))
         assert len(batches) % step_size == 0
-        assert len(batches) >= max(steps * step_size, cutter.at_least(samples))
+        assert len(batches) >= max(steps * step_size, cutter.batches_at_least(samples))
         assert all(1 <= batch.size <= size for batch in batches)
         assert all(np.unique(bucket_of[samples[batch]]).size == 1 for batch in batches)
         assert cut.costs.tolist() == [cutter.cost(samples[batch]) for batch in batches]
@@ -106,7 +106,7 @@ def test_a_levelled_step_has_its_samples_and_its_most_expensive_micro_batch_is_n
         lengths = np.array(lengths, float)
         cutter = GroupCutter(Numbers.of(lengths), size, level=True)
         samples = np.arange(lengths.size)
-        batches = -(-cutter.at_least(samples) // step_size) * step_size
+        batches = -(-cutter.batches_at_least(samples) // step_size) * step_size
         if lengths.size < batches:
             met["refused"] += 1
             return
@@ -160,9 +160,9 @@ def test_prefixes_are_cut_as_if_nothing_came_behind_them(kind, lengths, data):
     prefixes = cutter.prefixes(samples, 1)
     for count in data.draw(st.lists(st.integers(1, samples.size), max_size=4)):
         first = samples[:count]
-        expected = cutter.cut(first, 0, 1)
+        expected = cutter.cut(first, None, 1)
         assert prefixes.batches_needed(count) == cutter.batches_needed(first, 1) == len(expected)
-        for wanted in (0, min(len(expected) + 1, count)):
+        for wanted in (None, min(len(expected) + 1, count)):
             cut, expected = prefixes.cut(count, wanted), cutter.cut(first, wanted, 1)
             assert [part.tolist() for part in parts_of(cut)] == [part.tolist() for part in parts_of(expected)]
             assert cut.costs.tolist() == expected.costs.tolist()

@@ -75,13 +75,15 @@ def test_many_cuts_of_a_window_share_one_allowance(steps, monkeypatch, allowed):
     plan = ordered(HARD, 64)
     items = np.arange(HARD.size)
     steps.clear()
-    alone = [len(plan.cutter.cut(items, 0, 1)) for _ in range(2)]
+    alone = [len(plan.cutter.cut(items, None, 1)) for _ in range(2)]
     assert sum(steps) > allowed  # each has one of its own
     steps.clear()
     cutter = plan.cutter.for_window()
-    shared = [len(cutter.cut(items, 0, 1)) for _ in range(20)]
+    shared = [len(cutter.cut(items, None, 1)) for _ in range(20)]
     assert allowed / 2 < sum(steps) <= allowed
-    assert alone[0] == alone[1] <= shared[0] <= shared[-1] == len(replace(plan.cutter, solver="fast").cut(items, 0, 1))
+    assert (
+        alone[0] == alone[1] <= shared[0] <= shared[-1] == len(replace(plan.cutter, solver="fast").cut(items, None, 1))
+    )
 
 
 @pytest.mark.parametrize("window", [16, 64, 100])

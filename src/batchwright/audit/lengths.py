@@ -17,7 +17,7 @@ from .report import Audit
 if TYPE_CHECKING:
     from ..kinds import LengthKind
     from ..lengths.admission import Admission
-    from ..lengths.cut import Cutter
+    from ..lengths.cutter import Cutter
 
 __all__ = ["audit_lengths"]
 

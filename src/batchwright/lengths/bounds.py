@@ -6,7 +6,7 @@ import numpy as np
 
 from ..kernels.array_types import Floats, Integers
 
-__all__ = ["packs_at_least", "rows_cost_at_least"]
+__all__ = ["packs_at_least", "slowest_ranks_at_least"]
 
 
 def packs_at_least(lengths: Integers, counts: Integers, capacity: int, max_per_pack: int | None = None) -> int:
@@ -44,19 +44,21 @@ def packs_at_least(lengths: Integers, counts: Integers, capacity: int, max_per_p
     return max(int(bounds.max()), -(-int(summed[-1]) // capacity), by_count)
 
 
-def rows_cost_at_least(costs: Floats, lengths: Integers, capacity: int, ranks: int, packs: int = 1) -> float:
-    """The least that the most expensive micro-batches of all rows can cost together, of `ranks` micro-batches a row.
+def slowest_ranks_at_least(costs: Floats, lengths: Integers, capacity: int, ranks: int, packs: int = 1) -> float:
+    """The least that the slowest ranks can cost together, whatever the micro-batches are.
 
-    Sort rows by their most expensive micro-batch, m1 >= m2 >= ... No pack has two samples longer than half the capacity.
-    So the first k rows have at most k * ranks * packs of these, and m(k + 1) is at least the cost of the next one, in
-    order of cost. Nor do these rows have more work than their packs can hold: a sample, and in the room that it leaves
-    as much work as the densest of the samples that fit there. What is left is work of the other rows, of which each has
-    at most `ranks` times its most expensive micro-batch. The largest of these bounds, for every k, holds.
+    A *row* is `ranks` micro-batches, which all ranks run at the same time; the most expensive one is that of the
+    slowest rank. Sort rows by their most expensive micro-batch, m1 >= m2 >= ... No pack has two samples longer than
+    half the capacity. So the first k rows have at most k * ranks * packs of these, and m(k + 1) is at least the cost of
+    the next one, in order of cost. Nor do these rows have more work than their packs can hold: a sample, and in the
+    room that it leaves as much work as the densest of the samples that fit there. What is left is work of the other
+    rows, of which each has at most `ranks` times its most expensive micro-batch. The largest of these bounds, for every
+    k, holds.
 
     Example:
-        >>> rows_cost_at_least(np.array([81.0, 49, 1, 1]), np.array([9, 7, 1, 1]), 10, 1)
+        >>> slowest_ranks_at_least(np.array([81.0, 49, 1, 1]), np.array([9, 7, 1, 1]), 10, 1)
         132.0
-        >>> rows_cost_at_least(np.array([81.0, 49, 1, 1]), np.array([9, 7, 1, 1]), 10, 2)
+        >>> slowest_ranks_at_least(np.array([81.0, 49, 1, 1]), np.array([9, 7, 1, 1]), 10, 2)
         81.0
     """
     if not costs.size:

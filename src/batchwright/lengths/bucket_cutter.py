@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
@@ -10,15 +9,16 @@ import numpy as np
 
 from ..kernels.array_types import Floats, Integers
 from ..micro_batches import whole_steps
-from .cut import Cut, Unsearched, by_steps, split_to
+from .cut import Cut, by_steps
+from .cutter import Cutter
+from .even_cuts import even_offsets
 from .numbers import Numbers
-from .same_size_cutter import even_offsets
 
 __all__ = ["BucketCutter"]
 
 
 @dataclass(frozen=True)
-class BucketCutter(Unsearched):
+class BucketCutter(Cutter):
     """Cuts samples bucket by bucket, so that all micro-batches of a step are of one bucket.
 
     Args:
@@ -34,7 +34,6 @@ class BucketCutter(Unsearched):
     builder = "bucketed"
     count_ignores_order = True
     knows_padding = False
-    room = math.inf
 
     @property
     def least_steps(self) -> int:
@@ -44,46 +43,33 @@ class BucketCutter(Unsearched):
         return 2 * self.areas.size
 
     @property
-    def length_keys(self) -> Integers:
-        """See `Cutter`."""
+    def similarity_keys(self) -> Integers:
+        """See `Cutter`: the bucket."""
         return self.bucket_of[:]
 
-    @property
-    def similarity_keys(self) -> Integers:
-        """See `Cutter`."""
-        return self.length_keys
-
-    def sizes_of(self, samples: Integers) -> Floats:
+    def sizes_of(self, items: Integers) -> Floats:
         """See `Cutter`: every sample takes one place."""
-        return np.ones(samples.size)
+        return np.ones(items.size)
 
-    def batches_of_alike(self, samples: Integers, counts: Integers) -> None:
-        """See `Cutter`: nothing asks, as there are no strata."""
-        return
-
-    def batches_needed(self, samples: Integers, step_size: int) -> int:
+    def batches_needed(self, items: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return len(self.cut(samples, 0, step_size))
+        return len(self.cut(items, None, step_size))
 
-    def over_strata(self, falling: Integers, windows: int) -> None:
-        """See `Cutter`: none, since a stratum on the border of two buckets has samples of both."""
-        return
-
-    def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
+    def with_equal_costs(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: a step is of one bucket already."""
         return by_steps(cut)
 
-    def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
+    def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
         """See `Cutter`. Buckets with fewer samples than a step has micro-batches share steps."""
-        buckets = self.bucket_of[samples]
+        buckets = self.bucket_of[items]
         held = np.bincount(buckets, minlength=self.areas.size)
         pieces = np.split(np.argsort(buckets, kind="stable"), held.cumsum()[:-1])
         large, small = _own_and_shared(pieces, self.batch_size, step_size)
-        shared = self._shared(small, samples, 0, step_size) if small else None
-        wanted = batches // step_size - (len(shared) // step_size if shared else 0)
+        shared = self._shared(small, items, None, step_size) if small else None
+        wanted = (batches or 0) // step_size - (len(shared) // step_size if shared else 0)
         steps = self._steps([places.size for places in large], wanted, step_size)
         if steps is None:  # too few for steps of one bucket each: all of them are shared
-            return replace(self._shared(pieces, samples, batches, step_size), in_steps=True)
+            return replace(self._shared(pieces, items, batches, step_size), in_steps=True)
         sizes = [
             np.diff(even_offsets(places.size, count * step_size, self.batch_size, step_size))
             for places, count in zip(large, steps, strict=True)
@@ -117,37 +103,37 @@ class BucketCutter(Unsearched):
                 heappush(splittable, (-sizes[number] / (steps[number] + 1), number))
         return steps
 
-    def _shared(self, small: list[Integers], samples: Integers, batches: int, step_size: int) -> Cut:
+    def _shared(self, small: list[Integers], items: Integers, batches: int | None, step_size: int) -> Cut:
         """Steps that several buckets share, each micro-batch of one bucket; `batches` micro-batches or more."""
         parts = [places[at : at + self.batch_size] for places in small for at in range(0, places.size, self.batch_size)]
         offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
-        costs = np.array([self.cost(samples[part]) for part in parts])
-        wanted = max(batches, whole_steps(len(parts), step_size))
-        return split_to(Cut(np.concatenate(parts), offsets, costs), wanted, samples, self)
+        costs = np.array([self.cost(items[part]) for part in parts])
+        wanted = max(batches or 0, whole_steps(len(parts), step_size))
+        return self.split_to(Cut(np.concatenate(parts), offsets, costs), wanted, items)
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
+    def costs_of(self, items: Integers, offsets: Integers) -> Floats:
         """See `Cutter`: for each sample the area of its bucket."""
-        return np.add.reduceat(self.areas[self.bucket_of[samples]], offsets[:-1])
+        return np.add.reduceat(self.areas[self.bucket_of[items]], offsets[:-1])
 
-    def rows_at_least(self, samples: Integers, ranks: int) -> float:
+    def slowest_ranks_at_least(self, items: Integers, ranks: int) -> float:
         """See `Cutter`."""
-        return float(self.areas[self.bucket_of[samples]].max(initial=0))
+        return float(self.areas[self.bucket_of[items]].max(initial=0))
 
-    def tokens(self, samples: Integers) -> tuple[float, float]:
+    def tokens(self, items: Integers) -> tuple[float, float]:
         """See `Cutter`: all of the area; what is padding in it is not known here."""
-        return self.cost(samples), self.cost(samples)
+        return self.cost(items), self.cost(items)
 
-    def excess(self, samples: Integers) -> float:
+    def excess(self, items: Integers) -> float:
         """See `Cutter`: how many samples are too many; 1 if there is more than one bucket."""
-        return max(0.0, float(samples.size - self.batch_size), float(np.ptp(self.bucket_of[samples]) > 0))
+        return max(0.0, float(items.size - self.batch_size), float(np.ptp(self.bucket_of[items]) > 0))
 
-    def at_least(self, samples: Integers) -> int:
+    def batches_at_least(self, items: Integers) -> int:
         """See `Cutter`: no micro-batch holds two buckets."""
-        return int((-(-np.bincount(self.bucket_of[samples]) // self.batch_size)).sum())
+        return int((-(-np.bincount(self.bucket_of[items]) // self.batch_size)).sum())
 
-    def part(self, samples: Integers) -> tuple[Integers, Integers]:
+    def halves(self, items: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: all cost the same, so it is cut in the middle."""
-        return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)
+        return np.arange(items.size // 2), np.arange(items.size // 2, items.size)
 
 
 def _own_and_shared(pieces: list[Integers], batch_size: int, step_size: int) -> tuple[list[Integers], list[Integers]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +12,9 @@ from numpy.typing import NDArray
 from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import count_longest, count_summed, cut_longest, cut_several, of_first
 from ..kernels.step_balance import fill_up_to_most_expensive
-from .cut import Cut, Prefixes, Unsearched, by_steps, cut_evenly, split_to
+from .cut import Cut, by_steps
+from .cutter import Cutter, Prefixes
+from .even_cuts import cut_evenly
 from .numbers import Keys, NumberRows, Numbers, SortKeys
 from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of, sorted_places
 from .step_balance import (
@@ -37,7 +38,7 @@ _EVEN_IN_BOTH = 0.99
 
 
 @dataclass(frozen=True)
-class BudgetCutter(Unsearched):
+class BudgetCutter(Cutter):
     """Cuts samples, sorted longest first, so that no budget is exceeded.
 
     Args:
@@ -60,61 +61,58 @@ class BudgetCutter(Unsearched):
     rounded: bool
     lengths: Numbers
     balance: Numbers | None = None
-    length_keys: Keys = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        # With one budget, a key is looked up by the cost itself.
-        alone = self.count_ignores_order
-        keys = Keys(self.costs.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.costs[:]))
-        object.__setattr__(self, "length_keys", keys)
 
     builder = "budgeted"
-    least_steps = 1
-    room = math.inf
 
     @property
     def count_ignores_order(self) -> bool:
         """See `Cutter`: with several budgets, samples of the same size may differ in what they cost."""
         return self.budgets.size == 1
 
+    @cached_property
+    def _size_keys(self) -> Keys:
+        """Sort keys by the largest share of a budget; with one budget, looked up by the cost itself."""
+        alone = self.count_ignores_order
+        return Keys(self.costs.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.costs[:]))
+
     @property
     def similarity_keys(self) -> SortKeys:
         """See `Cutter`."""
-        return self.length_keys if self.count_ignores_order else similarity_keys_of(self.costs)
+        return self._size_keys if self.count_ignores_order else similarity_keys_of(self.costs)
 
-    def sizes_of(self, samples: Integers) -> Floats:
+    def sizes_of(self, items: Integers) -> Floats:
         """See `Cutter`: the largest share of a budget."""
-        return self._sizes(self.costs[samples])
+        return self._sizes(self.costs[items])
 
     def _sizes(self, costs: Floats) -> Floats:
         sizes: Floats = (costs.reshape(-1, self.budgets.size) / self.budgets).max(axis=1)
         return sizes
 
-    def batches_of_alike(self, samples: Integers, counts: Integers) -> int | None:
+    def batches_needed_for_copies(self, items: Integers, copies: Integers) -> int | None:
         """See `Cutter`."""
         if self._cost_of_key is None:  # several budgets, or samples of one key that differ in their costs
             return None
         count = count_longest if self.padded[0] else count_summed
-        costs = np.ascontiguousarray(self.costs.columns[0][samples])
-        return count(costs, counts, float(self.budgets[0]), self.most_samples, self.count_multiple)
+        costs = np.ascontiguousarray(self.costs.columns[0][items])
+        return count(costs, copies, float(self.budgets[0]), self.most_samples, self.count_multiple)
 
-    def batches_needed(self, samples: Integers, step_size: int) -> int:
+    def batches_needed(self, items: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return self.batches_of(self.falling(samples)[1])
+        return self.batches_of(self.falling(items)[1])
 
-    def prefixes(self, samples: Integers, step_size: int) -> Prefixes:
+    def prefixes(self, items: Integers, step_size: int) -> Prefixes:
         """See `Cutter`."""
         if not self.count_ignores_order:  # equal samples are shuffled, and how depends on how many samples there are
-            return Prefixes(self, samples, step_size)
-        places, costs = self.falling(samples)
-        return SortedPrefixes(self, samples, step_size, places, costs[:, 0])
+            return Prefixes(self, items, step_size)
+        places, costs = self.falling(items)
+        return SortedPrefixes(self, items, step_size, places, costs[:, 0])
 
-    def falling(self, samples: Integers) -> tuple[Integers, Floats]:
+    def falling(self, items: Integers) -> tuple[Integers, Floats]:
         """Places of these samples, longest first, and their costs in this order: float64 (samples, budgets)."""
-        keys = self.length_keys[samples]
+        keys = self._size_keys[items]
         places = (sorted_places if self.count_ignores_order else mixed_places)(keys)
         table = self._cost_of_key
-        return places, self.costs[samples[places]] if table is None else table[keys[places]][:, None]
+        return places, self.costs[items[places]] if table is None else table[keys[places]][:, None]
 
     @cached_property
     def _cost_of_key(self) -> Floats | None:
@@ -122,7 +120,7 @@ class BudgetCutter(Unsearched):
 
         There are few keys, so a look-up here stays in the cache of the processor, and one in `costs` does not.
         """
-        keys = self.length_keys
+        keys = self._size_keys
         if not self.count_ignores_order or np.unique(keys.of_value).size < keys.values.size:
             return None
         return np.ascontiguousarray(keys.values[::-1])  # the key of the largest is 0
@@ -136,11 +134,11 @@ class BudgetCutter(Unsearched):
         largest = most_expensive_of_strata(self.costs, falling, windows)
         return replace(self, costs=largest, lengths=largest.columns[0], balance=None)
 
-    def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
+    def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
         """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
-        return self.cut_falling(samples, *self.falling(samples), batches)
+        return self.cut_falling(items, *self.falling(items), batches or 0)
 
-    def cut_falling(self, samples: Integers, places: Integers, costs: Floats, batches: int) -> Cut:
+    def cut_falling(self, items: Integers, places: Integers, costs: Floats, batches: int) -> Cut:
         """The same, given what `falling` returns."""
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
@@ -149,10 +147,10 @@ class BudgetCutter(Unsearched):
             start = int(offsets[whole])
             evened = start + cut_evenly(batches - whole, lambda first, fraction: cut_at(start + first, fraction))
             offsets = np.concatenate([offsets[:whole], evened])
-        cut = Cut(places, offsets, self.costs_of(samples if self.balance is None else samples[places], offsets, costs))
-        return split_to(cut, batches, samples, self)
+        cut = Cut(places, offsets, self.costs_of(items if self.balance is None else items[places], offsets, costs))
+        return self.split_to(cut, batches, items)
 
-    def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
+    def with_equal_costs(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`.
 
         Where padding counts, a micro-batch cheaper than the most expensive of its step exchanges one sample for a
@@ -170,8 +168,8 @@ class BudgetCutter(Unsearched):
             distributed = redistributed(
                 distributed_over_steps(cut, step_size) if several else cut,
                 step_size,
-                lambda steps: np.add.reduceat(self._measures(samples[steps.members]), steps.offsets[:-1]),
-                lambda members, _: self._redistributed(samples[members], step_size),
+                lambda steps: np.add.reduceat(self._measures(items[steps.members]), steps.offsets[:-1]),
+                lambda members, _: self._redistributed(items[members], step_size),
             )
             if not (self.count_ignores_order and self.balance is not None):
                 return distributed
@@ -179,7 +177,7 @@ class BudgetCutter(Unsearched):
                 cut,
                 step_size,
                 lambda steps: steps.costs[:, None],
-                lambda members, offsets: self._split_again(samples[members], offsets),
+                lambda members, offsets: self._split_again(items[members], offsets),
             )
             waits = step_costs(alike, step_size) < _EVEN_IN_BOTH * step_costs(distributed, step_size)
             return sorted_in_steps(alike, step_size) if waits else distributed
@@ -187,59 +185,59 @@ class BudgetCutter(Unsearched):
             return by_steps(cut)
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
         # their own.
-        costs = self.costs.columns[0][samples]
+        costs = self.costs.columns[0][items]
         stuck = np.diff(cut.offsets) * costs.max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         members = steps.members.copy()
-        falling = sorted_places(self.length_keys[samples[members]])
+        falling = sorted_places(self._size_keys[items[members]])
         filled_up = fill_up_to_most_expensive(
             costs[members], members, steps.offsets, falling, step_size, float(self.budgets[0]), EQUAL_ENOUGH
         )
         return Cut(members, steps.offsets, filled_up, in_steps=True)
 
-    def _measures(self, samples: Integers) -> Floats:
+    def _measures(self, items: Integers) -> Floats:
         """What the micro-batches of a step are to be equal in, float64 (samples, measures): budgets and balance."""
-        costs = self.costs[samples]
-        return costs if self.balance is None else np.column_stack([costs, self.balance[samples]])
+        costs = self.costs[items]
+        return costs if self.balance is None else np.column_stack([costs, self.balance[items]])
 
-    def _redistributed(self, samples: Integers, step_size: int) -> NewStep | None:
+    def _redistributed(self, items: Integers, step_size: int) -> NewStep | None:
         """One step whose sums count, distributed again; None if that would exceed a limit."""
-        measures = self._measures(samples)
+        measures = self._measures(items)
         parts = equal_parts(measures, step_size, self.most_samples)
         loads = np.array([measures[part].sum(axis=0) for part in parts])
         sizes = [part.size for part in parts]
         if np.any(loads[:, : self.budgets.size] > self.budgets) or min(sizes) == 0 or max(sizes) > self.most_samples:
             return None
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        return NewStep(parts, loads, self.costs_of(samples[np.concatenate(parts)], offsets))
+        return NewStep(parts, loads, self.costs_of(items[np.concatenate(parts)], offsets))
 
-    def _split_again(self, samples: Integers, offsets: Integers) -> NewStep | None:
+    def _split_again(self, items: Integers, offsets: Integers) -> NewStep | None:
         """One step of micro-batches that start at `offsets`, made to be more alike in `balance`."""
         assert self.balance is not None
         batch_of = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-        parts = split_again(self.balance[samples], self.costs[samples], batch_of, self.budgets, self.most_samples)
-        costs = np.array([self.balance[samples[part]].sum() for part in parts])
+        parts = split_again(self.balance[items], self.costs[items], batch_of, self.budgets, self.most_samples)
+        costs = np.array([self.balance[items[part]].sum() for part in parts])
         return NewStep(parts, costs[:, None], costs)
 
-    def rows_at_least(self, samples: Integers, ranks: int) -> float:
+    def slowest_ranks_at_least(self, items: Integers, ranks: int) -> float:
         """See `Cutter`."""
-        return float(self.costs_of(samples, np.arange(samples.size + 1)).max(initial=0))
+        return float(self.costs_of(items, np.arange(items.size + 1)).max(initial=0))
 
-    def tokens(self, samples: Integers) -> tuple[float, float]:
+    def tokens(self, items: Integers) -> tuple[float, float]:
         """See `Cutter`."""
-        lengths = self.lengths[samples]
+        lengths = self.lengths[items]
         return float(lengths.sum()), float(lengths.max() * lengths.size if self.padded[0] else lengths.sum())
 
-    def excess(self, samples: Integers) -> float:
+    def excess(self, items: Integers) -> float:
         """See `Cutter`: the largest share of a budget above 1, or how many samples are too many."""
-        costs = self.costs[samples]
-        totals = np.where(self.padded, costs.max(axis=0) * samples.size, costs.sum(axis=0))
-        return max(0.0, float((totals / self.budgets).max()) - 1, float(samples.size - self.most_samples))
+        costs = self.costs[items]
+        totals = np.where(self.padded, costs.max(axis=0) * items.size, costs.sum(axis=0))
+        return max(0.0, float((totals / self.budgets).max()) - 1, float(items.size - self.most_samples))
 
-    def at_least(self, samples: Integers) -> int:
+    def batches_at_least(self, items: Integers) -> int:
         """See `Cutter`: as cut longest first where padding counts, else the sum divided by the budget."""
-        costs = self.costs[samples]
-        by_count = -(-samples.size // self.most_samples)
+        costs = self.costs[items]
+        by_count = -(-items.size // self.most_samples)
         # 1e-9: a sum of floats that is a whole number of budgets may come out slightly above it.
         sums = np.ceil(costs.sum(axis=0) / self.budgets - 1e-9).max(initial=0)
         # For a padded budget, cutting longest first is optimal: no other way needs fewer micro-batches.
@@ -249,10 +247,10 @@ class BudgetCutter(Unsearched):
         ]
         return max(by_count, int(sums), *alone, 0)
 
-    def part(self, samples: Integers) -> tuple[Integers, Integers]:
+    def halves(self, items: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: the longer half of the samples, then the shorter half."""
-        falling = np.argsort(self.length_keys[samples], kind="stable")
-        return falling[: samples.size // 2], falling[samples.size // 2 :]
+        falling = np.argsort(self._size_keys[items], kind="stable")
+        return falling[: items.size // 2], falling[items.size // 2 :]
 
     def _kept_whole(self, offsets: Integers) -> int:
         """How many of the first micro-batches stay at the whole budget when the others are cut at a lower one.
@@ -277,14 +275,14 @@ class BudgetCutter(Unsearched):
             costs[first:], self.budgets * fraction, self.padded, self.most_samples, self.count_multiple
         )
 
-    def costs_of(self, samples: Integers, offsets: Integers, costs: Floats | None = None) -> Floats:
+    def costs_of(self, items: Integers, offsets: Integers, costs: Floats | None = None) -> Floats:
         """See `Cutter`: in the unit of the budget; with several, the sum of their shares; with `balance`, its sum.
 
         Pass the `costs` of the samples if they are known already.
         """
         if self.balance is not None:
-            return np.add.reduceat(self.balance[samples], offsets[:-1])
-        costs = self.costs[samples] if costs is None else costs
+            return np.add.reduceat(self.balance[items], offsets[:-1])
+        costs = self.costs[items] if costs is None else costs
         total = np.zeros(offsets.size - 1)
         for measure, budget in enumerate(self.budgets):
             column = costs[:, measure]
@@ -308,7 +306,7 @@ class SortedPrefixes(Prefixes):
         """See `Prefixes`."""
         return self.cutter.batches_of(of_first(self.places, self.costs, count)[1][:, None])
 
-    def cut(self, count: int, batches: int) -> Cut:
+    def cut(self, count: int, batches: int | None) -> Cut:
         """See `Prefixes`."""
         places, costs = of_first(self.places, self.costs, count)
-        return self.cutter.cut_falling(self.samples[:count], places, costs[:, None], batches)
+        return self.cutter.cut_falling(self.items[:count], places, costs[:, None], batches or 0)

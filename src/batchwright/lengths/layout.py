@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 
 from ..errors import Infeasible
-from .cut import Cut, Cutter
+from .cut import Cut
+from .cutter import Cutter
 from .length_strata import LengthStrata
 
 __all__ = [
@@ -146,9 +147,9 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
     may be up to twice as long as asked for if that makes the epoch shorter. With `window="epoch"` there is one.
     """
     items = strata.falling.size
-    total = cutter.batches_of_alike(strata.one_of_each_length, np.diff(strata.starts))
+    total = cutter.batches_needed_for_copies(strata.one_of_each_length, np.diff(strata.starts))
     if total is None:
-        total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling.astype(np.int64), 0, step_size))
+        total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling.astype(np.int64), None, step_size))
     wanted = 1.0 if window == "epoch" else total / least_length(window, step_size)
     found: list[EpochLayout] = []
     for longer in _TRIED:
@@ -157,7 +158,7 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
             continue
         largest = cutter.over_strata(strata.falling, windows)
         assert largest is not None  # there are strata only if the cutter has this
-        cut = largest.for_window(LAYOUT_WORK).cut(np.arange(-(-items // windows)), 0, step_size)
+        cut = largest.for_window(LAYOUT_WORK).cut(np.arange(-(-items // windows)), None, step_size)
         batches = least_length(len(cut), step_size)
         if items // windows >= batches:  # else a micro-batch would have no item
             found.append(EpochLayout(windows, batches, batches, step_size, largest_cut=cut))

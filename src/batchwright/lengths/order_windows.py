@@ -14,7 +14,8 @@ from ..kernels.cuts import count_within
 from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Order
 from .admission import Admission
-from .cut import Cut, Cutter, Prefixes
+from .cut import Cut
+from .cutter import Cutter, Prefixes
 from .layout import LAYOUT_WORK, Window, least_length
 from .windows import PlannedWindows, Windows, fitting, most_that_fit
 
@@ -151,7 +152,7 @@ class OfOrder(Windows):
         start = WindowStart(place)
         samples, prefixes, held, _ = self._filled(start, self._order.take(place, place + self._looked_at), LAYOUT_WORK)
         end = self._end(start, samples, held)
-        return self._place_of(end) - place, float(self._cutter.sizes_of(prefixes.samples[:held]).sum())
+        return self._place_of(end) - place, float(self._cutter.sizes_of(prefixes.items[:held]).sum())
 
     def of(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -215,7 +216,7 @@ class OfOrder(Windows):
         if cut is None:
             held, cut = fitting(prefixes, held, self.window_batches)
         self._keep(window + 1, self._end(start, samples, held))
-        return prefixes.samples[:held], cut
+        return prefixes.items[:held], cut
 
     def start(self, window: int) -> WindowStart:
         """Where a window begins: fills the windows before it, from the nearest one whose start is known."""
@@ -338,9 +339,9 @@ class OfOrder(Windows):
 
     def _count_that_fits(self, prefixes: Prefixes) -> int:
         """How many of the first items fit into a window; all of them if they fit."""
-        wanted, items = self.window_batches, prefixes.samples
+        wanted, items = self.window_batches, prefixes.items
         sizes = self._cutter.sizes_of(items)
-        room = self._cutter.room * wanted * (1 + 1e-9)  # sums are rounded
+        room = self._cutter.most_size * wanted * (1 + 1e-9)  # sums are rounded
         # One item in each micro-batch always fits.
         fit, too_many = wanted, (items.size if math.isinf(room) else count_within(sizes, room)) + 1
         # Cutting costs much more than adding sizes. So the search starts where the sum of sizes is that of a mean
@@ -362,7 +363,7 @@ class OfOrder(Windows):
 
     def _searched(self, prefixes: Prefixes, held: int) -> tuple[int, Cut] | None:
         """Search how more than the first `held` items fit; None if none is found. All attempts share one work limit."""
-        found, wanted, items = None, self.window_batches, prefixes.samples
+        found, wanted, items = None, self.window_batches, prefixes.items
 
         def fits(count: int) -> bool:
             nonlocal found
@@ -371,6 +372,8 @@ class OfOrder(Windows):
                 found = count, cut
             return len(cut) <= wanted
 
-        at_least = most_that_fit(lambda count: self._cutter.at_least(items[:count]) <= wanted, held, items.size + 1)
+        at_least = most_that_fit(
+            lambda count: self._cutter.batches_at_least(items[:count]) <= wanted, held, items.size + 1
+        )
         most_that_fit(fits, held, at_least + 1, max(1, (at_least - held) >> _SEARCHES))
         return found

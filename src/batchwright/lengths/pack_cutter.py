@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from ..kernels.array_types import Floats, Integers
 from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors, next_fit
 from ..kernels.partition import longest_first
 from .admission import Admission
-from .bounds import packs_at_least, rows_cost_at_least
-from .cut import Cut, WithIdentity, split_to
+from .bounds import packs_at_least, slowest_ranks_at_least
+from .cut import Cut
+from .cutter import Cutter
 from .distinct_lengths import DistinctLengths
 from .equal_packs import EqualPacks
 from .exact import Allowance
@@ -29,7 +31,7 @@ _HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it
 
 
 @dataclass(frozen=True)
-class PackCutter(WithIdentity):
+class PackCutter(Cutter):
     """Packs samples, and distributes the packs over micro-batches of like cost.
 
     Args:
@@ -47,58 +49,56 @@ class PackCutter(WithIdentity):
     max_per_pack: int
     costs: Numbers
     solver: Solver
-    length_keys: Keys = field(init=False, repr=False)
     # What all cuts of a window may use together; None means that each cut has an allowance of its own.
     _allowance: Allowance | None = field(init=False, repr=False, default=None)
 
-    def __post_init__(self) -> None:
-        # With one capacity, a key is looked up by the length itself.
-        alone = self.count_ignores_order
-        keys = Keys(self.lengths.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.lengths[:]))
-        object.__setattr__(self, "length_keys", keys)
-
     builder = "packed"
-    least_steps = 1
 
     @property
     def count_ignores_order(self) -> bool:
         """See `Cutter`: with one capacity, packs depend only on how many samples there are of each length."""
         return self.capacities.size == 1
 
+    @cached_property
+    def _size_keys(self) -> Keys:
+        """Sort keys by the largest share of a capacity; with one capacity, looked up by the length itself."""
+        alone = self.count_ignores_order
+        return Keys(self.lengths.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.lengths[:]))
+
     @property
     def similarity_keys(self) -> SortKeys:
         """See `Cutter`."""
-        return self.length_keys if self.count_ignores_order else similarity_keys_of(self.lengths)
+        return self._size_keys if self.count_ignores_order else similarity_keys_of(self.lengths)
 
-    def sizes_of(self, samples: Integers) -> Floats:
+    def sizes_of(self, items: Integers) -> Floats:
         """See `Cutter`: the largest share of a capacity."""
-        return self._sizes(self.lengths[samples])
+        return self._sizes(self.lengths[items])
 
     def _sizes(self, lengths: Integers) -> Floats:
         sizes: Floats = (lengths.reshape(-1, self.capacities.size) / self.capacities).max(axis=1)
         return sizes
 
     @property
-    def room(self) -> float:
+    def most_size(self) -> float:
         """See `Cutter`: of several capacities, the largest shares may be of different ones."""
         return self.packs if self.count_ignores_order else math.inf
 
-    def batches_needed(self, samples: Integers, step_size: int) -> int:
+    def batches_needed(self, items: Integers, step_size: int) -> int:
         """See `Cutter`; by the fast solver, as it is asked for many times."""
         if self.capacities.size > 1:
-            packs = len(self._packed(samples, 0))
+            packs = len(self._packed(items, 0))
         else:
-            column = self.lengths.columns[0][samples]
+            column = self.lengths.columns[0][items]
             packs = _packs_of(self._stacks(DistinctLengths.of(column), int(self.capacities[0])))
         return -(-packs // self.packs)
 
-    def batches_of_alike(self, samples: Integers, counts: Integers) -> int | None:
+    def batches_needed_for_copies(self, items: Integers, copies: Integers) -> int | None:
         """See `Cutter`."""
-        keys = self.length_keys
+        keys = self._size_keys
         if self.searches or not self.count_ignores_order or np.unique(keys.of_value).size < keys.values.size:
             return None
-        lengths, capacity = self.lengths.columns[0][samples][::-1], int(self.capacities[0])
-        table = best_fit_decreasing(np.ascontiguousarray(lengths), counts[::-1].copy(), capacity, self.max_per_pack)
+        lengths, capacity = self.lengths.columns[0][items][::-1], int(self.capacities[0])
+        table = best_fit_decreasing(np.ascontiguousarray(lengths), copies[::-1].copy(), capacity, self.max_per_pack)
         return -(-_packs_of(table) // self.packs)
 
     def over_strata(self, falling: Integers, windows: int) -> PackCutter:
@@ -119,11 +119,12 @@ class PackCutter(WithIdentity):
         object.__setattr__(limited, "_allowance", Allowance.of(divisor))
         return limited
 
-    def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
+    def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
         """See `Cutter`: if more packs are allowed than needed, all of them are filled less."""
-        packing = self._packed(samples, batches * self.packs)
+        batches = batches or 0
+        packing = self._packed(items, batches * self.packs)
         start = packing.offsets[:-1]
-        costs = np.add.reduceat(self.costs[samples[packing.members]], start) if len(packing) else np.empty(0)
+        costs = np.add.reduceat(self.costs[items[packing.members]], start) if len(packing) else np.empty(0)
         wanted = max(-(-len(packing) // self.packs), min(batches, len(packing)))
         falling = np.argsort(-costs, kind="stable")
         batch_of = np.empty(len(packing), np.int64)
@@ -133,66 +134,66 @@ class PackCutter(WithIdentity):
         held = np.bincount(batch_of, weights=np.diff(packing.offsets), minlength=wanted).astype(np.int64)
         offsets = np.concatenate([[0], held.cumsum()])
         totals = np.bincount(batch_of, weights=costs, minlength=wanted).astype(np.float64)
-        return split_to(Cut(members, offsets, totals), batches, samples, self)
+        return self.split_to(Cut(members, offsets, totals), batches, items)
 
-    def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
+    def with_equal_costs(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: packs of a step, or of all steps, exchange samples; see `EqualPacks`."""
         return EqualPacks(
-            self.lengths[samples],
-            self.costs[samples],
+            self.lengths[items],
+            self.costs[items],
             self.capacities,
             self.packs,
             self.max_per_pack,
             step_size,
-            lambda members: self.pack_offsets(samples[members]),
+            lambda members: self.pack_offsets(items[members]),
         ).of(cut)
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
+    def costs_of(self, items: Integers, offsets: Integers) -> Floats:
         """See `Cutter`: the sum over the samples."""
-        return np.add.reduceat(self.costs[samples], offsets[:-1])
+        return np.add.reduceat(self.costs[items], offsets[:-1])
 
-    def rows_at_least(self, samples: Integers, ranks: int) -> float:
+    def slowest_ranks_at_least(self, items: Integers, ranks: int) -> float:
         """See `Cutter`; with one capacity, no pack has two samples longer than half of it."""
         if not self.count_ignores_order:
-            return float(self.costs[samples].max(initial=0))
-        return rows_cost_at_least(
-            self.costs[samples], self.lengths.columns[0][samples], int(self.capacities[0]), ranks, self.packs
+            return float(self.costs[items].max(initial=0))
+        return slowest_ranks_at_least(
+            self.costs[items], self.lengths.columns[0][items], int(self.capacities[0]), ranks, self.packs
         )
 
-    def tokens(self, samples: Integers) -> tuple[float, float]:
+    def tokens(self, items: Integers) -> tuple[float, float]:
         """See `Cutter`: padding is what the packs leave empty."""
-        packs = self.pack_offsets(samples).size - 1
-        return float(self.lengths.columns[0][samples].sum()), float(packs * self.capacities[0])
+        packs = self.pack_offsets(items).size - 1
+        return float(self.lengths.columns[0][items].sum()), float(packs * self.capacities[0])
 
-    def excess(self, samples: Integers) -> float:
+    def excess(self, items: Integers) -> float:
         """See `Cutter`: how many packs are too many, or the largest share of a capacity above 1."""
-        alone = float((self.lengths[samples] / self.capacities).max()) - 1
-        return max(0.0, alone, float(self.pack_offsets(samples).size - 1 - self.packs))
+        alone = float((self.lengths[items] / self.capacities).max()) - 1
+        return max(0.0, alone, float(self.pack_offsets(items).size - 1 - self.packs))
 
-    def at_least(self, samples: Integers) -> int:
+    def batches_at_least(self, items: Integers) -> int:
         """See `Cutter`."""
-        most = min(self.max_per_pack, samples.size)
+        most = min(self.max_per_pack, items.size)
         bounds = []
-        for column, capacity in zip(self.lengths[samples].T, self.capacities.tolist(), strict=True):
+        for column, capacity in zip(self.lengths[items].T, self.capacities.tolist(), strict=True):
             distinct = DistinctLengths.of(np.ascontiguousarray(column))
             bounds.append(packs_at_least(distinct.lengths, distinct.counts, capacity, most or None))
         return -(-max(bounds) // self.packs)
 
-    def part(self, samples: Integers) -> tuple[Integers, Integers]:
+    def halves(self, items: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: the samples keep their order, so that no part needs more packs than the whole."""
-        falling = np.argsort(-self.costs[samples], kind="stable")
-        half = longest_first(self.costs[samples[falling]], 2, samples.size)
+        falling = np.argsort(-self.costs[items], kind="stable")
+        half = longest_first(self.costs[items[falling]], 2, items.size)
         return np.sort(falling[half == 0]), np.sort(falling[half == 1])
 
-    def pack_offsets(self, samples: Integers) -> Integers:
+    def pack_offsets(self, items: Integers) -> Integers:
         """Where the packs of a micro-batch start, and the end of the last; see `pack_offsets`."""
-        return pack_offsets(self.lengths[samples], self.capacities, self.max_per_pack)
+        return pack_offsets(self.lengths[items], self.capacities, self.max_per_pack)
 
-    def _packed(self, samples: Integers, allowed: int) -> Packing:
+    def _packed(self, items: Integers, allowed: int) -> Packing:
         """Pack the samples; if more packs are `allowed` than needed, fill each as little as possible."""
-        lengths = self.lengths[samples]
+        lengths = self.lengths[items]
         if self.capacities.size > 1:
-            falling = mixed_places(self.length_keys[samples])
+            falling = mixed_places(self._size_keys[items])
             pack_of, held = self._fit_vectors(lengths[falling].astype(np.float64), allowed)
             offsets = np.concatenate([[0], held.cumsum()])
             return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)

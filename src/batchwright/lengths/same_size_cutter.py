@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
 from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import cut_longest
-from .cut import Cut, Unsearched, by_steps, check_fillable, cut_evenly
+from .cut import Cut, by_steps
+from .cutter import Cutter
+from .even_cuts import cut_evenly, even_offsets
 from .numbers import Keys, Numbers
 from .sort_keys import sorted_places
 
-__all__ = ["GroupCutter", "even_offsets"]
-
-
-def even_offsets(count: int, batches: int, batch_size: int, step_size: int) -> Integers:
-    """Offsets of `batches` micro-batches of `batch_size` samples; the last steps may have smaller ones, but none is empty.
-
-    As few steps as possible are smaller, and within them sizes differ by at most one.
-
-    Args:
-        count: how many samples there are.
-        batches: how many micro-batches; enough for all samples.
-        batch_size: the largest size.
-        step_size: micro-batches in a step.
-
-    Returns:
-        int64 (batches + 1,).
-
-    Raises:
-        Infeasible: there are fewer samples than micro-batches.
-    """
-    check_fillable(count, batches)
-    full = min(batches, count // batch_size)
-    if full * batch_size < count or full < batches:
-        full = full // step_size * step_size
-        while count - full * batch_size < batches - full:
-            full -= step_size
-    short = batches - full
-    sizes = np.full(batches, batch_size)
-    if short:
-        sizes[full:] = (count - full * batch_size) // short
-        sizes[full : full + (count - full * batch_size) % short] += 1
-    return np.concatenate([[0], sizes.cumsum()])
+__all__ = ["GroupCutter"]
 
 
 @dataclass(frozen=True)
-class GroupCutter(Unsearched):
+class GroupCutter(Cutter):
     """Sorts samples longest first and cuts them into micro-batches of `batch_size` samples.
 
     Args:
@@ -61,53 +32,47 @@ class GroupCutter(Unsearched):
     lengths: Numbers
     batch_size: int
     level: bool = False
-    length_keys: Keys = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "length_keys", Keys(self.lengths))
 
     builder = "grouped"
     count_ignores_order = True
-    least_steps = 1
-    room = math.inf
 
-    @property
+    @cached_property
     def similarity_keys(self) -> Keys:
-        """See `Cutter`."""
-        return self.length_keys
+        """See `Cutter`: by length, the longest first."""
+        return Keys(self.lengths)
 
-    def sizes_of(self, samples: Integers) -> Floats:
+    def sizes_of(self, items: Integers) -> Floats:
         """See `Cutter`: 1 for each sample, because only their number counts."""
-        return np.ones(samples.size)
+        return np.ones(items.size)
 
-    def batches_needed(self, samples: Integers, step_size: int) -> int:
+    def batches_needed(self, items: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return self.at_least(samples)
+        return self.batches_at_least(items)
 
     def over_strata(self, falling: Integers, windows: int) -> GroupCutter:
         """See `Cutter`."""
         return replace(self, lengths=Numbers.of(self.lengths[falling[::windows]]))
 
-    def batches_of_alike(self, samples: Integers, counts: Integers) -> int:
+    def batches_needed_for_copies(self, items: Integers, copies: Integers) -> int:
         """See `Cutter`."""
-        return -(-int(counts.sum()) // self.batch_size)
+        return -(-int(copies.sum()) // self.batch_size)
 
-    def with_equal_costs(self, samples: Integers, cut: Cut, step_size: int) -> Cut:
+    def with_equal_costs(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: nothing is moved, because sizes are fixed and samples of like length stay together."""
         return by_steps(cut)
 
-    def cut(self, samples: Integers, batches: int, step_size: int) -> Cut:
+    def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
         """See `Cutter`: the smaller micro-batches, if any, have the shortest samples."""
-        places = sorted_places(self.length_keys[samples])
-        needed = self.at_least(samples)
-        offsets = even_offsets(samples.size, max(batches, needed), self.batch_size, step_size if batches else 1)
-        lengths = self.lengths[samples[places]]
+        places = sorted_places(self.similarity_keys[items])
+        needed = self.batches_at_least(items)
+        offsets = even_offsets(items.size, max(batches or 0, needed), self.batch_size, step_size if batches else 1)
+        lengths = self.lengths[items[places]]
         if self.level and batches:
             steps = offsets[::step_size]
             parts = [
                 start + self._equal_parts(lengths[start:end], step_size) for start, end in pairwise(steps.tolist())
             ]
-            offsets = np.concatenate([*(part[:-1] for part in parts), [samples.size]])
+            offsets = np.concatenate([*(part[:-1] for part in parts), [items.size]])
         longest = np.maximum.reduceat(lengths, offsets[:-1])
         return Cut(places, offsets, longest * np.diff(offsets), in_steps=self.level)
 
@@ -129,27 +94,27 @@ class GroupCutter(Unsearched):
             offsets = np.insert(offsets, most_expensive + 1, middle)
         return offsets
 
-    def costs_of(self, samples: Integers, offsets: Integers) -> Floats:
+    def costs_of(self, items: Integers, offsets: Integers) -> Floats:
         """See `Cutter`: the length of the longest sample x the number of samples."""
-        return np.maximum.reduceat(self.lengths[samples], offsets[:-1]) * np.diff(offsets).astype(np.float64)
+        return np.maximum.reduceat(self.lengths[items], offsets[:-1]) * np.diff(offsets).astype(np.float64)
 
-    def rows_at_least(self, samples: Integers, ranks: int) -> float:
+    def slowest_ranks_at_least(self, items: Integers, ranks: int) -> float:
         """See `Cutter`."""
-        return float(self.lengths[samples].max(initial=0))
+        return float(self.lengths[items].max(initial=0))
 
-    def tokens(self, samples: Integers) -> tuple[float, float]:
+    def tokens(self, items: Integers) -> tuple[float, float]:
         """See `Cutter`."""
-        lengths = self.lengths[samples]
+        lengths = self.lengths[items]
         return float(lengths.sum()), float(lengths.max() * lengths.size)
 
-    def excess(self, samples: Integers) -> float:
+    def excess(self, items: Integers) -> float:
         """See `Cutter`: the samples beyond `batch_size`; 0 with `level`, where only the number in a step is fixed."""
-        return 0.0 if self.level else max(0.0, float(samples.size - self.batch_size))
+        return 0.0 if self.level else max(0.0, float(items.size - self.batch_size))
 
-    def at_least(self, samples: Integers) -> int:
+    def batches_at_least(self, items: Integers) -> int:
         """See `Cutter`."""
-        return -(-samples.size // self.batch_size)
+        return -(-items.size // self.batch_size)
 
-    def part(self, samples: Integers) -> tuple[Integers, Integers]:
+    def halves(self, items: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: two halves."""
-        return np.arange(samples.size // 2), np.arange(samples.size // 2, samples.size)
+        return np.arange(items.size // 2), np.arange(items.size // 2, items.size)

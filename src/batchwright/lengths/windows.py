@@ -27,7 +27,8 @@ from ..kernels.array_types import Integers
 from ..micro_batches import AS_IT_WAS
 from ..orders import Order
 from .admission import Admission
-from .cut import Cut, Cutter, Prefixes, split_to
+from .cut import Cut
+from .cutter import Cutter, Prefixes
 from .layout import EpochLayout
 from .length_strata import LengthStrata
 
@@ -220,7 +221,7 @@ class OfStrata(OfEpochs):
         # strata is taken: item i of the window is of stratum i, so it fits where the longest of this stratum did. Some
         # windows have no item of the last stratum.
         if len(cut) > layout.batches:
-            cut = split_to(layout.largest_cut.below(items.size), layout.batches, items, self._cutter)
+            cut = self._cutter.split_to(layout.largest_cut.below(items.size), layout.batches, items)
         return items, cut
 
 

@@ -11,7 +11,7 @@ from ..columns import sample_numbers
 from ..errors import Infeasible, shown
 from ..kernels.array_types import Floats, Integers
 from ..lengths.admission import Admission
-from ..lengths.cut import Cutter
+from ..lengths.cutter import Cutter
 from ..readings import reading
 
 __all__ = ["are_several", "costs_of_batches", "numbers_of_batch"]

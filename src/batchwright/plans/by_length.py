@@ -15,7 +15,8 @@ from ..kernels.array_types import Integers, blocks
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.budget_cutter import BudgetCutter
-from ..lengths.cut import Cut, Cutter, steps_shuffled
+from ..lengths.cut import Cut, steps_shuffled
+from ..lengths.cutter import Cutter
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import Window
 from ..lengths.length_strata import LengthStrata

@@ -24,7 +24,7 @@ import numpy as np
 
 from ..errors import Infeasible, shown
 from ..kernels.array_types import Integers
-from ..lengths.cut import Cutter
+from ..lengths.cutter import Cutter
 from ..lengths.windows import Windows
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches
 from ..position import number_of

@@ -51,7 +51,7 @@ def _of_shuffle(plan: LengthKind, step_size: int) -> EpochLayout:
 
     def batches_needed(first: int, count: int) -> int:
         some = plan.admission.items(plan.order_plan.order.take(first, first + count))
-        return len(plan.cutter.for_window(LAYOUT_WORK).cut(some, 0, step_size)) if some.size else 0
+        return len(plan.cutter.for_window(LAYOUT_WORK).cut(some, None, step_size)) if some.size else 0
 
     found = None
     if plan.strata is None and plan.window != "epoch":

@@ -147,13 +147,15 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
         len(measured),
         (int(batch_sizes.min()), int(batch_sizes.max())),
         _padding(tokens) if cutter.knows_padding else None,
-        cutter.at_least(np.concatenate(measured)),
+        cutter.batches_at_least(np.concatenate(measured)),
         batch_sizes.size,
         float(balance.mean()),
         float(balance.max()),
         accumulate,
         float(together.max(axis=1).sum()) / mean if mean else 1.0,
-        max(1.0, cutter.rows_at_least(np.concatenate(measured), step_size // accumulate) / mean) if mean else 1.0,
+        max(1.0, cutter.slowest_ranks_at_least(np.concatenate(measured), step_size // accumulate) / mean)
+        if mean
+        else 1.0,
         composition,
         plan.admission.too_long,
         plan.admission.too_long_count,

@@ -129,7 +129,7 @@ def _cut_from(plan: LengthKind, place: int, most: int) -> _Window:
 
 
 def _cut(plan: LengthKind, items: Integers) -> _Window:
-    return items, plan.cutter.for_window(LAYOUT_WORK).cut(items, 0, 1)
+    return items, plan.cutter.for_window(LAYOUT_WORK).cut(items, None, 1)
 
 
 def _copies(windows: Iterable[_Window]) -> _Copies:

@@ -249,7 +249,9 @@ class Walked:
             parts.append(part[self.at])
             overall.append(float(1 - tokens.sum() / computed.sum()) if computed.sum() else 0.0)
         cutter = self.plan.cutter
-        batches, at_least = (0, 0) if cutter is None else (self.batches, cutter.at_least(np.concatenate(self._items)))
+        batches, at_least = (
+            (0, 0) if cutter is None else (self.batches, cutter.batches_at_least(np.concatenate(self._items)))
+        )
         return PaddingPicture(self.first + self.at, parts[0], parts[1], overall[0], overall[1], batches, at_least)
 
     def cost(self, world_size: int, accumulate: int) -> CostPicture | None:

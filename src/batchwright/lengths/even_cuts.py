@@ -1,0 +1,88 @@
+"""Divides a sequence of samples evenly: by number, or at the smallest fraction of a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import Infeasible
+from ..kernels.array_types import Integers
+
+__all__ = ["check_fillable", "cut_evenly", "even_offsets"]
+
+
+def cut_evenly(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:
+    """Cut into at most `batches` micro-batches, at the smallest fraction of the limit that allows it.
+
+    If there may be more micro-batches than are needed, a lower limit makes them all smaller in place of the last ones
+    alone. If many samples cost the same, a tiny change of the fraction changes the number of micro-batches a lot. Then the
+    first samples are cut at the fraction that is slightly too small, the others at the one that is large enough.
+
+    Args:
+        batches: how many there may be; at the whole limit there are no more.
+        cut_at: offsets of the micro-batches from a sample on, at a fraction of the limit: `cut_at(first, fraction)`.
+    """
+    # Bisection on the fraction, in steps of 2^-20 of the limit: one token of a budget of a million.
+    low, high = 0, 1 << 20
+    while high - low > 1:
+        middle = (low + high) // 2
+        if cut_at(0, middle / (1 << 20)).size - 1 <= batches:
+            high = middle
+        else:
+            low = middle
+    small = cut_at(0, low / (1 << 20))
+    large = high / (1 << 20)
+    # Bisection on where the larger fraction begins: as late as possible, so that all of the `batches` are used.
+    kept, too_many = 0, small.size - 1
+    while too_many - kept > 1:
+        middle = (kept + too_many) // 2
+        if middle + cut_at(int(small[middle]), large).size - 1 <= batches:
+            kept = middle
+        else:
+            too_many = middle
+    return np.concatenate([small[:kept], small[kept] + cut_at(int(small[kept]), large)])
+
+
+def even_offsets(count: int, batches: int, batch_size: int, step_size: int) -> Integers:
+    """Offsets of `batches` micro-batches of `batch_size` samples; the last steps may have smaller ones, but none is empty.
+
+    As few steps as possible are smaller, and within them sizes differ by at most one.
+
+    Args:
+        count: how many samples there are.
+        batches: how many micro-batches; enough for all samples.
+        batch_size: the largest size.
+        step_size: micro-batches in a step.
+
+    Returns:
+        int64 (batches + 1,).
+
+    Raises:
+        Infeasible: there are fewer samples than micro-batches.
+    """
+    check_fillable(count, batches)
+    full = min(batches, count // batch_size)
+    if full * batch_size < count or full < batches:
+        full = full // step_size * step_size
+        while count - full * batch_size < batches - full:
+            full -= step_size
+    short = batches - full
+    sizes = np.full(batches, batch_size)
+    if short:
+        sizes[full:] = (count - full * batch_size) // short
+        sizes[full : full + (count - full * batch_size) % short] += 1
+    return np.concatenate([[0], sizes.cumsum()])
+
+
+def check_fillable(samples: int, batches: int) -> None:
+    """Refuse fewer samples than micro-batches.
+
+    Raises:
+        Infeasible: there are fewer.
+    """
+    if samples < batches:
+        raise Infeasible(
+            f"{samples} samples cannot fill {batches} micro-batches",
+            "pass a larger window, more samples, or a smaller world_size or accumulate",
+        )
