@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,6 +51,7 @@ class BudgetCutter(Cutter):
         lengths: read as float64 (samples,), what is padded; only reports need it.
         balance: read as float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget
             counts, or the sum of the shares of several.
+        costs_are_lengths: whether the costs are lengths, perhaps rounded up; only loaders that pad need it.
     """
 
     costs: NumberRows
@@ -61,6 +62,7 @@ class BudgetCutter(Cutter):
     rounded: bool
     lengths: Numbers
     balance: Numbers | None = None
+    costs_are_lengths: bool = field(default=False, compare=False)
 
     builder = "budgeted"
 
@@ -227,6 +229,18 @@ class BudgetCutter(Cutter):
         """See `Cutter`."""
         lengths = self.lengths[items]
         return float(lengths.sum()), float(lengths.max() * lengths.size if self.padded[0] else lengths.sum())
+
+    @property
+    def item_lengths(self) -> Numbers:
+        """See `Cutter`."""
+        return self.lengths
+
+    @property
+    def padded_budget(self) -> tuple[Numbers, float] | None:
+        """See `Cutter`."""
+        if not (self.costs_are_lengths and self.count_ignores_order and self.padded[0]):
+            return None
+        return self.costs.columns[0], float(self.budgets[0])
 
     def excess(self, items: Integers) -> float:
         """See `Cutter`: the largest share of a budget above 1, or how many samples are too many."""

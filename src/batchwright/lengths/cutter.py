@@ -13,7 +13,7 @@ from ..kernels.array_types import Floats, Integers
 from .cut import Cut
 from .even_cuts import check_fillable
 from .identity import fields_as_text
-from .numbers import SortKeys
+from .numbers import Numbers, SortKeys
 
 __all__ = ["Cutter", "Prefixes"]
 
@@ -166,6 +166,16 @@ class Cutter(ABC):
     def knows_padding(self) -> bool:
         """Whether `tokens` tells items from what pads them."""
         return True
+
+    @property
+    def item_lengths(self) -> Numbers | None:
+        """The length of each item; None if what it knows of items is not a length."""
+        return None
+
+    @property
+    def padded_budget(self) -> tuple[Numbers, float] | None:
+        """Lengths, and a limit of the longest x the number of items; None if micro-batches have another limit."""
+        return None
 
     @abstractmethod
     def excess(self, items: Integers) -> float:

@@ -20,10 +20,10 @@ _SHOWN = 8  # arrays of more numbers are replaced by a digest, so that an identi
 def fields_as_text(value: Any) -> dict[str, str]:
     """Every argument of a dataclass, by name: two values share these texts only if all their arguments are equal.
 
-    All fields are taken, so that one that is added later is never left out.
+    All fields are taken, so that one that is added later is never left out; but not those with `compare=False`, nor those
+    that the constructor does not take, which are computed from the others.
     """
-    # Only fields that the constructor takes: the others are computed from these.
-    return {field.name: _text(getattr(value, field.name)) for field in fields(value) if field.init}
+    return {one.name: _text(getattr(value, one.name)) for one in fields(value) if one.init and one.compare}
 
 
 def _text(value: Any) -> str:

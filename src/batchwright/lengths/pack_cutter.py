@@ -165,6 +165,11 @@ class PackCutter(Cutter):
         packs = self.pack_offsets(items).size - 1
         return float(self.lengths.columns[0][items].sum()), float(packs * self.capacities[0])
 
+    @property
+    def item_lengths(self) -> Numbers:
+        """See `Cutter`: of the first capacity."""
+        return self.lengths.columns[0]
+
     def excess(self, items: Integers) -> float:
         """See `Cutter`: how many packs are too many, or the largest share of a capacity above 1."""
         alone = float((self.lengths[items] / self.capacities).max()) - 1

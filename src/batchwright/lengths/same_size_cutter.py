@@ -107,6 +107,11 @@ class GroupCutter(Cutter):
         lengths = self.lengths[items]
         return float(lengths.sum()), float(lengths.max() * lengths.size)
 
+    @property
+    def item_lengths(self) -> Numbers:
+        """See `Cutter`."""
+        return self.lengths
+
     def excess(self, items: Integers) -> float:
         """See `Cutter`: the samples beyond `batch_size`; 0 with `level`, where only the number in a step is fixed."""
         return 0.0 if self.level else max(0.0, float(items.size - self.batch_size))

@@ -112,6 +112,7 @@ def budgeted(
         rounded=round_count > 1 or budgets.rounds_lengths,
         lengths=lengths_left,
         balance=None if balance is None else balance_of(balance, sample_count),
+        costs_are_lengths=cost is None,
     )
     plan = LengthPlan(
         source,
@@ -128,7 +129,6 @@ def budgeted(
             "and bw.ragged(truncate_to=...) counts elements, such as frames; multiply it by the elements of one, or pass "
             "lengths in elements."
         )
-    plan.counts_padded_lengths = count == 1 and cost is None and bool(budgets.padded[0])
     return plan
 
 

@@ -14,13 +14,11 @@ from ..errors import Infeasible, check_integer, seed_number, warn
 from ..kernels.array_types import Integers, blocks
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
-from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.cut import Cut, steps_shuffled
 from ..lengths.cutter import Cutter
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import Window
 from ..lengths.length_strata import LengthStrata
-from ..lengths.numbers import NumberRows, Numbers
 from ..lengths.order_windows import OfOrder
 from ..lengths.windows import Windows
 from ..micro_batches import MicroBatches, counted
@@ -66,12 +64,10 @@ class LengthPlan(Plan, Windowed):
             without `order=`, or if nothing can be truncated or skipped.
         set_shares: the shares that were set during a run; see `retargeted`.
         strata: the strata of lengths that windows are made of; None with `order=` and for buckets.
-        counts_padded_lengths: whether a budget counts the longest sample times the number of samples, in units of length.
         windows: the windows for this step size; `lengths.windows` says of which kind.
     """
 
     cutter: Cutter
-    counts_padded_lengths = False
     set_shares: tuple[SetShares, ...] = ()
 
     def __init__(
@@ -292,17 +288,13 @@ class LengthPlan(Plan, Windowed):
     @property
     def planned_lengths(self) -> NumberColumn | None:
         """See `BasePlan`; those of truncated samples are as they are left, and buckets have shapes in place of lengths."""
-        lengths: Numbers | NumberRows | None = getattr(self.cutter, "lengths", None)
-        if lengths is None or self.admission.bundles is not None:  # the length of a bundle is that of several samples
-            return None
-        return lengths.columns[0] if isinstance(lengths, NumberRows) else lengths
+        bundled = self.admission.bundles is not None  # the length of a bundle is that of several samples
+        return None if bundled else self.cutter.item_lengths
 
     @property
     def padded_budget(self) -> tuple[NumberColumn, float] | None:
         """See `BasePlan`."""
-        if not (self.counts_padded_lengths and isinstance(self.cutter, BudgetCutter)):
-            return None
-        return self.cutter.costs.columns[0], float(self.cutter.budgets[0])
+        return self.cutter.padded_budget
 
     @cached_property
     def identity(self) -> dict[str, str]:
