@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +44,11 @@ class BudgetCutter(Cutter):
 
     Args:
         costs: read as float64 (samples, budgets).
-        budgets: float64 (budgets,).
+        limits: `max_tokens` of each budget, float64 (budgets,).
         padded: bool (budgets,): whether a micro-batch costs longest x count, or the sum.
-        most_samples: the most samples in a micro-batch.
-        count_multiple: a micro-batch of this many samples or more has a multiple of it.
-        rounded: whether there are to be few different shapes; micro-batches then stay as they were cut.
+        max_samples: the most samples in a micro-batch.
+        round_count: a micro-batch of this many samples or more has a multiple of it.
+        keep_shapes: whether there are to be few different shapes; micro-batches then stay as they were cut.
         lengths: read as float64 (samples,), what is padded; only reports need it.
         balance: read as float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget
             counts, or the sum of the shares of several.
@@ -55,21 +56,27 @@ class BudgetCutter(Cutter):
     """
 
     costs: NumberRows
-    budgets: Floats
+    limits: Floats
     padded: NDArray[np.bool_]
-    most_samples: int
-    count_multiple: int
-    rounded: bool
+    max_samples: int
+    round_count: int
+    keep_shapes: bool
     lengths: Numbers
     balance: Numbers | None = None
     costs_are_lengths: bool = field(default=False, compare=False)
 
     builder = "budgeted"
+    names_in_identity: ClassVar = {
+        "limits": "budgets",
+        "max_samples": "most_samples",
+        "round_count": "count_multiple",
+        "keep_shapes": "rounded",
+    }
 
     @property
     def count_ignores_order(self) -> bool:
         """See `Cutter`: with several budgets, samples of the same size may differ in what they cost."""
-        return self.budgets.size == 1
+        return self.limits.size == 1
 
     @cached_property
     def _size_keys(self) -> Keys:
@@ -87,7 +94,7 @@ class BudgetCutter(Cutter):
         return self._sizes(self.costs[items])
 
     def _sizes(self, costs: Floats) -> Floats:
-        sizes: Floats = (costs.reshape(-1, self.budgets.size) / self.budgets).max(axis=1)
+        sizes: Floats = (costs.reshape(-1, self.limits.size) / self.limits).max(axis=1)
         return sizes
 
     def batches_needed_for_copies(self, items: Integers, copies: Integers) -> int | None:
@@ -96,7 +103,7 @@ class BudgetCutter(Cutter):
             return None
         count = count_longest if self.padded[0] else count_summed
         costs = np.ascontiguousarray(self.costs.columns[0][items])
-        return count(costs, copies, float(self.budgets[0]), self.most_samples, self.count_multiple)
+        return count(costs, copies, float(self.limits[0]), self.max_samples, self.round_count)
 
     def batches_needed(self, items: Integers, step_size: int) -> int:
         """See `Cutter`."""
@@ -163,10 +170,10 @@ class BudgetCutter(Cutter):
         divided again. In three cases micro-batches are only sorted into steps: if their shapes are rounded, if they are
         padded and `balance` is given, and if one of several budgets is padded.
         """
-        if self.rounded:
+        if self.keep_shapes:
             return by_steps(cut)
         if not self.padded.any():
-            several = self.budgets.size > 1 or self.balance is not None
+            several = self.limits.size > 1 or self.balance is not None
             distributed = redistributed(
                 distributed_over_steps(cut, step_size) if several else cut,
                 step_size,
@@ -193,7 +200,7 @@ class BudgetCutter(Cutter):
         members = steps.members.copy()
         falling = sorted_places(self._size_keys[items[members]])
         filled_up = fill_up_to_most_expensive(
-            costs[members], members, steps.offsets, falling, step_size, float(self.budgets[0]), EQUAL_ENOUGH
+            costs[members], members, steps.offsets, falling, step_size, float(self.limits[0]), EQUAL_ENOUGH
         )
         return Cut(members, steps.offsets, filled_up, in_steps=True)
 
@@ -205,10 +212,10 @@ class BudgetCutter(Cutter):
     def _redistributed(self, items: Integers, step_size: int) -> NewStep | None:
         """One step whose sums count, distributed again; None if that would exceed a limit."""
         measures = self._measures(items)
-        parts = equal_parts(measures, step_size, self.most_samples)
+        parts = equal_parts(measures, step_size, self.max_samples)
         loads = np.array([measures[part].sum(axis=0) for part in parts])
         sizes = [part.size for part in parts]
-        if np.any(loads[:, : self.budgets.size] > self.budgets) or min(sizes) == 0 or max(sizes) > self.most_samples:
+        if np.any(loads[:, : self.limits.size] > self.limits) or min(sizes) == 0 or max(sizes) > self.max_samples:
             return None
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         return NewStep(parts, loads, self.costs_of(items[np.concatenate(parts)], offsets))
@@ -217,7 +224,7 @@ class BudgetCutter(Cutter):
         """One step of micro-batches that start at `offsets`, made to be more alike in `balance`."""
         assert self.balance is not None
         batch_of = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-        parts = split_again(self.balance[items], self.costs[items], batch_of, self.budgets, self.most_samples)
+        parts = split_again(self.balance[items], self.costs[items], batch_of, self.limits, self.max_samples)
         costs = np.array([self.balance[items[part]].sum() for part in parts])
         return NewStep(parts, costs[:, None], costs)
 
@@ -240,23 +247,23 @@ class BudgetCutter(Cutter):
         """See `Cutter`."""
         if not (self.costs_are_lengths and self.count_ignores_order and self.padded[0]):
             return None
-        return self.costs.columns[0], float(self.budgets[0])
+        return self.costs.columns[0], float(self.limits[0])
 
     def excess(self, items: Integers) -> float:
         """See `Cutter`: the largest share of a budget above 1, or how many samples are too many."""
         costs = self.costs[items]
         totals = np.where(self.padded, costs.max(axis=0) * items.size, costs.sum(axis=0))
-        return max(0.0, float((totals / self.budgets).max()) - 1, float(items.size - self.most_samples))
+        return max(0.0, float((totals / self.limits).max()) - 1, float(items.size - self.max_samples))
 
     def batches_at_least(self, items: Integers) -> int:
         """See `Cutter`: as cut longest first where padding counts, else the sum divided by the budget."""
         costs = self.costs[items]
-        by_count = -(-items.size // self.most_samples)
+        by_count = -(-items.size // self.max_samples)
         # 1e-9: a sum of floats that is a whole number of budgets may come out slightly above it.
-        sums = np.ceil(costs.sum(axis=0) / self.budgets - 1e-9).max(initial=0)
+        sums = np.ceil(costs.sum(axis=0) / self.limits - 1e-9).max(initial=0)
         # For a padded budget, cutting longest first is optimal: no other way needs fewer micro-batches.
         alone = [
-            cut_longest(-np.sort(-costs[:, measure]), self.budgets[measure], self.most_samples, 1).size - 1
+            cut_longest(-np.sort(-costs[:, measure]), self.limits[measure], self.max_samples, 1).size - 1
             for measure in np.flatnonzero(self.padded)
         ]
         return max(by_count, int(sums), *alone, 0)
@@ -283,10 +290,10 @@ class BudgetCutter(Cutter):
         if self.padded.size == 1 and self.padded[0]:
             column = np.ascontiguousarray(costs[:, 0])
             return lambda first, fraction: cut_longest(
-                column[first:], self.budgets[0] * fraction, self.most_samples, self.count_multiple
+                column[first:], self.limits[0] * fraction, self.max_samples, self.round_count
             )
         return lambda first, fraction: cut_several(
-            costs[first:], self.budgets * fraction, self.padded, self.most_samples, self.count_multiple
+            costs[first:], self.limits * fraction, self.padded, self.max_samples, self.round_count
         )
 
     def costs_of(self, items: Integers, offsets: Integers, costs: Floats | None = None) -> Floats:
@@ -298,7 +305,7 @@ class BudgetCutter(Cutter):
             return np.add.reduceat(self.balance[items], offsets[:-1])
         costs = self.costs[items] if costs is None else costs
         total = np.zeros(offsets.size - 1)
-        for measure, budget in enumerate(self.budgets):
+        for measure, budget in enumerate(self.limits):
             column = costs[:, measure]
             if self.padded[measure]:
                 used = np.maximum.reduceat(column, offsets[:-1]) * np.diff(offsets)

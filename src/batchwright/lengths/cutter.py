@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -27,6 +28,9 @@ class Cutter(ABC):
 
     # What kind of cutter it is.
 
+    names_in_identity: ClassVar[Mapping[str, str]] = {}
+    """Fields by other names in the identity; see `fields_as_text`."""
+
     @property
     @abstractmethod
     def builder(self) -> str:
@@ -35,7 +39,7 @@ class Cutter(ABC):
     @property
     def identity(self) -> dict[str, str]:
         """Every argument that changes how items are cut, by name, as short text."""
-        return fields_as_text(self)
+        return fields_as_text(self, self.names_in_identity)
 
     @property
     @abstractmethod

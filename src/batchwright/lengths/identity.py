@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -17,13 +18,18 @@ __all__ = ["fields_as_text"]
 _SHOWN = 8  # arrays of more numbers are replaced by a digest, so that an identity stays a few lines long
 
 
-def fields_as_text(value: Any) -> dict[str, str]:
+def fields_as_text(value: Any, called: Mapping[str, str] | None = None) -> dict[str, str]:
     """Every argument of a dataclass, by name: two values share these texts only if all their arguments are equal.
 
     All fields are taken, so that one that is added later is never left out; but not those with `compare=False`, nor those
     that the constructor does not take, which are computed from the others.
+
+    Args:
+        value: the dataclass.
+        called: fields that have another name in the identity; names there are part of fingerprints, and stay.
     """
-    return {one.name: _text(getattr(value, one.name)) for one in fields(value) if one.init and one.compare}
+    names = {one.name: one.name for one in fields(value) if one.init and one.compare} | dict(called or {})
+    return {text: _text(getattr(value, name)) for name, text in names.items()}
 
 
 def _text(value: Any) -> str:

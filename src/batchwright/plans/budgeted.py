@@ -93,7 +93,7 @@ def budgeted(
     if too_long == "truncate" and (cost is not None or count > 1):
         other = f"there are {count}" if count > 1 else "cost is given"
         raise Infeasible(f"too_long='truncate' needs one budget in tokens, {other}", "pass too_long='alone'")
-    most_samples = sample_count if max_samples is None else check_integer(max_samples, "max_samples", least=1)
+    max_samples = sample_count if max_samples is None else check_integer(max_samples, "max_samples", least=1)
     round_count = check_integer(round_count, "round_count", least=1)
     admission = budgets.admission(too_long)
     source, epoch_samples = order_of(order, sample_count, seed)
@@ -105,11 +105,11 @@ def budgeted(
         lengths_left, costs = lengths_left.mapped(shorter), NumberRows((costs.columns[0].mapped(shorter),))
     cutter = BudgetCutter(
         costs,
-        budgets=budgets.limits,
+        limits=budgets.limits,
         padded=budgets.padded,
-        most_samples=most_samples,
-        count_multiple=round_count,
-        rounded=round_count > 1 or budgets.rounds_lengths,
+        max_samples=max_samples,
+        round_count=round_count,
+        keep_shapes=round_count > 1 or budgets.rounds_lengths,
         lengths=lengths_left,
         balance=None if balance is None else balance_of(balance, sample_count),
         costs_are_lengths=cost is None,
