@@ -14,10 +14,11 @@ from ..kernels.array_types import Floats, Integers
 from ..kernels.cuts import count_longest, count_summed, cut_longest, cut_several, of_first
 from ..kernels.step_balance import fill_up_to_most_expensive
 from .cut import Cut, by_steps
-from .cutter import Cutter, Prefixes
+from .cutter import Prefixes
 from .even_cuts import cut_evenly
-from .numbers import Keys, NumberRows, Numbers, SortKeys
-from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of, sorted_places
+from .measured_cutter import MeasuredCutter
+from .numbers import Numbers
+from .sort_keys import mixed_places, most_expensive_of_strata, sorted_places
 from .step_balance import (
     EQUAL_ENOUGH,
     NewStep,
@@ -39,11 +40,11 @@ _EVEN_IN_BOTH = 0.99
 
 
 @dataclass(frozen=True)
-class BudgetCutter(Cutter):
+class BudgetCutter(MeasuredCutter):
     """Cuts samples, sorted longest first, so that no budget is exceeded.
 
     Args:
-        costs: read as float64 (samples, budgets).
+        amounts: the costs, read as float64 (samples, budgets).
         limits: `max_tokens` of each budget, float64 (budgets,).
         padded: bool (budgets,): whether a micro-batch costs longest x count, or the sum.
         max_samples: the most samples in a micro-batch.
@@ -55,8 +56,6 @@ class BudgetCutter(Cutter):
         costs_are_lengths: whether the costs are lengths, perhaps rounded up; only loaders that pad need it.
     """
 
-    costs: NumberRows
-    limits: Floats
     padded: NDArray[np.bool_]
     max_samples: int
     round_count: int
@@ -67,42 +66,19 @@ class BudgetCutter(Cutter):
 
     builder = "budgeted"
     names_in_identity: ClassVar = {
+        "amounts": "costs",
         "limits": "budgets",
         "max_samples": "most_samples",
         "round_count": "count_multiple",
         "keep_shapes": "rounded",
     }
 
-    @property
-    def count_ignores_order(self) -> bool:
-        """See `Cutter`: with several budgets, samples of the same size may differ in what they cost."""
-        return self.limits.size == 1
-
-    @cached_property
-    def _size_keys(self) -> Keys:
-        """Sort keys by the largest share of a budget; with one budget, looked up by the cost itself."""
-        alone = self.count_ignores_order
-        return Keys(self.costs.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.costs[:]))
-
-    @property
-    def similarity_keys(self) -> SortKeys:
-        """See `Cutter`."""
-        return self._size_keys if self.count_ignores_order else similarity_keys_of(self.costs)
-
-    def sizes_of(self, items: Integers) -> Floats:
-        """See `Cutter`: the largest share of a budget."""
-        return self._sizes(self.costs[items])
-
-    def _sizes(self, costs: Floats) -> Floats:
-        sizes: Floats = (costs.reshape(-1, self.limits.size) / self.limits).max(axis=1)
-        return sizes
-
     def batches_needed_for_copies(self, items: Integers, copies: Integers) -> int | None:
         """See `Cutter`."""
         if self._cost_of_key is None:  # several budgets, or samples of one key that differ in their costs
             return None
         count = count_longest if self.padded[0] else count_summed
-        costs = np.ascontiguousarray(self.costs.columns[0][items])
+        costs = np.ascontiguousarray(self.amounts.columns[0][items])
         return count(costs, copies, float(self.limits[0]), self.max_samples, self.round_count)
 
     def batches_needed(self, items: Integers, step_size: int) -> int:
@@ -111,7 +87,7 @@ class BudgetCutter(Cutter):
 
     def prefixes(self, items: Integers, step_size: int) -> Prefixes:
         """See `Cutter`."""
-        if not self.count_ignores_order:  # equal samples are shuffled, and how depends on how many samples there are
+        if not self.has_one_limit:  # equal samples are shuffled, and how depends on how many samples there are
             return Prefixes(self, items, step_size)
         places, costs = self.falling(items)
         return SortedPrefixes(self, items, step_size, places, costs[:, 0])
@@ -119,20 +95,18 @@ class BudgetCutter(Cutter):
     def falling(self, items: Integers) -> tuple[Integers, Floats]:
         """Places of these samples, longest first, and their costs in this order: float64 (samples, budgets)."""
         keys = self._size_keys[items]
-        places = (sorted_places if self.count_ignores_order else mixed_places)(keys)
+        places = (sorted_places if self.has_one_limit else mixed_places)(keys)
         table = self._cost_of_key
-        return places, self.costs[items[places]] if table is None else table[keys[places]][:, None]
+        return places, self.amounts[items[places]] if table is None else table[keys[places]][:, None]
 
     @cached_property
     def _cost_of_key(self) -> Floats | None:
         """The cost of the samples of each sort key, float64 (keys,); None if samples of one key may differ in it.
 
-        There are few keys, so a look-up here stays in the cache of the processor, and one in `costs` does not.
+        There are few keys, so a look-up here stays in the cache of the processor, and one in `amounts` does not.
         """
-        keys = self._size_keys
-        if not self.count_ignores_order or np.unique(keys.of_value).size < keys.values.size:
-            return None
-        return np.ascontiguousarray(keys.values[::-1])  # the key of the largest is 0
+        # The key of the largest is 0.
+        return np.ascontiguousarray(self._size_keys.values[::-1]) if self._amounts_follow_from_keys else None
 
     def batches_of(self, costs: Floats) -> int:
         """Micro-batches of samples in this order at the whole budgets."""
@@ -140,8 +114,8 @@ class BudgetCutter(Cutter):
 
     def over_strata(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
-        largest = most_expensive_of_strata(self.costs, falling, windows)
-        return replace(self, costs=largest, lengths=largest.columns[0], balance=None)
+        largest = most_expensive_of_strata(self.amounts, falling, windows)
+        return replace(self, amounts=largest, lengths=largest.columns[0], balance=None)
 
     def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
         """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
@@ -180,7 +154,7 @@ class BudgetCutter(Cutter):
                 lambda steps: np.add.reduceat(self._measures(items[steps.members]), steps.offsets[:-1]),
                 lambda members, _: self._redistributed(items[members], step_size),
             )
-            if not (self.count_ignores_order and self.balance is not None):
+            if not (self.has_one_limit and self.balance is not None):
                 return distributed
             alike = redistributed(
                 cut,
@@ -190,11 +164,11 @@ class BudgetCutter(Cutter):
             )
             waits = step_costs(alike, step_size) < _EVEN_IN_BOTH * step_costs(distributed, step_size)
             return sorted_in_steps(alike, step_size) if waits else distributed
-        if not self.count_ignores_order or self.balance is not None:
+        if not self.has_one_limit or self.balance is not None:
             return by_steps(cut)
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
         # their own.
-        costs = self.costs.columns[0][items]
+        costs = self.amounts.columns[0][items]
         stuck = np.diff(cut.offsets) * costs.max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         members = steps.members.copy()
@@ -206,7 +180,7 @@ class BudgetCutter(Cutter):
 
     def _measures(self, items: Integers) -> Floats:
         """What the micro-batches of a step are to be equal in, float64 (samples, measures): budgets and balance."""
-        costs = self.costs[items]
+        costs = self.amounts[items]
         return costs if self.balance is None else np.column_stack([costs, self.balance[items]])
 
     def _redistributed(self, items: Integers, step_size: int) -> NewStep | None:
@@ -224,7 +198,7 @@ class BudgetCutter(Cutter):
         """One step of micro-batches that start at `offsets`, made to be more alike in `balance`."""
         assert self.balance is not None
         batch_of = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-        parts = split_again(self.balance[items], self.costs[items], batch_of, self.limits, self.max_samples)
+        parts = split_again(self.balance[items], self.amounts[items], batch_of, self.limits, self.max_samples)
         costs = np.array([self.balance[items[part]].sum() for part in parts])
         return NewStep(parts, costs[:, None], costs)
 
@@ -245,19 +219,19 @@ class BudgetCutter(Cutter):
     @property
     def padded_budget(self) -> tuple[Numbers, float] | None:
         """See `Cutter`."""
-        if not (self.costs_are_lengths and self.count_ignores_order and self.padded[0]):
+        if not (self.costs_are_lengths and self.has_one_limit and self.padded[0]):
             return None
-        return self.costs.columns[0], float(self.limits[0])
+        return self.amounts.columns[0], float(self.limits[0])
 
     def excess(self, items: Integers) -> float:
         """See `Cutter`: the largest share of a budget above 1, or how many samples are too many."""
-        costs = self.costs[items]
+        costs = self.amounts[items]
         totals = np.where(self.padded, costs.max(axis=0) * items.size, costs.sum(axis=0))
         return max(0.0, float((totals / self.limits).max()) - 1, float(items.size - self.max_samples))
 
     def batches_at_least(self, items: Integers) -> int:
         """See `Cutter`: as cut longest first where padding counts, else the sum divided by the budget."""
-        costs = self.costs[items]
+        costs = self.amounts[items]
         by_count = -(-items.size // self.max_samples)
         # 1e-9: a sum of floats that is a whole number of budgets may come out slightly above it.
         sums = np.ceil(costs.sum(axis=0) / self.limits - 1e-9).max(initial=0)
@@ -279,7 +253,7 @@ class BudgetCutter(Cutter):
         These have few long samples each. Without one of these, a micro-batch would cost much less, and steps would be
         uneven.
         """
-        if not (self.count_ignores_order and self.padded[0]):
+        if not (self.has_one_limit and self.padded[0]):
             return 0
         # The first that has enough samples; 0 if none has, since then a lower budget is the only way to more micro-batches.
         whole = int((np.diff(offsets) < _FEW).argmin())
@@ -303,7 +277,7 @@ class BudgetCutter(Cutter):
         """
         if self.balance is not None:
             return np.add.reduceat(self.balance[items], offsets[:-1])
-        costs = self.costs[items] if costs is None else costs
+        costs = self.amounts[items] if costs is None else costs
         total = np.zeros(offsets.size - 1)
         for measure, budget in enumerate(self.limits):
             column = costs[:, measure]
@@ -311,7 +285,7 @@ class BudgetCutter(Cutter):
                 used = np.maximum.reduceat(column, offsets[:-1]) * np.diff(offsets)
             else:
                 used = np.add.reduceat(column, offsets[:-1])
-            total += used if self.count_ignores_order else used / budget
+            total += used if self.has_one_limit else used / budget
         return total
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,13 +16,13 @@ from ..kernels.partition import longest_first
 from .admission import Admission
 from .bounds import packs_at_least, slowest_ranks_at_least
 from .cut import Cut
-from .cutter import Cutter
 from .distinct_lengths import DistinctLengths
 from .equal_packs import EqualPacks
 from .exact import Allowance
-from .numbers import Keys, NumberRows, Numbers, SortKeys
+from .measured_cutter import MeasuredCutter
+from .numbers import NumberRows, Numbers
 from .packing import Packing, Solver, filled_packing, search
-from .sort_keys import mixed_places, most_expensive_of_strata, similarity_keys_of
+from .sort_keys import mixed_places, most_expensive_of_strata
 
 __all__ = ["PackBounds", "PackCutter", "pack_offsets"]
 
@@ -31,20 +31,18 @@ _HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it
 
 
 @dataclass(frozen=True)
-class PackCutter(Cutter):
+class PackCutter(MeasuredCutter):
     """Packs samples, and distributes the packs over micro-batches of like cost.
 
     Args:
-        lengths: read as int64 (items, capacities).
-        capacities: int64 (capacities,).
+        amounts: the lengths, read as int64 (items, capacities).
+        limits: the capacities, int64 (capacities,).
         packs: the most packs in a micro-batch.
         max_per_pack: the most items in a pack.
         costs: read as float64 (items,), what the micro-batches of a step are to be equal in.
         solver: "fast" or "exact".
     """
 
-    lengths: NumberRows
-    capacities: Integers
     packs: int
     max_per_pack: int
     costs: Numbers
@@ -53,58 +51,34 @@ class PackCutter(Cutter):
     _allowance: Allowance | None = field(init=False, repr=False, default=None)
 
     builder = "packed"
-
-    @property
-    def count_ignores_order(self) -> bool:
-        """See `Cutter`: with one capacity, packs depend only on how many samples there are of each length."""
-        return self.capacities.size == 1
-
-    @cached_property
-    def _size_keys(self) -> Keys:
-        """Sort keys by the largest share of a capacity; with one capacity, looked up by the length itself."""
-        alone = self.count_ignores_order
-        return Keys(self.lengths.columns[0], self._sizes) if alone else Keys.of(self._sizes(self.lengths[:]))
-
-    @property
-    def similarity_keys(self) -> SortKeys:
-        """See `Cutter`."""
-        return self._size_keys if self.count_ignores_order else similarity_keys_of(self.lengths)
-
-    def sizes_of(self, items: Integers) -> Floats:
-        """See `Cutter`: the largest share of a capacity."""
-        return self._sizes(self.lengths[items])
-
-    def _sizes(self, lengths: Integers) -> Floats:
-        sizes: Floats = (lengths.reshape(-1, self.capacities.size) / self.capacities).max(axis=1)
-        return sizes
+    names_in_identity: ClassVar = {"amounts": "lengths", "limits": "capacities"}
 
     @property
     def most_size(self) -> float:
         """See `Cutter`: of several capacities, the largest shares may be of different ones."""
-        return self.packs if self.count_ignores_order else math.inf
+        return self.packs if self.has_one_limit else math.inf
 
     def batches_needed(self, items: Integers, step_size: int) -> int:
         """See `Cutter`; by the fast solver, as it is asked for many times."""
-        if self.capacities.size > 1:
+        if not self.has_one_limit:
             packs = len(self._packed(items, 0))
         else:
-            column = self.lengths.columns[0][items]
-            packs = _packs_of(self._stacks(DistinctLengths.of(column), int(self.capacities[0])))
+            column = self.amounts.columns[0][items]
+            packs = _packs_of(self._stacks(DistinctLengths.of(column), int(self.limits[0])))
         return -(-packs // self.packs)
 
     def batches_needed_for_copies(self, items: Integers, copies: Integers) -> int | None:
         """See `Cutter`."""
-        keys = self._size_keys
-        if self.searches or not self.count_ignores_order or np.unique(keys.of_value).size < keys.values.size:
+        if self.searches or not self._amounts_follow_from_keys:
             return None
-        lengths, capacity = self.lengths.columns[0][items][::-1], int(self.capacities[0])
+        lengths, capacity = self.amounts.columns[0][items][::-1], int(self.limits[0])
         table = best_fit_decreasing(np.ascontiguousarray(lengths), copies[::-1].copy(), capacity, self.max_per_pack)
         return -(-_packs_of(table) // self.packs)
 
     def over_strata(self, falling: Integers, windows: int) -> PackCutter:
         """See `Cutter`."""
-        longest = most_expensive_of_strata(self.lengths, falling, windows)
-        return replace(self, lengths=longest, costs=longest.columns[0].read_as(np.float64))
+        longest = most_expensive_of_strata(self.amounts, falling, windows)
+        return replace(self, amounts=longest, costs=longest.columns[0].read_as(np.float64))
 
     @property
     def searches(self) -> bool:
@@ -139,9 +113,9 @@ class PackCutter(Cutter):
     def with_equal_costs(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: packs of a step, or of all steps, exchange samples; see `EqualPacks`."""
         return EqualPacks(
-            self.lengths[items],
+            self.amounts[items],
             self.costs[items],
-            self.capacities,
+            self.limits,
             self.packs,
             self.max_per_pack,
             step_size,
@@ -154,32 +128,32 @@ class PackCutter(Cutter):
 
     def slowest_ranks_at_least(self, items: Integers, ranks: int) -> float:
         """See `Cutter`; with one capacity, no pack has two samples longer than half of it."""
-        if not self.count_ignores_order:
+        if not self.has_one_limit:
             return float(self.costs[items].max(initial=0))
         return slowest_ranks_at_least(
-            self.costs[items], self.lengths.columns[0][items], int(self.capacities[0]), ranks, self.packs
+            self.costs[items], self.amounts.columns[0][items], int(self.limits[0]), ranks, self.packs
         )
 
     def tokens(self, items: Integers) -> tuple[float, float]:
         """See `Cutter`: padding is what the packs leave empty."""
         packs = self.pack_offsets(items).size - 1
-        return float(self.lengths.columns[0][items].sum()), float(packs * self.capacities[0])
+        return float(self.amounts.columns[0][items].sum()), float(packs * self.limits[0])
 
     @property
     def item_lengths(self) -> Numbers:
         """See `Cutter`: of the first capacity."""
-        return self.lengths.columns[0]
+        return self.amounts.columns[0]
 
     def excess(self, items: Integers) -> float:
         """See `Cutter`: how many packs are too many, or the largest share of a capacity above 1."""
-        alone = float((self.lengths[items] / self.capacities).max()) - 1
+        alone = float((self.amounts[items] / self.limits).max()) - 1
         return max(0.0, alone, float(self.pack_offsets(items).size - 1 - self.packs))
 
     def batches_at_least(self, items: Integers) -> int:
         """See `Cutter`."""
         most = min(self.max_per_pack, items.size)
         bounds = []
-        for column, capacity in zip(self.lengths[items].T, self.capacities.tolist(), strict=True):
+        for column, capacity in zip(self.amounts[items].T, self.limits.tolist(), strict=True):
             distinct = DistinctLengths.of(np.ascontiguousarray(column))
             bounds.append(packs_at_least(distinct.lengths, distinct.counts, capacity, most or None))
         return -(-max(bounds) // self.packs)
@@ -192,17 +166,17 @@ class PackCutter(Cutter):
 
     def pack_offsets(self, items: Integers) -> Integers:
         """Where the packs of a micro-batch start, and the end of the last; see `pack_offsets`."""
-        return pack_offsets(self.lengths[items], self.capacities, self.max_per_pack)
+        return pack_offsets(self.amounts[items], self.limits, self.max_per_pack)
 
     def _packed(self, items: Integers, allowed: int) -> Packing:
         """Pack the samples; if more packs are `allowed` than needed, fill each as little as possible."""
-        lengths = self.lengths[items]
-        if self.capacities.size > 1:
+        lengths = self.amounts[items]
+        if not self.has_one_limit:
             falling = mixed_places(self._size_keys[items])
             pack_of, held = self._fit_vectors(lengths[falling].astype(np.float64), allowed)
             offsets = np.concatenate([[0], held.cumsum()])
             return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)
-        column, capacity = np.ascontiguousarray(lengths[:, 0]), int(self.capacities[0])
+        column, capacity = np.ascontiguousarray(lengths[:, 0]), int(self.limits[0])
         if self.solver == "exact":
             most = None if self.max_per_pack >= column.size else self.max_per_pack
             return self._searched(column, capacity, most, allowed)
@@ -223,7 +197,7 @@ class PackCutter(Cutter):
 
     def _fit_vectors(self, lengths: Floats, allowed: int) -> tuple[Integers, Integers]:
         """The pack of each item, and the sizes of packs, at about the smallest share of the capacities that allows it."""
-        capacities = self.capacities.astype(np.float64)
+        capacities = self.limits.astype(np.float64)
         low, high = float((lengths / capacities).max(initial=0.0)), 1.0
         best = best_fit_vectors(lengths, capacities, self.max_per_pack)
         for _ in range(_HALVINGS if best[1].size < allowed else 0):

@@ -59,7 +59,7 @@ class PackedPlan(LengthPlan):
         """Finds where the packs of a micro-batch start; small, for processes that need nothing else of the plan."""
         assert isinstance(self.cutter, PackCutter)
         bundles = Admission(np.empty(0, np.int64), bundles=self.admission.bundles)
-        return PackBounds(self.cutter.lengths, self.cutter.capacities, self.cutter.max_per_pack, bundles)
+        return PackBounds(self.cutter.amounts, self.cutter.limits, self.cutter.max_per_pack, bundles)
 
     def pieces(self, dataset: Any, *, cut: CutBy | None = None) -> Pieces:
         """A dataset whose item i is what the plan means by i: with `too_long="split"` or `"truncate"`, a part of a sample.
