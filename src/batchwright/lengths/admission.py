@@ -11,6 +11,7 @@ import numpy as np
 from ..groups import Groups
 from ..kernels.array_types import Integers
 from ..orders.inclusion import GroupRates, InclusionRates
+from .bundles import Bundles
 
 __all__ = ["Admission", "TooLong"]
 
@@ -24,8 +25,8 @@ class Admission:
     Attributes:
         skipped: sorted numbers of the samples that are left out.
         pieces: where the items of each sample begin, int64 (samples + 1); None where item i is sample i.
-        bundles: (offsets, samples), both int64: number i of the order stands for the samples
-            `samples[offsets[i]:offsets[i + 1]]`, which stay together. None where number i is sample i.
+        bundles: the samples that stay together; number i of the order stands for bundle i. None where number i is
+            sample i.
         too_long: what is done with samples that are longer than the limit.
         too_long_count: how many samples are longer than the limit.
         truncate_to: the length that longer samples are cut down to when they are collated, or None.
@@ -33,7 +34,7 @@ class Admission:
 
     skipped: Integers
     pieces: Integers | None = None
-    bundles: tuple[Integers, Integers] | None = None
+    bundles: Bundles | None = None
     too_long: TooLong = "refuse"
     too_long_count: int = 0
     truncate_to: int | None = None
@@ -68,10 +69,7 @@ class Admission:
         """The bundle of each sample, int64 (samples,)."""
         # Kept, because every micro-batch is cut into packs again after it was yielded, and each cut needs it.
         assert self.bundles is not None
-        offsets, samples = self.bundles
-        bundle_of = np.empty(samples.size, np.int64)
-        bundle_of[samples] = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-        return bundle_of
+        return self.bundles.spread(np.arange(self.bundles.offsets.size - 1))
 
     def groups(self, groups: Groups) -> Groups:
         """The groups of the order, over the numbers that a sampler yields."""
@@ -104,9 +102,7 @@ class Admission:
         """The numbers that a sampler yields for these items."""
         if self.bundles is None:
             return items
-        offsets, samples = self.bundles
-        emitted: Integers = samples[_ranges(offsets, items)]
-        return emitted
+        return self.bundles.members[_ranges(self.bundles.offsets, items)]
 
     def items_in(self, emitted: Integers) -> tuple[Integers, Integers]:
         """The inverse of `emitted`: the items; and where each starts in `emitted`, with the end added."""

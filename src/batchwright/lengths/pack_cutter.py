@@ -269,7 +269,7 @@ class PackBounds:
     def sample_count(self) -> int:
         """How many numbers a sampler can yield."""
         bundles = self.admission.bundles
-        return self.lengths.shape[0] if bundles is None else bundles[1].size
+        return self.lengths.shape[0] if bundles is None else bundles.members.size
 
     def __call__(self, samples: Integers) -> Integers:
         """Where each pack starts in `samples`, and where the last ends, int64 (packs + 1)."""

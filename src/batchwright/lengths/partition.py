@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..columns import as_numbers
 from ..errors import Infeasible, check_bool, check_integer, check_mapping, check_number, exactly, shown
-from ..groups import Groups
 from ..kernels.array_types import Floats, Integers
 from ..kernels.partition import longest_first, swap_down
+from .bundles import Bundles
 from .limited_parts import (
     Limits,
     by_part,
@@ -31,7 +31,6 @@ from .limited_parts import (
 __all__ = ["Partition", "partition"]
 
 _EFFORT = 6_000_000  # cells that the swaps may look at: some ten milliseconds
-_SHOWN = 4  # items that a message names
 _GOOD_ENOUGH = 1e-4  # stop this near to the mean: the time of a training step varies by more
 
 
@@ -121,7 +120,7 @@ def partition(
     max_cost = None if max_cost == math.inf else float(max_cost)
     cost = checked_column(costs, "costs", "cost")
     equal_size = check_bool(equal_size, "equal_size")
-    bundles = None if together is None else _bundled(together, cost.size)
+    bundles = None if together is None else Bundles.of(together, cost.size, "costs", "an item")
     named = {} if limits is None else _limits(limits, cost.size)
     if parts is None and not named and max_cost is None:
         raise Infeasible("neither parts nor a limit was passed", "pass parts, limits or max_cost")
@@ -131,7 +130,7 @@ def partition(
         _check_equal_size(cost.size, parts, "limits" if named else "together" if bundles is not None else "")
     if level is not None:
         level = _checked_level(level, parts)
-    whole = _summed(cost, bundles)
+    whole = cost if bundles is None else bundles.summed(cost)
     if not whole.size:
         return _made(np.empty(0, np.int64), cost, parts or multiple, bundles, 0, 0.0)
     if parts is not None and not named:
@@ -159,7 +158,7 @@ def _table_of_limits(named: dict[str, tuple[Floats, float]], bundles: Bundles | 
         raise Infeasible(f"max_cost is {exactly(most)}", "pass max_cost above 0")
     table = Limits(
         tuple(named),
-        np.stack([_summed(column, bundles) for column, _ in named.values()], axis=1),
+        np.stack([column if bundles is None else bundles.summed(column) for column, _ in named.values()], axis=1),
         np.array([most for _, most in named.values()]),
     )
     _refuse_too_large(table, bundles)
@@ -221,9 +220,6 @@ def _up(ratio: float) -> float:
     return math.ceil(ratio * 1e4) / 1e4
 
 
-Bundles = tuple[Integers, Integers]  # offsets, and the items of each key
-
-
 def _level(cost: Floats, parts: int, max_cost: float | None, *, equal_size: bool) -> Integers:
     """The part of each item, without limits but `max_cost`, which may be exceeded."""
     falling = np.argsort(-cost, kind="stable")
@@ -235,23 +231,6 @@ def _level(cost: Floats, parts: int, max_cost: float | None, *, equal_size: bool
         good_enough = min(good_enough, max_cost)
     swap_down(cell_costs, cell_items, good_enough, _EFFORT)
     return part_of_cells(cell_items, cost.size)
-
-
-def _bundled(together: Any, count: int) -> Bundles:
-    """Where the items of each key are: offsets, and the items key by key."""
-    groups = Groups.from_keys(together, called="together")
-    if groups.sample_count != count:
-        raise Infeasible(f"{groups.sample_count} keys for {count} costs", "pass one key an item")
-    assert groups.index is not None
-    return groups.starts, groups.index.astype(np.int64)
-
-
-def _summed(column: Floats, bundles: Bundles | None) -> Floats:
-    """The sums of a column over items that stay together."""
-    if bundles is None or not column.size:
-        return column
-    sums: Floats = np.add.reduceat(column[bundles[1]], bundles[0][:-1])
-    return sums
 
 
 def _made(
@@ -267,9 +246,7 @@ def _made(
     `largest_at_least` is a proven lower bound of what the most expensive part costs.
     """
     if bundles is not None:
-        by_item = np.empty(cost.size, np.int64)
-        by_item[bundles[1]] = np.repeat(part_of, np.diff(bundles[0]))
-        part_of = by_item
+        part_of = bundles.spread(part_of)
     order = by_part(part_of, parts)
     borders = np.cumsum(np.bincount(part_of, minlength=parts)).tolist()
     inverse = np.empty(cost.size, np.int64)
@@ -304,11 +281,7 @@ def _refuse_too_large(table: Limits, bundles: Bundles | None) -> None:
     if not over.any():
         return
     item, column = (int(place) for place in np.argwhere(over)[0])
-    who = f"item {item} has"
-    if bundles is not None:
-        inside = bundles[1][bundles[0][item] : bundles[0][item + 1]].tolist()
-        more = f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
-        who = f"items {', '.join(map(str, inside[:_SHOWN]))}{more} stay together and have"
+    who = f"item {item} has" if bundles is None else bundles.named(item, "items")
     name, most, size = table.names[column], table.most[column], table.sizes[:, column].max()
     fact = f"{who} {exactly(table.sizes[item, column])} of {shown(name)}, the limit is {exactly(most)}"
     others = int(over.any(axis=1).sum()) - 1

@@ -14,9 +14,9 @@ from .. import columns
 from ..calls import recorded
 from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of
-from ..groups import Groups
 from ..kernels.array_types import Integers
 from ..lengths.admission import Admission, TooLong
+from ..lengths.bundles import Bundles
 from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows, Numbers
 from ..lengths.pack_cutter import PackBounds, PackCutter
@@ -30,7 +30,6 @@ from .pieces import CutBy, Pieces
 
 __all__ = ["PackedPlan", "packed"]
 
-_SHOWN = 4  # samples that a message names
 _STEPS = 64  # in a window with costs: ranks wait for less than 1 % then with heavy tails of lengths (chosen by trial)
 
 
@@ -217,7 +216,7 @@ class Capacities:
     names: list[str]
     lengths: NumberRows  # (samples, capacities)
     limits: Integers  # (capacities,)
-    bundles: tuple[Integers, Integers] | None = None  # (offsets, samples) of those that stay together
+    bundles: Bundles | None = None  # samples that stay together
 
     @classmethod
     def of(cls, lengths: Any, capacity: Any) -> Capacities:
@@ -233,19 +232,14 @@ class Capacities:
 
     def together(self, keys: Any) -> Capacities:
         """The same with samples of one key kept together."""
-        groups = Groups.from_keys(keys, called="together")
-        if groups.sample_count != self.lengths.shape[0]:
-            raise Infeasible(f"{groups.sample_count} keys for {self.lengths.shape[0]} lengths", "pass one key a sample")
-        assert groups.index is not None
-        bundled = replace(self, bundles=(groups.starts, groups.index.astype(np.int64)))
+        bundled = replace(self, bundles=Bundles.of(keys, self.lengths.shape[0], "lengths", "a sample"))
         return replace(bundled, lengths=NumberRows(tuple(map(bundled.summed, self.lengths.columns))))
 
     def summed(self, column: Numbers) -> Numbers:
         """The sums of a column over samples that stay together."""
         if self.bundles is None:
             return column
-        offsets, samples = self.bundles
-        return Numbers.of(np.add.reduceat(column[samples], offsets[:-1]), column.dtype)
+        return Numbers.of(self.bundles.summed(column), column.dtype)
 
     def admission(self, too_long: TooLong, *, may_split: bool) -> Admission:
         """The items, if `too_long` is done with samples that exceed a capacity."""
@@ -284,10 +278,7 @@ class Capacities:
         column = int((self.lengths[item] > self.limits).argmax())
         name, who = self.names[column], f"sample {item} has"
         if self.bundles is not None:
-            offsets, members = self.bundles
-            inside = members[offsets[item] : offsets[item + 1]].tolist()
-            more = f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
-            who = f"samples {', '.join(map(str, inside[:_SHOWN]))}{more} stay together and have"
+            who = self.bundles.named(item, "samples")
         policies = ["'truncate'"] if self.bundles is None and len(self.names) == 1 else []
         if policies and may_split:
             policies.append("'split'")
