@@ -23,7 +23,17 @@ from ..readings import check_count
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
-from .length_arguments import ONLY, balance_of, costs_of, named, order_of, part_called, refuse_too_long, table_of
+from .length_arguments import (
+    ONLY,
+    admission_of,
+    balance_of,
+    costs_of,
+    named,
+    order_of,
+    part_called,
+    refuse_too_long,
+    table_of,
+)  # fmt: skip
 
 __all__ = ["budgeted"]
 
@@ -182,22 +192,13 @@ class Budgets:
         over = self.over
         if over.any() and too_long == "refuse":
             self._refuse()
-        if over.size and over.all() and too_long == "skip":
-            raise Infeasible(
-                f"all {over.size} samples are too long and would be skipped", f"pass {self._enough()} to keep them all"
-            )
         truncate_to = self._longest if too_long == "truncate" and over.any() else None
         if truncate_to == 0:
             raise Infeasible(
                 f"no length that round_length gives is within the budget of {exactly(self.limits[0])}",
                 f"pass {self._as_passed([float(np.min(self.rounding))])} or more",
             )
-        return Admission(
-            np.flatnonzero(over) if too_long == "skip" else np.empty(0, np.int64),
-            too_long=too_long,
-            too_long_count=int(over.sum()),
-            truncate_to=truncate_to,
-        )
+        return admission_of(over, too_long, self._enough, truncate_to=truncate_to)
 
     @property
     def _longest(self) -> int:

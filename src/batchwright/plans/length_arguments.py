@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import columns
 from ..errors import Infeasible, check_integer, check_mapping, empty_dataset, exactly, noted, shown, typed
 from ..kernels.array_types import Floats
+from ..lengths.admission import Admission, TooLong
 from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows, Numbers
 from ..orders import Order, is_order, is_shared
@@ -19,8 +20,8 @@ from .balanced import shuffled
 from .fixed import FixedPlan
 
 __all__ = [
-    "ONLY", "balance_of", "checked_window", "costs_of", "named", "order_of", "part_called", "refuse_too_long",
-    "table_of",
+    "ONLY", "admission_of", "balance_of", "checked_window", "costs_of", "named", "order_of", "part_called",
+    "refuse_too_long", "table_of",
 ]  # fmt: skip
 
 
@@ -83,6 +84,27 @@ def refuse_too_long(fact: str, over: np.ndarray, enough: str, policies: list[str
         fact + (f" ({others} more are too long)" if others else ""),
         f"pass {enough}" + (f", or too_long={choices}" if policies else ""),
     )
+
+
+def admission_of(
+    over: NDArray[np.bool_], too_long: TooLong, enough: Callable[[], str], called: str = "samples", **items: Any
+) -> Admission:
+    """The samples that take part, where some are too long and that is not refused.
+
+    Args:
+        over: which samples are too long, bool (samples,).
+        too_long: what is done with them.
+        enough: gives the arguments that would be enough, for a message.
+        called: what may be too long, for a message.
+        items: see `Admission`.
+    """
+    skips = too_long == "skip"
+    if skips and over.size and over.all():
+        raise Infeasible(
+            f"all {over.size} {called} are too long and would be skipped", f"pass {enough()} to keep them all"
+        )
+    skipped = np.flatnonzero(over) if skips else np.empty(0, np.int64)
+    return Admission(skipped, too_long=too_long, too_long_count=int(over.sum()), **items)
 
 
 def balance_of(balance: Any, sample_count: int) -> Numbers:

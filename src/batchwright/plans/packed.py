@@ -25,7 +25,17 @@ from ..readings import reading
 from .by_length import LengthPlan
 from .delivered import delivery
 from .fixed import FixedPlan
-from .length_arguments import ONLY, balance_of, costs_of, named, order_of, part_called, refuse_too_long, table_of
+from .length_arguments import (
+    ONLY,
+    admission_of,
+    balance_of,
+    costs_of,
+    named,
+    order_of,
+    part_called,
+    refuse_too_long,
+    table_of,
+)  # fmt: skip
 from .pieces import CutBy, Pieces
 
 __all__ = ["PackedPlan", "packed"]
@@ -246,18 +256,14 @@ class Capacities:
         over = self.lengths.any_row(lambda lengths: lengths > self.limits)
         if over.any() and too_long == "refuse":
             self._refuse(over, may_split=may_split)
-        if over.size and over.all() and too_long == "skip":
-            raise Infeasible(
-                f"all {over.size} {'samples' if self.bundles is None else 'keys'} are too long and would be skipped",
-                f"pass {self._enough()} to keep them all",
-            )
         limit, policy = int(self.limits[0]), too_long if over.any() else None
-        return Admission(
-            np.flatnonzero(over) if policy == "skip" else np.empty(0, np.int64),
+        return admission_of(
+            over,
+            too_long,
+            self._enough,
+            "samples" if self.bundles is None else "keys",
             pieces=np.append(0, np.cumsum(-(-self.lengths.columns[0][:] // limit))) if policy == "split" else None,
             bundles=self.bundles,
-            too_long=too_long,
-            too_long_count=int(over.sum()),
             truncate_to=limit if policy == "truncate" else None,
         )
 
