@@ -83,16 +83,16 @@ class BudgetCutter(MeasuredCutter):
 
     def batches_needed(self, items: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return self.batches_of(self.falling(items)[1])
+        return self.batches_of(self.sorted_falling(items)[1])
 
     def prefixes(self, items: Integers, step_size: int) -> Prefixes:
         """See `Cutter`."""
         if not self.has_one_limit:  # equal samples are shuffled, and how depends on how many samples there are
             return Prefixes(self, items, step_size)
-        places, costs = self.falling(items)
+        places, costs = self.sorted_falling(items)
         return SortedPrefixes(self, items, step_size, places, costs[:, 0])
 
-    def falling(self, items: Integers) -> tuple[Integers, Floats]:
+    def sorted_falling(self, items: Integers) -> tuple[Integers, Floats]:
         """Places of these samples, longest first, and their costs in this order: float64 (samples, budgets)."""
         keys = self._size_keys[items]
         places = (sorted_places if self.has_one_limit else mixed_places)(keys)
@@ -109,24 +109,25 @@ class BudgetCutter(MeasuredCutter):
         return np.ascontiguousarray(self._size_keys.values[::-1]) if self._amounts_follow_from_keys else None
 
     def batches_of(self, costs: Floats) -> int:
-        """Micro-batches of samples in this order at the whole budgets."""
+        """How many micro-batches samples in this order need, at the whole budgets."""
         return self._cutting(costs)(0, 1.0).size - 1
 
     def over_strata(self, falling: Integers, windows: int) -> BudgetCutter:
         """See `Cutter`."""
         largest = most_expensive_of_strata(self.amounts, falling, windows)
+        # It only counts micro-batches, so what its lengths are does not matter.
         return replace(self, amounts=largest, lengths=largest.columns[0], balance=None)
 
     def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
         """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
-        return self.cut_falling(items, *self.falling(items), batches or 0)
+        return self.cut_falling(items, *self.sorted_falling(items), batches or 0)
 
     def cut_falling(self, items: Integers, places: Integers, costs: Floats, batches: int) -> Cut:
-        """The same, given what `falling` returns."""
+        """The same, given what `sorted_falling` returns."""
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
         if offsets.size - 1 < batches:
-            whole = self._kept_whole(offsets)
+            whole = self._batches_kept_whole(offsets)
             start = int(offsets[whole])
             evened = start + cut_evenly(batches - whole, lambda first, fraction: cut_at(start + first, fraction))
             offsets = np.concatenate([offsets[:whole], evened])
@@ -136,36 +137,26 @@ class BudgetCutter(MeasuredCutter):
     def with_equal_costs(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`.
 
-        Where padding counts, a micro-batch cheaper than the most expensive of its step exchanges one sample for a
-        longer one: the padding this adds costs less than the time its rank would have waited. With sums, the samples of
-        a step are distributed over its micro-batches a second time, so that these are equal in every budget. With
-        one budget and `balance`, that may not be possible, as one sample may have more of `balance` than a micro-batch
-        has on average. Then micro-batches with similar `balance` make a step, and the samples of two of them at a time are
-        divided again. In three cases micro-batches are only sorted into steps: if their shapes are rounded, if they are
-        padded and `balance` is given, and if one of several budgets is padded.
+        In three cases micro-batches are only sorted into steps: if their shapes are to be kept, if they are padded and
+        `balance` is given, and if one of several budgets is padded.
         """
         if self.keep_shapes:
             return by_steps(cut)
-        if not self.padded.any():
-            several = self.limits.size > 1 or self.balance is not None
-            distributed = redistributed(
-                distributed_over_steps(cut, step_size) if several else cut,
-                step_size,
-                lambda steps: np.add.reduceat(self._measures(items[steps.members]), steps.offsets[:-1]),
-                lambda members, _: self._redistributed(items[members], step_size),
-            )
-            if not (self.has_one_limit and self.balance is not None):
-                return distributed
-            alike = redistributed(
-                cut,
-                step_size,
-                lambda steps: steps.costs[:, None],
-                lambda members, offsets: self._split_again(items[members], offsets),
-            )
-            waits = step_costs(alike, step_size) < _EVEN_IN_BOTH * step_costs(distributed, step_size)
-            return sorted_in_steps(alike, step_size) if waits else distributed
-        if not self.has_one_limit or self.balance is not None:
-            return by_steps(cut)
+        if self.padded.any():
+            alone = self.has_one_limit and self.balance is None
+            return self._filled_up(items, cut, step_size) if alone else by_steps(cut)
+        distributed = self._redistributed(items, cut, step_size)
+        if not self.has_one_limit or self.balance is None:
+            return distributed
+        alike = self._split_again(items, cut, step_size)
+        alike_is_cheaper = step_costs(alike, step_size) < _EVEN_IN_BOTH * step_costs(distributed, step_size)
+        return sorted_in_steps(alike, step_size) if alike_is_cheaper else distributed
+
+    def _filled_up(self, items: Integers, cut: Cut, step_size: int) -> Cut:
+        """Steps in which a micro-batch cheaper than the most expensive one exchanged one sample for a longer one.
+
+        The padding this adds costs less than the time its rank would have waited.
+        """
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
         # their own.
         costs = self.amounts.columns[0][items]
@@ -178,12 +169,35 @@ class BudgetCutter(MeasuredCutter):
         )
         return Cut(members, steps.offsets, filled_up, in_steps=True)
 
+    def _redistributed(self, items: Integers, cut: Cut, step_size: int) -> Cut:
+        """Steps whose samples were distributed over their micro-batches a second time, equal in every budget and balance."""
+        several = not self.has_one_limit or self.balance is not None
+        return redistributed(
+            distributed_over_steps(cut, step_size) if several else cut,
+            step_size,
+            lambda steps: np.add.reduceat(self._measures(items[steps.members]), steps.offsets[:-1]),
+            lambda members, _: self._new_step(items[members], step_size),
+        )
+
+    def _split_again(self, items: Integers, cut: Cut, step_size: int) -> Cut:
+        """Steps of micro-batches with similar `balance`, of which two at a time divided their samples again.
+
+        They may be cheaper than steps of all samples: one sample may have more of `balance` than a micro-batch has on
+        average.
+        """
+        return redistributed(
+            cut,
+            step_size,
+            lambda steps: steps.costs[:, None],
+            lambda members, offsets: self._pairs_split_again(items[members], offsets),
+        )
+
     def _measures(self, items: Integers) -> Floats:
         """What the micro-batches of a step are to be equal in, float64 (samples, measures): budgets and balance."""
         costs = self.amounts[items]
         return costs if self.balance is None else np.column_stack([costs, self.balance[items]])
 
-    def _redistributed(self, items: Integers, step_size: int) -> NewStep | None:
+    def _new_step(self, items: Integers, step_size: int) -> NewStep | None:
         """One step whose sums count, distributed again; None if that would exceed a limit."""
         measures = self._measures(items)
         parts = equal_parts(measures, step_size, self.max_samples)
@@ -194,7 +208,7 @@ class BudgetCutter(MeasuredCutter):
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         return NewStep(parts, loads, self.costs_of(items[np.concatenate(parts)], offsets))
 
-    def _split_again(self, items: Integers, offsets: Integers) -> NewStep | None:
+    def _pairs_split_again(self, items: Integers, offsets: Integers) -> NewStep | None:
         """One step of micro-batches that start at `offsets`, made to be more alike in `balance`."""
         assert self.balance is not None
         batch_of = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
@@ -247,7 +261,7 @@ class BudgetCutter(MeasuredCutter):
         falling = np.argsort(self._size_keys[items], kind="stable")
         return falling[: items.size // 2], falling[items.size // 2 :]
 
-    def _kept_whole(self, offsets: Integers) -> int:
+    def _batches_kept_whole(self, offsets: Integers) -> int:
         """How many of the first micro-batches stay at the whole budget when the others are cut at a lower one.
 
         These have few long samples each. Without one of these, a micro-batch would cost much less, and steps would be
