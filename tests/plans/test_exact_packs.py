@@ -97,7 +97,7 @@ def test_what_a_window_holds_is_found_within_one_allowance(steps, monkeypatch, w
         spent.append(sum(steps))
         start, before = plan.windows.start(number + 1), start
         assert items.tolist() == plan.order_plan.order.take(before.place, start.place).tolist()
-        assert sorted(cut.members) == list(range(items.size))
+        assert sorted(cut.places) == list(range(items.size))
         assert len(cut) == window
         assert all(plan.cutter.excess(items[cut.batch(batch)]) == 0 for batch in range(window))
     assert 0 < max(spent) <= 1 << 25

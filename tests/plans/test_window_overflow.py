@@ -49,7 +49,7 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
     for number in range(count):
         items, cut = windows.planned(number)
         assert len(cut) == windows.window_batches
-        assert sorted(cut.members) == list(range(items.size))
+        assert sorted(cut.places) == list(range(items.size))
         assert all(plan.cutter.excess(items[cut.batch(batch)]) == 0 for batch in range(len(cut)))
         given_out += items.tolist()
         sizes.append(items.size)

@@ -75,7 +75,7 @@ class BucketCutter(Cutter):
             for places, count in zip(large, steps, strict=True)
         ]
         if shared is not None:
-            large.append(shared.members)
+            large.append(shared.places)
             sizes.append(np.diff(shared.offsets))
         joined = np.concatenate(large)
         offsets = np.concatenate([[0], np.concatenate(sizes).cumsum()])

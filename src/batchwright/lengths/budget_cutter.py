@@ -162,12 +162,12 @@ class BudgetCutter(MeasuredCutter):
         costs = self.amounts.columns[0][items]
         stuck = np.diff(cut.offsets) * costs.max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
-        members = steps.members.copy()
-        falling = sorted_places(self._size_keys[items[members]])
+        places = steps.places.copy()
+        falling = sorted_places(self._size_keys[items[places]])
         filled_up = fill_up_to_most_expensive(
-            costs[members], members, steps.offsets, falling, step_size, float(self.limits[0]), EQUAL_ENOUGH
+            costs[places], places, steps.offsets, falling, step_size, float(self.limits[0]), EQUAL_ENOUGH
         )
-        return Cut(members, steps.offsets, filled_up, in_steps=True)
+        return Cut(places, steps.offsets, filled_up, in_steps=True)
 
     def _redistributed(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """Steps whose samples were distributed over their micro-batches a second time, equal in every budget and balance."""
@@ -175,8 +175,8 @@ class BudgetCutter(MeasuredCutter):
         return redistributed(
             distributed_over_steps(cut, step_size) if several else cut,
             step_size,
-            lambda steps: np.add.reduceat(self._measures(items[steps.members]), steps.offsets[:-1]),
-            lambda members, _: self._new_step(items[members], step_size),
+            lambda steps: np.add.reduceat(self._measures(items[steps.places]), steps.offsets[:-1]),
+            lambda places, _: self._new_step(items[places], step_size),
         )
 
     def _split_again(self, items: Integers, cut: Cut, step_size: int) -> Cut:
@@ -189,7 +189,7 @@ class BudgetCutter(MeasuredCutter):
             cut,
             step_size,
             lambda steps: steps.costs[:, None],
-            lambda members, offsets: self._pairs_split_again(items[members], offsets),
+            lambda places, offsets: self._pairs_split_again(items[places], offsets),
         )
 
     def _measures(self, items: Integers) -> Floats:

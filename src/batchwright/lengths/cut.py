@@ -14,17 +14,17 @@ __all__ = ["Cut", "by_steps", "steps_shuffled"]
 
 @dataclass(frozen=True)
 class Cut:
-    """Micro-batches over the samples of a window.
+    """Micro-batches over the items of a window.
 
     Attributes:
-        members: places among the samples of the window, micro-batch by micro-batch, int64.
-        offsets: micro-batch b holds `members[offsets[b]:offsets[b + 1]]`, int64.
+        places: which items of the window, as places among them, micro-batch by micro-batch, int64.
+        offsets: micro-batch b holds `places[offsets[b]:offsets[b + 1]]`, int64.
         costs: what each micro-batch costs, float64.
         in_steps: whether the micro-batches are already sorted into steps, which must stay together.
         sorted_in_steps: whether the micro-batches of each step are sorted by cost, so that neighbours cost about the same.
     """
 
-    members: Integers
+    places: Integers
     offsets: Integers
     costs: Floats
     in_steps: bool = False
@@ -35,21 +35,21 @@ class Cut:
 
     def batch(self, number: int) -> Integers:
         """The places of one micro-batch."""
-        return self.members[self.offsets[number] : self.offsets[number + 1]]
+        return self.places[self.offsets[number] : self.offsets[number + 1]]
 
     def chosen(self, numbers: Integers) -> Cut:
         """A cut of these micro-batches, in this order."""
         sizes = np.diff(self.offsets)[numbers]
         offsets = np.concatenate([[0], sizes.cumsum()])
         at = np.arange(offsets[-1]) + np.repeat(self.offsets[numbers] - offsets[:-1], sizes)
-        return Cut(self.members[at], offsets, self.costs[numbers])
+        return Cut(self.places[at], offsets, self.costs[numbers])
 
-    def below(self, places: int) -> Cut:
-        """The same micro-batches, only with places below `places`; those that become empty are left out."""
-        kept = self.members < places
+    def below(self, end: int) -> Cut:
+        """The same micro-batches, only with places below `end`; those that become empty are left out."""
+        kept = self.places < end
         sizes = np.add.reduceat(kept, self.offsets[:-1], dtype=np.int64)
         offsets = np.concatenate([[0], sizes[sizes > 0].cumsum()])
-        return Cut(self.members[kept], offsets, self.costs[sizes > 0])
+        return Cut(self.places[kept], offsets, self.costs[sizes > 0])
 
 
 def steps_shuffled(cut: Cut, step_size: int, key: int) -> Cut:

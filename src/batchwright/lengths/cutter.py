@@ -124,7 +124,7 @@ class Cutter(ABC):
         """
         if len(cut) >= batches:
             return cut
-        check_fillable(cut.members.size, batches)
+        check_fillable(cut.places.size, batches)
         parts_of = [cut.batch(number) for number in range(len(cut))]
         most_expensive = [(-float(cost), number) for number, cost in enumerate(cut.costs) if parts_of[number].size > 1]
         heapq.heapify(most_expensive)  # a heap, since both halves of a split may be the most expensive again

@@ -98,33 +98,33 @@ class EqualPacks:
             cut = redistributed(cut, self.step_size, lambda steps: steps.costs[:, None], way, enough)
         return cut
 
-    def _redistributed(self, members: Integers, offsets: Integers) -> NewStep | None:
+    def _redistributed(self, places: Integers, offsets: Integers) -> NewStep | None:
         """One step, all of it distributed again; None if that would exceed a limit."""
-        measures = self._measures(members)
+        measures = self._measures(places)
         packs = [part for part in equal_parts(measures, self.step_size * self.packs, self.max_per_pack) if part.size]
-        return self._new_step(members, packs)
+        return self._new_step(places, packs)
 
-    def _split_again(self, members: Integers, offsets: Integers) -> NewStep | None:
+    def _split_again(self, places: Integers, offsets: Integers) -> NewStep | None:
         """One step of micro-batches that start at `offsets`, its packs made to cost more alike."""
         ends = pairwise(offsets.tolist())
-        starts = np.concatenate([start + self.pack_offsets(members[start:end])[:-1] for start, end in ends])
-        pack_of = np.repeat(np.arange(starts.size), np.diff(np.append(starts, members.size)))
-        sizes, limits = self.lengths[members].astype(np.float64), self.capacities.astype(np.float64)
-        return self._new_step(members, split_again(self.costs[members], sizes, pack_of, limits, self.max_per_pack))
+        starts = np.concatenate([start + self.pack_offsets(places[start:end])[:-1] for start, end in ends])
+        pack_of = np.repeat(np.arange(starts.size), np.diff(np.append(starts, places.size)))
+        sizes, limits = self.lengths[places].astype(np.float64), self.capacities.astype(np.float64)
+        return self._new_step(places, split_again(self.costs[places], sizes, pack_of, limits, self.max_per_pack))
 
-    def _measures(self, members: Integers) -> Floats:
+    def _measures(self, places: Integers) -> Floats:
         """What the packs of a step are to be equal in, float64 (samples, measures): lengths, and with several their shares.
 
         Shares in proportion to the first length are left out.
         """
-        lengths, costs = self.lengths[members].astype(np.float64), self.costs[members]
+        lengths, costs = self.lengths[places].astype(np.float64), self.costs[places]
         proportional = costs[0] * lengths[:, 0], lengths[0, 0] * costs
         alike = self.capacities.size == 1 or np.allclose(*proportional, rtol=1e-12, atol=0)
         return lengths if alike else np.column_stack([lengths, costs])
 
-    def _new_step(self, members: Integers, packs: list[Integers]) -> NewStep | None:
+    def _new_step(self, places: Integers, packs: list[Integers]) -> NewStep | None:
         """These packs, distributed over the micro-batches of a step; None if one would exceed a limit."""
-        lengths, costs = self.lengths[members], self.costs[members]
+        lengths, costs = self.lengths[places], self.costs[places]
         loads = np.array([lengths[part].sum(axis=0) for part in packs])
         if np.any(loads > self.capacities) or max(part.size for part in packs) > self.max_per_pack:
             return None

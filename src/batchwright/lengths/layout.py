@@ -152,8 +152,8 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
         total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling.astype(np.int64), None, step_size))
     wanted = 1.0 if window == "epoch" else total / least_length(window, step_size)
     found: list[EpochLayout] = []
-    for longer in _TRIED:
-        windows = math.floor(wanted / (1 + longer / 16))
+    for sixteenths in _TRIED:
+        windows = math.floor(wanted / (1 + sixteenths / 16))
         if windows < 1 or (windows == 1) != (window == "epoch") or windows in {layout.windows for layout in found}:
             continue
         largest = cutter.over_strata(strata.falling, windows)

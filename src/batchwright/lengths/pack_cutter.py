@@ -104,11 +104,11 @@ class PackCutter(MeasuredCutter):
         batch_of = np.empty(len(packing), np.int64)
         batch_of[falling] = longest_first(costs[falling], wanted, self.packs)
         by_batch = np.argsort(batch_of, kind="stable")
-        members = Cut(packing.members, packing.offsets, costs).chosen(by_batch).members
+        places = Cut(packing.members, packing.offsets, costs).chosen(by_batch).places
         held = np.bincount(batch_of, weights=np.diff(packing.offsets), minlength=wanted).astype(np.int64)
         offsets = np.concatenate([[0], held.cumsum()])
         totals = np.bincount(batch_of, weights=costs, minlength=wanted).astype(np.float64)
-        return self.split_to(Cut(members, offsets, totals), batches, items)
+        return self.split_to(Cut(places, offsets, totals), batches, items)
 
     def with_equal_costs(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: packs of a step, or of all steps, exchange samples; see `EqualPacks`."""
@@ -119,7 +119,7 @@ class PackCutter(MeasuredCutter):
             self.packs,
             self.max_per_pack,
             step_size,
-            lambda members: self.pack_offsets(items[members]),
+            lambda places: self.pack_offsets(items[places]),
         ).of(cut)
 
     def costs_of(self, items: Integers, offsets: Integers) -> Floats:

@@ -62,25 +62,25 @@ def redistributed(
         cut: the micro-batches.
         step_size: micro-batches in a step.
         loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, measures).
-        redistribute: from the members of a step, and where its micro-batches start in them, to `step_size`
+        redistribute: from the places of a step, and where its micro-batches start in them, to `step_size`
             micro-batches; None if that is not possible.
         enough: a step whose mean is this share of its most expensive micro-batch is left as it is.
     """
     steps = by_steps(cut)
     loads = loads_of(steps)
-    members, offsets, costs = steps.members.copy(), steps.offsets.copy(), steps.costs.copy()
+    places, offsets, costs = steps.places.copy(), steps.offsets.copy(), steps.costs.copy()
     for first in range(0, len(steps) - step_size + 1, step_size):
         here = slice(first, first + step_size)
         uneven = _unevenness(loads[here])
         if uneven * enough <= 1:
             continue
         start, end = offsets[first], offsets[first + step_size]
-        found = redistribute(members[start:end], offsets[first : first + step_size + 1] - start)
+        found = redistribute(places[start:end], offsets[first : first + step_size + 1] - start)
         if found is not None and _unevenness(found.loads) < uneven:
-            members[start:end] = members[start:end][np.concatenate(found.parts)]
+            places[start:end] = places[start:end][np.concatenate(found.parts)]
             offsets[first + 1 : first + step_size + 1] = start + np.cumsum([part.size for part in found.parts])
             costs[here] = found.costs
-    return Cut(members, offsets, costs, in_steps=True)
+    return Cut(places, offsets, costs, in_steps=True)
 
 
 def distributed_over_steps(cut: Cut, step_size: int) -> Cut:
@@ -127,17 +127,17 @@ def level_over_steps(cut: Cut, costs: Floats, sizes: Floats, limits: Floats, mos
     steps = by_steps(cut)
     if most_items < costs.size:
         sizes, limits = np.column_stack([sizes, np.ones(costs.size)]), np.append(limits, float(most_items))
-    falling = cut.members[np.argsort(-costs[cut.members], kind="stable")]
+    falling = cut.places[np.argsort(-costs[cut.places], kind="stable")]
     part_of = np.empty(costs.size, np.int64)
-    part_of[cut.members] = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
+    part_of[cut.places] = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
     mean, effort = float(sizes[:, 0].sum()) / len(cut), _EFFORT_PER_ITEM * costs.size
     least = step_size * (mean - max(_FULL * mean, limits[0] - mean))
     found = level_work(
         costs[falling], sizes[falling], part_of[falling], len(cut), step_size, limits, least, EQUAL_ENOUGH, effort
     )
     offsets = np.concatenate([[0], np.bincount(found, minlength=len(cut)).cumsum()])
-    members = falling[np.argsort(found, kind="stable")]
-    new = by_steps(Cut(members, offsets, np.add.reduceat(costs[members], offsets[:-1])))
+    places = falling[np.argsort(found, kind="stable")]
+    new = by_steps(Cut(places, offsets, np.add.reduceat(costs[places], offsets[:-1])))
     return new if step_costs(new, step_size) < step_costs(steps, step_size) else steps
 
 

@@ -105,7 +105,7 @@ class LengthPlan(Plan, Windowed):
         if not self.same_samples or cutter.searches:
             # Laid out now, since this may refuse the arguments: with an order, or if cutting is a search. Other windows are
             # laid out at first use.
-            self.windows = windows_in_steps(self, 1)
+            _ = self.windows
         warn(*faults_of_lengths(self, least=_MANY), *([delivery.fault] if delivery and delivery.fault else []))
 
     def __getitem__(self, batch: int) -> np.ndarray:
@@ -199,6 +199,7 @@ class LengthPlan(Plan, Windowed):
         return self._with_windows(self.windows.with_starts(starts), self.step_size)
 
     def _with_windows(self, windows: Windows, step_size: int) -> LengthPlan:
+        """A copy with these windows, in place of those that the property lays out."""
         found = copy.copy(self)
         vars(found).pop("mean_batch_size", None)
         found.step_size, found.windows, found.first = step_size, windows, windows.first_batch
@@ -307,7 +308,7 @@ class LengthPlan(Plan, Windowed):
             **fields_as_text(self.admission),
             "window": str(self.window) + (f" or {self.least_steps} steps" if self.least_steps > 1 else ""),
             "epoch_samples": str(self.epoch_samples),
-            "steps_seed": str(self.seed),
+            "steps_seed": str(self.seed),  # the argument `seed`
         }
 
     @property

@@ -131,7 +131,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
         costs.append(cut.costs)
         tokens += np.sum([cutter.tokens(items[cut.batch(batch)]) for batch in range(len(cut))], axis=0)
         if plan.admission.pieces is None and plan.admission.bundles is None:
-            composition = max(composition, _farthest(plan.groups.group_of(items[cut.members]), sizes[-1]))
+            composition = max(composition, _farthest(plan.groups.group_of(items[cut.places]), sizes[-1]))
         if sum(map(len, measured)) >= MOST_MEASURED:
             break
     batch_sizes = np.concatenate(sizes)

@@ -140,7 +140,7 @@ def _copies(windows: Iterable[_Window]) -> _Copies:
         if np.unique(items).size == items.size:
             continue
         batch_of = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
-        held, counts = np.unique(np.column_stack([batch_of, items[cut.members]]), axis=0, return_counts=True)
+        held, counts = np.unique(np.column_stack([batch_of, items[cut.places]]), axis=0, return_counts=True)
         most = int(counts.argmax())
         item, times = max(found[2:], (int(held[most, 1]), int(counts[most])), key=lambda pair: pair[1])
         found = _Copies(batches, found.hit + np.unique(held[counts > 1, 0]).size, item, times)
