@@ -102,8 +102,8 @@ def comes_in_order(plan: Any, drawn: list[list[Any]]) -> None:
             apart.subtract(ordered[begin:end].tolist())
             if not any(apart.values()):
                 last = number + 1
-        assert len(drawn) - last <= 2 * plan.windows.period + 64
-        assert last > 0 or len(drawn) <= 2 * plan.windows.period + 64
+        assert len(drawn) - last <= 2 * plan.windows.batches_between_boundaries + 64
+        assert last > 0 or len(drawn) <= 2 * plan.windows.batches_between_boundaries + 64
     elif isinstance(plan, EvaluationPlan):  # every epoch has all samples in the order, whatever worlds it went through
         ordered = plan.sequence.samples(0, plan.sequence.count).tolist()
         gone = [*chain.from_iterable(drawn)]

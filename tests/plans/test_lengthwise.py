@@ -258,7 +258,7 @@ def test_samples_that_are_too_long(window):
 
 def test_balanced_and_ragged_at_once():
     plan = quietly(lambda: bw.budgeted(LENGTHS, 16_384, order=bw.balanced(LABELS, 64), window=32))
-    period, length = plan.stepped(4).windows.period, plan.epoch_length(4)
+    period, length = plan.stepped(4).windows.batches_between_boundaries, plan.epoch_length(4)
     drawn = np.concatenate(plan.epoch(0, 4)[: length // period * period])  # in whole windows: an epoch ends within one
     assert np.ptp(np.bincount(LABELS[drawn])) <= 8
     assert plan.sampled_prior.tolist() == [0.5, 0.5]
@@ -272,7 +272,7 @@ def test_the_summary_is_of_the_whole_first_epoch():
     labels = np.repeat([0, 1, 2], [12_000, 7_000, 1_000])
     plan = bw.budgeted(LENGTHS, 4096, order=bw.balanced(labels, 60), window=32)
     summary, in_steps = plan.summary(4), plan.stepped(4)
-    period, length = in_steps.windows.period, in_steps.epoch_batches
+    period, length = in_steps.windows.batches_between_boundaries, in_steps.epoch_batches
     assert summary.measured == -(-length // period) > 5  # the last is measured whole
     assert summary.epoch_batches == length
     assert summary.batches == summary.measured * period

@@ -72,7 +72,7 @@ def test_a_run_whose_shares_are_set_loses_and_repeats_nothing_in_any_world(kind,
     sequence, number = position.sequence.without_past(position.micro_batch)
     sequence = getattr(sequence, "_before", sequence)
     lengthwise = getattr(sequence, "plan", sequence)
-    windows, window = lengthwise.windows, lengthwise.windows.of(number)[0]
+    windows, window = lengthwise.windows, lengthwise.windows.window_and_place(number)[0]
     order = ranks[0].plan.order_plan.order
     emitted = lengthwise.admission.items
     before = Counter(emitted(order.take(0, windows.start(window).place)).tolist())

@@ -61,7 +61,7 @@ def test_over_a_full_period_counts_are_rates_and_the_weighted_mean_is_the_natura
     make: Callable[[], Any], period: int
 ) -> None:
     plan = make()
-    batches = 3 * plan.windows.period if period < 0 else period
+    batches = 3 * plan.windows.batches_between_boundaries if period < 0 else period
     drawn = np.concatenate([plan[t] for t in range(batches)])
     samples = drawn.size
     if period < 0:  # windows are filled: what is then left of an epoch of the order comes in the next one

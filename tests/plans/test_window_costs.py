@@ -12,9 +12,9 @@ import pytest
 import batchwright as bw
 from batchwright.lengths import order_windows
 from batchwright.lengths.budget_cutter import BudgetCutter, SortedPrefixes
-from batchwright.lengths.order_windows import OfOrder
+from batchwright.lengths.order_windows import OrderWindows
 from batchwright.lengths.pack_cutter import PackCutter
-from batchwright.lengths.windows import OfShuffle, OfStrata
+from batchwright.lengths.windows import ShuffleWindows, StratumWindows
 from batchwright.plans import by_length
 
 from ..laws import quietly
@@ -27,7 +27,7 @@ uneven = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright
 def planned(monkeypatch):
     """How often each window was planned."""
     counts = []
-    for kind, name in ((OfStrata, "planned"), (OfShuffle, "planned"), (OfOrder, "_filled")):
+    for kind, name in ((StratumWindows, "planned"), (ShuffleWindows, "planned"), (OrderWindows, "_filled")):
         method = getattr(kind, name)
         monkeypatch.setattr(kind, name, lambda *at, method=method: counts.append(at[1]) or method(*at))
     return counts
@@ -139,7 +139,7 @@ def test_an_epoch_asked_for_in_any_order_plans_every_window_once(kind, planned):
     planned.clear()
     for batch in asked:
         _ = plan[batch]
-    windows = plan.windows.of(last)[0] + 1
+    windows = plan.windows.window_and_place(last)[0] + 1
     if kind == "buckets":  # its windows are counted where they are asked for
         assert len(planned) <= 2 * windows
     else:

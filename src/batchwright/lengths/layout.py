@@ -48,7 +48,7 @@ _PROBED_SAMPLES = 4096  # places in a range that is measured, at most: cutting 6
 _SIGMAS_MEAN = 3.0  # standard errors that are added to the measured mean: it is too small once in 700 plans
 # Spare room of an epoch, in standard deviations of what all its ranges need. For a normal distribution one epoch in
 # 10^9 needs more; if the measured deviation is 18 % too small, one in 10^6. Even then all last windows are first cut as
-# one, which mostly fits (`windows.OfShuffle`).
+# one, which mostly fits (`windows.ShuffleWindows`).
 _SIGMAS = 6.0
 # The spare room is spread over the last micro-batches of an epoch, four times as many as the room itself. So these are
 # three quarters full on average, and all others are full. Four was chosen by trial.
@@ -87,7 +87,7 @@ class EpochLayout:
         """Micro-batches in an epoch."""
         return (self.windows - 1) * self.batches + self.last_batches
 
-    def window_of(self, batch: int) -> tuple[int, int]:
+    def window_and_place(self, batch: int) -> tuple[int, int]:
         """The window of a micro-batch, and its place there."""
         window = min(batch // self.batches, self.windows - 1)
         return window, batch - window * self.batches

@@ -19,7 +19,7 @@ from .cutter import Cutter, Prefixes
 from .layout import LAYOUT_WORK, Window, least_length
 from .windows import PlannedWindows, Windows, fitting, most_that_fit
 
-__all__ = ["OfOrder", "WindowStart"]
+__all__ = ["OrderWindows", "WindowStart"]
 
 # How many places a window takes is measured by filling windows from all over the order: 4 at least, 16 at first, 64 at
 # most; more than 4 only while they take no more than 32,768 places together, so that measuring takes less than a
@@ -50,7 +50,7 @@ class WindowStart(NamedTuple):
     skipped: int = 0
 
 
-class OfOrder(Windows):
+class OrderWindows(Windows):
     """Windows that are filled with consecutive items of an order.
 
     How many items fit into a window depends on the items, so where a window begins depends on the windows before it.
@@ -78,7 +78,7 @@ class OfOrder(Windows):
         window: Window,
         step_size: int,
         moves_over: int,
-        in_steps_of_one: OfOrder | None = None,
+        in_steps_of_one: OrderWindows | None = None,
     ) -> None:
         self._admission, self._cutter, self._step_size = admission, cutter, step_size
         self._orders: Sequence[tuple[WindowStart, Order]] = [(WindowStart(0), order)]  # see `over`
@@ -122,7 +122,7 @@ class OfOrder(Windows):
         self._places_per_window *= shorter / self.window_batches
         self.window_batches = shorter
 
-    def _follow(self, measured: OfOrder, window: Window) -> None:
+    def _follow(self, measured: OrderWindows, window: Window) -> None:
         """Take over what windows in steps of 1 measured, so that a plan measures it once for all step sizes."""
         step_size = self._step_size
         self.epoch_batches = max(step_size, measured.epoch_batches // step_size * step_size)
@@ -154,7 +154,7 @@ class OfOrder(Windows):
         end = self._end(start, samples, held)
         return self._place_of(end) - place, float(self._cutter.sizes_of(prefixes.items[:held]).sum())
 
-    def of(self, batch: int) -> tuple[int, int]:
+    def window_and_place(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
         return divmod(batch, self.window_batches)
 
@@ -169,11 +169,11 @@ class OfOrder(Windows):
 
     def places_before(self, batch: int) -> float:
         """See `Windows`: exact at the start of a window, since it is known where it begins."""
-        window, place = self.of(batch)
+        window, place = self.window_and_place(batch)
         return self._place_of(self.start(window)) + place * self.places_per_batch
 
     @property
-    def period(self) -> int:
+    def batches_between_boundaries(self) -> int:
         """See `Windows`."""
         return self.window_batches
 
@@ -235,7 +235,8 @@ class OfOrder(Windows):
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`: of the first known window, the first one of the epoch, and the one of `batch`."""
-        wanted = sorted({self._first_known, max(self._first_known, self.of(since)[0]), self.of(batch)[0]})
+        epoch_start, current = since // self.window_batches, batch // self.window_batches
+        wanted = sorted({self._first_known, max(self._first_known, epoch_start), current})
         return [[window, *self.start(window)] for window in wanted]
 
     def knows(self, starts: Sequence[Sequence[int]], window: int) -> bool:
@@ -245,7 +246,7 @@ class OfOrder(Windows):
         """
         return bool(starts) and 0 <= window - starts[-1][0] <= 1
 
-    def with_starts(self, starts: Sequence[Sequence[int]]) -> OfOrder:
+    def with_starts(self, starts: Sequence[Sequence[int]]) -> OrderWindows:
         """See `Windows`."""
         found: dict[int, WindowStart] = {}
         for window, place, skipped in starts:
@@ -258,7 +259,7 @@ class OfOrder(Windows):
             found[window] = WindowStart(place, skipped)
         return self._with_known_starts(found)
 
-    def over(self, orders: Sequence[tuple[WindowStart, Order]]) -> OfOrder:
+    def over(self, orders: Sequence[tuple[WindowStart, Order]]) -> OrderWindows:
         """The same windows over an order whose shares were set during the run.
 
         Args:
@@ -279,8 +280,8 @@ class OfOrder(Windows):
         """The order that a window is filled from, by where it begins."""
         return next((order for since, order in reversed(self._orders) if since <= start), self._orders[0][1])
 
-    def _with_known_starts(self, starts: Mapping[int, WindowStart]) -> OfOrder:
-        other = object.__new__(OfOrder)
+    def _with_known_starts(self, starts: Mapping[int, WindowStart]) -> OrderWindows:
+        other = object.__new__(OrderWindows)
         vars(other).update(vars(self))
         other._starts, other._first_known, other._ready = dict(starts), min(starts), PlannedWindows()
         return other

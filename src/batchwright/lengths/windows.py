@@ -2,17 +2,17 @@
 
 A window takes a number of items and cuts them into a known number of micro-batches. Three kinds:
 
-- `OfOrder`, with `order=`: windows are ranges of the order. Each is filled with as many items as fit, and the next
+- `OrderWindows`, with `order=`: windows are ranges of the order. Each is filled with as many items as fit, and the next
   window begins with the item after them. An epoch is a fixed number of micro-batches; the next epoch continues in the
   order.
-- `OfStrata`, without `order=`, if an epoch has at least two windows, or there are several budgets: every epoch has the
+- `StratumWindows`, without `order=`, if an epoch has at least two windows, or there are several budgets: every epoch has the
   same samples, and each window has one sample of every stratum of lengths. No window depends on another.
-- `OfShuffle`, without `order=`, for buckets, and if one window is a whole epoch: every epoch has the same samples, and
+- `ShuffleWindows`, without `order=`, for buckets, and if one window is a whole epoch: every epoch has the same samples, and
   windows are ranges of a plain shuffle.
 
-The last two are `OfEpochs`. A *boundary* is a micro-batch at which a run can change to another step size without losing or
-repeating anything: with `order=` the start of a window, otherwise the start of an epoch. A *period* is the micro-batches
-between two boundaries. `plans/changed_steps.py` shows how a run changes there.
+The last two are `EpochWindows`. A *boundary* is a micro-batch at which a run can change to another step size without
+losing or repeating anything: with `order=` the start of a window, otherwise the start of an epoch.
+`plans/changed_steps.py` shows how a run changes there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ITEMS_READY = 1 << 20  # items that `PlannedWindows` keeps at most: 16 MB
 # two; if the first items are far longer than the others, proportion alone took 84 cuts.
 _IN_PROPORTION = 16
 
-__all__ = ["OfShuffle", "OfStrata", "PlannedWindows", "Windows", "fitting", "most_that_fit"]
+__all__ = ["PlannedWindows", "ShuffleWindows", "StratumWindows", "Windows", "fitting", "most_that_fit"]
 
 
 class Windows(ABC):
@@ -50,7 +50,7 @@ class Windows(ABC):
     epoch_batches: int
 
     @abstractmethod
-    def of(self, batch: int) -> tuple[int, int]:
+    def window_and_place(self, batch: int) -> tuple[int, int]:
         """The window of a micro-batch, and its place there."""
 
     @abstractmethod
@@ -82,7 +82,7 @@ class Windows(ABC):
 
     @property
     @abstractmethod
-    def period(self) -> int:
+    def batches_between_boundaries(self) -> int:
         """Micro-batches between two boundaries."""
 
     @abstractmethod
@@ -102,7 +102,7 @@ class Windows(ABC):
         """The first micro-batch that this sequence can give; see `MicroBatches.first`."""
         return 0
 
-    def address(self, window: int) -> tuple[int, int]:
+    def epoch_and_number(self, window: int) -> tuple[int, int]:
         """The epoch of a window, and its number there: the shuffle of its steps depends on these and the seed.
 
         With `order=`, where windows extend over epochs, the epoch is 0 and windows are numbered through all epochs.
@@ -111,7 +111,7 @@ class Windows(ABC):
 
     def epoch_of(self, batch: int) -> int:
         """The epoch of the window that has a micro-batch."""
-        return self.address(self.of(batch)[0])[0]
+        return self.epoch_and_number(self.window_and_place(batch)[0])[0]
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """Where a few windows begin, for a state, so that a run can resume at `batch` in constant time.
@@ -160,17 +160,17 @@ class PlannedWindows:
         return PlannedWindows, ()  # pickled empty: another process plans its own windows
 
 
-class OfEpochs(Windows):
+class EpochWindows(Windows):
     """Windows of epochs that all have the same samples."""
 
     def __init__(self, layout: EpochLayout, epoch_samples: int) -> None:
         self.layout, self._epoch_samples = layout, epoch_samples
         self.epoch_batches = layout.length
 
-    def of(self, batch: int) -> tuple[int, int]:
+    def window_and_place(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
         epoch, place = divmod(batch, self.epoch_batches)
-        window, place = self.layout.window_of(place)
+        window, place = self.layout.window_and_place(place)
         return epoch * self.layout.windows + window, place
 
     def next_boundary(self, batch: int) -> int:
@@ -183,7 +183,7 @@ class OfEpochs(Windows):
         return self._epoch_samples / self.epoch_batches
 
     @property
-    def period(self) -> int:
+    def batches_between_boundaries(self) -> int:
         """See `Windows`."""
         return self.epoch_batches
 
@@ -199,12 +199,12 @@ class OfEpochs(Windows):
         """See `Windows`: the start of the same epoch."""
         return at // before.epoch_batches * self.epoch_batches
 
-    def address(self, window: int) -> tuple[int, int]:
+    def epoch_and_number(self, window: int) -> tuple[int, int]:
         """See `Windows`."""
         return divmod(window, self.layout.windows)
 
 
-class OfStrata(OfEpochs):
+class StratumWindows(EpochWindows):
     """Windows of which each has one sample of every stratum of lengths. No window depends on another."""
 
     def __init__(self, layout: EpochLayout, epoch_samples: int, strata: LengthStrata, cutter: Cutter) -> None:
@@ -215,7 +215,7 @@ class OfStrata(OfEpochs):
         """See `Windows`."""
         layout = self.layout
         assert layout.largest_cut is not None
-        items = self._strata.window(*self.address(window), layout.windows)
+        items = self._strata.window(*self.epoch_and_number(window), layout.windows)
         cut = self._cutter.cut(items, layout.batches, layout.step_size)
         # Filling packs is a heuristic, and may need one more for shorter samples. Then the cut of the longest items of all
         # strata is taken: item i of the window is of stratum i, so it fits where the longest of this stratum did. Some
@@ -225,7 +225,7 @@ class OfStrata(OfEpochs):
         return items, cut
 
 
-class OfShuffle(OfEpochs):
+class ShuffleWindows(EpochWindows):
     """Windows that are ranges of a plain shuffle; each epoch has all samples.
 
     A window takes items up to a fixed place, or fewer if it is full; the next window begins with the item after them.
@@ -261,7 +261,7 @@ class OfShuffle(OfEpochs):
         ready = self._ready.pop(window)
         if ready is not None:
             return ready
-        epoch, number = self.address(window)
+        epoch, number = self.epoch_and_number(window)
         if number < self.layout.regular_windows:
             start, end = (
                 self._start(window),
@@ -281,15 +281,15 @@ class OfShuffle(OfEpochs):
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`."""
-        window, _ = self.of(batch)
-        _, number = self.address(window)
+        window, _ = self.window_and_place(batch)
+        _, number = self.epoch_and_number(window)
         window -= max(0, number - self.layout.regular_windows)
         return [[window, self._start(window), 0]] if number else []
 
-    def with_starts(self, starts: Sequence[Sequence[int]]) -> OfShuffle:
+    def with_starts(self, starts: Sequence[Sequence[int]]) -> ShuffleWindows:
         """See `Windows`."""
         for window, place, skipped in starts:
-            epoch, number = self.address(window)
+            epoch, number = self.epoch_and_number(window)
             epoch_start = epoch * self._epoch_samples
             known = epoch >= 0 and 0 <= place - epoch_start <= self._epoch_samples and skipped == 0
             if known and number:  # what is left of the epoch fills the micro-batches that are left, and they hold it
@@ -299,14 +299,15 @@ class OfShuffle(OfEpochs):
             if not known:
                 raise Infeasible(f"the state says that window {window} begins at place {place}", AS_IT_WAS)
         found = {window: place for window, place, _ in starts}
-        return OfShuffle(self.layout, self._epoch_samples, self._order, self._admission, self._cutter, found)
+        return ShuffleWindows(self.layout, self._epoch_samples, self._order, self._admission, self._cutter, found)
 
     def _start(self, window: int) -> int:
         """Where a window begins: plans the windows before it, from the nearest one whose start is known."""
-        epoch, number = self.address(window)
+        epoch, number = self.epoch_and_number(window)
         first = window - number
         if first not in self._starts:
-            self._starts = {known: place for known, place in self._starts.items() if self.address(known)[0] == epoch}
+            windows = range(first, first + self.layout.windows)
+            self._starts = {known: place for known, place in self._starts.items() if known in windows}
             self._starts[first] = epoch * self._epoch_samples
         nearest = max(known for known in self._starts if first <= known <= window)
         for earlier in range(nearest, window):

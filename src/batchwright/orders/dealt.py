@@ -17,7 +17,7 @@ from ..kernels.passes import draws
 from ..micro_batches import LAST
 from ..plain_engine import Deal
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
-from .protocol import OfBatches, Order, Undersized, undersized_groups
+from .protocol import BatchwiseOrder, Order, Undersized, undersized_groups
 from .sequence import in_sequence
 from .share_change import ShareChange
 from .shares import Shares, group_rates, moves_within_epochs
@@ -31,7 +31,7 @@ _NO_INDEX = np.empty(0, np.uint32)
 _RUN_BOUND = 6  # G6: consecutive micro-batches have at most this many tickets of a group more than its quotas
 
 
-class Dealt(OfBatches):
+class Dealt(BatchwiseOrder):
     """Draws in exact shares. `kernels.deal` explains how, `docs/design.md` what is guaranteed.
 
     Args:

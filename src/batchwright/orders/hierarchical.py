@@ -12,8 +12,8 @@ import numpy as np
 from ..groups import Groups
 from ..kernels.hierarchy import descend
 from .dealt import Dealt
-from .of_shares import OfShares
 from .protocol import Undersized, fingerprint_of, undersized_groups
+from .shared import AverageSharesOrder
 from .shares import Shares, group_rates
 
 __all__ = ["Hierarchical", "Levels"]
@@ -70,7 +70,7 @@ class Levels:
         return nodes[::-1]
 
 
-class Hierarchical(OfShares):
+class Hierarchical(AverageSharesOrder):
     """An order whose batches take `per[0]` outermost groups, `per[1]` groups of each, and so on down to `per[-1]` samples.
 
     Every node goes through its branches in passes: after any number of visits, its branches have come equally often, up to

@@ -6,14 +6,14 @@ import numpy as np
 
 from ..groups import Groups
 from .finite import Finite
-from .of_shares import OfShares
 from .protocol import Undersized
+from .shared import AverageSharesOrder
 from .shares import Shares
 
 __all__ = ["InTurn"]
 
 
-class InTurn(OfShares):
+class InTurn(AverageSharesOrder):
     """A finite order, repeated: after its last place comes its first.
 
     Args:

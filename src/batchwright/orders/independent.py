@@ -6,14 +6,14 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels import independent
-from .of_shares import OfShares
 from .protocol import Undersized
+from .shared import AverageSharesOrder
 from .shares import Shares, moves_within_epochs, stage_of
 
 __all__ = ["Independent"]
 
 
-class Independent(OfShares):
+class Independent(AverageSharesOrder):
     """Draws the group and the sample of every slot independently, with replacement; arguments as for `Dealt`."""
 
     def __init__(

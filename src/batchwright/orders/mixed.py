@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .dealt import Dealt
-from .protocol import OfBatches, Order, Undersized, fingerprint_of, samples_at
+from .protocol import BatchwiseOrder, Order, Undersized, fingerprint_of, samples_at
 from .sequence import in_sequence
 from .share_change import ShareChange
 from .shared import is_shared
@@ -15,7 +15,7 @@ from .shared import is_shared
 __all__ = ["Mixed"]
 
 
-class Mixed(OfBatches):
+class Mixed(BatchwiseOrder):
     """Slots are dealt to sources; the k-th slot of a source gets the k-th sample of the source's own order.
 
     Samples are numbered through all sources, one after the other, as in a concatenation of their datasets.

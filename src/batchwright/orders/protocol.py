@@ -13,7 +13,7 @@ from ..groups import Groups
 from .shares import without_spelling
 
 __all__ = [
-    "OfBatches",
+    "BatchwiseOrder",
     "Order",
     "Undersized",
     "fingerprint_of",
@@ -78,7 +78,7 @@ def undersized_groups(groups: Groups, most: np.ndarray) -> list[Undersized]:
     return [Undersized(groups.names[group], int(groups.sizes[group]), int(most[group])) for group in short]
 
 
-class OfBatches(ABC):
+class BatchwiseOrder(ABC):
     """An order that computes complete micro-batches."""
 
     batch_size: int

@@ -17,7 +17,6 @@ from ..recent import Recent
 from .constant_shares import NONE
 from .dealt import Dealt
 from .inclusion import GroupRates, InclusionRates, Varying
-from .of_shares import OfShares
 from .protocol import Undersized
 from .shard_cells import Cells
 from .shard_division import divide_tickets
@@ -25,6 +24,7 @@ from .shard_hand import BlockDeal
 from .shard_line import MASK, ShardLine, ShardPieces
 from .shard_turns import ShardTurn, ShardTurns
 from .shards import Shards
+from .shared import AverageSharesOrder
 from .shares import Shares
 
 __all__ = ["ShardDealt", "Stretch"]
@@ -73,7 +73,7 @@ class _OpenSamples(NamedTuple):
     entries: np.ndarray
 
 
-class ShardDealt(OfShares, Varying):
+class ShardDealt(AverageSharesOrder, Varying):
     """Draws in exact shares, as `Dealt`; the samples of a group are those in the open shards.
 
     Each rank deals its own micro-batches. While a block of shards is open, the draws of a group go through its samples there

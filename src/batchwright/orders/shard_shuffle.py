@@ -8,11 +8,11 @@ from ..errors import Infeasible
 from ..groups import Groups
 from ..kernels.hashing import PURPOSE, child_key
 from ..recent import Recent
-from .of_shares import OfShares
 from .protocol import Undersized
 from .shard_blocks import ShardBlocks, blocks_of
 from .shard_line import MASK, ShardLine
 from .shards import Shards
+from .shared import AverageSharesOrder
 from .shares import Shares
 
 __all__ = ["ShardShuffle", "least_open"]
@@ -21,7 +21,7 @@ _KEPT = 4  # parts of passes whose blocks are kept
 _BATCHES = 3  # of a rank in a pass, at least: the first and the last must not overlap
 
 
-class ShardShuffle(OfShares):
+class ShardShuffle(AverageSharesOrder):
     """Samples shuffled within blocks of shards.
 
     Micro-batch t is read from the shards of rank `t % ranks`. In a pass, the shards lie in a shuffled order on a line, of

@@ -10,17 +10,17 @@ from ..kernels.deal_arguments import ROUND
 from ..kernels.hashing import PURPOSE, child_key
 from .dealt import Dealt
 from .inclusion import GroupRates, InclusionRates, Varying
-from .of_shares import OfShares
 from .protocol import Undersized
 from .shard_line import MASK, ShardLine, ShardPieces
 from .shard_turns import ShardTurn, ShardTurns
 from .shards import Shards
+from .shared import AverageSharesOrder
 from .shares import Shares, WeightShares
 
 __all__ = ["ShardWeights"]
 
 
-class ShardWeights(OfShares, Varying):
+class ShardWeights(AverageSharesOrder, Varying):
     """Samples by weight, as `Dealt` draws them, of a block of shards at a time.
 
     A block is open for as many micro-batches as its weights ask for; so each sample is drawn as often in a pass as in an

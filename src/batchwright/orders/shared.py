@@ -1,15 +1,18 @@
-"""The interface of an order whose micro-batches have groups in wanted shares."""
+"""The interface of an order whose micro-batches have groups in wanted shares, and a base of those with shares on average."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol, TypeGuard
 
-from .dealt import Dealt
-from .protocol import Order, Undersized
-from .shares import Shares
+import numpy as np
 
-__all__ = ["SharedOrder", "is_shared"]
+from ..groups import Groups
+from .dealt import Dealt
+from .protocol import BatchwiseOrder, Order, Undersized
+from .shares import Shares, group_rates
+
+__all__ = ["AverageSharesOrder", "SharedOrder", "is_shared"]
 
 
 class SharedOrder(Order, Protocol):
@@ -58,3 +61,27 @@ def is_shared(order: Order) -> TypeGuard[SharedOrder]:
     Not by `isinstance`, which before Python 3.12 computes all of its properties, among them a digest of its groups.
     """
     return hasattr(order, "shares") and hasattr(order, "distinct_within")
+
+
+class AverageSharesOrder(BatchwiseOrder):
+    """A shared order whose shares hold on average, and whose groups have no order of their own.
+
+    The samples of a group come equally often.
+    """
+
+    groups: Groups
+    shares: Shares
+
+    def rates(self, samples: np.ndarray, epoch: int = 0) -> np.ndarray:
+        """See `Order`."""
+        return group_rates(self.groups, self.shares, samples, epoch)
+
+    @property
+    def children(self) -> Mapping[int, Order]:
+        """Empty: no group has an order of its own."""
+        return {}
+
+    @property
+    def dealt(self) -> None:
+        """None: no one deal makes the shares of all micro-batches exact."""
+        return None

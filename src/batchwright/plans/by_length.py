@@ -19,7 +19,7 @@ from ..lengths.cutter import Cutter
 from ..lengths.identity import fields_as_text
 from ..lengths.layout import Window
 from ..lengths.length_strata import LengthStrata
-from ..lengths.order_windows import OfOrder
+from ..lengths.order_windows import OrderWindows
 from ..lengths.windows import Windows
 from ..micro_batches import MicroBatches, counted
 from ..orders.inclusion import InclusionRates
@@ -122,7 +122,7 @@ class LengthPlan(Plan, Windowed):
         """See `MicroBatches`."""
         latest, found = None, list[list[Any]]()
         for batch in range(first, first + stride * count, stride):
-            window, place = self.windows.of(batch)
+            window, place = self.windows.window_and_place(batch)
             if found and (window != latest or len(found) == _AT_ONCE):
                 yield found
                 found = []
@@ -133,7 +133,7 @@ class LengthPlan(Plan, Windowed):
 
     def items(self, batch: int) -> Integers:
         """The items of a micro-batch, int64: samples, pieces of samples, or samples that stay together."""
-        window, place = self.windows.of(batch)
+        window, place = self.windows.window_and_place(batch)
         items, cut = self.planned(window)
         return items[cut.batch(place)]
 
@@ -240,7 +240,7 @@ class LengthPlan(Plan, Windowed):
         """See `MicroBatches`: windows that were begun stay as they are. Both numbers are of a window's first micro-batch."""
         change, window = set_shares_after(self, batch, shares, in_samples=in_samples)
         found = self._with_set_shares(with_latest(self.set_shares, change))
-        changed = window * found.windows.period
+        changed = window * found.windows.batches_between_boundaries
         return found, changed, found.new_shares_at(changed)
 
     @internal
@@ -248,11 +248,11 @@ class LengthPlan(Plan, Windowed):
         """See `MicroBatches`: where the first window begins that takes nothing from before the order's new round."""
         if not self.set_shares:
             return 0
-        windows, place = cast(OfOrder, self.windows), self.set_shares[-1].change.first * self.order_plan.batch_size
-        window = windows.of(batch)[0]
+        windows, place = cast(OrderWindows, self.windows), self.set_shares[-1].change.first * self.order_plan.batch_size
+        window = windows.window_and_place(batch)[0]
         while windows.start(window).place < place:
             window += 1
-        return window * windows.period
+        return window * windows.batches_between_boundaries
 
     def with_shares_of(self, plan: Any) -> LengthPlan:
         """See `MicroBatches`."""
@@ -263,7 +263,7 @@ class LengthPlan(Plan, Windowed):
         if tuple(changes) == self.set_shares:
             return self
         order_plan, orders = orders_of(self._order_as_built, changes)
-        found = self._with_windows(cast(OfOrder, self.windows).over(orders), self.step_size)
+        found = self._with_windows(cast(OrderWindows, self.windows).over(orders), self.step_size)
         found._order_plan, found.set_shares, found._drawn = order_plan, tuple(changes), None
         return found
 
@@ -276,7 +276,7 @@ class LengthPlan(Plan, Windowed):
         items, cut = self.windows.planned(window)
         if self.step_size > 1:
             cut = self.cutter.with_equal_costs(items, cut, self.step_size)
-        epoch, number = self.windows.address(window)
+        epoch, number = self.windows.epoch_and_number(window)
         key = child_key(child_key(child_key(self.seed, PURPOSE.STEPS), epoch), number)
         found = items, steps_shuffled(cut, self.step_size, key)
         return self._planned.keep(window, found, max(2, _ITEMS_KEPT // max(1, items.size)))

@@ -85,11 +85,11 @@ class Rotated(MicroBatches):
 
     def number_of(self, batch: int) -> int:
         """The number, in the plan, of micro-batch `batch` of this sequence."""
-        period, rest = self.plan.windows.period, self.step_size - self.shift
-        period_start, place = batch // period * period, batch % period
+        period, rest = self.plan.windows.batches_between_boundaries, self.step_size - self.shift
+        boundary, place = batch // period * period, batch % period
         if place < self.shift:
             return batch
-        return period_start + (place + rest if place < period - rest else place - period + self.step_size)
+        return boundary + (place + rest if place < period - rest else place - period + self.step_size)
 
     def __getitem__(self, batch: int) -> np.ndarray:
         return self.plan[self.number_of(batch)]
@@ -257,7 +257,7 @@ def with_step_size_from(
     at = plan.windows.next_boundary(batch)
     after = plan.stepped(step_size)
     start = after.windows.batch_at(plan.windows, at)
-    after = after.with_window_starts(plan.windows.starts_after(at, start // after.windows.period))
+    after = after.with_window_starts(plan.windows.starts_after(at, start // after.windows.batches_between_boundaries))
     shift = (batch - at) % step_size  # micro-batches that the step which the run is in still needs at `at`
     joined = _Spliced(here, at, Rotated(after, shift) if shift else after, start)
     return joined.without_past(batch)
@@ -297,7 +297,7 @@ def _as_in_state(plan: Windowed, plan_state: Mapping[str, Any], batch: int) -> W
     step_size, shift = _steps_of(plan_state)
     starts = _starts_of(plan_state)
     found = plan.stepped(step_size)
-    if not found.windows.knows(starts, found.windows.of(batch)[0]):
+    if not found.windows.knows(starts, found.windows.window_and_place(batch)[0]):
         raise Infeasible(f"the state's windows are {shown(starts)}, and it stands at micro-batch {batch}", AS_IT_WAS)
     found = found.with_window_starts(starts)
     return Rotated(found, shift) if shift else found

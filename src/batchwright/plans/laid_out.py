@@ -7,8 +7,8 @@ from typing import cast
 
 from ..kinds import LengthKind
 from ..lengths.layout import LAYOUT_WORK, EpochLayout, layout_of_one_window, layout_of_shuffle, layout_of_strata
-from ..lengths.order_windows import OfOrder
-from ..lengths.windows import OfShuffle, OfStrata, Windows
+from ..lengths.order_windows import OrderWindows
+from ..lengths.windows import ShuffleWindows, StratumWindows, Windows
 
 __all__ = ["windows_in_steps"]
 
@@ -23,7 +23,7 @@ def windows_in_steps(plan: LengthKind, step_size: int) -> Windows:
         settles_at = shares.settles_at
         if settles_at and shares.every is not None:  # counted in parts of an epoch
             settles_at = math.ceil(settles_at * shares.every / plan.order_plan.epoch_batches)
-        return OfOrder(
+        return OrderWindows(
             plan.order_plan.order,
             plan.admission,
             plan.cutter,
@@ -31,7 +31,7 @@ def windows_in_steps(plan: LengthKind, step_size: int) -> Windows:
             window=window,
             step_size=step_size,
             moves_over=_MOVES_ON if settles_at is None else settles_at,
-            in_steps_of_one=None if step_size == 1 else cast(OfOrder, plan.stepped(1).windows),
+            in_steps_of_one=None if step_size == 1 else cast(OrderWindows, plan.stepped(1).windows),
         )
     if plan.strata is not None and not (plan.window == "epoch" and plan.cutter.count_ignores_order):
         layout = layout_of_strata(plan.strata, plan.cutter, window=window, step_size=step_size)
@@ -40,9 +40,9 @@ def windows_in_steps(plan: LengthKind, step_size: int) -> Windows:
         if layout is None and plan.window != "epoch" and not plan.cutter.count_ignores_order:
             layout = layout_of_strata(plan.strata, plan.cutter, window="epoch", step_size=step_size)
         if layout is not None:
-            return OfStrata(layout, plan.epoch_samples, plan.strata, plan.cutter)
+            return StratumWindows(layout, plan.epoch_samples, plan.strata, plan.cutter)
     order = plan.order_plan.order
-    return OfShuffle(_of_shuffle(plan, step_size), plan.epoch_samples, order, plan.admission, plan.cutter)
+    return ShuffleWindows(_of_shuffle(plan, step_size), plan.epoch_samples, order, plan.admission, plan.cutter)
 
 
 def _of_shuffle(plan: LengthKind, step_size: int) -> EpochLayout:

@@ -121,7 +121,7 @@ def summarise(plan: LengthKind, step_size: int, accumulate: int = 1) -> LengthSu
             f"pass a multiple of {accumulate} as step_size, or accumulate=1",
         )
     plan, cutter = plan.stepped(step_size), plan.cutter
-    windows = plan.windows.of(plan.epoch_batches - 1)[0] + 1
+    windows = plan.windows.window_and_place(plan.epoch_batches - 1)[0] + 1
     measured, sizes, costs = [], [], []
     tokens, composition = np.zeros(2), 0.0
     for number in watched(range(windows), "measuring windows", windows):

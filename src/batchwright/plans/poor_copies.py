@@ -119,7 +119,7 @@ def _windows_between(plan: LengthKind, batch: int, stop: int | None) -> Iterator
 
 def _places(plan: LengthKind) -> int:
     """The places of the order that a window takes, on average."""
-    return max(1, round(plan.windows.places_per_batch * plan.windows.period))
+    return max(1, round(plan.windows.places_per_batch * plan.windows.batches_between_boundaries))
 
 
 def _cut_from(plan: LengthKind, place: int, most: int) -> _Window:

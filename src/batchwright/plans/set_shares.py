@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..errors import Infeasible, shown
 from ..kinds import LengthKind
-from ..lengths.order_windows import OfOrder, WindowStart
+from ..lengths.order_windows import OrderWindows, WindowStart
 from ..micro_batches import AS_IT_WAS
 from ..orders import ShareChange
 from ..position import number_of
@@ -50,12 +50,12 @@ def set_shares_after(plan: LengthKind, micro_batch: int, shares: Any, *, in_samp
         Infeasible: the plan has no order with a moving target, or a share is outside its limits.
     """
     windows = plan.windows
-    if not isinstance(windows, OfOrder):
+    if not isinstance(windows, OrderWindows):
         raise Infeasible(
             f"the shares of {plan!r} cannot be set",
             "pass order=bw.balanced(..., target=targets.moving(...)), or bw.mixed, to the plan by lengths",
         )
-    window = windows.of(windows.next_boundary(micro_batch))[0]
+    window = windows.window_and_place(windows.next_boundary(micro_batch))[0]
     since = windows.start(window)
     order = plan.order_plan
     # Of a sample whose pieces are divided between two windows, the first ones were used.
