@@ -294,7 +294,7 @@ def test_what_is_natural_or_whole_is_left_as_it_was():
 @pytest.mark.filterwarnings("ignore:samples repeat:batchwright.PoorWarning")
 def test_a_target_in_another_unit_than_what_is_cut_is_told():
     order = bw.mixed(LONGS, 32, target=targets.in_units(TENTH, OF_EACH * 7.5))
-    with pytest.warns(bw.PoorWarning, match=r"units other than the lengths .* \d+ samples are cut or skipped"):
+    with pytest.warns(bw.PoorWarning, match=r"units other than the lengths .* \d+ samples are truncated or skipped"):
         plan = bw.budgeted(OF_EACH, 2048, order=order, too_long="truncate")
     assert any("units other than" in note for note in plan.summary().notes)
 

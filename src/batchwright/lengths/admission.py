@@ -29,7 +29,7 @@ class Admission:
             sample i.
         too_long: what is done with samples that are longer than the limit.
         too_long_count: how many samples are longer than the limit.
-        truncate_to: the length that longer samples are cut down to when they are collated, or None.
+        truncate_to: the length that longer samples are truncated to when they are collated, or None.
     """
 
     skipped: Integers

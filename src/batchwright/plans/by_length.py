@@ -283,7 +283,7 @@ class LengthPlan(Plan, Windowed):
 
     @property
     def truncate_to(self) -> int | None:
-        """The length that longer samples must be cut to, as `bw.ragged(truncate_to=...)` does; None if nothing is cut."""
+        """The length to truncate longer samples to, as `bw.ragged(truncate_to=...)` does; None if nothing is truncated."""
         return self.admission.truncate_to
 
     @property

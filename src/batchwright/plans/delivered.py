@@ -1,8 +1,8 @@
-"""Corrects the shares of an order for samples that a plan by lengths cuts or skips.
+"""Corrects the shares of an order for samples that a plan by lengths truncates or skips.
 
-An order does not know that samples will be cut. If a source of long samples is to give a tenth of all tokens, and its
-samples are cut, it gives less. So the targets of an order are computed again: targets in tokens from what is left of
-each sample, targets in samples from the samples that are not skipped.
+An order does not know that samples will be truncated. If a source of long samples is to give a tenth of all tokens, and
+its samples are truncated, it gives less. So the targets of an order are computed again: targets in tokens from what is
+left of each sample, targets in samples from the samples that are not skipped.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ Values = Callable[[int, int], Floats]
 
 @dataclass(frozen=True)
 class Units:
-    """The lengths of samples in some unit, before and after they are cut or skipped.
+    """The lengths of samples in some unit, before and after they are truncated or skipped.
 
     Attributes:
         whole: lengths before, by the samples of the dataset.
-        cut: lengths after samples were cut; those that are skipped count here.
+        truncated: lengths after samples were truncated; those that are skipped count here.
         left_out: the sorted numbers of the samples that are skipped, int64.
         start: the first sample of the dataset that is counted.
         count: how many are.
     """
 
     whole: Numbers
-    cut: Numbers
+    truncated: Numbers
     left_out: Integers
     start: int
     count: int
 
     @classmethod
-    def of(cls, whole: Numbers, cut: Numbers, skipped: Integers) -> Units:
-        """From lengths before and after samples were cut, and the sorted numbers of samples that are skipped."""
-        return cls(whole, cut, skipped, 0, whole.size)
+    def of(cls, whole: Numbers, truncated: Numbers, skipped: Integers) -> Units:
+        """From lengths before and after samples were truncated, and the sorted numbers of samples that are skipped."""
+        return cls(whole, truncated, skipped, 0, whole.size)
 
     def part(self, first: int, last: int) -> Units:
         """The same for samples first..last-1."""
@@ -70,7 +70,7 @@ class Units:
 
     def delivered(self, first: int, last: int) -> Floats:
         """Lengths after, float64 (last - first,); 0 for samples that are skipped."""
-        found = self.cut[self.start + first : self.start + last].astype(np.float64)
+        found = self.truncated[self.start + first : self.start + last].astype(np.float64)
         found[self._left_out(first, last) - self.start - first] = 0
         return found
 
@@ -91,14 +91,14 @@ class Units:
 
     @cached_property
     def changed(self) -> int:
-        """How many samples are cut or skipped."""
-        if self.cut is self.whole and not self.any_skipped:
+        """How many samples are truncated or skipped."""
+        if self.truncated is self.whole and not self.any_skipped:
             return 0
         return sum(int((self.lengths(*block) != self.delivered(*block)).sum()) for block in blocks(self.count))
 
     @property
     def unchanged(self) -> bool:
-        """Whether no sample is cut or skipped; one that is skipped may have a length of 0."""
+        """Whether no sample is truncated or skipped; one that is skipped may have a length of 0."""
         return not (self.any_skipped or self.changed)
 
 
@@ -110,7 +110,7 @@ class SourceLine:
         name: the label.
         asked: the share of all units that the target asks for.
         delivered: its share of all units that are delivered.
-        lost: the part of the units drawn from it that is cut off or skipped.
+        lost: the part of the units drawn from it that is truncated or skipped.
     """
 
     name: Hashable
@@ -135,19 +135,19 @@ class Delivery(NamedTuple):
     fault: str | None
 
 
-def delivery(order: FixedPlan, lengths: Numbers, cut: Numbers, skipped: Integers) -> Delivery:
-    """Correct the targets of an order for samples that are cut or skipped.
+def delivery(order: FixedPlan, lengths: Numbers, truncated: Numbers, skipped: Integers) -> Delivery:
+    """Correct the targets of an order for samples that are truncated or skipped.
 
     Args:
         order: the plan whose order is cut.
-        lengths: the lengths of samples before they are cut.
-        cut: the lengths after they are cut; `lengths` itself if none is.
+        lengths: the lengths of samples before they are truncated.
+        truncated: the lengths after; `lengths` itself if none is truncated.
         skipped: the sorted numbers of the samples that are skipped, int64.
 
     Raises:
         Infeasible: a group has a share in the target, and all of its samples are skipped.
     """
-    units = Units.of(lengths, cut, skipped)
+    units = Units.of(lengths, truncated, skipped)
     source = reweighed(order, units)
     notes = (
         []
@@ -157,8 +157,8 @@ def delivery(order: FixedPlan, lengths: Numbers, cut: Numbers, skipped: Integers
     fault = None
     if not units.unchanged and _other_units(order.order, units):
         fault = (
-            "a target of the order is in units other than the lengths that are cut here, or is set while training runs: its "
-            f"shares hold for whole samples, and {units.changed} samples are cut or skipped"
+            "a target of the order is in units other than the lengths that are truncated here, or is set while training "
+            f"runs: its shares hold for whole samples, and {units.changed} samples are truncated or skipped"
         )
     return Delivery(source, source_lines(order, source, units), notes + ([fault] if fault else []), fault)
 
@@ -182,7 +182,7 @@ def source_lines(asked: FixedPlan, drawn: FixedPlan, units: Units) -> list[Sourc
     Args:
         asked: the plan whose order was given.
         drawn: the same plan, `reweighed`.
-        units: the lengths before and after samples are cut.
+        units: the lengths before and after samples are truncated.
     """
     groups = drawn.groups
     if not groups.starts.size or groups.group_count < 2:
@@ -192,7 +192,7 @@ def source_lines(asked: FixedPlan, drawn: FixedPlan, units: Units) -> list[Sourc
     shares = drawn.shares(0)
     given, held = shares * after, shares * before
     in_units = isinstance(asked.order.shares, TargetShares) and _known_units(asked.order, units)
-    # A target in units holds for what is delivered. One in samples asks for units in proportion to the uncut lengths.
+    # A target in units holds for what is delivered. One in samples asks for units in proportion to the lengths before.
     wanted = given if in_units else asked.shares(0) * _means(asked.order, units.lengths)
     shown = np.argsort(-groups.sizes, kind="stable")[:_SHOWN].tolist()
     return [
@@ -228,7 +228,7 @@ def _order_of_groups(order: Any, before: SharedOrder, drawn: SharedOrder, units:
         order: deals the groups.
         before: the order that draws from the groups, as it was given.
         drawn: the same with corrected sources.
-        units: the lengths before and after samples are cut.
+        units: the lengths before and after samples are truncated.
     """
     shares = order.shares
     if not isinstance(shares, TargetShares) or shares.limits is not None:
