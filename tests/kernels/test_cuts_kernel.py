@@ -6,17 +6,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwright.kernels.counting_sort import shuffled_by_key
 from batchwright.kernels.cuts import (
     count_longest,
     count_summed,
     count_within,
     cut_longest,
     cut_several,
-    keyed_shuffle,
     of_first,
-    rows_shuffled,
 )  # fmt: skip
-from batchwright.kernels.length_strata import one_of_each_stratum, shuffled_by_key
+from batchwright.kernels.length_strata import one_of_each_stratum
+from batchwright.kernels.shuffles import keyed_shuffle, rows_shuffled
 
 COSTS = st.lists(st.integers(0, 30), max_size=50)
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from batchwright.kernels.counting_sort import sorted_by_counting
 from batchwright.kernels.cuts import cut_longest
-from batchwright.kernels.packing import best_fit_vectors, group_by_length, most_valuable_pack
+from batchwright.kernels.packing import best_fit_vectors, most_valuable_pack
 
 RANDOM = np.random.default_rng(0)
 SHARES = RANDOM.random((5_000, 2))
@@ -23,7 +24,7 @@ FEW = np.arange(1, 200)
 KERNELS = {
     "two arrays": lambda: best_fit_vectors(SHARES, np.array([50.0, 50.0]), 1000),
     "an array and a number": lambda: most_valuable_pack(FEW, 1.0 / FEW, FEW, 2000, 0),
-    "two arrays, by counting": lambda: group_by_length(LENGTHS, 1000),
+    "two arrays, by counting": lambda: sorted_by_counting(LENGTHS, 1000),
     "one array": lambda: cut_longest(FALLING, 5.0, 1000, 1),
 }
 
@@ -124,7 +125,7 @@ def test_what_a_handler_raises_while_a_kernel_is_compiled_is_raised(tmp_path, er
 HUGE = {
     "too much memory": (lambda: most_valuable_pack(FEW, 1.0 / FEW, FEW, 1 << 50, 0), MemoryError),
     "too large an array": (lambda: most_valuable_pack(FEW, 1.0 / FEW, FEW, 1 << 61, 0), ValueError),
-    "below nothing": (lambda: group_by_length(FEW, -9), ValueError),
+    "below nothing": (lambda: sorted_by_counting(FEW, -9), ValueError),
 }
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwright.kernels.counting_sort import sorted_by_counting
 from batchwright.kernels.open_gaps import MOST_BITS
 from batchwright.kernels.packing import (
     best_fit_decreasing,
     best_fit_vectors,
     fill_packs,
-    group_by_length,
     most_valuable_pack,
     stack_contents,
 )
@@ -104,7 +104,7 @@ def test_distinct_lengths_are_those_of_a_stable_sort(lengths, scale):
 
 @given(LENGTHS)
 def test_grouping_is_a_stable_sort(lengths):
-    places, begin = group_by_length(np.array(lengths, np.int64), 20)
+    places, begin = sorted_by_counting(np.array(lengths, np.int64), 20)
     assert places.tolist() == np.argsort(np.array(lengths, np.int64), kind="stable").tolist()
     assert begin.tolist() == [sum(n < length for n in lengths) for length in range(22)]
 

@@ -7,12 +7,8 @@ from numpy.typing import NDArray
 
 from .array_types import Floats, Integers
 from .compile import inner, kernel
-from .hashing import GOLDEN, mix
 
-__all__ = [
-    "count_longest", "count_summed", "count_within", "cut_longest", "cut_several", "keyed_shuffle", "of_first",
-    "rows_shuffled", "shuffle",
-]  # fmt: skip
+__all__ = ["count_longest", "count_summed", "count_within", "cut_longest", "cut_several", "of_first"]
 
 
 @kernel("int64[:](float64[:], float64, int64, int64)")
@@ -176,36 +172,3 @@ def of_first(places: Integers, costs: Floats, count: int) -> tuple[Integers, Flo
         found_costs[held] = costs[at]
         held += places[at] < count
     return found[:held], found_costs[:held]
-
-
-@kernel("int64[:](int64, uint64)")
-def keyed_shuffle(count: int, key: np.uint64) -> Integers:
-    """The numbers 0..count-1 shuffled by `key` (Fisher and Yates, random bits of splitmix64)."""
-    return _shuffled(count, key)
-
-
-@kernel("int64[:, :](int64, int64, uint64)")
-def rows_shuffled(rows: int, count: int, key: np.uint64) -> Integers:
-    """The numbers 0..count-1 in each row, shuffled by a key of its own: `key` + 1 for the first row."""
-    shuffled = np.empty((rows, count), np.int64)
-    for row in range(rows):
-        shuffled[row] = _shuffled(count, key + np.uint64(1 + row))
-    return shuffled
-
-
-@inner
-def _shuffled(count: int, key: np.uint64) -> Integers:
-    order = np.arange(count)
-    shuffle(order, key)
-    return order
-
-
-@inner
-def shuffle(items, key):
-    """Shuffle an array in place, as `keyed_shuffle` does."""
-    word = key
-    for last in range(items.size - 1, 0, -1):
-        word += GOLDEN
-        bits = mix(word)
-        pick = np.int64(((bits >> np.uint64(32)) * np.uint64(last + 1)) >> np.uint64(32))
-        items[last], items[pick] = items[pick], items[last]

@@ -1,4 +1,4 @@
-"""Windows of an epoch in which every window has one sample of every length stratum."""
+"""The kernel of `lengths.length_strata`: the samples of one window."""
 
 from __future__ import annotations
 
@@ -7,35 +7,11 @@ from numpy.typing import NDArray
 
 from .array_types import Integers
 from .compile import kernel
-from .cuts import shuffle
 from .hashing import child, stream
 
-__all__ = ["one_of_each_stratum", "shuffled_by_key"]
+__all__ = ["one_of_each_stratum"]
 
 Words = NDArray[np.uint32]
-
-
-@kernel("Tuple((uint32[:], int64[:]))(uint32[:], uint32[:], int64, uint64)")
-def shuffled_by_key(items: Words, keys: Words, kinds: int, key: np.uint64) -> tuple[Words, Integers]:
-    """The items sorted by `keys[item]`, from 0 to `kinds` - 1, and where each key starts, int64 (kinds + 1).
-
-    Items of one key are in the order of a shuffle by `key`. A counting sort: beside `items`, which is shuffled in
-    place, 4 bytes an item. There are at most 2^32 of them.
-    """
-    starts = np.zeros(kinds + 1, np.int64)
-    for place in range(items.size):  # before they are shuffled: neighbours in memory are read one after the other
-        starts[keys[items[place]] + 1] += 1
-    for kind in range(kinds):
-        starts[kind + 1] += starts[kind]
-    shuffle(items, key)
-    free = starts.copy()
-    falling = np.empty(items.size, np.uint32)
-    for place in range(items.size):
-        item = items[place]
-        kind = keys[item]
-        falling[free[kind]] = item
-        free[kind] += 1
-    return falling, starts
 
 
 @kernel("int64[:](uint32[:], int64[:], int64[:], int64, int64, uint64)")

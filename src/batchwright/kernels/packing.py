@@ -21,7 +21,6 @@ __all__ = [
     "best_fit_decreasing",
     "best_fit_vectors",
     "fill_packs",
-    "group_by_length",
     "most_valuable_pack",
     "next_fit",
     "stack_contents",
@@ -140,23 +139,6 @@ def _with_list(lengths: Integers, counts: Integers, capacity: int, most_samples:
                     newest[rows, 0] = rows
             rows += 1
     return table[:rows].copy()
-
-
-@kernel("Tuple((int64[:], int64[:]))(int64[:], int64)")
-def group_by_length(lengths: Integers, longest: int) -> tuple[Integers, Integers]:
-    """Places sorted by length, stable, and where each length starts: a counting sort."""
-    starts = np.zeros(longest + 2, np.int64)
-    for place in range(lengths.size):
-        starts[lengths[place] + 1] += 1
-    for length in range(longest + 1):
-        starts[length + 1] += starts[length]
-    free = starts.copy()
-    places = np.empty(lengths.size, np.int64)
-    for place in range(lengths.size):
-        length = lengths[place]
-        places[free[length]] = place
-        free[length] += 1
-    return places, starts
 
 
 @kernel("Tuple((int64[:], int64[:]))(int64[:, :], int64[:], int64[:])")

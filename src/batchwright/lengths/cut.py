@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..kernels.array_types import Floats, Integers
-from ..kernels.cuts import keyed_shuffle, rows_shuffled
+from ..kernels.shuffles import keyed_shuffle, rows_shuffled
 
 __all__ = ["Cut", "by_steps", "steps_shuffled"]
 

@@ -40,11 +40,11 @@ class DistinctLengths(NamedTuple):
             >>> distinct.lengths.tolist(), distinct.counts.tolist(), distinct.places.tolist()
             ([3, 7], [1, 2], [1, 0, 2])
         """
-        from ..kernels.packing import group_by_length
+        from ..kernels.counting_sort import sorted_by_counting
 
         longest = int(column.max(initial=0))
         if longest <= _DENSE * column.size:
-            places, by_length = group_by_length(column, longest)
+            places, by_length = sorted_by_counting(column, longest)
             lengths = np.flatnonzero(np.diff(by_length))
             starts = np.append(by_length[lengths], column.size)
         else:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels.array_types import Integers, blocks
-from ..kernels.cuts import keyed_shuffle
+from ..kernels.counting_sort import shuffled_by_key
 from ..kernels.hashing import PURPOSE, child_key
-from ..kernels.length_strata import one_of_each_stratum, shuffled_by_key
+from ..kernels.length_strata import one_of_each_stratum
+from ..kernels.shuffles import keyed_shuffle
 from .numbers import SortKeys
 from .sort_keys import sorted_places
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.array_types import Integers
-from ..kernels.cuts import keyed_shuffle
-from ..kernels.packing import group_by_length
+from ..kernels.counting_sort import sorted_by_counting
+from ..kernels.shuffles import keyed_shuffle
 from .numbers import Keys, NumberRows, SortKeys
 
 __all__ = ["mixed_places", "most_expensive_of_strata", "similarity_keys_of", "sorted_places"]
@@ -24,7 +24,7 @@ def most_expensive_of_strata(table: NumberRows, falling: Integers, windows: int)
 def similarity_keys_of(table: NumberRows) -> SortKeys:
     """Sort keys of the rows of `table` (samples, measures): sorted by them, neighbours are alike in all measures.
 
-    Rows are grouped into strata by the first measure, within these by the next, and so on, and sorted by the last:
+    NumberRows are grouped into strata by the first measure, within these by the next, and so on, and sorted by the last:
     falling in one stratum, rising in the next (as a snake), so that neighbours are alike across the border of two
     strata too. Equal rows share a key.
     """
@@ -61,4 +61,4 @@ def mixed_places(keys: Integers) -> Integers:
 def sorted_places(keys: Integers) -> Integers:
     """Places sorted by key, stable; by counting, which takes linear time, if there are fewer keys than places."""
     largest = int(keys.max(initial=0))
-    return group_by_length(keys, largest)[0] if largest < keys.size else np.argsort(keys, kind="stable")
+    return sorted_by_counting(keys, largest)[0] if largest < keys.size else np.argsort(keys, kind="stable")
