@@ -10,7 +10,7 @@ import numpy as np
 
 from .compile import inner
 
-__all__ = ["GOLDEN", "PURPOSE", "below", "child", "child_key", "mix", "mixed_words", "stream"]
+__all__ = ["GOLDEN", "PURPOSE", "below", "child", "child_key", "mix", "stream"]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -86,7 +86,11 @@ def below(word, bound):
 
 
 def child_key(key: int, number: int) -> int:
-    """`child` in Python integers, for the few keys that are made outside of kernels."""
+    """`child` in Python integers, for the few keys that are made outside of kernels.
+
+    Written again, because a product of two NumPy integers that overflows gives a warning; one of arrays, with which `mix`
+    can be called too, does not.
+    """
     mask = (1 << 64) - 1
     golden, first, second = int(GOLDEN), int(_FIRST), int(_SECOND)
 
@@ -96,11 +100,3 @@ def child_key(key: int, number: int) -> int:
         return word ^ (word >> 31)
 
     return mixed(mixed((key + golden) & mask) ^ ((number * golden + 1) & mask))
-
-
-def mixed_words(words: np.ndarray) -> np.ndarray:
-    """`mix` of an array of 64-bit words, outside of kernels."""
-    words = (words ^ (words >> _U30)) * _FIRST
-    words = (words ^ (words >> _U27)) * _SECOND
-    mixed: np.ndarray = words ^ (words >> _U31)
-    return mixed

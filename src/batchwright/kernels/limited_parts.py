@@ -6,7 +6,7 @@ import numpy as np
 
 from .array_types import Floats, Integers
 from .compile import inner, kernel
-from .partition import exchange, sift
+from .partition import LEFT_OF_EXCESS, exchange, lighter, sift
 
 __all__ = ["exact_parts", "full_parts", "lightest_that_fits", "swap_within"]
 
@@ -51,12 +51,9 @@ def lightest_that_fits(costs: Floats, sizes: Floats, limits: Floats, parts: int,
                 if (part >= 0 and least_cost[block] > cost[part]) or not _fits(least_load[block], sizes[item], limits):
                     continue
                 for other in range(block * _BLOCK, min(parts, (block + 1) * _BLOCK)):
-                    lighter = (
-                        part < 0
-                        or cost[other] < cost[part]
-                        or (cost[other] == cost[part] and filled[other] < filled[part])
-                    )
-                    if lighter and _fits(loads[other], sizes[item], limits):
+                    if part >= 0 and not lighter(other, part, cost, filled):
+                        continue
+                    if _fits(loads[other], sizes[item], limits):
                         part = other
             if part < 0:
                 return False
@@ -162,7 +159,7 @@ def swap_within(costs: Floats, items: Integers, sizes: Floats, limits: Floats, g
             break
         best = load[heaviest]
         best_part = best_i = best_j = -1
-        enough = mean + 0.1 * (load[heaviest] - mean)
+        enough = mean + LEFT_OF_EXCESS * (load[heaviest] - mean)
         lightest = np.argmin(load)
         for number in range(parts):
             part = (lightest + number) % parts

@@ -7,11 +7,14 @@ import numpy as np
 from .array_types import Floats, Integers
 from .compile import inner, kernel
 
-__all__ = ["exchange", "longest_first", "sift", "swap_down"]
+__all__ = ["LEFT_OF_EXCESS", "exchange", "lighter", "longest_first", "sift", "swap_down"]
+
+LEFT_OF_EXCESS = 0.1
+"""A swap that leaves this part of a part's excess over the mean is taken at once (chosen by trial)."""
 
 
 @inner
-def _lighter(a: int, b: int, load: Floats, filled: Integers) -> bool:
+def lighter(a: int, b: int, load: Floats, filled: Integers) -> bool:
     """Whether part `a` comes before part `b`: by load, then by number of items, then by number of part."""
     if load[a] != load[b]:
         return bool(load[a] < load[b])
@@ -28,9 +31,9 @@ def sift(heap: Integers, place: int, size: int, load: Floats, filled: Integers) 
         below = 2 * place + 1
         if below >= size:
             break
-        if below + 1 < size and _lighter(heap[below + 1], heap[below], load, filled):
+        if below + 1 < size and lighter(heap[below + 1], heap[below], load, filled):
             below += 1
-        if not _lighter(heap[below], part, load, filled):
+        if not lighter(heap[below], part, load, filled):
             break
         heap[place] = heap[below]
         place = below
@@ -135,8 +138,7 @@ def swap_down(costs: Floats, items: Integers, good_enough: float, effort: int) -
         best_part = -1
         best_i = -1
         best_j = -1
-        # A tenth of the excess is left: see above; chosen by trial.
-        enough = mean + 0.1 * (load[heaviest] - mean)
+        enough = mean + LEFT_OF_EXCESS * (load[heaviest] - mean)
         for part in range(parts):
             if load[part] >= best:
                 continue

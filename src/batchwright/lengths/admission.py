@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ..groups import Groups
-from ..kernels.array_types import Integers
+from ..kernels.array_types import Integers, ranges
 from ..orders.inclusion import GroupRates, InclusionRates
 from .bundles import Bundles
 
@@ -45,7 +45,7 @@ class Admission:
             samples = samples[~np.isin(samples, self.skipped)]
         if self.pieces is None:
             return samples
-        return _ranges(self.pieces, samples)
+        return ranges(self.pieces, samples)
 
     def item_count(self, sample_count: int) -> int:
         """The number of items of samples 0..sample_count-1, with those of `skipped`; they are numbered in this order."""
@@ -102,7 +102,7 @@ class Admission:
         """The numbers that a sampler yields for these items."""
         if self.bundles is None:
             return items
-        return self.bundles.members[_ranges(self.bundles.offsets, items)]
+        return self.bundles.members[ranges(self.bundles.offsets, items)]
 
     def items_in(self, emitted: Integers) -> tuple[Integers, Integers]:
         """The inverse of `emitted`: the items; and where each starts in `emitted`, with the end added."""
@@ -114,11 +114,3 @@ class Admission:
         # in a row.
         starts = np.flatnonzero(emitted == samples[offsets[bundles]])
         return bundles[starts], np.append(starts, emitted.size)
-
-
-def _ranges(offsets: Integers, numbers: Integers) -> Integers:
-    """offsets[i], offsets[i] + 1, ..., offsets[i + 1] - 1 for each of the numbers i, one after the other."""
-    first, count = offsets[numbers], offsets[numbers + 1] - offsets[numbers]
-    starts = np.concatenate([[0], count.cumsum()])
-    places: Integers = np.arange(starts[-1]) + np.repeat(first - starts[:-1], count)
-    return places

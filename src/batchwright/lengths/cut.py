@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..kernels.array_types import Floats, Integers
+from ..kernels.array_types import Floats, Integers, ranges
 from ..kernels.shuffles import keyed_shuffle, rows_shuffled
 
 __all__ = ["Cut", "by_steps", "steps_shuffled"]
@@ -39,10 +39,8 @@ class Cut:
 
     def chosen(self, numbers: Integers) -> Cut:
         """A cut of these micro-batches, in this order."""
-        sizes = np.diff(self.offsets)[numbers]
-        offsets = np.concatenate([[0], sizes.cumsum()])
-        at = np.arange(offsets[-1]) + np.repeat(self.offsets[numbers] - offsets[:-1], sizes)
-        return Cut(self.places[at], offsets, self.costs[numbers])
+        offsets = np.concatenate([[0], np.diff(self.offsets)[numbers].cumsum()])
+        return Cut(self.places[ranges(self.offsets, numbers)], offsets, self.costs[numbers])
 
     def below(self, end: int) -> Cut:
         """The same micro-batches, only with places below `end`; those that become empty are left out."""

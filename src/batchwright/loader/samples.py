@@ -18,7 +18,7 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from ..errors import Infeasible, said
 from ..groups import Groups
-from ..kernels.hashing import GOLDEN, child_key, mixed_words
+from ..kernels.hashing import GOLDEN, child_key, mix
 from .joining import Default
 from .sent import Sent
 from .told_lengths import ToldLengths
@@ -154,7 +154,7 @@ class WorkerDataset:
         if isinstance(samples[0], tuple):  # of a plan with `named=True`: pairs of a task and a number
             samples = [_number_of(pair) for pair in samples]
         key = np.uint64(child_key(self.key, draw_number))
-        addresses: list[int] = mixed_words(key + np.array(samples, np.uint64) * GOLDEN).tolist()
+        addresses: list[int] = mix(key + np.array(samples, np.uint64) * GOLDEN).tolist()
         if len(set(samples)) < len(samples):  # one that comes twice has other random numbers each time
             seen: dict[int, int] = {}
             for place, sample in enumerate(samples):

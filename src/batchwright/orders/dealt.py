@@ -12,7 +12,7 @@ import numpy as np
 from ..groups import Groups
 from ..kernels import apportion
 from ..kernels.deal_arguments import ROUND, SIZE, WIDE, Samples, group_table_of
-from ..kernels.hashing import PURPOSE, child_key, mixed_words
+from ..kernels.hashing import PURPOSE, child_key, mix
 from ..kernels.passes import draws
 from ..micro_batches import LAST
 from ..plain_engine import Deal
@@ -146,7 +146,7 @@ class Dealt(BatchwiseOrder):
         """These micro-batches of a plain shuffle, one sample each: the draws of its only group, which need no dealing."""
         table = self._samples[2]
         places = np.empty(count, np.int64)
-        key = mixed_words(np.array([child_key(self.seed, PURPOSE.PASS)], np.uint64))[0]  # that of group 0
+        key = mix(np.array([child_key(self.seed, PURPOSE.PASS)], np.uint64))[0]  # that of group 0
         draws(places, first, int(table[0, SIZE]), int(table[0, WIDE]), key)
         return (places if self.groups.index is None else self.groups.index[places].astype(np.int64)).reshape(-1, 1)
 
