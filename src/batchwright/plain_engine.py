@@ -82,10 +82,10 @@ def _runs(number: int, deal: Deal, key: int) -> list[tuple[int, int, int]]:
     round_, hand = divmod(number, _ROUND)
     start = _child(key, _PHASE) >> 32
     offset = start + _spread(round_)
-    taken = [0]
+    widths_before = [0]
     for group in deal.heavy:
-        taken.append(taken[-1] + deal.edges[group + 1] - deal.edges[group])
-    points = [(edge + offset) >> _FRACTION for edge in taken]
+        widths_before.append(widths_before[-1] + deal.edges[group + 1] - deal.edges[group])
+    points = [(edge + offset) >> _FRACTION for edge in widths_before]
     wraps = _wraps(round_)
     # places are counted from an offset, at which the first group of the shuffled order begins
     place = _ROUND - _below(_child(_child(key, _HAND_OFFSET), round_), _ROUND)
@@ -94,13 +94,13 @@ def _runs(number: int, deal: Deal, key: int) -> list[tuple[int, int, int]]:
         stop = place + points[h + 1] - points[h]
         tickets = _of_hand(stop, hand) - _of_hand(place, hand)
         if tickets:
-            rounds = _tickets_before(taken[h] + start, taken[h + 1] + start, round_, wraps)
+            rounds = _tickets_before(widths_before[h] + start, widths_before[h + 1] + start, round_, wraps)
             runs.append((deal.heavy[h], rounds + _earlier(stop, hand) - _earlier(place, hand), tickets))
             dealt += tickets
         place = stop
     if dealt < deal.tickets:
         end = begin + _ROUND * deal.tickets
-        first = _tickets_before(taken[-1] + start, deal.edges[-1] + start, round_, wraps)
+        first = _tickets_before(widths_before[-1] + start, deal.edges[-1] + start, round_, wraps)
         first += _earlier(end, hand) - _earlier(place, hand)
         runs += _light_runs(first, deal.tickets - dealt, deal, _child(key, _LIGHT_ORDER))
     return runs
@@ -139,8 +139,8 @@ def _wraps(rounds: int) -> list[tuple[int, int, list[int]]]:
     while rounds > 0:
         spread = _spread(rounds >> 8)
         steps = [0] * 257
-        for beat in range(rounds & 255):
-            steps[256 - (beat * _FACTOR & 255)] += 1
+        for round_in_period in range(rounds & 255):
+            steps[256 - (round_in_period * _FACTOR & 255)] += 1
         for cell in range(1, 257):
             steps[cell] += steps[cell - 1]
         rounds >>= 8

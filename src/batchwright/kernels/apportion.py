@@ -122,10 +122,10 @@ def cell(edge, start, period):
 
 
 @inner
-def in_period(low, high, beat):
-    """Tickets between two edges, given as cells, in rounds 0..beat-1 of their period."""
-    full = beat * ((high >> 8) - (low >> 8))
-    return full + np.int64(_WRAPS[beat, high & 255]) - np.int64(_WRAPS[beat, low & 255])
+def in_period(low, high, round_in_period):
+    """Tickets between two edges, given as cells, in rounds 0..round_in_period-1 of their period."""
+    full = round_in_period * ((high >> 8) - (low >> 8))
+    return full + np.int64(_WRAPS[round_in_period, high & 255]) - np.int64(_WRAPS[round_in_period, low & 255])
 
 
 @inner
@@ -133,12 +133,12 @@ def _wraps_before(part, rounds):
     """In how many of rounds 0..rounds-1 this part of a ticket, 0..2^32-1, and the offset sum to a ticket or more."""
     total = np.int64(0)
     while rounds > 0:
-        beat = rounds & 255
+        round_in_period = rounds & 255
         rounds >>= 8
         part <<= 8
         # By Hermite's identity, the full periods are the same question for a part 256 times as large; the rest is one
         # look-up.
-        total += rounds * (part >> 32) + np.int64(_WRAPS[beat, (part + spread(rounds)) >> 32])
+        total += rounds * (part >> 32) + np.int64(_WRAPS[round_in_period, (part + spread(rounds)) >> 32])
         part &= _MASK
     return total
 

@@ -104,9 +104,9 @@ def _below(value, ascending):
 
 
 @inner
-def span(g, layout, edges, heavy, taken):
-    """The two edges of a light group on the line of a cycle; `taken[h]` is the width of the first h heavy groups."""
-    gone = taken[_below(g, heavy)]
+def span(g, layout, edges, heavy, widths_before):
+    """The two edges of a light group on the line of a cycle; `widths_before[h]` is the width of the first h heavy groups."""
+    gone = widths_before[_below(g, heavy)]
     total, draws, grain = layout[TOTAL], layout[DRAWS], layout[GRAIN]
     low, high = edges[g] - gone, edges[g + 1] - gone
     return _cycle_edge(low, total, draws, grain), _cycle_edge(high, total, draws, grain)
@@ -141,7 +141,7 @@ def widest(edges, heavy, total, draws, grain):
 
 
 @inner
-def group_of(point, offset, layout, edges, heavy, taken):
+def group_of(point, offset, layout, edges, heavy, widths_before):
     """The light group in which a point of a cycle with this offset lies: the one with `low < position <= high`.
 
     Edges on the cycle's line are not stored, as there may be a million groups. The point is brought back to the round's
@@ -163,11 +163,11 @@ def group_of(point, offset, layout, edges, heavy, taken):
     first, last = 0, heavy.size  # heavy groups that begin before this place of the light groups' line
     while first < last:
         middle = (first + last) >> 1
-        if edges[heavy[middle]] - taken[middle] < edge:
+        if edges[heavy[middle]] - widths_before[middle] < edge:
             first = middle + 1
         else:
             last = middle
-    return _below(edge + taken[first], edges) - 1
+    return _below(edge + widths_before[first], edges) - 1
 
 
 @inner
@@ -229,24 +229,24 @@ def place_of(draw, layout, turn):
 
 
 @inner
-def points_in(g, cycle, layout, edges, heavy, taken):
+def points_in(g, cycle, layout, edges, heavy, widths_before):
     """The first point of a cycle that falls on group g, and how many points do."""
-    low, high = span(g, layout, edges, heavy, taken)
+    low, high = span(g, layout, edges, heavy, widths_before)
     offset = phase(layout[START], cycle)
     first = (low + offset) >> 32
     return first, ((high + offset) >> 32) - first
 
 
 @inner
-def point_in(g, cycle, residue, layout, edges, heavy, taken):
+def point_in(g, cycle, residue, layout, edges, heavy, widths_before):
     """The number, within a part whose first point is `residue`, of the point that falls on group g; -1 if there is none."""
-    first, count = points_in(g, cycle, layout, edges, heavy, taken)
+    first, count = points_in(g, cycle, layout, edges, heavy, widths_before)
     ahead = (residue - first) % layout[PARTS]
     return (first + ahead) // layout[PARTS] if ahead < count else -1
 
 
 @inner
-def lay_out_head(cycle, part, layout, order, turn, edges, heavy, taken, head, repeats):
+def lay_out_head(cycle, part, layout, order, turn, edges, heavy, widths_before, head, repeats):
     """Write the first points of a part into `head`, so that no group of the last `apart` draws is among the first `apart`.
 
     Writes all points of the part if these are few, else the first `2 * apart`. Returns how many.
@@ -276,8 +276,8 @@ def lay_out_head(cycle, part, layout, order, turn, edges, heavy, taken, head, re
             for i in range(count - apart, count):
                 tail |= _ONE << np.uint64(table[i])
         for i in range(mended):
-            g = group_of(head[i] * parts + residue, offset, layout, edges, heavy, taken)
-            point = point_in(g, earlier, start, layout, edges, heavy, taken)
+            g = group_of(head[i] * parts + residue, offset, layout, edges, heavy, widths_before)
+            point = point_in(g, earlier, start, layout, edges, heavy, widths_before)
             if point < 0:
                 repeats[i] = 0
             elif count < TABLE_LIMIT:

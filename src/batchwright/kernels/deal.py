@@ -6,6 +6,7 @@ together: groups that are rare and share an order of their own (see `light`). Th
 the round takes every ROUND-th ticket, from place `STRIDE * i mod ROUND` on; these tickets are its *hand*, and i is its
 number in the round, called `hand` below. ROUND and STRIDE are neighbouring Fibonacci numbers. So the extra tickets of every
 group are spread evenly over every run of consecutive micro-batches.
+In the code, g is the number of a group, h its place among the heavy groups, and x its place in the row.
 
 The draws of a group are numbered in the order of time: those of a micro-batch are consecutive and follow those of all
 earlier micro-batches. So a micro-batch needs a group's passes at one place only.
@@ -104,8 +105,7 @@ def _earlier(place, hand):
 @inner
 def _enter_period(period, header, cells, low, high, start):
     """Update `cells` to a period of rounds: the heavy groups' tickets before it, and their edges in it."""
-    heavy = low.size
-    since = header[PERIOD_NUMBER]
+    heavy, since = low.size, header[PERIOD_NUMBER]
     far = since < 0 or period < since or period - since > _LEAP
     if far:
         since = period - 1
@@ -123,20 +123,20 @@ def _enter_period(period, header, cells, low, high, start):
 @inner
 def _widths(edges, heavy):
     """The total width of the first 0, 1, 2, ... heavy groups: int64 (heavy + 1,). They come first on the line."""
-    taken = np.zeros(heavy.size + 1, np.int64)
+    widths_before = np.zeros(heavy.size + 1, np.int64)
     for h in range(heavy.size):
-        taken[h + 1] = taken[h] + edges[heavy[h] + 1] - edges[heavy[h]]
-    return taken
+        widths_before[h + 1] = widths_before[h] + edges[heavy[h] + 1] - edges[heavy[h]]
+    return widths_before
 
 
 @inner
-def _lay_out(round_, rounds, taken, shares):
+def _lay_out(round_, rounds, widths_before, shares):
     """Update `rounds` to a round: the row's heavy groups in shuffled order, then the light tickets."""
     header, table, cells = rounds
-    heavy, end, number = taken.size - 1, shares.edges[shares.edges.size - 1], np.uint64(round_)
+    heavy, end, number = widths_before.size - 1, shares.edges[shares.edges.size - 1], np.uint64(round_)
     if round_ // PERIOD != header[PERIOD_NUMBER]:
-        _enter_period(round_ // PERIOD, header, cells, taken[:-1], taken[1:], shares.start)
-    header[ROUND_NUMBER], header[LIGHT] = round_, tickets_before(taken[heavy], end, round_, shares.start)
+        _enter_period(round_ // PERIOD, header, cells, widths_before[:-1], widths_before[1:], shares.start)
+    header[ROUND_NUMBER], header[LIGHT] = round_, tickets_before(widths_before[heavy], end, round_, shares.start)
     step = cells_added(round_)
     table[BEFORE, 0] = 0
     for h in range(heavy):
@@ -154,9 +154,9 @@ def _lay_out(round_, rounds, taken, shares):
 
 
 @inner
-def _drawn_before(h, beat, hand, cells, place, stop):
-    """The tickets of a heavy group before hand `hand` of a round; the group has places place..stop-1 of the row."""
-    rounds = cells[h, TOTAL] + in_period(cells[h, LOW], cells[h, HIGH], beat)
+def _drawn_before(h, round_in_period, hand, cells, place, stop):
+    """The tickets of heavy group h before hand `hand` of a round; the group has places place..stop-1 of the row."""
+    rounds = cells[h, TOTAL] + in_period(cells[h, LOW], cells[h, HIGH], round_in_period)
     return rounds + _earlier(stop, hand) - _earlier(place, hand)
 
 
@@ -177,7 +177,7 @@ def _new_head(longest, layout):
 
 
 @inner
-def _heavy_runs(runs, beat, hand, header, table, cells):
+def _heavy_runs(runs, round_in_period, hand, header, table, cells):
     """Write the runs of the heavy groups in a hand; returns the number of runs and of their tickets."""
     heavy = cells.shape[0]
     count, dealt, x = 0, 0, 0
@@ -194,7 +194,7 @@ def _heavy_runs(runs, beat, hand, header, table, cells):
             dealt += 1
             place += ROUND
         runs[_OF, count] = cells[h, GROUP]
-        runs[_FIRST, count] = _drawn_before(h, beat, hand, cells, table[ROW, x], stop)
+        runs[_FIRST, count] = _drawn_before(h, round_in_period, hand, cells, table[ROW, x], stop)
         runs[_TICKETS, count] = dealt - begun
         count += 1
     header[STEPS] += heavy
@@ -319,10 +319,10 @@ def _dealer(with_light: bool) -> Any:
         tickets, key, _, edges, base, heavy, layout, members = shares
         root, per_ticket, table, head_size, narrow_index, wide_index = samples
         header, round_table, cells = rounds
-        taken = _widths(edges, heavy)
+        widths_before = _widths(edges, heavy)
         passes, order, turn = child(root, _PASS), child(key, _LIGHT_ORDER), child(key, _LIGHT_TURN)
-        alone, asked = table.shape[0] == 0, groups.shape[0] > 0
-        numbered = asked or not alone
+        singletons, wants_tickets = table.shape[0] == 0, groups.shape[0] > 0
+        wants_numbers = wants_tickets or not singletons
         head, repeats = _new_head(head_size, layout)
         runs = np.empty((3, tickets), np.int64)
         slots, places = np.empty(tickets, np.int64), np.empty(tickets * per_ticket, np.int64)
@@ -334,7 +334,7 @@ def _dealer(with_light: bool) -> Any:
             round_ = batch // ROUND
             hand = batch - round_ * ROUND
             if round_ != header[ROUND_NUMBER]:
-                _lay_out(round_, rounds, taken, shares)
+                _lay_out(round_, rounds, widths_before, shares)
             # Shuffled, because code that mixes neighbours (mixup by `roll`) would pair samples of one group.
             fill_table(slots, tickets, child(child(key, _WITHIN_BATCH), np.uint64(batch)))
             count, dealt = _heavy_runs(runs, round_ % PERIOD, hand, header, round_table, cells)
@@ -342,20 +342,22 @@ def _dealer(with_light: bool) -> Any:
                 if dealt < tickets:
                     missing, first = tickets - dealt, _first_light(hand, tickets, header, round_table)
                     light_run(
-                        runs[_OF, count:], first, missing, layout, members, order, turn, edges, heavy, taken,
+                        runs[_OF, count:], first, missing, layout, members, order, turn, edges, heavy, widths_before,
                         head, repeats, points,
                     )  # fmt: skip
                     for at in range(missing):
                         group, draw = runs[_OF, count + at], first + at
                         # this costs much time, so it is computed only for callers that need it
-                        before = light_before(group, draw, layout, turn, edges, heavy, taken) if numbered else 0
+                        before = (
+                            light_before(group, draw, layout, turn, edges, heavy, widths_before) if wants_numbers else 0
+                        )
                         runs[_FIRST, count + at], runs[_TICKETS, count + at] = before, 1
                     count += missing
                     header[STEPS] += missing
             if base.size > 0:
                 for number in range(count):
                     runs[_FIRST, number] += base[runs[_OF, number]]
-            if alone:
+            if singletons:
                 _repeat_groups(places, runs, count, per_ticket)
             else:
                 _find_places(
@@ -363,7 +365,7 @@ def _dealer(with_light: bool) -> Any:
                 )
             _look_up(places, narrow_index, wide_index)
             _write_samples(found, row, slots, places, per_ticket)
-            if asked:
+            if wants_tickets:
                 _write_tickets(groups, draws, row, slots, runs, count)
 
     deal.__name__ = deal.__qualname__ = "deal_with_light" if with_light else "deal_heavy"
@@ -381,12 +383,12 @@ def drawn(batch, shares, rounds, totals):
     shares, rounds = DealShares(*shares), LastRound(*rounds)
     header, table, cells = rounds
     edges, heavy, layout = shares.edges, shares.heavy, shares.layout
-    taken = _widths(edges, heavy)
+    widths_before = _widths(edges, heavy)
     totals[:] = 0
     round_ = batch // ROUND
     hand = batch - round_ * ROUND
     if round_ != header[ROUND_NUMBER]:
-        _lay_out(round_, rounds, taken, shares)
+        _lay_out(round_, rounds, widths_before, shares)
     for x in range(heavy.size):
         h = table[ORDER, x]
         totals[heavy[h]] = _drawn_before(h, round_ % PERIOD, hand, cells, table[ROW, x], table[ROW, x + 1])
@@ -395,4 +397,4 @@ def drawn(batch, shares, rounds, totals):
     order, turn = child(shares.key, _LIGHT_ORDER), child(shares.key, _LIGHT_TURN)
     head, repeats = _new_head(0, layout)
     first = _first_light(hand, shares.tickets, header, table)
-    light_drawn(first, totals, layout, shares.members, order, turn, edges, heavy, taken, head, repeats)
+    light_drawn(first, totals, layout, shares.members, order, turn, edges, heavy, widths_before, head, repeats)

@@ -212,7 +212,7 @@ def _even_run(run, first, count, layout, members, order, head, repeats, points):
 
 
 @inner
-def light_run(run, first, count, layout, members, order, turn, edges, heavy, taken, head, repeats, points):
+def light_run(run, first, count, layout, members, order, turn, edges, heavy, widths_before, head, repeats, points):
     """Write the groups of the light draws first..first+count-1, all of one micro-batch, into `run[:count]`.
 
     Args:
@@ -220,7 +220,7 @@ def light_run(run, first, count, layout, members, order, turn, edges, heavy, tak
         first, count: which draws, counted from the first of the line.
         layout, members: from `arranged`.
         order, turn: the keys of the parts' orders and of the cycles' first parts.
-        edges, heavy, taken: the line, the heavy groups, and the widths of the first 0, 1, 2, ... of them together.
+        edges, heavy, widths_before: the line, the heavy groups, and the widths of the first 0, 1, 2, ... of them together.
         head, repeats: scratch as of `draw_run`.
         points: scratch of `count` entries.
     """
@@ -236,21 +236,21 @@ def light_run(run, first, count, layout, members, order, turn, edges, heavy, tak
         left, right = radices(np.uint64(size))
         laid = 0
         if size < TABLE_LIMIT or start < 2 * layout[APART]:
-            laid = lay_out_head(cycle, part, layout, order, turn, edges, heavy, taken, head, repeats)
+            laid = lay_out_head(cycle, part, layout, order, turn, edges, heavy, widths_before, head, repeats)
         for i in range(start, stop):
             point = head[i] if i < laid else np.int64(permute(np.uint64(i), np.uint64(size), left, right, here))
-            run[done] = group_of(point * layout[PARTS] + residue, offset, layout, edges, heavy, taken)
+            run[done] = group_of(point * layout[PARTS] + residue, offset, layout, edges, heavy, widths_before)
             done += 1
 
 
 @inner
-def light_before(g, draw, layout, turn, edges, heavy, taken):
+def light_before(g, draw, layout, turn, edges, heavy, widths_before):
     """How many draws light group g had in the cycles and parts before the part of light draw `draw`."""
     if layout[_EVEN]:
         return draw // layout[DRAWS]
-    low, high = span(g, layout, edges, heavy, taken)
+    low, high = span(g, layout, edges, heavy, widths_before)
     cycle, part, _ = place_of(draw, layout, turn)
-    first, count = points_in(g, cycle, layout, edges, heavy, taken)
+    first, count = points_in(g, cycle, layout, edges, heavy, widths_before)
     before = tickets_before(low, high, cycle, layout[START])
     if count > 0 and part > 0:  # point p is in part (inverse * (p - first point of the first part)) mod parts
         parts, inverse = layout[PARTS], layout[INVERSE]
@@ -275,7 +275,7 @@ def _even_drawn(draw, totals, layout, members, order, head, repeats):
 
 
 @inner
-def light_drawn(draw, totals, layout, members, order, turn, edges, heavy, taken, head, repeats):
+def light_drawn(draw, totals, layout, members, order, turn, edges, heavy, widths_before, head, repeats):
     """Write how many of the light draws 0..draw-1 every light group had into its place of `totals`."""
     if layout[_EVEN]:
         _even_drawn(draw, totals, layout, members, order, head, repeats)
@@ -286,16 +286,16 @@ def light_drawn(draw, totals, layout, members, order, turn, edges, heavy, taken,
     left, right = radices(np.uint64(size))
     laid = 0
     if done > 0:
-        laid = lay_out_head(cycle, part, layout, order, turn, edges, heavy, taken, head, repeats)
+        laid = lay_out_head(cycle, part, layout, order, turn, edges, heavy, widths_before, head, repeats)
     h = 0
     for g in range(totals.size):
         if h < heavy.size and heavy[h] == g:
             h += 1
             continue
-        totals[g] = light_before(g, draw, layout, turn, edges, heavy, taken)
-        point = point_in(g, cycle, residue, layout, edges, heavy, taken) if done > laid else -1
+        totals[g] = light_before(g, draw, layout, turn, edges, heavy, widths_before)
+        point = point_in(g, cycle, residue, layout, edges, heavy, widths_before) if done > laid else -1
         if point >= 0:
             totals[g] += laid <= np.int64(unpermute(np.uint64(point), np.uint64(size), left, right, here)) < done
     # a point that changed places within the head is still in it: those behind are untouched
     for i in range(min(done, laid)):
-        totals[group_of(head[i] * layout[PARTS] + residue, offset, layout, edges, heavy, taken)] += 1
+        totals[group_of(head[i] * layout[PARTS] + residue, offset, layout, edges, heavy, widths_before)] += 1
