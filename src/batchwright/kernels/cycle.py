@@ -24,8 +24,11 @@ from .permutation import TABLE_LIMIT, fill_table, permute, radices, unpermute
 __all__ = [
     "APART",
     "DRAWS",
+    "ENTRIES",
+    "EVEN",
     "GRAIN",
     "INVERSE",
+    "NEW_ORDER",
     "PARTS",
     "START",
     "STRIDE",
@@ -45,11 +48,13 @@ __all__ = [
 
 _ONE = np.uint64(1)
 
-# Entries of a layout: one int64 array, as a kernel takes no objects. An even order (see `light`) uses the first ones
-# only.
+# Entries of a layout: one int64 array, as a kernel takes no objects. An even order (see `light`) uses the first four only.
+EVEN = 0  # whether the order is even, 1 or 0
 DRAWS, APART = 1, 2  # draws in a cycle, and how many consecutive ones are of different groups, less 1
+NEW_ORDER = 3  # of an even order, the draws after which a small number of groups gets a new one; 0: every pass is new
 PARTS, STRIDE, INVERSE = 4, 5, 6  # parts of a cycle, the stride through them, and its inverse modulo their number
 GRAIN, START, TOTAL = 7, 8, 9  # edges are multiples of 2^grain; the first cycle's phase; the length of the line
+ENTRIES = 10
 
 
 @inner

@@ -26,7 +26,10 @@ from .compile import inner
 from .cycle import (
     APART,
     DRAWS,
+    ENTRIES,
+    EVEN,
     INVERSE,
+    NEW_ORDER,
     PARTS,
     START,
     count_below,
@@ -64,9 +67,7 @@ _FEW = 2  # the most draws an epoch of a light group: with more, G6 failed in te
 _SHORTEST = 3  # the most epochs in a round: with more, G6 failed in tests too
 _WIDEST = np.iinfo(np.int64).max
 _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
-# Entries of a layout beside those of `cycle`: whether the order is even (1 or 0); and the draws after which a small
-# number of groups gets a new order (0 if every pass is a new order).
-_EVEN, _CYCLE = 0, 3
+_LEAST_CYCLE = 4  # times the draws that must be distinct, so that there are at least three times as many
 
 
 class Light(NamedTuple):
@@ -74,7 +75,7 @@ class Light(NamedTuple):
 
     Attributes:
         heavy: the groups that are not light, ascending, int64.
-        layout: the entries named above and in `cycle`, int64 (10,); all 0 if no light group has a share.
+        layout: the entries named in `cycle`, int64 (10,); all 0 if no light group has a share.
         members: for an even order the light groups with a share, ascending, uint32; empty if these are all groups.
     """
 
@@ -85,16 +86,16 @@ class Light(NamedTuple):
     @property
     def even(self) -> bool:
         """Whether the light groups come in complete passes, or there are none: then nothing depends on the epoch."""
-        return bool(self.layout[_EVEN]) or not self.layout[DRAWS]
+        return bool(self.layout[EVEN]) or not self.layout[DRAWS]
 
     @property
     def passes(self) -> tuple[int, int]:
         """Of an even order: how many draws must be distinct, less one, and the draws of a cycle; see `plain_engine.Deal`."""
-        return int(self.layout[APART]), int(self.layout[_CYCLE])
+        return int(self.layout[APART]), int(self.layout[NEW_ORDER])
 
     def even_groups(self) -> np.ndarray:
         """The groups of an even order, int64; none of an uneven one."""
-        if not self.layout[_EVEN]:
+        if not self.layout[EVEN]:
             return np.empty(0, np.int64)
         return self.members.astype(np.int64) if self.members.size else np.arange(self.layout[DRAWS])
 
@@ -123,35 +124,24 @@ def arranged(
             possible.
         seldom: an order is even only if its groups come once in so many micro-batches or less often.
     """
+    even = None if settling else _even(edges, tickets, round_batches, together, seldom)
+    if even is not None:
+        return even
     ticket = 1 << FRACTION_BITS
-    rare = np.zeros(4, np.int64)
-    widths(edges, round_batches * ticket, rare)
-    count, most = int(rare[0]), together * -(-_ceil(int(rare[3])) // round_batches)
-    # shares are kept to one unit of the line: widths that differ by no more are equal
-    equal = 1 < count <= _MOST_DRAWS and rare[2] - rare[1] <= 1 and not settling
-    equal = equal and int(rare[2]) * seldom <= round_batches * ticket
-    # few groups get a new order only where a pass ends with a micro-batch, so micro-batches must hold nothing else
-    many, alone = 3 * (most - 1) <= count, int(rare[3]) == int(edges[-1]) and together == 1
-    layout = np.zeros(10, np.int64)
-    if equal and (many or alone):
-        everyone = count == edges.size - 1
-        members = np.empty(0, np.uint32) if everyone else _of_width(edges, 1, round_batches * ticket - 1, np.uint32)
-        layout[: _CYCLE + 1] = 1, count, most - 1, 0 if many else math.lcm(count, tickets)
-        return Light(_of_width(edges, round_batches * ticket), layout, members)
     limit = ticket
     if not settling and round_batches <= _SHORTEST * batches < _SHORTEST * _FEW * round_batches:
-        limit = _FEW * round_batches * ticket // batches + 1
-        widths(edges, limit, rare)
-        most = together * -(-_ceil(int(rare[3])) // round_batches)
-        if limit > round_batches * ticket or 3 * (most - 1) * _FEW * round_batches * ticket > int(rare[3]) * batches:
-            limit = ticket  # parts would be too short to keep the draws of a micro-batch apart
-    heavy = _of_width(edges, limit)
-    widths(edges, limit, rare)
-    total = int(rare[3])
+        larger = _FEW * round_batches * ticket // batches + 1
+        total = _rare(edges, larger)[-1]
+        most = _most_in(total, together, round_batches)
+        parts_too_short = 3 * (most - 1) * _FEW * round_batches * ticket > total * batches  # to keep draws apart
+        if larger <= round_batches * ticket and not parts_too_short:
+            limit = larger
+    heavy, total = _of_width(edges, limit), _rare(edges, limit)[-1]
+    layout = np.zeros(ENTRIES, np.int64)
     if total:
-        most = together * -(-_ceil(total) // round_batches)
+        most = _most_in(total, together, round_batches)
         draws = (total * batches // round_batches + ticket // 2) >> FRACTION_BITS
-        draws = min(max(draws, 4 * most), _MOST_DRAWS)
+        draws = min(max(draws, _LEAST_CYCLE * most), _MOST_DRAWS)
         # an edge is off by less than 1 for its own rounding and as much for each heavy group taken out before it
         error = -(-((heavy.size + 1) * draws << FRACTION_BITS) // total) + 1
         grain = min(error.bit_length() + 1, FRACTION_BITS - 1)
@@ -159,9 +149,41 @@ def arranged(
         stride = max(1, round(parts * _GOLDEN_SECTION))
         while math.gcd(stride, parts) != 1:
             stride += 1
+        # a third of a part at most, as of a pass: then there are always other draws to change places with
         layout[DRAWS], layout[APART] = draws, min(most - 1, draws // parts // 3)
         layout[PARTS:] = parts, stride % parts, pow(stride, -1, parts), grain, start, total
     return Light(heavy, layout, np.empty(0, np.uint32))
+
+
+def _even(edges: np.ndarray, tickets: int, round_batches: int, together: int, seldom: int) -> Light | None:
+    """The groups with an even order; None if the shares of the rare ones differ, or they are not rare enough."""
+    round_width = round_batches << FRACTION_BITS
+    count, least, widest_one, total = _rare(edges, round_width)
+    most = _most_in(total, together, round_batches)
+    # shares are kept to one unit of the line: widths that differ by no more are equal
+    equal = 1 < count <= _MOST_DRAWS and widest_one - least <= 1
+    # few groups get a new order only where a pass ends with a micro-batch, so micro-batches must hold nothing else
+    many, alone = 3 * (most - 1) <= count, total == int(edges[-1]) and together == 1
+    if not (equal and widest_one * seldom <= round_width and (many or alone)):
+        return None
+    everyone = count == edges.size - 1
+    members = np.empty(0, np.uint32) if everyone else _of_width(edges, 1, round_width - 1, np.uint32)
+    layout = np.zeros(ENTRIES, np.int64)
+    layout[EVEN], layout[DRAWS], layout[APART] = 1, count, most - 1
+    layout[NEW_ORDER] = 0 if many else math.lcm(count, tickets)
+    return Light(_of_width(edges, round_width), layout, members)
+
+
+def _rare(edges: np.ndarray, limit: int) -> list[int]:
+    """Of the groups with a share and narrower than `limit`: number, least, most and total width."""
+    found = np.zeros(4, np.int64)
+    widths(edges, limit, found)
+    return found.tolist()
+
+
+def _most_in(total: int, together: int, round_batches: int) -> int:
+    """The most draws of groups that are `total` wide together in so many consecutive micro-batches."""
+    return together * -(-_ceil(total) // round_batches)
 
 
 def _of_width(edges: np.ndarray, least: int, most: int = _WIDEST, dtype: type = np.int64) -> np.ndarray:
@@ -180,7 +202,7 @@ def _ceil(fixed: int) -> int:
 @inner
 def _even_pass(first, layout, order):
     """For an even order: the key of the passes of light draw `first`, and the number of the draw under that key."""
-    cycle = layout[_CYCLE]
+    cycle = layout[NEW_ORDER]
     return (order, first) if cycle == 0 else (child(order, np.uint64(first // cycle)), first % cycle)
 
 
@@ -193,7 +215,7 @@ def _even_run(run, first, count, layout, members, order, head, repeats, points):
     pass_number, place = fast_divmod(draw, size)
     if (
         size >= TABLE_LIMIT
-        and layout[_CYCLE] == 0
+        and layout[NEW_ORDER] == 0
         and place + count <= size
         and (pass_number == 0 or place >= 2 * apart)
     ):
@@ -224,7 +246,7 @@ def light_run(run, first, count, layout, members, order, turn, edges, heavy, wid
         head, repeats: scratch as of `draw_run`.
         points: scratch of `count` entries.
     """
-    if layout[_EVEN]:
+    if layout[EVEN]:
         _even_run(run, first, count, layout, members, order, head, repeats, points)
         return
     done = 0
@@ -246,7 +268,7 @@ def light_run(run, first, count, layout, members, order, turn, edges, heavy, wid
 @inner
 def light_before(g, draw, layout, turn, edges, heavy, widths_before):
     """How many draws light group g had in the cycles and parts before the part of light draw `draw`."""
-    if layout[_EVEN]:
+    if layout[EVEN]:
         return draw // layout[DRAWS]
     low, high = span(g, layout, edges, heavy, widths_before)
     cycle, part, _ = place_of(draw, layout, turn)
@@ -277,7 +299,7 @@ def _even_drawn(draw, totals, layout, members, order, head, repeats):
 @inner
 def light_drawn(draw, totals, layout, members, order, turn, edges, heavy, widths_before, head, repeats):
     """Write how many of the light draws 0..draw-1 every light group had into its place of `totals`."""
-    if layout[_EVEN]:
+    if layout[EVEN]:
         _even_drawn(draw, totals, layout, members, order, head, repeats)
         return
     cycle, part, done = place_of(draw, layout, turn)
