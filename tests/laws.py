@@ -17,7 +17,7 @@ import torch
 
 import batchwright as bw
 from batchwright.plans.by_length import LengthPlan
-from batchwright.plans.evaluated import EvaluationPlan
+from batchwright.plans.evaluation import EvaluationPlan
 from batchwright.targets import Active, Filler, Fixed
 
 LABELS = np.repeat(np.arange(12), [400, 250, 130, 90, 60, 41, 30, 17, 9, 5, 2, 1])

@@ -13,7 +13,7 @@ import pytest
 
 from batchwright import Infeasible
 from batchwright.plans.by_length import LengthPlan
-from batchwright.plans.evaluated import EvaluationPlan
+from batchwright.plans.evaluation import EvaluationPlan
 from batchwright.plans.tasks import TaskPlan
 
 from .laws import quietly

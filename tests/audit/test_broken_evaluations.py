@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import batchwright as bw
-from batchwright.plans.evaluated import EvaluationPlan
+from batchwright.plans.evaluation import EvaluationPlan
 
 from ..laws import EVERY_PLAN, LENGTHS
 from .breaking import at, broken, changed

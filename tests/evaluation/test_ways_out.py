@@ -12,7 +12,7 @@ from batchwright.correct import Means
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 
 FILES = [
-    *(SOURCE / "plans" / f"{name}.py" for name in ("evaluation", "evaluated", "evaluation_summary", "in_turn")),
+    *(SOURCE / "plans" / f"{name}.py" for name in ("evaluation", "evaluation_summary", "in_turn")),
     SOURCE / "lengths" / "spans.py",
     SOURCE / "audit" / "evaluation.py",
     SOURCE / "correct" / "means.py",

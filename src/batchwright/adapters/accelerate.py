@@ -15,7 +15,7 @@ from accelerate.state import GradientState
 from ..composition import Composition
 from ..errors import Infeasible, typed
 from ..loader import Loader
-from ..plans.evaluated import EvaluationPlan
+from ..plans.evaluation import EvaluationPlan
 from ..ranks import check_ranks
 
 __all__ = ["EvaluationLoader", "prepare"]

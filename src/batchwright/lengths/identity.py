@@ -1,4 +1,4 @@
-"""Values as short text, for the identity of a plan."""
+"""The arguments of cutters, admissions and sequences as short texts: the fingerprint of a plan is made of them."""
 
 from __future__ import annotations
 

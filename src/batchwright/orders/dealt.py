@@ -16,9 +16,9 @@ from ..kernels.hashing import PURPOSE, child_key, mix
 from ..kernels.passes import draws
 from ..micro_batches import LAST
 from ..plain_engine import Deal
+from .ascending_draws import with_ascending_draws
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
 from .protocol import BatchwiseOrder, Order, Undersized, undersized_groups
-from .sequence import in_sequence
 from .share_change import ShareChange
 from .shares import Shares, group_rates, moves_within_epochs
 from .walk import Walk
@@ -133,7 +133,7 @@ class Dealt(BatchwiseOrder):
     def batches_at(self, numbers: np.ndarray) -> np.ndarray:
         """See `Order`."""
         if self.distinct_over is not None:
-            return in_sequence(self.dealing(numbers), self.per_ticket).samples
+            return with_ascending_draws(self.dealing(numbers), self.per_ticket).samples
         count = numbers.size  # they ascend
         if self._is_shuffle and count and numbers[-1] - numbers[0] + 1 == count and numbers[-1] < LAST:
             return self._shuffled(int(numbers[0]), count)

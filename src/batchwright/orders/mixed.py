@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .ascending_draws import with_ascending_draws
 from .dealt import Dealt
 from .protocol import BatchwiseOrder, Order, Undersized, fingerprint_of, samples_at
-from .sequence import in_sequence
 from .share_change import ShareChange
 from .shared import is_shared
 
@@ -58,7 +58,7 @@ class Mixed(BatchwiseOrder):
         """See `Order`."""
         dealing = self.dealt.dealing(numbers)
         if self.distinct_over is not None:
-            dealing = in_sequence(dealing, self.per_ticket)
+            dealing = with_ascending_draws(dealing, self.per_ticket)
         sources, draws = dealing.groups.reshape(-1), dealing.draws.reshape(-1)
         by_source = np.argsort(sources, kind="stable")
         bounds = np.searchsorted(sources, np.arange(self.groups.group_count + 1), sorter=by_source)

@@ -1,4 +1,4 @@
-"""What micro-batches of given samples cost."""
+"""For `plan.cost`: what micro-batches cost that a user gives by their sample numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plans share whose epochs have each sample exactly once."""
+"""The base of plans for evaluation and of hybrid plans, whose epochs have each sample exactly once."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from .constant_shares import Dealing
 
-__all__ = ["in_sequence"]
+__all__ = ["with_ascending_draws"]
 
 
-def in_sequence(dealing: Dealing, per_ticket: int) -> Dealing:
+def with_ascending_draws(dealing: Dealing, per_ticket: int) -> Dealing:
     """Put the draws of every group in ascending order within each micro-batch; the groups keep their places.
 
     The tickets of a micro-batch are shuffled. Without this, a part of it could have later draws of a group without the
