@@ -18,7 +18,7 @@ from partition import rollouts
 from timing import timed
 
 import batchwright as bw
-from batchwright.lengths.bounds import slowest_ranks_at_least
+from batchwright.lengths.lower_bounds import slowest_ranks_at_least
 from batchwright.lengths.packing import pack
 
 SAMPLES = 100_000

@@ -17,7 +17,7 @@ from limits import Limits
 from timing import timed
 
 from batchwright.kernels.packing import best_fit_decreasing
-from batchwright.lengths.bounds import packs_at_least
+from batchwright.lengths.lower_bounds import packs_at_least
 from batchwright.lengths.packing import pack
 
 UNLIMITED = 2**62

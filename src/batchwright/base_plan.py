@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .groups import Groups
     from .label_sets import LabelRates
     from .lengths.cut import Cutter
-    from .lengths.pack_cutter import PackBounds
+    from .lengths.pack_cutter import PackBorders
     from .orders import ShareChange, SharedOrder
     from .orders.inclusion import InclusionRates
 
@@ -105,7 +105,7 @@ class BasePlan(MicroBatches):
         return ()
 
     @property
-    def pack_borders(self) -> PackBounds | None:
+    def pack_borders(self) -> PackBorders | None:
         """Finds where the packs of a micro-batch start; None of plans that make no packs."""
         return None
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.errors import Infeasible
-from batchwright.lengths.bounds import packs_at_least
+from batchwright.lengths.lower_bounds import packs_at_least
 from batchwright.lengths.packing import pack
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..kernels.array_types import Floats, Integers
-from .bounds import packs_at_least
+from .lower_bounds import packs_at_least
 
 __all__ = ["Allowance", "pack_patterns"]
 

@@ -14,17 +14,17 @@ from ..kernels.array_types import Floats, Integers
 from ..kernels.packing import COPIES, best_fit_decreasing, best_fit_vectors, next_fit
 from ..kernels.partition import longest_first
 from .admission import Admission
-from .bounds import packs_at_least, slowest_ranks_at_least
 from .cut import Cut
 from .distinct_lengths import DistinctLengths
 from .equal_packs import EqualPacks
 from .exact import Allowance
+from .lower_bounds import packs_at_least, slowest_ranks_at_least
 from .measured_cutter import MeasuredCutter
 from .numbers import NumberRows, Numbers
 from .packing import Packing, Solver, filled_packing, search
 from .sort_keys import mixed_places, most_expensive_of_strata
 
-__all__ = ["PackBounds", "PackCutter", "pack_offsets"]
+__all__ = ["PackBorders", "PackCutter", "pack_offsets"]
 
 
 _HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it to 1/256
@@ -252,7 +252,7 @@ def _packs_of(table: Integers) -> int:
 
 
 @dataclass(frozen=True)
-class PackBounds:
+class PackBorders:
     """Finds where the packs start in a micro-batch, from its samples alone; see `PackedPlan.packs`."""
 
     lengths: NumberRows

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from .. import columns
 from ..errors import Infeasible, check_integer, one_of
 from ..kernels.array_types import Integers
-from .bounds import packs_at_least
 from .distinct_lengths import DistinctLengths
 from .exact import Allowance, pack_patterns
+from .lower_bounds import packs_at_least
 
 __all__ = ["MOST_CAPACITY", "Packing", "Solver", "filled_packing", "pack", "search"]
 

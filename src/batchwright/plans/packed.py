@@ -19,7 +19,7 @@ from ..lengths.admission import Admission, TooLong
 from ..lengths.bundles import Bundles
 from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows, Numbers
-from ..lengths.pack_cutter import PackBounds, PackCutter
+from ..lengths.pack_cutter import PackBorders, PackCutter
 from ..lengths.packing import MOST_CAPACITY, Solver
 from ..readings import reading
 from .by_length import LengthPlan
@@ -64,11 +64,11 @@ class PackedPlan(LengthPlan):
         return np.split(samples, self.pack_borders(samples)[1:-1])
 
     @cached_property
-    def pack_borders(self) -> PackBounds:
+    def pack_borders(self) -> PackBorders:
         """Finds where the packs of a micro-batch start; small, for processes that need nothing else of the plan."""
         assert isinstance(self.cutter, PackCutter)
         bundles = Admission(np.empty(0, np.int64), bundles=self.admission.bundles)
-        return PackBounds(self.cutter.amounts, self.cutter.limits, self.cutter.max_per_pack, bundles)
+        return PackBorders(self.cutter.amounts, self.cutter.limits, self.cutter.max_per_pack, bundles)
 
     def pieces(self, dataset: Any, *, cut: CutBy | None = None) -> Pieces:
         """A dataset whose item i is what the plan means by i: with `too_long="split"` or `"truncate"`, a part of a sample.

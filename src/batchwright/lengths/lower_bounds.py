@@ -1,4 +1,4 @@
-"""Lower bounds on the number of packs, which hold for every way to pack."""
+"""Lower bounds that hold for every way to pack: of the number of packs, and of what the slowest ranks cost."""
 
 from __future__ import annotations
 

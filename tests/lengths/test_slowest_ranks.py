@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.lengths.bounds import slowest_ranks_at_least
+from batchwright.lengths.lower_bounds import slowest_ranks_at_least
 
 
 def packings(lengths, capacity):
