@@ -34,6 +34,7 @@ _ROOMY = 64  # look at the places of up to 64 mean windows for one: many short s
 _SEARCHES = 3  # steps of the bisection of how much a search may add to a window: each is a search that takes seconds
 # The number of items in a window is found to 1/1024 of it: finer takes more cuts and fills hardly more.
 _FINEST = 1 << 10
+_FIRST_REACH = 8  # that search leaves its guess by 1/8 of a micro-batch, and goes twice as far each time
 _STARTS_KEPT = 1 << 12  # keep where this many windows begin at least, evenly spread; others are found from these
 _FAR = 1 << 14  # filling more windows than this to find where one begins gives a warning: it takes some ten seconds
 
@@ -352,7 +353,7 @@ class OrderWindows(Windows):
         else:
             guess = items.size * wanted // max(wanted, prefixes.batches_needed(items.size))
         finest = max(1, items.size // _FINEST)
-        reach = max(finest, items.size // wanted // 8)
+        reach = max(finest, items.size // wanted // _FIRST_REACH)
         guess = min(max(guess, fit + 1), too_many - 1)
         while fit < guess < too_many:  # from the guess outwards, until one fits and one does not
             if prefixes.batches_needed(guess) <= wanted:
