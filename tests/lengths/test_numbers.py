@@ -14,8 +14,9 @@ from batchwright.kernels import array_types
 from batchwright.lengths import length_strata
 from batchwright.lengths.identity import fields_as_text
 from batchwright.lengths.length_strata import LengthStrata
-from batchwright.lengths.numbers import Keys, NumberRows, Numbers
+from batchwright.lengths.numbers import NumberRows, Numbers
 from batchwright.lengths.same_size_cutter import GroupCutter
+from batchwright.lengths.sort_keys import Keys
 
 WHOLE = st.sampled_from([0, 1, 5, 255, 256, 65_535, 65_536, 2**20, 2**32 - 1, 2**32, 2**53])
 FLOATS = st.one_of(WHOLE.map(float), st.floats(0, 1e300), st.just(-0.0), st.sampled_from([0.5, 1e-320]))

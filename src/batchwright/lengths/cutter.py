@@ -14,7 +14,8 @@ from ..kernels.array_types import Floats, Integers
 from .cut import Cut
 from .even_cuts import check_fillable
 from .identity import fields_as_text
-from .numbers import Numbers, SortKeys
+from .numbers import Numbers
+from .sort_keys import SortKeys
 
 __all__ = ["Cutter", "Prefixes"]
 

@@ -17,8 +17,7 @@ from ..kernels.counting_sort import shuffled_by_key
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.length_strata import one_of_each_stratum
 from ..kernels.shuffles import keyed_shuffle
-from .numbers import SortKeys
-from .sort_keys import sorted_places
+from .sort_keys import SortKeys, sorted_places
 
 __all__ = ["LengthStrata"]
 

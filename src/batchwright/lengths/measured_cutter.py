@@ -9,8 +9,8 @@ import numpy as np
 
 from ..kernels.array_types import Floats, Integers
 from .cutter import Cutter
-from .numbers import Keys, NumberRows, SortKeys
-from .sort_keys import similarity_keys_of
+from .numbers import NumberRows
+from .sort_keys import Keys, SortKeys, similarity_keys_of
 
 __all__ = ["MeasuredCutter"]
 

@@ -1,4 +1,4 @@
-"""Columns of numbers with as few bytes a sample as hold them, and the keys that sort samples by them.
+"""Columns of numbers with as few bytes a sample as hold them.
 
 Lengths are mostly small integers, and a plan may have a billion of them. So a column is kept in the type that fits, or
 is left on disk; what is read of it is of one type, as if it had been widened as a whole.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..kernels.array_types import blocks
 
-__all__ = ["Keys", "NumberRows", "Numbers", "SortKeys"]
+__all__ = ["NumberRows", "Numbers"]
 
 _TABLE = 1 << 20  # integers below this are looked up in a table, which a processor's cache holds
 
@@ -155,54 +155,6 @@ class NumberRows:
     def max(self) -> np.ndarray:
         """The largest number of each column."""
         return np.array([column.max() for column in self.columns], self.dtype)
-
-
-class Keys:
-    """Sort keys of samples by falling size: 0 for the largest; equal sizes share one.
-
-    A key is looked up by the number of the sample in a column, so keys take no memory of their own.
-
-    Args:
-        column: a number for each sample.
-        size_of: from numbers to sizes; the numbers themselves if left out.
-
-    Attributes:
-        values: the distinct numbers, ascending.
-        of_value: the key of each, int64.
-    """
-
-    ndim = 1
-
-    def __init__(self, column: Numbers, size_of: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
-        self._column, self.values = column, column.distinct()
-        sizes = self.values if size_of is None else size_of(self.values)
-        distinct = np.unique(sizes)
-        self.of_value = distinct.size - 1 - np.searchsorted(distinct, sizes)
-        self._table: np.ndarray | None = None
-        if column.few:
-            self._table = np.zeros(int(self.values[-1]) + 1, np.int64)
-            self._table[self.values.astype(np.int64)] = self.of_value
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Keys:
-        """The keys of an array of sizes."""
-        return cls(Numbers.of(values, values.dtype))
-
-    @property
-    def size(self) -> int:
-        """The number of samples."""
-        return self._column.size
-
-    def __getitem__(self, samples: Any) -> np.ndarray:
-        if self._table is not None:
-            found: np.ndarray = self._table[self._column.held[samples]]
-        else:
-            found = self.of_value[np.searchsorted(self.values, self._column[samples])]
-        return found
-
-
-SortKeys = Keys | NDArray[np.int64]
-"""Sort keys of all samples, looked up or kept."""
 
 
 def _wider(dtype: Any, part: np.ndarray) -> Any:

@@ -13,8 +13,8 @@ from ..kernels.cuts import cut_longest
 from .cut import Cut, by_steps
 from .cutter import Cutter
 from .even_cuts import cut_evenly, even_offsets
-from .numbers import Keys, Numbers
-from .sort_keys import sorted_places
+from .numbers import Numbers
+from .sort_keys import Keys, sorted_places
 
 __all__ = ["GroupCutter"]
 

@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kernels.array_types import Integers
 from ..kernels.counting_sort import sorted_by_counting
 from ..kernels.shuffles import keyed_shuffle
-from .numbers import Keys, NumberRows, SortKeys
+from .numbers import NumberRows, Numbers
 
-__all__ = ["mixed_places", "most_expensive_of_strata", "similarity_keys_of", "sorted_places"]
+__all__ = ["Keys", "SortKeys", "mixed_places", "most_expensive_of_strata", "similarity_keys_of", "sorted_places"]
+
+
+class Keys:
+    """Sort keys of samples by falling size: 0 for the largest; equal sizes share one.
+
+    A key is looked up by the number of the sample in a column, so keys take no memory of their own.
+
+    Args:
+        column: a number for each sample.
+        size_of: from numbers to sizes; the numbers themselves if left out.
+
+    Attributes:
+        values: the distinct numbers, ascending.
+        of_value: the key of each, int64.
+    """
+
+    ndim = 1
+
+    def __init__(self, column: Numbers, size_of: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+        self._column, self.values = column, column.distinct()
+        sizes = self.values if size_of is None else size_of(self.values)
+        distinct = np.unique(sizes)
+        self.of_value = distinct.size - 1 - np.searchsorted(distinct, sizes)
+        self._table: np.ndarray | None = None
+        if column.few:
+            self._table = np.zeros(int(self.values[-1]) + 1, np.int64)
+            self._table[self.values.astype(np.int64)] = self.of_value
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Keys:
+        """The keys of an array of sizes."""
+        return cls(Numbers.of(values, values.dtype))
+
+    @property
+    def size(self) -> int:
+        """The number of samples."""
+        return self._column.size
+
+    def __getitem__(self, samples: Any) -> np.ndarray:
+        if self._table is not None:
+            found: np.ndarray = self._table[self._column.held[samples]]
+        else:
+            found = self.of_value[np.searchsorted(self.values, self._column[samples])]
+        return found
+
+
+SortKeys = Keys | NDArray[np.int64]
+"""Sort keys of all samples, looked up or kept."""
 
 
 def most_expensive_of_strata(table: NumberRows, falling: Integers, windows: int) -> NumberRows:

@@ -18,8 +18,9 @@ from ..groups import Groups
 from ..kernels.array_types import Integers
 from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
-from ..lengths.numbers import Keys, Numbers
+from ..lengths.numbers import Numbers
 from ..lengths.rank_groups import Division, PackPart, Schedule, group_sizes
+from ..lengths.sort_keys import Keys
 from ..micro_batches import AS_IT_WAS, MOST_RANKS, MicroBatches, Slice, counted
 from ..position import number_of
 from ..public import internal
