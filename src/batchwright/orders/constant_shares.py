@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import Infeasible
-from ..kernels import apportion
 from ..kernels.deal import deal_heavy, deal_with_light, drawn
 from ..kernels.deal_arguments import ROUND, DealShares, new_rounds
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.light import DRAWS, Light, arranged
 from ..kernels.settling import AT_ONCE, TICKET, settle
+from ..micro_batches import LAST
 
 __all__ = ["NONE", "TICKET", "ConstantShares", "Dealing", "after_change", "after_settling"]
 
@@ -145,9 +145,8 @@ class ConstantShares:
             return new_rounds(self.light.heavy)
 
     def _check(self, last: int) -> None:
-        if last // ROUND >= apportion.MOST_ROUNDS:
-            last_dealt = apportion.MOST_ROUNDS * ROUND - 1
-            raise Infeasible(f"micro-batch {last} is past the last, {last_dealt}", f"ask for 0 to {last_dealt}")
+        if last > LAST:
+            raise Infeasible(f"micro-batch {last} is past the last, {LAST}", f"ask for 0 to {LAST}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_scratch": []}
