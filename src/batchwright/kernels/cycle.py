@@ -22,29 +22,10 @@ from .passes import part_from_previous
 from .permutation import TABLE_LIMIT, fill_table, permute, radices, unpermute
 
 __all__ = [
-    "APART",
-    "DRAWS",
-    "ENTRIES",
-    "EVEN",
-    "GRAIN",
-    "INVERSE",
-    "NEW_ORDER",
-    "PARTS",
-    "START",
-    "STRIDE",
-    "TOTAL",
-    "count_below",
-    "group_of",
-    "lay_out_head",
-    "part_of",
-    "place_of",
-    "point_in",
-    "points_in",
-    "span",
-    "turned",
-    "widest",
-    "widths",
-]
+    "APART", "DRAWS", "ENTRIES", "EVEN", "GRAIN", "INVERSE", "NEW_ORDER", "PARTS", "START", "STRIDE", "TOTAL",
+    "count_below", "group_of", "lay_out_head", "part_of", "place_of", "point_in", "points_in", "span", "turned",
+    "widest", "widths",
+]  # fmt: skip
 
 _ONE = np.uint64(1)
 

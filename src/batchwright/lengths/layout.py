@@ -20,14 +20,9 @@ from .cutter import Cutter
 from .length_strata import LengthStrata
 
 __all__ = [
-    "LAYOUT_WORK",
-    "EpochLayout",
-    "Window",
-    "layout_of_one_window",
-    "layout_of_shuffle",
-    "layout_of_strata",
+    "LAYOUT_WORK", "EpochLayout", "Window", "layout_of_one_window", "layout_of_shuffle", "layout_of_strata",
     "least_length",
-]
+]  # fmt: skip
 
 Window = int | Literal["epoch"]
 LAYOUT_WORK = 16

@@ -15,16 +15,9 @@ from .cut import Cut, by_steps
 from .partition import partition
 
 __all__ = [
-    "EQUAL_ENOUGH",
-    "NewStep",
-    "equal_parts",
-    "level_over_steps",
-    "redistributed",
-    "sorted_in_steps",
-    "split_again",
-    "step_costs",
-    "waiting",
-]
+    "EQUAL_ENOUGH", "NewStep", "equal_parts", "level_over_steps", "redistributed", "sorted_in_steps", "split_again",
+    "step_costs", "waiting",
+]  # fmt: skip
 
 
 EQUAL_ENOUGH = (

@@ -33,7 +33,7 @@ from .length_arguments import (
     part_called,
     refuse_too_long,
     table_of,
-)  # fmt: skip
+)
 
 __all__ = ["budgeted"]
 

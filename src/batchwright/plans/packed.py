@@ -35,7 +35,7 @@ from .length_arguments import (
     part_called,
     refuse_too_long,
     table_of,
-)  # fmt: skip
+)
 from .pieces import CutBy, Pieces
 
 __all__ = ["PackedPlan", "packed"]
