@@ -17,7 +17,7 @@ from .micro_batches import MicroBatches, Slice, whole_steps
 if TYPE_CHECKING:
     from .groups import Groups
     from .label_sets import LabelRates
-    from .lengths.cut import Cutter
+    from .lengths.cutter import Cutter
     from .lengths.pack_cutter import PackBorders
     from .orders import ShareChange, SharedOrder
     from .orders.inclusion import InclusionRates
