@@ -39,7 +39,7 @@ class Groups:
     """An index of samples by group.
 
     It takes 4 bytes for each sample (8 from 2^32 samples on), and none if groups are contiguous. Build one with
-    `from_labels`, `from_sizes`, `from_indices`, `singletons` or `combine`. It is immutable; the constructor checks the index.
+    `from_labels`, `from_sizes`, `from_indices`, `singletons` or `combine`. It is immutable, and checked.
 
     Attributes:
         names: the label of each group, sorted if labels can be sorted.
