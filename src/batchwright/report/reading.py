@@ -124,9 +124,8 @@ class _OfLengths(BatchReader):
 
     def __init__(self, plan: Any) -> None:
         self._plan = plan
-        lengths = getattr(plan.cutter, "lengths", None)  # shape buckets have none; several limits have a column each
-        column = lengths.columns[0] if lengths is not None and lengths.ndim > 1 else lengths
-        self.lengths = None if column is None else column[:]
+        lengths = plan.cutter.item_lengths  # shape buckets have none
+        self.lengths = None if lengths is None else lengths[:]
         self.at_once = max(1, (_AT_ONCE >> 4) // max(1, round(plan.mean_batch_size)))
 
     def piece(self, first: int, count: int) -> BatchRange:
