@@ -121,4 +121,4 @@ def test_plans_by_lengths_check_the_smallest_batch() -> None:
     bw.budgeted(lengths, 40).check(nn.Linear(3, 2))
     with pytest.raises(bw.Infeasible, match="'1' sees 1 value per channel"):
         bw.budgeted(lengths, 32).check(dense())
-    bw.packed([4] * 40, 40, order=bw.balanced(["cat"] * 20 + ["dog"] * 20, 4)).check(dense())
+    bw.packed([4] * 40, 40, order=bw.balanced(["cat"] * 20 + ["dog"] * 20, 4), window=2).check(dense())

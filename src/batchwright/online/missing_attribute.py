@@ -18,6 +18,7 @@ OF_A_STREAM: Mapping[str, str] = MappingProxyType(
         "peek": "call stream.loader().peek()",
         "epochs": "call stream.loader().epochs(n)",
         "epoch": "a loader counts epochs: stream.loader().epoch",
+        "audit_of_run": "call stream.audit()",
         "progress": "stream.report() counts what was read and delivered",
         "sampler": f"{_NO_SAMPLER}: loop over stream.loader(), or DataLoader(stream, batch_size=None)",
         "batch_sampler": f"{_NO_SAMPLER}: loop over stream.loader(), or DataLoader(stream, batch_size=None)",
