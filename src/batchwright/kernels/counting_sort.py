@@ -11,7 +11,7 @@ from .shuffles import shuffle
 
 __all__ = ["shuffled_by_key", "sorted_by_counting"]
 
-Words = NDArray[np.uint32]
+NarrowIntegers = NDArray[np.uint32]
 
 
 @kernel("Tuple((int64[:], int64[:]))(int64[:], int64)")
@@ -32,7 +32,9 @@ def sorted_by_counting(keys: Integers, largest: int) -> tuple[Integers, Integers
 
 
 @kernel("Tuple((uint32[:], int64[:]))(uint32[:], uint32[:], int64, uint64)")
-def shuffled_by_key(items: Words, keys: Words, kinds: int, key: np.uint64) -> tuple[Words, Integers]:
+def shuffled_by_key(
+    items: NarrowIntegers, keys: NarrowIntegers, kinds: int, key: np.uint64
+) -> tuple[NarrowIntegers, Integers]:
     """The items sorted by `keys[item]`, from 0 to `kinds` - 1, and where each key starts, int64 (kinds + 1).
 
     Items of one key are in the order of a shuffle by `key`. A counting sort: beside `items`, which is shuffled in

@@ -11,12 +11,12 @@ from .hashing import child, stream
 
 __all__ = ["one_of_each_stratum"]
 
-Words = NDArray[np.uint32]
+NarrowIntegers = NDArray[np.uint32]
 
 
 @kernel("int64[:](uint32[:], int64[:], int64[:], int64, int64, uint64)")
 def one_of_each_stratum(
-    falling: Words, wide: Integers, starts: Integers, windows: int, window: int, key: np.uint64
+    falling: NarrowIntegers, wide: Integers, starts: Integers, windows: int, window: int, key: np.uint64
 ) -> Integers:
     """The samples of a window, longest first.
 

@@ -19,11 +19,12 @@ def fill_up_to_most_expensive(
 ) -> Floats:
     """Swap a more expensive sample into every micro-batch below `enough` times the most expensive one of its step.
 
-    The cost of a micro-batch is that of its most expensive sample times its number of samples. `falling` are the places
-    of `members` by falling `costs`; both arrays are rewritten in place. The sample that is swapped in comes from a
-    micro-batch with a more expensive one, whose cost therefore stays the same; it is swapped for the micro-batch's most
-    expensive sample. No micro-batch exceeds the most expensive one of its step. Returns the new cost of every
-    micro-batch.
+    The cost of a micro-batch is that of its most expensive sample times its number of samples. `members` are its samples,
+    micro-batch by micro-batch: those of b are `members[offsets[b]:offsets[b + 1]]`. `costs` is what each of them costs,
+    and `falling` numbers them by falling cost. `members` and `costs` are rewritten in place. The sample that is swapped
+    in comes from a micro-batch with a more expensive one, whose cost therefore stays the same; it is swapped for the
+    micro-batch's most expensive sample. No micro-batch exceeds the most expensive one of its step. Returns the new cost
+    of every micro-batch.
     """
     batches = offsets.size - 1
     at_first = costs[falling]

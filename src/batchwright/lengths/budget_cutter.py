@@ -49,10 +49,11 @@ class BudgetCutter(MeasuredCutter):
         padded: bool (budgets,): whether a micro-batch costs longest x count, or the sum.
         max_samples: the most samples in a micro-batch.
         round_count: a micro-batch of this many samples or more has a multiple of it.
-        keep_shapes: whether there are to be few different shapes; micro-batches then stay as they were cut.
+        keep_shapes: whether there are to be few different shapes (number of samples x longest length); micro-batches then
+            stay as they were cut.
         lengths: read as float64 (samples,), what is padded; only reports need it.
         balance: read as float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget
-            counts, or the sum of the shares of several.
+            counts, or the sum of the parts that are used of several.
         costs_are_lengths: whether the costs are lengths, perhaps rounded up; only loaders that pad need it.
     """
 
@@ -143,8 +144,8 @@ class BudgetCutter(MeasuredCutter):
         if self.keep_shapes:
             return by_steps(cut)
         if self.padded.any():
-            alone = self.has_one_limit and self.balance is None
-            return self._filled_up(items, cut, step_size) if alone else by_steps(cut)
+            only_padded = self.has_one_limit and self.balance is None
+            return self._filled_up(items, cut, step_size) if only_padded else by_steps(cut)
         distributed = self._redistributed(items, cut, step_size)
         if not self.has_one_limit or self.balance is None:
             return distributed
@@ -285,7 +286,7 @@ class BudgetCutter(MeasuredCutter):
         )
 
     def costs_of(self, items: Integers, offsets: Integers, costs: Floats | None = None) -> Floats:
-        """See `Cutter`: in the unit of the budget; with several, the sum of their shares; with `balance`, its sum.
+        """See `Cutter`: in the unit of the budget; with several, the sum of the parts used; with `balance`, its sum.
 
         Pass the `costs` of the samples if they are known already.
         """

@@ -22,7 +22,7 @@ from .sort_keys import SortKeys, sorted_places
 __all__ = ["LengthStrata"]
 
 _NARROW = 1 << 32  # so many items are numbered in 4 bytes
-_NO_WORDS, _NO_INTEGERS = np.empty(0, np.uint32), np.empty(0, np.int64)
+_NO_NARROW, _NO_INTEGERS = np.empty(0, np.uint32), np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,6 @@ class LengthStrata:
     def window(self, epoch: int, window: int, windows: int) -> Integers:
         """The items of a window of an epoch that has `windows` of them, longest first."""
         key = np.uint64(child_key(child_key(self.seed, PURPOSE.LENGTH_STRATA), 1 + epoch))
-        narrow = self.falling.dtype == np.uint32
-        words, wide = (self.falling, _NO_INTEGERS) if narrow else (_NO_WORDS, self.falling)
-        return one_of_each_stratum(words, wide, self.starts, windows, window, key)
+        is_narrow = self.falling.dtype == np.uint32
+        narrow, wide = (self.falling, _NO_INTEGERS) if is_narrow else (_NO_NARROW, self.falling)
+        return one_of_each_stratum(narrow, wide, self.starts, windows, window, key)

@@ -76,24 +76,24 @@ def most_expensive_of_strata(table: NumberRows, falling: Integers, windows: int)
 def similarity_keys_of(table: NumberRows) -> SortKeys:
     """Sort keys of the rows of `table` (samples, measures): sorted by them, neighbours are alike in all measures.
 
-    NumberRows are grouped into strata by the first measure, within these by the next, and so on, and sorted by the last:
-    falling in one stratum, rising in the next (as a snake), so that neighbours are alike across the border of two
-    strata too. Equal rows share a key.
+    The rows are divided into parts of equal size by the first measure, each of these by the next, and so on. Within a part
+    they are sorted by the last measure: falling in one part, rising in the next (as a snake), so that neighbours are alike
+    across the border of two parts too. Equal rows share a key.
     """
     count, measures = table.shape
     if measures == 1:
         return Keys(table.columns[0])
-    # Were the last measure divided into as many strata, each cell would have about 16 rows. The 16 was chosen by trial;
-    # only how full micro-batches are depends on it.
-    strata = max(1, round((count / 16) ** (1 / measures)))
-    cells = []
+    # Were the last measure divided into as many parts, each would have about 16 rows. The 16 was chosen by trial; only how
+    # full micro-batches are depends on it.
+    parts = max(1, round((count / 16) ** (1 / measures)))
+    part_of = []  # for each measure but the last, the part that each row is in
     for column in table.columns[:-1]:
         keys = Keys(column)[:]
-        cells.append((np.bincount(keys).cumsum()[keys] - 1) * strata // count)
+        part_of.append((np.bincount(keys).cumsum()[keys] - 1) * parts // count)
     rows = table[:]
-    rising = sum(cells) % 2 == 1
+    rising = sum(part_of) % 2 == 1
     last = np.where(rising, rows[:, -1], -rows[:, -1])
-    order = np.lexsort((*rows.T, last, *reversed(cells)))
+    order = np.lexsort((*rows.T, last, *reversed(part_of)))
     changed = np.any(np.diff(rows[order], axis=0, prepend=rows[order[:1]]) != 0, axis=1)
     places = np.empty(count, np.int64)
     places[order] = changed.cumsum()

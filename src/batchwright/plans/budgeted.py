@@ -74,9 +74,9 @@ def budgeted(
             `lambda n: n + n**2 / 4096`; the budget is then in its unit.
         balance: array-like of shape (n_samples,), int or float, 0 or more, such as supervised tokens: the amount that
             should be equal in the micro-batches of a step. If left out, it is what the budget counts, or the sum of the
-            shares of several budgets.
+            parts that are used of several budgets.
         round_length: lengths are rounded up to a multiple of this, or to the next of a list of lengths, so that there
-            are few shapes.
+            are few shapes (number of samples x longest length).
         round_count: micro-batches of this many samples or more have a multiple of it, except those split to fit an
             epoch.
         too_long: what to do with a sample that alone is over the budget: "refuse" the plan; "alone": it is a

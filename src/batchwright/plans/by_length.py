@@ -319,7 +319,7 @@ class LengthPlan(Plan, Windowed):
 
     @property
     def settles_after(self) -> float | None:
-        """See `BasePlan`: epochs of the source."""
+        """See `BasePlan`: in epochs of the order that is cut."""
         return self.order_plan.settles_after
 
     @property
