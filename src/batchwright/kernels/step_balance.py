@@ -21,12 +21,13 @@ def fill_up_to_most_expensive(
 
     The cost of a micro-batch is that of its most expensive sample times its number of samples. `members` are its samples,
     micro-batch by micro-batch: those of b are `members[offsets[b]:offsets[b + 1]]`. `costs` is what each of them costs,
-    and `falling` numbers them by falling cost. `members` and `costs` are rewritten in place. The sample that is swapped
-    in comes from a micro-batch with a more expensive one, whose cost therefore stays the same; it is swapped for the
-    micro-batch's most expensive sample. No micro-batch exceeds the most expensive one of its step. Returns the new cost
-    of every micro-batch.
+    and `falling` their numbers, the most expensive first. `members` and `costs` are rewritten in place. The sample that
+    is swapped in comes from a micro-batch with a more expensive one, whose cost therefore stays the same; it is swapped
+    for the micro-batch's most expensive sample. No micro-batch exceeds the most expensive one of its step. Returns the
+    new cost of every micro-batch.
     """
     batches = offsets.size - 1
+    # Before any swap. It holds for all that are not `taken`; both samples of a swap are.
     at_first = costs[falling]
     batch_of = np.empty(members.size, np.int64)
     taken = np.zeros(members.size, np.bool_)  # the sample decides what its micro-batch costs, or was already moved

@@ -272,6 +272,7 @@ class BudgetCutter(MeasuredCutter):
             return 0
         # The first that has enough samples; 0 if none has, since then a lower budget is the only way to more micro-batches.
         whole = int((np.diff(offsets) < _FEW).argmin())
+        # Where more than half have few samples, the others would have to be cut at a much lower budget; so all are.
         return whole if whole <= len(offsets) // 2 else 0
 
     def _cutting(self, costs: Floats) -> Callable[[int, float], Integers]:

@@ -71,6 +71,7 @@ class LengthStrata:
 
     def window(self, epoch: int, window: int, windows: int) -> Integers:
         """The items of a window of an epoch that has `windows` of them, longest first."""
+        # 1 on: the key before it is that of the order of items of one length, which is the same in all epochs.
         key = np.uint64(child_key(child_key(self.seed, PURPOSE.LENGTH_STRATA), 1 + epoch))
         is_narrow = self.falling.dtype == np.uint32
         narrow, wide = (self.falling, _NO_INTEGERS) if is_narrow else (_NO_NARROW, self.falling)

@@ -8,7 +8,7 @@ A window takes a number of items and cuts them into a known number of micro-batc
 - `StratumWindows`, without `order=`, if an epoch has at least two windows, or there are several budgets: every epoch has the
   same samples, and each window has one sample of every stratum of lengths. No window depends on another.
 - `ShuffleWindows`, without `order=`, for buckets, and if one window is a whole epoch: every epoch has the same samples, and
-  windows are ranges of a plain shuffle.
+  windows are ranges of a plain shuffle, that of `bw.shuffled(n, 1, seed=seed)`.
 
 The last two are `EpochWindows`. A *boundary* is a micro-batch at which a run can change to another step size without
 losing or repeating anything: with `order=` the start of a window, otherwise the start of an epoch.

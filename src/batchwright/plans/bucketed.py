@@ -72,7 +72,7 @@ def bucketed(
             buckets.
         order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
         window: micro-batches planned together, at least two steps for every bucket, or "epoch".
-        seed: of the plain shuffle and of the order of steps, int from 0 to 2^64 - 1.
+        seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: a size is not above 0, there are no buckets, or the batch size is below 1.

@@ -83,7 +83,7 @@ def budgeted(
             micro-batch by itself, over the budget; "truncate": it counts as
             `plan.truncate_to`, the longest length within the budget, and `bw.ragged(truncate_to=plan.truncate_to)`
             truncates it, if lengths count elements of the field; "skip" it.
-        seed: of the plain shuffle and of the order of steps, int from 0 to 2^64 - 1.
+        seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: a sample over the budget (with "refuse"), or arguments that contradict each other.

@@ -41,7 +41,7 @@ def grouped(
         window: micro-batches planned together, or "epoch". A larger one pads less and mixes less.
         level: whether micro-batches of a step differ in size, so that they cost the same when padded; their mean size
             is still `batch_size`.
-        seed: of the plain shuffle and of the order of steps, int from 0 to 2^64 - 1.
+        seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: a batch size below 1, a length below 0, no samples, or an order over other samples.

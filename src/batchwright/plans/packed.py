@@ -174,7 +174,7 @@ def packed(
         too_long: what to do with a sample longer than the capacity: "refuse" the plan; "truncate": it counts as long as
             the capacity, and `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it; "split" it: the plan then
             yields items of `plan.pieces(dataset)`.
-        seed: of the plain shuffle and of the order of steps, int from 0 to 2^64 - 1.
+        seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: a sample over the capacity (with "refuse"), or arguments that contradict each other.
