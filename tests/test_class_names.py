@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import datasets
 import numpy as np
 import pandas as pd
@@ -29,7 +31,7 @@ class Images(torch.utils.data.Dataset):
 
 
 class Folder(Images):
-    class_to_idx = {name: number for number, name in enumerate(CLASSES)}  # noqa: RUF012
+    class_to_idx: ClassVar = {name: number for number, name in enumerate(CLASSES)}
 
 
 def hugging_face():

@@ -1,4 +1,4 @@
-"""A name means one thing: whoever meets a class in a traceback, a pickle or a search finds one definition of it."""
+"""Every class has a name of its own, so a name in a traceback or a search leads to one definition."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCE = Path(batchwright.__file__).parent
 
 
 def test_no_two_classes_share_a_name():
-    """Nor do `_Reader` and `Reader`: nobody remembers which of two ideas has the underscore."""
+    """`_Reader` and `Reader` count as one name: an underscore does not say what a class is."""
     homes = defaultdict(list)
     for file in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from types import FrameType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch.utils.data
 
@@ -148,7 +148,7 @@ class EpochIterator(chain[list[int]]):
         queue = BatchQueue()
         if ended:
             queue.starts_ended = True
-        made: EpochIterator = cls.from_iterable(_blocks(sampler, queue))  # type: ignore[assignment]  # typed as a plain chain
+        made = cast(EpochIterator, cls.from_iterable(_blocks(sampler, queue)))
         made._queue = queue
         return made
 

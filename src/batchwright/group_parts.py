@@ -201,7 +201,7 @@ class Grouping(Protocol):
     def codes(self) -> np.ndarray: ...
 
 
-def combined(groupings: Sequence[Grouping]) -> tuple[list[Hashable], np.ndarray, np.ndarray]:
+def combined(groupings: Sequence[Grouping]) -> tuple[list[tuple[Hashable, ...]], np.ndarray, np.ndarray]:
     """The groups of samples that have the same group in every grouping; as names, starts and index of `Groups`.
 
     Raises:
@@ -223,19 +223,19 @@ def combined(groupings: Sequence[Grouping]) -> tuple[list[Hashable], np.ndarray,
         _, cells = np.unique(cells, return_inverse=True)
     _, starts, index = indexed(cells)
     first = index[starts[:-1]]
-    found: list[Hashable] = [
+    found = [
         tuple(grouping.names[code] for grouping, code in zip(groupings, cell, strict=True))
         for cell in zip(*(grouping.codes[first].tolist() for grouping in groupings), strict=True)
     ]
     return found, starts, index
 
 
-def combined_aliases(groupings: Sequence[Grouping], names: Sequence[Hashable]) -> dict[Hashable, Hashable]:
+def combined_aliases(groupings: Sequence[Grouping], names: Sequence[tuple[Hashable, ...]]) -> dict[Hashable, Hashable]:
     """From combinations of classes to those of labels that have a sample, where a grouping names its classes; else empty."""
     if not any(grouping.aliases for grouping in groupings):
         return {}
     classes = [dict(zip(grouping.names, grouping.called, strict=True)) for grouping in groupings]
-    return {tuple(own[label] for own, label in zip(classes, name, strict=True)): name for name in names}  # type: ignore[call-overload]
+    return {tuple(own[label] for own, label in zip(classes, name, strict=True)): name for name in names}
 
 
 def _refuse_twice(index: np.ndarray, names: Iterable[Any], lists: Sequence[np.ndarray]) -> None:

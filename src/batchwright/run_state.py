@@ -36,9 +36,8 @@ class RunState(NamedTuple):
     @classmethod
     def after_batch(cls, start: Position | None, consumed: int, *, ended: bool) -> RunState:
         """The run after a batch of a loop that began at `start`."""
-        return tuple.__new__(
-            cls, (start, consumed, True, None, ended)
-        )  # for every batch, so without the checks of a call
+        # Without the function of a `NamedTuple` in between: this is called for every batch.
+        return tuple.__new__(cls, (start, consumed, True, None, ended))
 
     @property
     def next_epoch(self) -> int:

@@ -126,7 +126,7 @@ def unpicklable(samples):
 
 
 def test_a_batch_that_cannot_be_sent_raises_and_is_not_counted():
-    """Torch's loader prints the error in the worker, and waits for ever for the batch."""
+    """Torch's loader only prints the error, in the worker, and the loop never gets a batch."""
     loader = bw.sequential(8, batch_size=2).loader(range(8), num_workers=1, collate=unpicklable)
     given = iter(loader)
     assert [next(given), next(given)] == [[0, 1], [2, 3]]

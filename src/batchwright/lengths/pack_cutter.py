@@ -259,6 +259,7 @@ class PackBorders:
     capacities: Integers
     max_per_pack: int
     admission: Admission
+    packs: int
 
     @property
     def capacity(self) -> int | None:

@@ -67,9 +67,8 @@ SortKeys = Keys | NDArray[np.int64]
 def most_expensive_of_strata(table: NumberRows, falling: Integers, windows: int) -> NumberRows:
     """The largest value of every `windows` neighbours of `falling`, column by column: float64 (strata, columns)."""
     if table.shape[1] == 1:
-        return NumberRows.of(
-            table[falling[::windows]]
-        )  # sorted by this column: the first of each stratum is the largest
+        # `falling` is sorted by this column: the first of each stratum is the largest.
+        return NumberRows.of(table[falling[::windows]])
     return NumberRows.of(np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0))
 
 

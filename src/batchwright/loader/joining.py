@@ -75,7 +75,7 @@ def check_collate(plan: BasePlan, collate: Callable[[list[Any]], Any] | None) ->
             )
     if not isinstance(collate, PackCollate) or collate.follows_plan:
         return
-    planned = {"capacity": borders.capacity, "packs": plan.cutter.packs}  # type: ignore[union-attr]  # a plan of packs
+    planned = {"capacity": borders.capacity, "packs": borders.packs}
     for name, most in planned.items():
         given = getattr(collate.rules, name)
         if None not in (given, most) and given < most:

@@ -105,9 +105,9 @@ class Loader:
         check_collate(self.plan, collate)
         self._collated = Collated(Default(declaring(self.plan)) if collate is None else collate)
         return DataLoader(
-            self._reader,  # type: ignore[arg-type]  # it is asked for lists, never for items
+            self._reader,
             batch_sampler=self._requests,
-            collate_fn=self._collated,  # type: ignore[arg-type]  # it takes what `WorkerDataset` returns
+            collate_fn=self._collated,  # type: ignore[arg-type]  # torch passes on what `__getitems__` returns, here no list
             num_workers=workers,
             **{"pin_memory": torch.cuda.is_available(), "generator": self._generator, **options},
         )

@@ -90,7 +90,7 @@ class _ReadBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WorkerDataset:
+class WorkerDataset(torch.utils.data.Dataset[Any]):
     """The data set as the loader's workers see it: it is asked for whole batches.
 
     Args:
@@ -118,7 +118,7 @@ class WorkerDataset:
     def _read(self, request: Request) -> _ReadBatch:
         worker = torch.utils.data.get_worker_info()
         # A worker of another loader may read with this one, within its own process.
-        by_worker = worker is not None and worker.dataset is self  # type: ignore[comparison-overlap]  # as torch has it
+        by_worker = worker is not None and worker.dataset is self
         read = _ReadBatch([], [], request, by_worker)
         at_once = getattr(self.dataset, "__getitems__", None) if self.on_error == "refuse" else None
         for samples, draw_number in zip(request.micro_batches, request.draw_numbers, strict=True):

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch._utils import ExceptionWrapper
-from torch.multiprocessing import reductions  # noqa: F401  # lets a `ForkingPickler` share tensors
 
 from ..collate.memory import SMALL
 
@@ -24,7 +23,8 @@ __all__ = ["Sent"]
 class Sent:
     """A batch that a worker sends; what is received is the batch itself.
 
-    A batch that cannot be pickled raises where it is received: torch would print the error and let the loop wait for ever.
+    A batch that cannot be pickled raises in the loop that waits for it. Torch would only print the error, and the loop would
+    never get a batch.
 
     Args:
         batch: any object that torch can send.

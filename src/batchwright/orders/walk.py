@@ -100,9 +100,7 @@ class Walk:
         epoch = self._begins(stage)
         wanted = self._line(epoch)
         first, latest = epoch * self._epoch_batches, spans[-1]
-        if np.array_equal(
-            wanted, latest.wanted
-        ):  # shares that stay make no new change, and deficits stay small in its spans
+        if np.array_equal(wanted, latest.wanted):  # no change, and deficits stay small in the spans of the last one
             ended = latest.settles and latest.first + latest.epoch <= first
             return (*spans, after_settling(latest, self._epoch_batches)) if ended else spans
         last = next(span for span in reversed(spans) if span.first < first)
@@ -117,9 +115,8 @@ class Walk:
             epoch=self._epoch_batches,
             stays=self._stays(stage, wanted),
         )
-        endless = self._firsts is not None and stage + 1 == len(
-            self._firsts
-        )  # no stage follows that would add the rest
+        # No stage follows that would add what comes after the settling.
+        endless = self._firsts is not None and stage + 1 == len(self._firsts)
         return (*found, after_settling(found[-1], self._epoch_batches)) if endless and found[-1].settles else found
 
     def _stays(self, stage: int, wanted: np.ndarray) -> int:

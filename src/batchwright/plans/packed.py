@@ -68,7 +68,9 @@ class PackedPlan(LengthPlan):
         """Finds where the packs of a micro-batch start; small, for processes that need nothing else of the plan."""
         assert isinstance(self.cutter, PackCutter)
         bundles = Admission(np.empty(0, np.int64), bundles=self.admission.bundles)
-        return PackBorders(self.cutter.amounts, self.cutter.limits, self.cutter.max_per_pack, bundles)
+        return PackBorders(
+            self.cutter.amounts, self.cutter.limits, self.cutter.max_per_pack, bundles, self.cutter.packs
+        )
 
     def pieces(self, dataset: Any, *, cut: CutBy | None = None) -> Pieces:
         """A dataset whose item i is what the plan means by i: with `too_long="split"` or `"truncate"`, a part of a sample.
