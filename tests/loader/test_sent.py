@@ -9,11 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._utils import ExceptionWrapper
 
 import batchwright as bw
 from batchwright.collate.memory import SMALL
 from batchwright.loader.sent import Sent
 
+from ..refusals import cases, told_and_followed
 from .datasets import Numbers
 
 DTYPES = (
@@ -130,9 +132,29 @@ def test_a_batch_that_cannot_be_sent_raises_and_is_not_counted():
     loader = bw.sequential(8, batch_size=2).loader(range(8), num_workers=1, collate=unpicklable)
     given = iter(loader)
     assert [next(given), next(given)] == [[0, 1], [2, 3]]
-    with pytest.raises((AttributeError, pickle.PicklingError), match="where a worker sends a batch"):
+    with pytest.raises(
+        bw.Infeasible, match=r"a worker cannot send a batch: \w+: Can't (pickle|get).*; let collate return"
+    ):
         next(given)
     assert loader.progress().batches_done == 2
+
+
+def looked_at(arrived):
+    """As torch's loader looks at what arrives from a worker."""
+    return arrived.reraise() if isinstance(arrived, ExceptionWrapper) else arrived
+
+
+CASES = cases("refuse message way_out follow", {
+    "a batch that cannot be pickled": (
+        lambda: looked_at(received(lambda: 1)), "a worker cannot send a batch: ",
+        "let collate return what can be pickled, or pass num_workers=0",
+        lambda: (looked_at(received([1])), list(bw.shuffled(8, 2).loader(range(8), num_workers=0, collate=unpicklable)))),
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_refusal_is_told_and_its_way_out_works(name):
+    told_and_followed(CASES[name])
 
 
 class Inner(torch.utils.data.Dataset):

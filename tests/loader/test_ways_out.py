@@ -14,6 +14,7 @@ import batchwright as bw
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 from .datasets import Numbers
+from .test_sent import CASES as NOT_SENT
 
 PLAN = bw.shuffled(12, batch_size=4, seed=3)
 LABELS = [0] * 8 + [1] * 4
@@ -353,7 +354,7 @@ def test_a_refusal_is_told_and_its_way_out_works(case):
 
 def test_every_refusal_has_a_case():
     files = sorted((SOURCE / "loader").glob("*.py"))
-    check_that_all_are_reached(files, 20, [CASES])
+    check_that_all_are_reached(files, 20, [CASES, NOT_SENT])
 
 
 @pytest.mark.parametrize("name", ["shuffle", "sampler", "batch_sampler", "drop_last", "batch_size"])

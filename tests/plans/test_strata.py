@@ -139,9 +139,8 @@ def test_a_sampler_counts_the_epochs_it_has_given(kind: str) -> None:
     first = iter(sampler)
     next(first)
     length = plan.stepped(2).epoch_batches  # of an epoch of the plan, which a run rounds up
-    near = (
-        0.05 if plan.cutter is not None and not plan.same_samples else 1e-6
-    )  # windows over an order take what they hold
+    over_an_order = plan.cutter is not None and not plan.same_samples  # its windows take what they hold
+    near = 0.05 if over_an_order else 1e-6
     assert sampler.epochs_done == pytest.approx(2 / length, rel=near)
     list(first)
     list(sampler)

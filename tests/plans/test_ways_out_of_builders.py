@@ -126,7 +126,12 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "many levels": (
         lambda: raked({"id": np.arange(4097)}, {"id": "uniform"}), "the 1 attributes have 4097 levels in all, the most is",
         lambda: (raked({"id": np.arange(4097) // 99}, {"id": "uniform"}), balanced(labels=np.arange(4097)))),
-    "margin that moves": (lambda: raked(margins={"sex": MOVES, "site": "uniform"}), "the margin of 'sex' moves: schedule",
+    "value of an attribute": (lambda: raked({"sex": ["m", None, "f"], "site": list("aba")}),
+                              r"attribute 'sex': labels has no value at sample 1 \(None\)", raked),
+    "label of a margin": (lambda: raked(margins={"sex": {"m": 0.5, "x": 0.5}, "site": "uniform"}),
+                          "attribute 'sex': a share is given to 'x' but the labels are 'f', 'm'", raked),
+    "margin that moves": (lambda: raked(margins={"sex": MOVES, "site": "uniform"}),
+                          "attribute 'sex': the margin moves: schedule",
                           lambda: (raked(), raked(margins={"sex": {"m": 0.5, "f": 0.5}, "site": "uniform"}))),
     "margins": (
         lambda: raked(APART, AGAINST), r"cannot be met together: '\w+' '\w' reaches 0\.\d+ of 0\.[1289]$",

@@ -10,12 +10,13 @@ import io
 import pickle
 from ctypes import string_at
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch._utils import ExceptionWrapper
 
 from ..collate.memory import SMALL
+from ..errors import Infeasible, said
 
 __all__ = ["Sent"]
 
@@ -38,9 +39,27 @@ class Sent:
     def __reduce__(self) -> tuple[Any, ...]:
         try:
             pickled = _pickled(self._batch, self._fresh)
-        except Exception:  # the loader raises what comes in this wrapper
-            pickled = _pickled(ExceptionWrapper(where="where a worker sends a batch"), self._fresh)
+        except Exception as error:
+            pickled = pickle.dumps(_NotSent(said(error)))
         return pickle.loads, (pickled,)
+
+
+class _NotSent(ExceptionWrapper):
+    """What arrives in place of a batch that cannot be pickled; torch's loader calls `reraise` where its loop waits.
+
+    Args:
+        error: what pickling raised.
+    """
+
+    def __init__(self, error: str) -> None:
+        self._error = error
+
+    def reraise(self) -> NoReturn:
+        """Refuse the batch."""
+        raise Infeasible(
+            f"a worker cannot send a batch: {self._error}",
+            "let collate return what can be pickled, or pass num_workers=0",
+        )
 
 
 def _pickled(value: Any, fresh: bool) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -122,7 +123,11 @@ class Margins:
                     f"attribute {shown(name)} has {lacks}",
                     f"give every attribute a column and a margin{did_you_mean(name, others)}",
                 )
-        levels = {name: Groups.from_labels(columns[name]) for name in columns if name in margins}
+        levels = {}
+        for name in columns:
+            if name in margins:
+                with _of_attribute(name):
+                    levels[name] = Groups.from_labels(columns[name])
         sizes = {name: part.sample_count for name, part in levels.items()}
         if len(set(sizes.values())) > 1:
             raise Infeasible(f"the columns are of different lengths: {shown(sizes)}", "pass one value a sample in each")
@@ -174,6 +179,15 @@ class Margins:
         return notes
 
 
+@contextmanager
+def _of_attribute(name: Hashable) -> Iterator[None]:
+    """Name the attribute in refusals of what is read here."""
+    try:
+        yield
+    except Infeasible as error:
+        raise Infeasible(f"attribute {shown(name)}: {error.fact}", error.way_out) from None
+
+
 def _goals(levels: Mapping[Hashable, Groups], margins: Mapping[Any, Any]) -> np.ndarray:
     """The wanted shares of all levels, float64 (levels,)."""
     count = sum(part.group_count for part in levels.values())
@@ -182,14 +196,17 @@ def _goals(levels: Mapping[Hashable, Groups], margins: Mapping[Any, Any]) -> np.
             f"the {len(levels)} attributes have {count} levels in all, the most is {MOST_SUMS}: time grows with their cube",
             "join rare levels, or balance the largest attribute by itself",
         )
-    wanted = {name: TargetShares(resolve(margins[name]), part) for name, part in levels.items()}
-    for name, shares in wanted.items():
-        if not shares.target.stays:
-            raise Infeasible(
-                f"the margin of {shown(name)} moves: {shares.target}",
-                "pass margins whose shares stay, such as 'uniform' or a mapping",
-            )
-    return np.concatenate([shares.of(0) for shares in wanted.values()])
+    wanted = []
+    for name, part in levels.items():
+        with _of_attribute(name):
+            margin = TargetShares(resolve(margins[name]), part)
+            if not margin.target.stays:
+                raise Infeasible(
+                    f"the margin moves: {margin.target}",
+                    "pass margins whose shares stay, such as 'uniform' or a mapping",
+                )
+            wanted.append(margin.of(0))
+    return np.concatenate(wanted)
 
 
 def _fitted(margins: Margins, least: float, most: float, *, may_lower: bool, closest: bool) -> tuple[float, Raking]:
