@@ -22,7 +22,7 @@ def declaring(plan: Any) -> str:
     borders = plan.pack_borders
     if borders is None:
         return "bw.Collate(...)"
-    within = "packs=plan" if borders.capacity is None else f"capacity={borders.capacity}, packs={plan.cutter.packs}"
+    within = "packs=plan" if borders.capacity is None else f"capacity={borders.capacity}, packs={borders.packs}"
     return f"bw.Collate(...).packs({within})"
 
 
