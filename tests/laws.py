@@ -73,6 +73,14 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "bucketed": lambda seed: bw.bucketed(SHAPES, 12, buckets=4, seed=seed),
     "packed": lambda seed: bw.packed(LENGTHS, 512, window=16, seed=seed),
     "packed in fours": lambda seed: bw.packed(LENGTHS, 300, packs=4, window=8, too_long="split", seed=seed),
+    "packed in shards": lambda seed: bw.packed(LENGTHS, 512, window=4, local=bw.Shards([90] * 10, open=6), seed=seed),
+    "mixed in shards": lambda seed: bw.mixed(
+        {"web": 700, "books": 90, "code": 210},
+        16,
+        target="sqrt",
+        local={"web": bw.Shards([100] * 7, open=6), "code": bw.Shards([70] * 3, open=4)},
+        seed=seed,
+    ),
     "balanced and packed": lambda seed: bw.packed(
         LENGTHS, 512, packs=2, window=8, order=bw.balanced(np.arange(900) % 7, 28, seed=seed), seed=seed
     ),

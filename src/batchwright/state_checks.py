@@ -129,7 +129,7 @@ def _difference(theirs: Any, plan: BasePlan) -> str:
     if arguments:
         if "order" in names:  # the other plan had none, so that nothing of it can be compared
             names = [name for name in names if not name.startswith("order.")]
-        elif ours.get("order") == "given":
+        elif ours.get("order") != "none":
             arguments = {name: called for name, called in arguments.items() if not name.startswith("order.")}
         names = [name for name in names if name not in _FOLLOW] or names
         # What follows from others comes after them.

@@ -223,6 +223,22 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: (ends(skipping(bw.balanced([*"aabb"], 2), 8)),
                  ends(skipping(bw.balanced([*"aabb"], 2, target={"a": 1, "b": 0}))),
                  ends(budget(L, 6, order=bw.balanced([*"aabb"], 2), too_long="truncate")))),
+    "order and local": (
+        lambda: budget(order=bw.shuffled(4, 1), local=bw.Shards([2, 2])),
+        "order and local were both passed; pass local where the plan of the order is built",
+        lambda: bw.budgeted([1] * 40, 9, order=bw.balanced([0, 1] * 20, 4, local=bw.Shards([10] * 4)))),
+    "local of ranks": (
+        lambda: bw.budgeted([1] * 40, 9, local=bw.Shards([10] * 4, open=2, ranks=2)),
+        "and all ranks of a plan by lengths read from the same; pass bw.Shards(sizes, open=4), with ranks left out",
+        lambda: bw.budgeted([1] * 40, 9, window=2, local=bw.Shards([10] * 4, open=4))),
+    "few open shards": (
+        lambda: bw.budgeted([1] * 40, 9, local=bw.Shards([10] * 4, open=3)),
+        "open=3 is too few: a window may be read from shards that end in it and from shards that begin in it, and 2 of each",
+        lambda: bw.budgeted([1] * 40, 9, window=2, local=bw.Shards([10] * 4, open=4))),
+    "few samples in shards": (
+        lambda: bw.budgeted([1] * 2, 9, local=bw.Shards([2])),
+        "a pass has 2 samples for 1 ranks, fewer than 3 micro-batches for each; leave local out",
+        lambda: bw.budgeted([1] * 2, 9)),
     "order over others": (
         lambda: budget(order=bw.shuffled(5, 2)),
         "the order is over 5 samples, there are 4 lengths; pass one length for every sample of the order",

@@ -58,6 +58,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "pieces of another dataset": (
         lambda: split_plan().pieces(TEXTS[1:]), "the dataset has 1 samples, the plan was made for 2; pass the dataset of",
         lambda: read(split_plan().pieces(TEXTS))),
+    "local and together": (
+        lambda: bw.packed([1] * 40, 9, together=np.arange(40) // 2, local=bw.Shards([10] * 4)),
+        "local has the samples of each shard, and with together= an order is over keys; pass order=bw.shuffled(n_keys, 1, ",
+        lambda: bw.packed([1] * 40, 9, window=2, together=np.arange(40) // 2,
+                          order=bw.shuffled(20, 1, local=bw.Shards([5] * 4, open=2)))),
     "the cost of no micro-batch": (
         lambda: packs(L, 9).cost(3), "batch is 3; pass the sample numbers of a micro-batch, or of several",
         lambda: (packs(L, 9).cost([3]), packs(L, 9).cost([[3]]))),

@@ -56,7 +56,12 @@ class Calls(NamedTuple):
 
 _EPOCH = ["natural", "largest", "smallest", 5]
 _FIXED = {"epoch": _EPOCH, "distinct": [True, False], "seed": [1, 2**64 - 1]}
-_CUT = {"order": [ORDER, bw.shuffled(180, 1), bw.shuffled(180, 4)], "window": [3, 4, "epoch"], "seed": [1, 2]}
+_CUT = {
+    "order": [ORDER, bw.shuffled(180, 1), bw.shuffled(180, 4)],
+    "local": [bw.Shards([30] * 6, open=4), bw.Shards([30] * 6, open=6), bw.Shards([20, 40, *[30] * 4], open=4)],
+    "window": [3, 4, "epoch"],
+    "seed": [1, 2],
+}
 
 CALLS: dict[str, Calls] = {
     "balanced": Calls(
@@ -159,6 +164,13 @@ CALLS: dict[str, Calls] = {
             "batch_size": [6, 10],
             "target": ["uniform", "sqrt", SMOOTH],
             "per_source": [2],
+            "local": [
+                {"a": bw.Shards([10] * 6)},
+                {"a": bw.Shards([10] * 6, open=6)},
+                {"a": bw.Shards([10] * 6, open=6, ranks=2)},
+                {"a": bw.Shards([12, 8, *[10] * 4])},
+                {"b": bw.Shards([5] * 4)},
+            ],
             **_FIXED,
         },
     ),

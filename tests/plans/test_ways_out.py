@@ -18,6 +18,7 @@ PLANS = [
     *(
         "balanced",
         "alternating",
+        "local",
         "mixed",
         "raked",
         "repeats",

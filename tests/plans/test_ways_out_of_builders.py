@@ -57,6 +57,24 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
                                   bw.shuffled(100, 4, draw="random"))),
     "local and moving": (lambda: balanced(local=bw.Shards([5, 5]), target=MOVES), "with local= shares are constant",
                          lambda: (balanced(local=bw.Shards([5, 5]), target="natural"), balanced(target=MOVES))),
+    "local of a mixture": (
+        lambda: mixed({"a": 100, "b": 50}, local=bw.Shards([25] * 4)), "local is one bw.Shards, and each source lies in",
+        lambda: mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 4)})),
+    "local of no source": (
+        lambda: mixed({"a": 100, "b": 50}, local={"c": bw.Shards([25] * 4)}), "local has 'c', which is no source",
+        lambda: mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 4), "b": None})),
+    "local of a plan": (
+        lambda: mixed({"a": bw.shuffled(100, 4), "b": 50}, local={"a": bw.Shards([25] * 4)}), "for source 'a', which has an",
+        lambda: (mixed({"a": bw.shuffled(100, 4, local=bw.Shards([25] * 4)), "b": 50}),
+                 mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 4)}))),
+    "local of other samples": (
+        lambda: mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 3)}), "of source 'a': the shards have 75 samples, ",
+        lambda: mixed({"a": 75, "b": 50}, local={"a": bw.Shards([25] * 3)})),
+    "few open shards of a source": (
+        lambda: mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 4, open=3)}),
+        "of source 'a': open=3 is too few: the 3 samples of a micro-batch may be read from shards that end in it and from",
+        lambda: (mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 4, open=4)}),
+                 mixed({"a": 100, "b": 50}, target="uniform", local={"a": bw.Shards([25] * 4, open=3)}))),
     "local and distinct": (lambda: balanced(local=bw.Shards([5, 5]), distinct=True), "with local= distinct samples cannot",
                            lambda: (balanced(local=bw.Shards([5, 5]), distinct=False), balanced(distinct=True))),
     "per_class": (lambda: balanced(batch_size=5, per_class=2), "per_class=2 does not divide batch_size=5",

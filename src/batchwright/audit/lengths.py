@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import check_integer
+from ..lengths.order_windows import OrderWindows
 from ..lengths.same_size_cutter import GroupCutter
+from ..orders import ShardShuffle
 from .guarantee import Guarantee, measured
 from .in_steps import Balance, ExpectedCounts, WholeSteps, YieldedBatches
 from .report import Audit
@@ -33,6 +35,8 @@ def audit_lengths(plan: LengthKind, *, step_size: int = 1, epochs: int = 1, firs
     - G4 together: samples in a micro-batch without those that must be with them, if `together` was passed.
     - G8 steps: micro-batches without a sample, which would leave a rank without work, and micro-batches beyond complete
       steps.
+    - G8 open: with `local=`, how many more shards a window reads than may be open. If a window has more samples than the
+      shards that are read together, so that a warning was given, the blocks of shards that it goes through count.
     - balance: how far the most expensive micro-batch of a step is above the mean of the step, as a fraction. Only
       reported.
     - padding: the fraction of all computed tokens that is padding. Only reported; left out of buckets, which know shapes
@@ -60,6 +64,7 @@ def audit_lengths(plan: LengthKind, *, step_size: int = 1, epochs: int = 1, firs
         ExpectedCounts(plan.groups.sample_count, lambda seen: (seen.where, np.concatenate(seen.yielded), seen.wanted)),
         *([Together(admission)] if admission.bundles is not None else []),
         WholeSteps(step_size),
+        *_open_shards(in_steps),
         Balance(lambda seen: seen.steps([_cost(cutter, items) for items in seen.items], step_size)),
         *([PaddingFraction(cutter)] if cutter.knows_padding else []),
     ]
@@ -92,6 +97,15 @@ def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[MeasuredWin
         yield MeasuredWindows(
             start, yielded, [admission.items_in(batch)[0] for batch in valid], admission.emitted(wanted)
         )
+
+
+def _open_shards(plan: LengthKind) -> list[Guarantee[MeasuredWindows]]:
+    """What is measured of a shuffle of single samples that reads few shards at a time; nothing of other orders."""
+    order, windows = plan.order_plan.order, plan.windows
+    if not isinstance(order, ShardShuffle) or order.most_read(1) is None or plan.admission.bundles is not None:
+        return []
+    assert isinstance(windows, OrderWindows)
+    return [WindowShards(plan.admission, windows, order)]
 
 
 def _cost(cutter: Cutter, items: np.ndarray) -> float:
@@ -139,6 +153,24 @@ class Together(Guarantee[MeasuredWindows]):
             # A sample that comes twice is the same in sets, so the sizes are compared too.
             apart = np.setxor1d(yielded, complete).size
             self.offer(max(apart, abs(yielded.size - complete.size)), f"micro-batch {batch}")
+
+
+class WindowShards(Guarantee[MeasuredWindows]):
+    """G8: how many more shards a window reads than may be open."""
+
+    def __init__(self, admission: Admission, windows: OrderWindows, order: ShardShuffle) -> None:
+        super().__init__("G8 open")
+        self._admission, self._windows, self._order = admission, windows, order
+
+    def see(self, seen: MeasuredWindows) -> None:
+        """See `Guarantee`."""
+        batches = self._windows.window_batches
+        for first in range(0, len(seen.items), batches):
+            window = (seen.start + first) // batches
+            places = self._windows.start(window + 1).place - self._windows.start(window).place + 1
+            samples = self._admission.samples_of(np.concatenate(seen.items[first : first + batches]))
+            read = np.unique(self._order.shards.of(samples)).size
+            self.offer(read - (self._order.most_read(places) or 0), f"window {window}")
 
 
 class PaddingFraction(Guarantee[MeasuredWindows]):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import check_integer
-from ..orders import Hierarchical, InTurn, Mixed, ShardDealt, ShardShuffle, ShardWeights
+from ..orders import Hierarchical, InTurn, Mixed, ShardDealt, ShardShuffle, ShardWeights, SharedOrder
 from .coverage import Coverage
-from .drawn import LabelRateDeviation, Sequence, Shared, Size, drawn_batches, shared_batches
+from .drawn import Drawn, LabelRateDeviation, Sequence, Shared, Size, drawn_batches, shared_batches
 from .guarantee import Guarantee, check_countable, measured
 from .levels import audit_levels
 from .report import Audit
-from .shards import shard_guarantees
+from .shards import SourceShards, shard_guarantees
 from .shares import WHOLE, WINDOW_BOUND, WINDOW_BOUND_ACROSS, Consecutive, Distinct, Drift, Quota, Rare
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
     of a micro-batch that are not those of its places. Plans with `local=` have G1, and as G8 open the shards
     above `open` that a rank reads at a time. A shuffle of shards has G5 too, and as G4 coverage the samples of a pass that
     come twice or not at all. Groups in shards have G2, G4 and G5 as measured with the samples in the open shards, and G2
-    owed, what a group lacks at a time because the open shards did not have it; see `audit.shards`. Independent draws
+    owed, what a group lacks at a time because the open shards did not have it; see `audit.shards`. A mixture with such
+    sources has G8 open too: how many more shards of a source a micro-batch reads than may be open. Independent draws
     (`draw="random"`) have only G1. Hierarchical plans have other guarantees; see `audit.levels`.
 
     Args:
@@ -85,8 +86,15 @@ def audit(plan: FixedKind, *, batches: int = 1000, first: int = 0) -> Audit:
         Distinct(plan.groups, excused),
         Consecutive("G6 window", WINDOW_BOUND, names, rounds=1),
         Consecutive("G6 across", WINDOW_BOUND_ACROSS, names, rounds=2),
+        *_shards_of_sources(plan.order),
     ]
     return measured(first, batches, guarantees, shared_batches(plan, first, batches))
+
+
+def _shards_of_sources(order: SharedOrder) -> list[Guarantee[Drawn]]:
+    """What is measured of sources that are read few shards at a time; nothing if there are none."""
+    found = SourceShards(order) if isinstance(order, Mixed) else None
+    return [found] if found is not None and found.sources else []
 
 
 def _rare(plan: FixedKind) -> np.ndarray:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..orders import ShardDealt, ShardShuffle, ShardWeights
+from ..orders import Mixed, ShardDealt, ShardShuffle, ShardWeights
 from .drawn import Drawn
 from .guarantee import Guarantee
 
 if TYPE_CHECKING:
     from ..orders.shard_turns import ShardTurn
 
-__all__ = ["shard_guarantees"]
+__all__ = ["SourceShards", "shard_guarantees"]
 
 
 class Open(Guarantee[Drawn]):
@@ -171,6 +171,32 @@ class Owed(Guarantee[Drawn]):
         self.offer_groups(deficit, seen.number, order.groups.names)
         if turn.number == end - 1 and (deficit > np.maximum(stretch.final_deficit, 0)).any():
             self.offer(np.inf, f"micro-batch {seen.number}, the end of a stretch")
+
+
+class SourceShards(Guarantee[Drawn]):
+    """G8 in a mixture: how many more shards of a source a micro-batch reads than may be open.
+
+    A source that gives every micro-batch one of its own may have `open`. Elsewhere a micro-batch may be read from the shards
+    that end in it and from those that begin in it, so twice as many.
+    """
+
+    def __init__(self, order: Mixed) -> None:
+        super().__init__("G8 open")
+        whole, most = order.dealt.integer_quotas(), order.dealt.most_drawn()
+        self._starts, self._names = order.groups.starts, order.groups.called
+        self.sources = {
+            number: (child.shards, child.shards.open * (1 if whole[number] and child.batch_size == most[number] else 2))
+            for number, child in order.children.items()
+            if isinstance(child, ShardShuffle | ShardDealt | ShardWeights)
+        }
+
+    def see(self, seen: Drawn) -> None:
+        """See `Guarantee`."""
+        for number, (shards, may_be_open) in self.sources.items():
+            begin, end = self._starts[number], self._starts[number + 1]
+            samples = seen.samples[(seen.samples >= begin) & (seen.samples < end)]
+            read = np.unique(shards.of(samples - begin)).size
+            self.offer(read - may_be_open, f"micro-batch {seen.number}, source {self._names[number]!r}")
 
 
 def shard_guarantees(order: ShardShuffle | ShardDealt | ShardWeights) -> list[Guarantee[Drawn]]:

@@ -43,6 +43,7 @@ class PURPOSE:
     SHARDS = 44
     IN_SHARDS = 45
     IN_THE_PLACE = 46
+    LOCAL_SOURCE = 47
     # Of streams.
     TIES = 101
     ROW = 102

@@ -64,6 +64,10 @@ class Admission:
             return np.repeat(np.arange(sample_count), np.diff(self.pieces))
         return np.arange(sample_count)
 
+    def samples_of(self, items: Integers) -> Integers:
+        """The sample that each of these items is of, or is a piece of; without bundles."""
+        return items if self.pieces is None else np.searchsorted(self.pieces, items, side="right") - 1
+
     @cached_property
     def _bundle_of(self) -> Integers:
         """The bundle of each sample, int64 (samples,)."""

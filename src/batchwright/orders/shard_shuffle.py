@@ -92,7 +92,8 @@ class ShardShuffle(AverageSharesOrder):
             raise Infeasible(
                 f"shards are divided among {self.shards.ranks} ranks, and a micro-batch of the mixture takes up to {places} "
                 f"samples of several micro-batches of {self.batch_size}",
-                "give the source a batch_size equal to its quota, a whole number, or pass Shards(..., ranks=1)",
+                "choose shares and a batch_size that give the source a whole quota (and a plan that is a source that "
+                "batch_size), or pass Shards(..., ranks=1)",
             )
         return ShardShuffle(
             self.groups,
@@ -121,6 +122,18 @@ class ShardShuffle(AverageSharesOrder):
         while place >= self._before(number + 1, rank):
             number += 1
         return number
+
+    def most_read(self, places: int) -> int | None:
+        """The most shards that this many consecutive samples lie in; None where blocks are not of equal numbers of shards.
+
+        That is so where micro-batches have several samples, or shards are divided among ranks.
+        """
+        if self.batch_size > 1 or self.shards.ranks > 1:
+            return None
+        sizes = np.sort(self.shards.sizes[self.shards.sizes > 0])
+        blocks = -(-sizes.size // self.shards.open)
+        least = int(sizes[: sizes.size // blocks].sum())  # samples of a block
+        return (-(-(places - 1) // least) + 1) * self.shards.open
 
     def _before(self, number: int, rank: int) -> int:
         """The samples of a rank before a pass: an equal part, so that the parts of all ranks sum to all samples."""
@@ -205,18 +218,19 @@ def _check(shards: Shards, batch_size: int, apart: int | None) -> int:
     count = int(shards.starts[-1])
     needed = _BATCHES * max(batch_size, apart or 0) * shards.ranks
     if count < needed:
+        most = count // (_BATCHES * shards.ranks)
         raise Infeasible(
             f"a pass has {count} samples for {shards.ranks} ranks, fewer than {_BATCHES} micro-batches for each",
-            f"leave local out, or pass batch_size={max(1, count // (_BATCHES * shards.ranks))} or less",
+            "leave local out" + (f", or pass batch_size={most} or less" if most else ""),
         )
     # Where samples of a mixture are kept apart, a block must be large enough to have others for all of them.
     width = max(batch_size, 2 * (apart or 0))
     small, least = least_open(shards, width)
     if shards.open < least:
         why = f"the smallest {small} shards together have fewer than {width} samples, and " if small else ""
+        batches = f" for micro-batches of {batch_size}" if batch_size > 1 else ""
         raise Infeasible(
-            f"open={shards.open} is too few for micro-batches of {batch_size}: {why}where a rank goes on to other shards "
-            f"it needs up to {least}",
+            f"open={shards.open} is too few{batches}: {why}where a rank goes on to other shards it needs up to {least}",
             f"pass open={least}" + (", or larger shards" if small else ""),
         )
     return small + 1

@@ -15,6 +15,7 @@ from ..lengths.admission import Admission
 from ..lengths.bucket_cutter import BucketCutter
 from ..lengths.layout import Window
 from ..lengths.numbers import Numbers
+from ..orders import Shards
 from .batch_costs import numbers_of_batch
 from .by_length import LengthPlan
 from .fixed import FixedPlan
@@ -53,6 +54,7 @@ def bucketed(
     buckets: int | Sequence[Any] = 8,
     order: FixedPlan | None = None,
     window: Window = "epoch",
+    local: Shards | None = None,
     seed: int = 0,
 ) -> BucketedPlan:
     """Micro-batches of samples of similar shape; the ranks of a step have the same bucket.
@@ -72,6 +74,9 @@ def bucketed(
             buckets.
         order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
         window: micro-batches planned together, at least two steps for every bucket, or "epoch".
+        local: the shards that the samples lie in: all ranks then read from few of them at a time, at most `open` in a
+            window, and each shard once a pass. A window takes the next range of a shuffle over these shards, as with
+            `order=`.
         seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
@@ -88,7 +93,7 @@ def bucketed(
         raise empty_dataset("0 shapes")
     _check_sides(table, "shapes", "sample")
     batch_size = check_integer(batch_size, "batch_size", least=1)
-    source, epoch_samples = order_of(order, len(table), seed)
+    source, epoch_samples = order_of(order, local, len(table), seed)
     if not hasattr(buckets, "__len__") or isinstance(buckets, str):
         shapes_of, bucket_of = _of_equal_mass(table, check_integer(buckets, "buckets", least=1))
     else:

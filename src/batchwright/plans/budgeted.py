@@ -19,6 +19,7 @@ from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows
+from ..orders import Shards
 from ..readings import check_count
 from .by_length import LengthPlan
 from .delivered import delivery
@@ -52,6 +53,7 @@ def budgeted(
     round_length: int | Sequence[int] = 1,
     round_count: int = 1,
     too_long: TooLong = "refuse",
+    local: Shards | None = None,
     seed: int = 0,
 ) -> LengthPlan:
     """Micro-batches that never cost more than a budget, with samples of similar length together.
@@ -83,6 +85,9 @@ def budgeted(
             micro-batch by itself, over the budget; "truncate": it counts as
             `plan.truncate_to`, the longest length within the budget, and `bw.ragged(truncate_to=plan.truncate_to)`
             truncates it, if lengths count elements of the field; "skip" it.
+        local: the shards that the samples lie in: all ranks then read from few of them at a time, at most `open` in a
+            window, and each shard once a pass. A window takes the next range of a shuffle over these shards, as with
+            `order=`.
         seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
@@ -106,7 +111,7 @@ def budgeted(
     max_samples = sample_count if max_samples is None else check_integer(max_samples, "max_samples", least=1)
     round_count = check_integer(round_count, "round_count", least=1)
     admission = budgets.admission(too_long)
-    source, epoch_samples = order_of(order, sample_count, seed)
+    source, epoch_samples = order_of(order, local, sample_count, seed)
     # What reports call the lengths; targets of an order in tokens count them.
     lengths_of_first = budgets.lengths.columns[0]
     lengths_left, costs = lengths_of_first, budgets.costs  # after truncation

@@ -30,7 +30,7 @@ from .changed_steps import MOST_IN_A_STEP, Windowed, plan_state_of, resumed, wit
 from .delivered import Delivery
 from .fixed import FixedPlan
 from .laid_out import windows_in_steps
-from .length_arguments import checked_window
+from .length_arguments import checked_window, how_passed
 from .plan import Plan
 from .poor import faults_of_lengths
 from .set_shares import SetShares, orders_of, set_shares_after, set_shares_from, with_latest
@@ -302,7 +302,7 @@ class LengthPlan(Plan, Windowed):
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
         return {
             **{f"order.{name}": value for name, value in self.order_plan.identity.items()},
-            "order": "none" if self.same_samples else "given",
+            "order": "none" if self.same_samples else how_passed(self.order_plan),
             "cut": self.cutter.builder,
             **self.cutter.identity,
             **fields_as_text(self.admission),

@@ -13,6 +13,7 @@ from ..lengths.admission import Admission
 from ..lengths.layout import Window
 from ..lengths.numbers import Numbers
 from ..lengths.same_size_cutter import GroupCutter
+from ..orders import Shards
 from .by_length import LengthPlan
 from .fixed import FixedPlan
 from .length_arguments import order_of
@@ -28,6 +29,7 @@ def grouped(
     order: FixedPlan | None = None,
     window: Window = 64,
     level: bool = False,
+    local: Shards | None = None,
     seed: int = 0,
 ) -> LengthPlan:
     """Micro-batches of one size, with samples of similar length together in a micro-batch and in a step.
@@ -41,6 +43,9 @@ def grouped(
         window: micro-batches planned together, or "epoch". A larger one pads less and mixes less.
         level: whether micro-batches of a step differ in size, so that they cost the same when padded; their mean size
             is still `batch_size`.
+        local: the shards that the samples lie in: all ranks then read from few of them at a time, at most `open` in a
+            window, and each shard once a pass. A window takes the next range of a shuffle over these shards, as with
+            `order=`.
         seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
@@ -53,7 +58,7 @@ def grouped(
     """
     column = Numbers.of(columns.lengths_of(lengths))
     batch_size = check_integer(batch_size, "batch_size", least=1)
-    source, epoch_samples = order_of(order, column.size, seed)
+    source, epoch_samples = order_of(order, local, column.size, seed)
     return LengthPlan(
         source,
         GroupCutter(column, batch_size, check_bool(level, "level")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,13 +14,15 @@ from ..kernels.array_types import Floats
 from ..lengths.admission import Admission, TooLong
 from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows, Numbers
-from ..orders import Order, is_order, is_shared
+from ..orders import Order, Shards, ShardShuffle, is_order, is_shared
+from ..orders.shard_shuffle import least_open
 from ..tables import by_column
 from .balanced import shuffled
 from .fixed import FixedPlan
+from .local import checked_local, half_open
 
 __all__ = [
-    "ONLY", "admission_of", "balance_of", "checked_window", "costs_of", "named", "order_of", "part_called",
+    "ONLY", "admission_of", "balance_of", "checked_window", "costs_of", "how_passed", "named", "order_of", "part_called",
     "refuse_too_long", "table_of",
 ]  # fmt: skip
 
@@ -141,17 +143,31 @@ def costs_of(cost: Callable[[Floats], ArrayLike], lengths: Numbers) -> Numbers:
     return Numbers.of(costs)
 
 
-def order_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[FixedPlan, int | None]:
+def order_of(
+    order: FixedPlan | None, local: Shards | None, sample_count: int, seed: int
+) -> tuple[FixedPlan, int | None]:
     """The plan whose order is divided into micro-batches, and what `epoch_samples` of `LengthPlan` is to be.
 
     That is None if an order was given, as its epoch is then measured, and the number of samples if not: every epoch has each
-    sample once.
+    sample once. A shuffle over few shards at a time (`local`) is an order too: a window takes the next range of it. Where
+    it goes on to other shards, it takes of both, so a block of the shuffle has half of the shards that may be open.
 
     Raises:
         Infeasible: the order is over another number of samples, or keeps samples together that cutting would separate.
     """
     if sample_count == 0:
         raise empty_dataset("0 lengths")
+    shards = checked_local(local, "exact")
+    if shards is not None:
+        if order is not None:
+            raise Infeasible("order and local were both passed", "pass local where the plan of the order is built")
+        if shards.ranks > 1:
+            raise Infeasible(
+                f"the shards are divided among {shards.ranks} ranks, and all ranks of a plan by lengths read from the same",
+                f"pass bw.Shards(sizes, open={shards.open * shards.ranks}), with ranks left out",
+            )
+        in_block = half_open(shards, least_open(shards, 1)[1], "a window")
+        return shuffled(sample_count, 1, local=in_block, seed=seed), None
     if order is None:
         # With a batch size of 1, a pass ends exactly where an epoch ends, so every epoch has each sample once.
         return shuffled(sample_count, 1, seed=seed), sample_count
@@ -170,6 +186,11 @@ def order_of(order: FixedPlan | None, sample_count: int, seed: int) -> tuple[Fix
             "pass one length for every sample of the order",
         )
     return order, None
+
+
+def how_passed(order: FixedPlan) -> Literal["local", "given"]:
+    """How an order was passed, for messages: a shuffle of single samples of few shards as `local`, any other as itself."""
+    return "local" if isinstance(order.order, ShardShuffle) and order.batch_size == 1 else "given"
 
 
 def samples_together(order: Order) -> int:

@@ -12,13 +12,14 @@ from ..calls import recorded
 from ..errors import Infeasible, check_mapping, shown, warn
 from ..groups import Groups
 from ..lengths.numbers import Numbers
-from ..orders import Dealt, Mixed, Order, is_order
+from ..orders import Dealt, Mixed, Order, Shards, is_order
 from ..orders.shares import TargetShares
 from ..targets import natural, resolve
 from ..targets.units import lengths_in_units
 from .balanced import check_batch_arguments, check_quotas, epoch_length
 from .delivered import Units, reweighed
 from .fixed import FixedPlan
+from .local import shards_of_sources, shuffled_sources
 from .plan import Plan
 from .poor import faults, undersized
 from .tasks import TaskPlan
@@ -35,6 +36,7 @@ def mixed(
     per_source: int = 1,
     epoch: int | Literal["natural", "largest", "smallest"] = "natural",
     distinct: bool = False,
+    local: Mapping[Any, Shards] | None = None,
     seed: int = 0,
 ) -> FixedPlan:
     """Batches with exact shares of several sources; a source may itself be balanced or mixed.
@@ -58,6 +60,9 @@ def mixed(
             / smallest source has come once), or a number of micro-batches.
         distinct: whether to refuse a plan in which a sample can come twice in a micro-batch: a source is smaller than
             its quota, or a group of a source with its own order is smaller than what a micro-batch can take of it.
+        local: `{name: bw.Shards(sizes)}`, the shards that the samples of a source lie in: of that source, each rank then
+            reads from few of them at a time. Sources that are not named are shuffled as a whole; a plan as a source has
+            a `local` of its own.
         seed: int from 0 to 2^64 - 1; a source that is a plan keeps its own seed.
 
     Raises:
@@ -78,10 +83,16 @@ def mixed(
     batch_size, per_source, seed = check_batch_arguments(batch_size, per_source, seed, called="per_source")
     sizes: dict[Any, int] = {}
     children: dict[int, Order] = {}
-    for number, (name, source) in enumerate(check_mapping(sources, "sources").items()):
+    shards = shards_of_sources(local, check_mapping(sources, "sources"))
+    for number, (name, source) in enumerate(sources.items()):
         sizes[name], child = size_and_order(name, source)
         if child is not None:
             children[number] = child
+            if name in shards:
+                raise Infeasible(
+                    f"local has shards for source {shown(name)}, which has an order of its own",
+                    "pass local where that plan is built, or the number of samples as the source",
+                )
     groups = Groups.from_sizes(sizes)
     wanted = resolve(target)
     shares = TargetShares(wanted, groups)
@@ -95,6 +106,7 @@ def mixed(
         seed=seed,
         epoch_batches=shares.every or length,
     )
+    children |= shuffled_sources(dealt, shards, seed)
     order = Mixed(dealt, children) if children else dealt
     if isinstance(order, Mixed) and distinct:
         for source in order.undersized_sources():

@@ -21,6 +21,7 @@ from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows, Numbers
 from ..lengths.pack_cutter import PackBorders, PackCutter
 from ..lengths.packing import MOST_CAPACITY, Solver
+from ..orders import Shards
 from ..readings import reading
 from .by_length import LengthPlan
 from .delivered import delivery
@@ -129,8 +130,7 @@ class PackedPlan(LengthPlan):
         """
         numbers = sample_numbers(items, called="items").astype(np.int64)
         self.groups.group_of(numbers)  # which refuses those that the plan does not have
-        offsets = self.admission.pieces
-        return numbers if offsets is None else np.searchsorted(offsets, numbers, side="right") - 1
+        return self.admission.samples_of(numbers)
 
 
 @recorded
@@ -147,6 +147,7 @@ def packed(
     balance: Any = None,
     solver: Solver = "fast",
     too_long: TooLong = "refuse",
+    local: Shards | None = None,
     seed: int = 0,
 ) -> PackedPlan:
     """Micro-batches of packs: sequences of joined samples, none longer than the capacity.
@@ -176,6 +177,9 @@ def packed(
         too_long: what to do with a sample longer than the capacity: "refuse" the plan; "truncate": it counts as long as
             the capacity, and `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it; "split" it: the plan then
             yields items of `plan.pieces(dataset)`.
+        local: the shards that the samples lie in: all ranks then read from few of them at a time, at most `open` in a
+            window, and each shard once a pass. A window takes the next range of a shuffle over these shards, as with
+            `order=`.
         seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
 
     Raises:
@@ -192,12 +196,12 @@ def packed(
     packs = check_integer(packs, "packs", least=1)
     most = np.iinfo(np.int64).max if max_per_pack is None else check_integer(max_per_pack, "max_per_pack", least=1)
     solver = one_of(solver, "solver", get_args(Solver))
-    _check_contradictions(capacities, solver, too_long, together=together, cost=cost, balance=balance)
+    _check_contradictions(capacities, solver, too_long, together=together, cost=cost, balance=balance, local=local)
     costs = None if balance is None else balance_of(balance, capacities.lengths.shape[0])
     if together is not None:
         capacities = capacities.together(together)
     admission = capacities.admission(too_long, may_split=balance is None)
-    source, epoch_samples = order_of(order, capacities.lengths.shape[0], seed)
+    source, epoch_samples = order_of(order, local, capacities.lengths.shape[0], seed)
     items = capacities.items(admission)
     asked = capacities.lengths.columns[0]
     given = asked if admission.truncate_to is None else items.columns[0]
@@ -315,7 +319,7 @@ def _limit(given: Any, called: str) -> int:
 
 
 def _check_contradictions(
-    capacities: Capacities, solver: Solver, too_long: TooLong, *, together: Any, cost: Any, balance: Any
+    capacities: Capacities, solver: Solver, too_long: TooLong, *, together: Any, cost: Any, balance: Any, local: Any
 ) -> None:
     """Refuse arguments that contradict each other."""
     count = capacities.limits.size
@@ -326,6 +330,11 @@ def _check_contradictions(
         raise Infeasible(
             f"too_long={too_long!r} needs one capacity and no `together`, {other}",
             "pass too_long='skip', or capacities that no sample exceeds and too_long='refuse'",
+        )
+    if local is not None and together is not None:
+        raise Infeasible(
+            "local has the samples of each shard, and with together= an order is over keys",
+            "pass order=bw.shuffled(n_keys, 1, local=bw.Shards(sizes)), with the keys in each shard as sizes",
         )
     if balance is not None and cost is not None:
         raise Infeasible("balance and cost are both given", "pass one of them")

@@ -111,12 +111,13 @@ def window_in_shards(plan: LengthKind, items: np.ndarray, batches: int) -> list[
     order, admission = plan.order_plan.order, plan.admission
     if not isinstance(order, ShardShuffle | ShardDealt | ShardWeights) or admission.bundles is not None:
         return []
-    shards, samples = order.shards, admission.origins(plan.order_plan.groups.sample_count)[items]
+    shards, samples = order.shards, admission.samples_of(items)
     read, at_once = np.unique(shards.of(samples)).size, shards.open * shards.ranks
     if read <= 2 * at_once:  # where a window begins in some shards and ends in the next
         return []
     held = int(at_once * shards.sizes.sum() // np.count_nonzero(shards.sizes))  # samples of the open shards
     return [
-        f"a window of {samples.size} samples is of {read} shards, its micro-batches come in any order, and {at_once} shards "
-        f"are open at a time: most will be read again and again; window={max(1, held * batches // samples.size)} avoids it"
+        f"a window of {samples.size} samples is of {read} shards, its micro-batches come in any order, and "
+        f"{2 * at_once} shards are open at a time: most will be read again and again; "
+        f"window={max(1, held * batches // samples.size)} avoids it"
     ]
