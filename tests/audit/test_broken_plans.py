@@ -256,6 +256,18 @@ def test_an_audit_of_a_plan_by_lengths_names_what_is_broken(kind, fault):
     assert expected <= found <= expected | {"G1 budget"}  # a sample more may be over the budget
 
 
+def test_an_audit_of_a_plan_by_lengths_sees_a_window_of_more_shards_than_are_open():
+    plan = laws.EVERY_PLAN["packed in shards"](1)
+    one_of_each = at(4, lambda samples: np.arange(0, 900, 90))
+    assert names_of(broken(plan, one_of_each).audit(), kept=False) - {"G1 budget"} == {"G4 coverage", "G8 open"}
+
+
+def test_an_audit_of_a_mixture_sees_a_micro_batch_of_more_shards_than_are_open():
+    plan = laws.EVERY_PLAN["mixed in shards"](1)
+    one_of_each = at(4, lambda samples: np.append(np.arange(0, 700, 100), samples[7:]))
+    assert "G8 open" in names_of(broken(plan, one_of_each).audit(batches=50), kept=False)
+
+
 @pytest.mark.parametrize("fault", [*LENGTHWISE, "samples exchanged"])
 def test_an_audit_sees_that_what_belongs_together_is_apart(fault):
     breaks, expected = LENGTHWISE.get(fault, (exchanged, set()))
@@ -356,7 +368,7 @@ def test_every_finding_of_every_audit_is_failed_by_a_broken_plan():
     assert promised(fixed, batches=5) == failed(FIXED)
     assert promised(levels, batches=5) == failed(HIERARCHICAL)
     assert promised(by_task, batches=5) == failed(BY_TASK) | {"G3 drift"}
-    assert promised([*lengthwise, PAIRS]) == failed(LENGTHWISE) | {"G4 together"}
+    assert promised([*lengthwise, PAIRS]) == failed(LENGTHWISE) | {"G4 together", "G8 open"}
     assert names_of(BALANCED.sampler().audit()) == failed(RANKS)
 
 
