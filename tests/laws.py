@@ -325,3 +325,12 @@ def yields_fresh_lists(make: Callable[[int], Any], seed: int) -> None:
         batch.append(-1)
     sampler.set_epoch(0)
     assert list(sampler) == first
+
+
+def slices_are_what_is_asked_for_one_by_one(make: Callable[[int], Any], seed: int, number: int, part: slice) -> None:
+    """A slice of an epoch, and a walk through it, give what `epoch[n]` gives, each micro-batch in memory of its own."""
+    epoch = make(seed).epoch(number)
+    one_by_one = [epoch[place] for place in range(len(epoch))]
+    for found, expected in ((epoch[part], one_by_one[part]), (list(epoch), one_by_one)):
+        assert [batch.tolist() for batch in found] == [batch.tolist() for batch in expected]
+        assert not any(np.shares_memory(one, other) for one, other in zip(found[:-1], found[1:], strict=True))

@@ -79,3 +79,13 @@ def test_breaks_off_and_begins_anew(make, seed, after):
 @given(seed=SEEDS)
 def test_yields_fresh_lists(make, seed):
     laws.yields_fresh_lists(make, seed)
+
+
+ENDS = st.none() | st.integers(-40, 40)
+
+
+@every_plan
+@settings(max_examples=5)
+@given(seed=SEEDS, number=st.integers(0, 3), start=ENDS, stop=ENDS, step=st.none() | st.sampled_from([-3, -1, 2, 5]))
+def test_slices_are_what_is_asked_for_one_by_one(make, seed, number, start, stop, step):
+    laws.slices_are_what_is_asked_for_one_by_one(make, seed, number, slice(start, stop, step))

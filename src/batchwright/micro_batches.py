@@ -88,6 +88,11 @@ class MicroBatches(ABC):
         """How many samples of a micro-batch count: all, but where plans for evaluation fill up; fillers stand last."""
         return len(self[batch])
 
+    @internal
+    def arrays(self, first: int, stride: int, count: int) -> Iterator[np.ndarray]:
+        """Micro-batches first, first + stride, ..., `count` of them, each as `self[...]` gives it."""
+        return (self[first + number * stride] for number in range(count))
+
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
         return chain.from_iterable(self.blocks(first, stride, count))
@@ -197,7 +202,12 @@ class Slice(Sequence[np.ndarray]):
 
     def __iter__(self) -> Iterator[np.ndarray]:
         # Without this, Python would take an IndexError for the end; here it may be a micro-batch that cannot be given.
-        return (self[number] for number in range(self._length))
+        return self._arrays(range(self._length))
+
+    def _arrays(self, numbers: range) -> Iterator[np.ndarray]:
+        if self._origin < 0 or self._origin + self._length > LAST + 1:  # some of them are refused
+            return (self[number] for number in numbers)
+        return self._sequence.arrays(self._origin + numbers.start, numbers.step, len(numbers))
 
     @overload
     def __getitem__(self, number: int) -> np.ndarray: ...
@@ -205,7 +215,10 @@ class Slice(Sequence[np.ndarray]):
     def __getitem__(self, number: slice) -> list[np.ndarray]: ...
     def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
         if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(self._length))]
+            chosen = range(*number.indices(self._length))
+            rising = chosen if chosen.step > 0 else chosen[::-1]
+            found = list(self._arrays(rising))
+            return found if rising is chosen else found[::-1]
         place = operator.index(number)
         if not -self._length <= place < self._length:
             raise IndexError(f"micro-batch {place} of an epoch of {self._length}")

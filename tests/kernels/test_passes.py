@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.kernels.passes import draws
+from batchwright.kernels.permutation import permutation
 
 from . import oracles
 
@@ -29,6 +30,14 @@ def test_match_the_oracle(n, wide, key, first, count):
             passes[trip] = oracles.whole_pass(n, wide, key, trip)
         expected.append(passes[trip][place])
     assert drawn(first, count, n, wide, key).tolist() == expected
+
+
+@given(data=st.data(), n=st.integers(64, 2**40), key=KEYS, trip=st.integers(0, 1000), count=st.integers(1, 400))
+def test_long_runs_are_the_permutation_point_by_point(data, n, key, trip, count):
+    first = data.draw(st.integers(0, n - 1))
+    points, images = np.arange(first, min(n, first + count)), np.empty(min(n, first + count) - first, np.int64)
+    permutation(points, n, np.uint64(oracles.stream(key, trip)), images, False)
+    assert drawn(trip * n + first, points.size, n, 0, key).tolist() == images.tolist()
 
 
 @given(n=st.integers(1, 2000), wide=st.integers(0, 300), key=KEYS, trip=st.integers(0, 2**40))

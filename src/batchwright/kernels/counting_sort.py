@@ -18,10 +18,15 @@ NarrowIntegers = NDArray[np.uint32]
 def sorted_by_counting(keys: Integers, largest: int) -> tuple[Integers, Integers]:
     """Places sorted by key, stable, and where each key starts, int64 (largest + 2)."""
     starts = np.zeros(largest + 2, np.int64)
+    falls, latest = False, np.int64(0)
     for place in range(keys.size):
         starts[keys[place] + 1] += 1
+        falls |= keys[place] < latest
+        latest = keys[place]
     for key in range(largest + 1):
         starts[key + 1] += starts[key]
+    if not falls:  # as the samples of strata are
+        return np.arange(keys.size), starts
     free = starts.copy()
     places = np.empty(keys.size, np.int64)
     for place in range(keys.size):

@@ -32,21 +32,29 @@ def one_of_each_stratum(
     chosen = np.empty(strata, np.int64)
     turns = child(key, np.uint64(1))  # two streams of their own: rotations of strata, and of samples of one length
     shifts = child(key, np.uint64(2))
-    length = 0
-    found = 0
-    for stratum in range(strata):
-        first = stratum * windows
-        size = min(windows, count - first)
-        if window >= size:
-            break
-        turn = np.int64((stream(turns, stratum) >> np.uint64(33)) % np.uint64(size))
-        place = first + (window + turn) % size
-        while starts[length + 1] <= place:
-            length += 1
-        begin = starts[length]
-        equals = starts[length + 1] - begin
-        shift = np.int64((stream(shifts, length) >> np.uint64(33)) % np.uint64(equals))
-        taken = begin + (place - begin + shift) % equals
-        chosen[found] = falling[taken] if falling.size > 0 else wide[taken]
+    # Two loops, as the processor works on several strata at once where nothing depends on the stratum before.
+    whole, per_window = count // windows, 1.0 / windows
+    for stratum in range(whole):
+        word = np.int64(stream(turns, stratum) >> np.uint64(33))
+        turn = word - np.int64(word * per_window) * windows  # its remainder, or one `windows` off: words are below 2^31
+        turn += windows if turn < 0 else 0
+        turn -= windows if turn >= windows else 0
+        turn += window
+        chosen[stratum] = stratum * windows + (turn - windows if turn >= windows else turn)
+    found, size = whole, count - whole * windows  # of the last stratum, which is shorter
+    if window < size:
+        turn = window + np.int64(stream(turns, whole) >> np.uint64(33)) % size
+        chosen[whole] = whole * windows + (turn - size if turn >= size else turn)
         found += 1
-    return chosen[:found].copy()
+    length, begin, end, shift = -1, 0, 0, 0
+    for row in range(found):
+        place = chosen[row]
+        if place >= end:  # samples are of another length from here on
+            while length < 0 or starts[length + 1] <= place:
+                length += 1
+            begin, end = starts[length], starts[length + 1]
+            shift = np.int64(stream(shifts, length) >> np.uint64(33)) % (end - begin)
+        place += shift
+        place -= end - begin if place >= end else 0
+        chosen[row] = falling[np.uint64(place)] if falling.size > 0 else wide[np.uint64(place)]
+    return chosen[:found]

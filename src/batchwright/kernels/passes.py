@@ -16,11 +16,12 @@ import numpy as np
 
 from .compile import inner, kernel
 from .hashing import stream
-from .permutation import TABLE_LIMIT, fast_divmod, fill_table, permute, radices, unpermute
+from .permutation import TABLE_LIMIT, fast_divmod, fill_table, permute, permute_range, radices, unpermute
 
 __all__ = ["draw_run", "draws", "part_from_previous", "small_pass"]
 
 _ONE = np.uint64(1)
+_LONG = 32  # points of one pass from which on permuting them together is faster
 
 
 @inner
@@ -96,6 +97,10 @@ def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
                 run[done] = head[start]
                 done += 1
                 start += 1
+        if stop - start >= _LONG:
+            permute_range(start, stop, size, left, right, here, run[done : done + stop - start])
+            done += stop - start
+            continue
         for i in range(start, stop):
             run[done] = np.int64(permute(np.uint64(i), size, left, right, here))
             done += 1

@@ -16,7 +16,7 @@ from .hashing import GOLDEN, below, stream
 
 __all__ = [
     "KEYS", "LEFTS", "PLACES", "RIGHTS", "ROUNDS", "SIZES", "TABLE_LIMIT", "fast_divmod", "fill_table", "new_points",
-    "permutation", "permute", "permute_each", "radices", "unpermute",
+    "permutation", "permute", "permute_each", "permute_range", "radices", "unpermute",
 ]  # fmt: skip
 
 TABLE_LIMIT = 64  # below it a table is used; 64, so that a set of its elements fits one 64-bit word
@@ -32,6 +32,7 @@ PLACES, SIZES, LEFTS, RIGHTS, KEYS, _HIGHS, _LOWS = range(7)
 # 64-bit mixer.
 _FIRST = np.uint64(0xD6E8FEB86659FD93)
 _SECOND = np.uint64(0xCA9B0C7EBA1DA115)
+_TOGETHER = 128  # points that are permuted together: their halves stay in the fastest cache
 _ZERO, _ONE, _U32 = np.uint64(0), np.uint64(1), np.uint64(32)
 
 
@@ -112,6 +113,37 @@ def permute_each(count, points):
         if point >= points[SIZES, i]:
             point = permute(point, points[SIZES, i], points[LEFTS, i], points[RIGHTS, i], points[KEYS, i])
         points[PLACES, i] = point
+
+
+@inner
+def permute_range(start, stop, n, left, right, key, images):
+    """Write the images of start..stop-1 under the permutation of `permute` into `images`, of which there are as many.
+
+    Round by round over some points at a time, as in `permute_each`; here all have one key, and need no division each.
+    """
+    highs, lows = np.empty(_TOGETHER, np.uint64), np.empty(_TOGETHER, np.uint64)
+    for begin in range(start, stop, _TOGETHER):
+        count = min(_TOGETHER, stop - begin)
+        quotient, rest = fast_divmod(np.int64(begin), np.int64(right))
+        high, low = np.uint64(quotient), np.uint64(rest)
+        for i in range(count):
+            highs[i], lows[i] = high, low
+            low += _ONE
+            if low == right:
+                high, low = high + _ONE, _ZERO
+        for number in range(0, ROUNDS, 2):
+            round_key = key + np.uint64(number) * GOLDEN
+            for i in range(count):
+                high = highs[i] + _round(lows[i], round_key, left)
+                high = high - left if high >= left else high
+                low = lows[i] + _round(high, round_key + GOLDEN, right)
+                lows[i] = low - right if low >= right else low
+                highs[i] = high
+        for i in range(count):
+            point = highs[i] * right + lows[i]
+            if point >= n:
+                point = permute(point, n, left, right, key)
+            images[begin - start + i] = np.int64(point)
 
 
 @inner

@@ -18,7 +18,7 @@ from .cutter import Prefixes
 from .even_cuts import cut_evenly
 from .measured_cutter import MeasuredCutter
 from .numbers import Numbers
-from .sort_keys import mixed_places, most_expensive_of_strata, sorted_places
+from .sort_keys import mixed_places, most_expensive_of_strata, sorted_and_counted, sorted_places
 from .step_balance import (
     EQUAL_ENOUGH,
     NewStep,
@@ -96,9 +96,14 @@ class BudgetCutter(MeasuredCutter):
     def sorted_falling(self, items: Integers) -> tuple[Integers, Floats]:
         """Places of these samples, longest first, and their costs in this order: float64 (samples, budgets)."""
         keys = self._size_keys[items]
-        places = (sorted_places if self.has_one_limit else mixed_places)(keys)
+        if not self.has_one_limit:
+            places = mixed_places(keys)
+            return places, self.amounts[items[places]]
+        places, counts = sorted_and_counted(keys)
         table = self._cost_of_key
-        return places, self.amounts[items[places]] if table is None else table[keys[places]][:, None]
+        if table is None or counts is None:
+            return places, self.amounts[items[places]]
+        return places, np.repeat(table[: counts.size], counts)[:, None]
 
     @cached_property
     def _cost_of_key(self) -> Floats | None:

@@ -13,7 +13,15 @@ from ..kernels.counting_sort import sorted_by_counting
 from ..kernels.shuffles import keyed_shuffle
 from .numbers import NumberRows, Numbers
 
-__all__ = ["Keys", "SortKeys", "mixed_places", "most_expensive_of_strata", "similarity_keys_of", "sorted_places"]
+__all__ = [
+    "Keys",
+    "SortKeys",
+    "mixed_places",
+    "most_expensive_of_strata",
+    "similarity_keys_of",
+    "sorted_and_counted",
+    "sorted_places",
+]
 
 
 class Keys:
@@ -111,5 +119,13 @@ def mixed_places(keys: Integers) -> Integers:
 
 def sorted_places(keys: Integers) -> Integers:
     """Places sorted by key, stable; by counting, which takes linear time, if there are fewer keys than places."""
+    return sorted_and_counted(keys)[0]
+
+
+def sorted_and_counted(keys: Integers) -> tuple[Integers, Integers | None]:
+    """The same, and how many places have each key from 0 on, int64; None if they were not counted."""
     largest = int(keys.max(initial=0))
-    return sorted_by_counting(keys, largest)[0] if largest < keys.size else np.argsort(keys, kind="stable")
+    if largest >= keys.size:
+        return np.argsort(keys, kind="stable"), None
+    places, starts = sorted_by_counting(keys, largest)
+    return places, np.diff(starts)

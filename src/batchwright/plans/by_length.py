@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
@@ -84,15 +85,11 @@ class LengthPlan(Plan, Windowed):
     ) -> None:
         order_plan = order_plan if delivery is None else delivery.order_plan
         self._order_plan = self._order_as_built = order_plan  # the latter before shares were set
-        self.delivery = delivery
-        self.groups = admission.groups(order_plan.groups)
+        self.delivery, self.groups = delivery, admission.groups(order_plan.groups)
         of_order = order_plan.epoch_batches * order_plan.batch_size
         self.epoch_samples = of_order if epoch_samples is None else epoch_samples
-        self.window = checked_window(window)
-        self.least_steps = least_steps
-        self.cutter = cutter
-        self.admission = admission
-        self.seed = seed_number(seed)
+        self.window, self.least_steps = checked_window(window), least_steps
+        self.cutter, self.admission, self.seed = cutter, admission, seed_number(seed)
         self.strata = None
         # Whether the limits allow strata does not depend on the items: ask for one.
         if epoch_samples is not None and cutter.over_strata(np.zeros(1, np.int64), 1) is not None:
@@ -120,16 +117,26 @@ class LengthPlan(Plan, Windowed):
     @internal
     def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
         """See `MicroBatches`."""
-        latest, found = None, list[list[Any]]()
-        for batch in range(first, first + stride * count, stride):
-            window, place = self.windows.window_and_place(batch)
-            if found and (window != latest or len(found) == _AT_ONCE):
+        for batches in self._by_window(first, stride, count):
+            while found := [batch.tolist() for batch in islice(batches, _AT_ONCE)]:
                 yield found
-                found = []
-            if window != latest:
-                latest, (items, cut) = window, self.planned(window)
-            found.append(self.admission.emitted(items[cut.batch(place)]).tolist())
-        yield found
+
+    @internal
+    def arrays(self, first: int, stride: int, count: int) -> Iterator[np.ndarray]:
+        """See `MicroBatches`."""
+        return chain.from_iterable(self._by_window(first, stride, count))
+
+    def _by_window(self, first: int, stride: int, count: int) -> Iterator[Iterator[np.ndarray]]:
+        """Micro-batches first, first + stride, ..., `count` of them; for each window those that are in it."""
+        last = first + stride * count
+        while first < last:
+            window, place = self.windows.window_and_place(first)
+            items, cut = self.planned(window)
+            in_order, chosen = items[cut.places], slice(place, min(len(cut), place + last - first), stride)
+            starts, ends = cut.offsets[:-1][chosen].tolist(), cut.offsets[1:][chosen].tolist()
+            # Copied: a micro-batch that is kept should not keep its window.
+            yield (self.admission.emitted(in_order[start:end].copy()) for start, end in zip(starts, ends, strict=True))
+            first += len(starts) * stride
 
     def items(self, batch: int) -> Integers:
         """The items of a micro-batch, int64: samples, pieces of samples, or samples that stay together."""
@@ -342,9 +349,8 @@ class LengthPlan(Plan, Windowed):
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """See `BasePlan`."""
-        return self.admission.inclusion_rates(
-            self.order_plan.inclusion_rates(start, stop), self.order_plan.groups.sample_count
-        )
+        samples = self.order_plan.groups.sample_count
+        return self.admission.inclusion_rates(self.order_plan.inclusion_rates(start, stop), samples)
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The expected share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""

@@ -75,12 +75,22 @@ class FixedPlan(Plan):
             return iter((self._short_epoch(first, stride, count),))
         return self._in_calls(first, stride, count)
 
+    @internal
+    def arrays(self, first: int, stride: int, count: int) -> Iterator[np.ndarray]:
+        """See `MicroBatches`."""
+        # Copied: a micro-batch that is kept should not keep those that were computed with it.
+        return (batch.copy() for table in self._tables(first, stride, count) for batch in table)
+
     def _in_calls(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
+        return (table.tolist() for table in self._tables(first, stride, count))
+
+    def _tables(self, first: int, stride: int, count: int) -> Iterator[np.ndarray]:
+        """Micro-batches that are computed together, int64 (batches, batch_size)."""
         at_once, most = (max(1, samples // self.batch_size) for samples in _SAMPLES_AT_ONCE)
         while count > 0:
             asked = min(at_once, count)
             end = first + asked * stride
-            yield self.order.batches_at(np.arange(first, end, stride)).tolist()
+            yield self.order.batches_at(np.arange(first, end, stride))
             first, count, at_once = end, count - asked, min(2 * at_once, most)
 
     def _short_epoch(self, first: int, stride: int, count: int) -> list[list[Any]]:
