@@ -6,6 +6,7 @@ that hypothesis draws.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import random
 import warnings
@@ -333,4 +334,4 @@ def slices_are_what_is_asked_for_one_by_one(make: Callable[[int], Any], seed: in
     one_by_one = [epoch[place] for place in range(len(epoch))]
     for found, expected in ((epoch[part], one_by_one[part]), (list(epoch), one_by_one)):
         assert [batch.tolist() for batch in found] == [batch.tolist() for batch in expected]
-        assert not any(np.shares_memory(one, other) for one, other in zip(found[:-1], found[1:], strict=True))
+        assert not any(np.shares_memory(one, other) for one, other in itertools.pairwise(found))
