@@ -126,8 +126,8 @@ def _array(path: Path) -> memoryview[int]:
     if begin[:8] == b"\x93NUMPY\x01\x00" and b"'fortran_order': False" in header:
         if b"'descr': '<u4'" in header:
             return values.cast("I")
-        if b"'descr': '<i8'" in header:
-            return values.cast("q")
+        if b"'descr': '<u8'" in header:
+            return values.cast("Q")
     raise ValueError(path)
 
 

@@ -50,6 +50,22 @@ def test_every_engine_and_every_cut_gives_the_same_bytes(tmp_path_factory, rows,
     assert content(place / "whole") == content(place / "duckdb")
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_from_two_to_the_32_samples_on_their_numbers_are_written_in_64_bits(tmp_path, monkeypatch, engine):
+    columns = table(300)
+    data = folder(tmp_path / "data", columns, [10, 150, 151], "parquet")
+    narrow = bw.index(data, path=tmp_path / "narrow", engine=engine, **COLUMNS)
+    monkeypatch.setattr(merge, "NARROW", 300)
+    monkeypatch.setattr("batchwright.group_parts.NARROW", 300)
+    wide = bw.index(data, path=tmp_path / "wide", engine=engine, **COLUMNS)
+    held = [np.load(index.path / "0.index.npy") for index in (narrow, wide)]
+    assert [array.dtype for array in held] == [np.uint32, np.uint64]
+    assert np.array_equal(*held)
+    plan, *others = (bw.balanced(labels, 8) for labels in (bw.Index.open(wide.path), columns["kind"], narrow))
+    assert plan.fingerprint == others[0].fingerprint  # as of labels in memory
+    assert all(np.array_equal(plan[t], other[t]) for t in range(50) for other in others)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_an_index_holds_is_what_the_data_hold(tmp_path, kind):
     columns = table(300)

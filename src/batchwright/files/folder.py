@@ -217,7 +217,9 @@ class Folder:
     def array(self, file: str) -> np.ndarray:
         """A `.npy` file of the index, mapped from the disk."""
         # Mode "c", copy on write, since the kernels take only arrays that can be written; none of them writes.
-        return np.asarray(np.load(self.path / file, mmap_mode="c", allow_pickle=False))
+        found = np.asarray(np.load(self.path / file, mmap_mode="c", allow_pickle=False))
+        # Numbers of samples are unsigned in the file. The kernels count in int64, which has the same bits below 2^63.
+        return found.view(np.int64) if found.dtype == np.uint64 else found
 
     def grouping(self, name: str) -> StoredGroups | None:
         """The samples by group of this column; None of a column of numbers."""

@@ -131,12 +131,12 @@ def _groups(
     narrow = count < NARROW
     # Made as a file that is mapped, so that it may be larger than the memory.
     index = np.lib.format.open_memmap(
-        folder / f"{number}.index.npy", "w+", np.uint32 if narrow else np.int64, (count - errors,)
+        folder / f"{number}.index.npy", "w+", np.uint32 if narrow else np.uint64, (count - errors,)
     )
     place: Callable[..., None] = indexing.place_narrow if narrow else indexing.place_wide
     free = np.append(starts[:-1], 0)
     every = np.load(folder / f"{number}.codes.npy", mmap_mode="r")
-    plain = np.asarray(index)
+    plain = np.asarray(index) if narrow else np.asarray(index).view(np.int64)
     for begin in range(0, count, _ROWS):
         codes = every[begin : begin + _ROWS].astype(np.int64)
         if errors:  # they are in no group: each run of samples between two of them is placed by itself
