@@ -94,7 +94,7 @@ def test_from_the_loop_to_the_kernel_that_deals_there_are_few_functions(make):
     finally:
         sys.setprofile(None)
     way = min((walk for walk in walks if walk[0] in DEALS), key=len)
-    assert way[-1] == "_blocks"
+    assert way[-1] == "_batches"
     assert len(way) <= 8, way
 
 

@@ -142,8 +142,8 @@ class BasePlan(MicroBatches):
         """The plan with steps of `step_size` micro-batches: those of a step have like costs, one bucket, or one task.
 
         Step k is the micro-batches k * step_size to (k + 1) * step_size - 1; in a run, `step_size` is world size x
-        accumulate. A sampler does this; users need not. Plans of micro-batches of a fixed size return themselves: a
-        step means nothing there.
+        accumulate. `Position.start_of_epoch` calls this for the run of a sampler; users need not. Plans of micro-
+        batches of a fixed size return themselves: a step means nothing there.
 
         Args:
             step_size: 1 or more.

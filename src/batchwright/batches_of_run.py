@@ -194,4 +194,4 @@ class BatchesOfRun:
         start = self.run.start
         if start is None or start.epoch != epoch:
             return 0
-        return self._present().in_steps(start).consumed // self.fetched_by_all
+        return self._present().in_present_steps(start).consumed // self.fetched_by_all

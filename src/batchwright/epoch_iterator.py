@@ -119,8 +119,9 @@ class BatchQueue:
         start = self.start
         if start is None or self.consumed < self._length or start.step_size != step_size:
             return None
-        # The next epoch ends two epochs from the start of this one. A sequence that drops its past may shift its numbers,
-        # but by less than an epoch: so three epochs before the last micro-batch there is nothing to check.
+        # `Position.check` would refuse the next epoch only if it ended after the last micro-batch, `LAST`. It ends two
+        # epochs after the start of this one; or up to an epoch later, if the sequence drops its past and so counts its
+        # micro-batches anew. Where three epochs from here on end before `LAST`, it need not be checked.
         return start.in_epoch(start.epoch + 1) if start.origin + 3 * self._length <= LAST else None
 
 
@@ -148,7 +149,7 @@ class EpochIterator(chain[list[int]]):
         queue = BatchQueue()
         if ended:
             queue.starts_ended = True
-        made = cast(EpochIterator, cls.from_iterable(_blocks(sampler, queue)))
+        made = cast(EpochIterator, cls.from_iterable(_batches(sampler, queue)))
         made._queue = queue
         return made
 
@@ -185,7 +186,7 @@ class EpochIterator(chain[list[int]]):
         )
 
 
-def _blocks(sampler: Running, queue: BatchQueue) -> Iterator[Iterator[list[int]]]:
+def _batches(sampler: Running, queue: BatchQueue) -> Iterator[Iterator[list[int]]]:
     """The batches of an iterator, as iterators over some at a time: it asks for the next when one of these is over."""
     queue.asked = True
     if queue.starts_ended:
@@ -193,16 +194,16 @@ def _blocks(sampler: Running, queue: BatchQueue) -> Iterator[Iterator[list[int]]
     plan = sampler.plan
     start, rank, world_size = sampler.begin(_loader_with_workers(sys._getframe(1)))
     queue.begin(start, world_size * sampler.fetch)
-    blocks, waiting = start.blocks(rank, world_size, sampler.fetch), list[list[int] | None]()
+    found, waiting = start.computed_together(rank, world_size, sampler.fetch), list[list[int] | None]()
     while True:
         if sampler.plan is not plan:  # shares were set
             plan, waiting = sampler.plan, []
-            blocks = queue.switch_to(plan).blocks(rank, world_size, sampler.fetch)
+            found = queue.switch_to(plan).computed_together(rank, world_size, sampler.fetch)
         if len(waiting) < 2:
-            block = next(blocks, None)
-            if not block:
+            batches = next(found, None)
+            if not batches:
                 return
-            waiting = queue.refill(block)
+            waiting = queue.refill(batches)
         sampler.follow(queue)
         yield iter(waiting.pop, None)
         waiting = queue.filled.waiting  # not the same list if the sampler was moved

@@ -95,10 +95,10 @@ class MicroBatches(ABC):
 
     def lists(self, first: int, stride: int, count: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ..., `count` of them, each a fresh list of Python integers."""
-        return chain.from_iterable(self.blocks(first, stride, count))
+        return chain.from_iterable(self.computed_together(first, stride, count))
 
     @internal
-    def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
+    def computed_together(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
         """The same, those that are computed together as one list."""
         for number in range(count):
             yield [self[first + number * stride].tolist()]

@@ -41,7 +41,9 @@ class PositionNumbers(NamedTuple):
     Attributes:
         epoch: the number of the epoch in the run, from 0.
         consumed: how many micro-batches of the epoch all ranks together have received; see `origin`.
-        step_size: world size x accumulate; the epoch's length is a multiple of it.
+        step_size: world size x accumulate, or a multiple of it where a sampler fetches several micro-batches at once; the
+            epoch's length is a multiple of it. It is the run's. A plan by lengths that resumed in another world still gives
+            micro-batches in steps of the old size for a while: that size is in the state's `plan`.
         origin: number of the epoch's first micro-batch in the endless sequence. After a change of the world size `consumed`
             is chosen so that the rest of the epoch has the right length; `origin` then follows from it and may be
             negative.
@@ -127,14 +129,14 @@ class Position(NamedTuple):
 
     def lists(self, rank: int, world_size: int) -> Iterator[list[Any]]:
         """The micro-batches of a rank from here to the end of the epoch, each a fresh list of Python integers."""
-        return chain.from_iterable(self.blocks(rank, world_size, 1))
+        return chain.from_iterable(self.computed_together(rank, world_size, 1))
 
-    def blocks(self, rank: int, world_size: int, fetch: int) -> Iterator[list[list[Any]]]:
-        """The same, those that are computed together as a list; with `fetch` micro-batches joined to one each time."""
-        first = self.consumed + rank  # as `micro_batches.lists`: an epoch of a small set often begins
+    def computed_together(self, rank: int, world_size: int, fetch: int) -> Iterator[list[list[Any]]]:
+        """The same, those that are computed together as one list; every `fetch` micro-batches are joined to a batch."""
+        first = self.consumed + rank  # written again, not `Slice.lists`: an epoch of a small set often begins
         count = max(0, -(-(self.length - first) // world_size))
-        blocks = self.sequence.blocks(self.origin + first, world_size, count)
-        return blocks if fetch == 1 else _joined(blocks, fetch)
+        found = self.sequence.computed_together(self.origin + first, world_size, count)
+        return found if fetch == 1 else _joined(found, fetch)
 
     @property
     def micro_batches(self) -> Slice:
@@ -160,8 +162,8 @@ class Position(NamedTuple):
         """The start of the next epoch if this one has ended, else the same position."""
         return self.in_epoch(self.epoch + 1) if self.consumed >= self.length else self
 
-    def stepped(self, step_size: int) -> Position:
-        """The same position in a run that continues with another step size.
+    def with_step_size(self, step_size: int) -> Position:
+        """The same position in a run that goes on with another step size.
 
         What is left of the epoch is rounded up to the new step size; the next epoch follows right after it.
         """
@@ -205,11 +207,11 @@ class Position(NamedTuple):
         self.sequence.check_batch(micro_batch)
 
 
-def _joined(blocks: Iterator[list[list[Any]]], fetch: int) -> Iterator[list[list[Any]]]:
-    """Blocks of micro-batches, as blocks of batches of `fetch` micro-batches each."""
+def _joined(found: Iterator[list[list[Any]]], fetch: int) -> Iterator[list[list[Any]]]:
+    """Lists of micro-batches as lists of batches, each of `fetch` consecutive micro-batches; the last may have fewer."""
     rest: list[list[Any]] = []
-    for block in blocks:
-        rest += block
+    for together in found:
+        rest += together
         whole = len(rest) - len(rest) % fetch
         if whole:
             yield [list(chain.from_iterable(rest[at : at + fetch])) for at in range(0, whole, fetch)]

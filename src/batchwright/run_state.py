@@ -70,7 +70,7 @@ class PresentRun(NamedTuple):
         start = self.state.start
         if start is None:
             return Position.start_of_epoch(self.plan, 0, self.step_size)
-        return self.in_steps(start.after(self.state.consumed))
+        return self.in_present_steps(start.after(self.state.consumed))
 
     def next_start(self) -> Position:
         """Where the next iterator begins."""
@@ -111,11 +111,12 @@ class PresentRun(NamedTuple):
         position.check()
         return position
 
-    def in_steps(self, position: Position) -> Position:
+    def in_present_steps(self, position: Position) -> Position:
         """The same position in steps of the present size."""
-        # The same step size, but the old run had fewer ranks and stopped inside a step of ours.
         if position.step_size == self.step_size:
+            # What is left of the epoch must be whole batches of all present ranks. The old run had steps of the same size,
+            # but may have had fewer ranks that accumulated more: then it can have stopped inside such a batch.
             if (position.length - position.consumed) % self.fetched_by_all == 0:
                 return position
-            position = position.stepped(1)
-        return position.stepped(self.step_size)
+            position = position.with_step_size(1)  # so that the next line rounds up what is left
+        return position.with_step_size(self.step_size)

@@ -190,7 +190,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         if not isinstance(ended, bool):
             raise Infeasible(f"the state's ended is {shown(ended)}, neither True nor False", AS_IT_WAS)
         position = position.or_next_epoch()
-        here = self._present().in_steps(position)
+        here = self._present().in_present_steps(position)
         here.check()
         # Nothing changes before all of the state has been checked.
         self.plan = self.plan.with_shares_of(position.sequence)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.kernels.counting_sort import shuffled_by_key
+from batchwright.kernels.counting_sort import shuffled_and_sorted
 from batchwright.kernels.cuts import (
     count_longest,
     count_summed,
@@ -115,33 +115,36 @@ def test_keyed_shuffles_are_even():
 NO_WORDS, NO_INTEGERS = np.empty(0, np.uint32), np.empty(0, np.int64)
 
 
-def _window(falling, wide, starts, windows, window, key):
-    return one_of_each_stratum(falling, wide, starts, windows, window, np.uint64(key))
+def _window(falling, wide, starts, window_count, number, key):
+    return one_of_each_stratum(falling, wide, starts, window_count, number, np.uint64(key))
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 2**64 - 1))
-def test_windows_share_out_every_layer(lengths, windows, key):
+def test_windows_share_out_every_stratum(lengths, window_count, key):
     lengths = np.array(lengths)
     falling = np.argsort(-lengths, kind="stable")
     starts = np.flatnonzero(np.diff(-lengths[falling], prepend=-99, append=99))
-    found = [_window(falling.astype(np.uint32), NO_INTEGERS, starts, windows, window, key) for window in range(windows)]
-    wide = [_window(NO_WORDS, falling, starts, windows, window, key) for window in range(windows)]
+    found = [
+        _window(falling.astype(np.uint32), NO_INTEGERS, starts, window_count, number, key)
+        for number in range(window_count)
+    ]
+    wide = [_window(NO_WORDS, falling, starts, window_count, number, key) for number in range(window_count)]
     assert list(map(list, found)) == list(map(list, wide))
     assert sorted(np.concatenate(found)) == list(range(lengths.size))
     for items in found:
         assert (np.diff(lengths[items]) <= 0).all()
-        assert (lengths[items] <= lengths[falling[::windows]][: items.size]).all()
+        assert (lengths[items] <= lengths[falling[::window_count]][: items.size]).all()
     assert max(map(len, found)) - min(map(len, found)) <= 1
 
 
 @given(st.data(), st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 2**64 - 1))
-def test_items_are_sorted_by_key_in_the_order_of_a_shuffle(data, keys, key):
-    keys = np.array(keys, np.uint32)
-    items = np.array(sorted(data.draw(st.sets(st.integers(0, keys.size - 1)))), np.uint32)
+def test_items_are_sorted_by_key_in_the_order_of_a_shuffle(data, sort_keys, key):
+    sort_keys = np.array(sort_keys, np.uint32)
+    items = np.array(sorted(data.draw(st.sets(st.integers(0, sort_keys.size - 1)))), np.uint32)
     mixed = items[keyed_shuffle(items.size, np.uint64(key))]
-    falling, starts = shuffled_by_key(items.copy(), keys, 6, np.uint64(key))
-    assert falling.tolist() == mixed[np.argsort(keys[mixed], kind="stable")].tolist()
-    assert starts.tolist() == np.searchsorted(keys[falling], np.arange(7)).tolist()
+    falling, starts = shuffled_and_sorted(items.copy(), sort_keys, 6, np.uint64(key))
+    assert falling.tolist() == mixed[np.argsort(sort_keys[mixed], kind="stable")].tolist()
+    assert starts.tolist() == np.searchsorted(sort_keys[falling], np.arange(7)).tolist()
 
 
 @given(

@@ -60,8 +60,8 @@ def with_too_few_at_the_end():
     """The last window of an epoch that was laid out with fewer micro-batches than its samples need."""
     plan = buckets()
     windows = copy.copy(plan.windows)
-    windows.layout = replace(windows.layout, last_batches=1, regular_windows=windows.layout.windows - 1)
-    return windows.planned(windows.layout.windows - 1)
+    windows.layout = replace(windows.layout, last_batches=1, regular_windows=windows.layout.window_count - 1)
+    return windows.planned(windows.layout.window_count - 1)
 
 
 CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do

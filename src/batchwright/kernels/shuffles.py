@@ -23,7 +23,13 @@ def keyed_shuffle(count: int, key: np.uint64) -> Integers:
 
 @kernel("int64[:, :](int64, int64, uint64)")
 def rows_shuffled(rows: int, count: int, key: np.uint64) -> Integers:
-    """The numbers 0..count-1 in each row, shuffled by a key of its own: `key` + 1 for the first row."""
+    """The numbers 0..count-1 in each row, shuffled by a key of its own: `key` + 1 for the first row.
+
+    `key` itself is left to the caller, who may shuffle the rows by it. Keys that differ by a small number are safe here,
+    and cheaper than a `child` for each row: `shuffle` adds multiples of GOLDEN to its key and mixes the sums. GOLDEN is 2^64
+    over the golden ratio, so the first 2^30 multiples of it are more than 2^30 away from 0 and from each other, around the
+    circle of 64-bit words. So two of at most 2^30 rows of at most 2^30 numbers never mix the same sum.
+    """
     shuffled = np.empty((rows, count), np.int64)
     for row in range(rows):
         shuffled[row] = _shuffled(count, key + np.uint64(1 + row))

@@ -10,7 +10,9 @@ from .compile import inner, kernel
 __all__ = ["balance_in_all", "fill_up_to_most_expensive", "split_pairs_again"]
 
 
-_LOOKED_AT = 64  # samples of a suitable cost that are tried; if none can be used, the micro-batch stays as it is
+# Samples of a suitable cost that are tried; if none can be used, the micro-batch stays as it is. A limit of the work: where
+# many samples were moved already, a micro-batch would otherwise look at a large part of its window.
+_LOOKED_AT = 64
 
 
 @kernel("float64[:](float64[:], int64[:], int64[:], int64[:], int64, float64, float64)")
@@ -19,18 +21,22 @@ def fill_up_to_most_expensive(
 ) -> Floats:
     """Swap a more expensive sample into every micro-batch below `enough` times the most expensive one of its step.
 
-    The cost of a micro-batch is that of its most expensive sample times its number of samples. `members` are its samples,
-    micro-batch by micro-batch: those of b are `members[offsets[b]:offsets[b + 1]]`. `costs` is what each of them costs,
-    and `falling` their numbers, the most expensive first. `members` and `costs` are rewritten in place. The sample that
-    is swapped in comes from a micro-batch with a more expensive one, whose cost therefore stays the same; it is swapped
-    for the micro-batch's most expensive sample. No micro-batch exceeds the most expensive one of its step. Returns the
-    new cost of every micro-batch.
+    The cost of a micro-batch is that of its most expensive sample times its number of samples. `members` are the samples,
+    micro-batch by micro-batch: those of b are `members[offsets[b]:offsets[b + 1]]`. `costs[place]` is what
+    `members[place]` costs, and `falling` are the places in `members`, the most expensive sample first. `members` and
+    `costs` are rewritten in place.
+
+    A cheap micro-batch gives its most expensive sample to another micro-batch, and gets a more expensive one from there.
+    The other micro-batch keeps a sample that is more expensive still, so its own cost does not change. No micro-batch
+    exceeds the most expensive one of its step. Returns the new cost of every micro-batch.
     """
     batches = offsets.size - 1
-    # Before any swap. It holds for all that are not `taken`; both samples of a swap are.
+    # The costs before any swap. They still hold at all places that are not `taken`: a swap changes two places, and both
+    # are taken then.
     at_first = costs[falling]
     batch_of = np.empty(members.size, np.int64)
-    taken = np.zeros(members.size, np.bool_)  # the sample decides what its micro-batch costs, or was already moved
+    # Places whose sample decides what its micro-batch costs, or was swapped in.
+    taken = np.zeros(members.size, np.bool_)
     most_expensive_at = np.empty(batches, np.int64)
     total = np.empty(batches)
     for batch in range(batches):

@@ -35,7 +35,8 @@ __all__ = ["BudgetCutter", "SortedPrefixes"]
 
 # Micro-batches of fewer samples stay at the whole budget: one sample more or less is over 3 % of their cost.
 _FEW = 32
-# Steps that are even only in `balance` are taken if they cost less than this part of steps that are even in both.
+# Steps that are even only in `balance` are taken if they cost less than this part of steps that are even in both: for a
+# gain of less than 1 % it is not worth it that ranks differ in what the budget counts.
 _EVEN_IN_BOTH = 0.99
 
 
@@ -118,9 +119,9 @@ class BudgetCutter(MeasuredCutter):
         """How many micro-batches samples in this order need, at the whole budgets."""
         return self._cutting(costs)(0, 1.0).size - 1
 
-    def over_strata(self, falling: Integers, windows: int) -> BudgetCutter:
+    def over_strata(self, falling: Integers, window_count: int) -> BudgetCutter:
         """See `Cutter`."""
-        largest = most_expensive_of_strata(self.amounts, falling, windows)
+        largest = most_expensive_of_strata(self.amounts, falling, window_count)
         # It only counts micro-batches, so what its lengths are does not matter.
         return replace(self, amounts=largest, lengths=largest.columns[0], balance=None)
 
@@ -277,7 +278,8 @@ class BudgetCutter(MeasuredCutter):
             return 0
         # The first that has enough samples; 0 if none has, since then a lower budget is the only way to more micro-batches.
         whole = int((np.diff(offsets) < _FEW).argmin())
-        # Where more than half have few samples, the others would have to be cut at a much lower budget; so all are.
+        # All additional micro-batches come from those that are not kept whole. Where half are kept, the budget of the others
+        # has to fall about twice as far as if all were cut again. If more were kept it would fall further: so all are cut.
         return whole if whole <= len(offsets) // 2 else 0
 
     def _cutting(self, costs: Floats) -> Callable[[int, float], Integers]:

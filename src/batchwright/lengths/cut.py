@@ -54,16 +54,17 @@ def steps_shuffled(cut: Cut, step_size: int, key: int) -> Cut:
     """Shuffle the steps, and the micro-batches within each step, by `key`; steps stay together.
 
     So the ranks of a step have near-equal costs, and expensive steps do not all come at the same time. If the micro-batches
-    of each step are sorted by cost, a step is only turned round or not: with accumulation, micro-batches that run at the
-    same time are neighbours, for any number of ranks.
+    of each step are sorted by cost, they stay so: a step is only reversed, or not. With accumulation, the ranks then run
+    micro-batches at the same time that are neighbours by cost, for any number of ranks: the first `ranks` micro-batches of
+    a step, then the next `ranks`, and so on.
     """
     word = np.uint64(key)
     if step_size == 1:  # nothing to shuffle within
         return cut.chosen(keyed_shuffle(len(cut), word))
     steps = len(cut) // step_size
     if cut.sorted_in_steps:
-        turned = rows_shuffled(steps, 2, word)[:, :1] == 1
-        within = np.where(turned, np.arange(step_size)[::-1], np.arange(step_size))
+        reverse = rows_shuffled(steps, 2, word)[:, :1] == 1
+        within = np.where(reverse, np.arange(step_size)[::-1], np.arange(step_size))
     else:
         within = rows_shuffled(steps, step_size, word)
     batches = np.arange(0, steps * step_size, step_size)[:, None] + within

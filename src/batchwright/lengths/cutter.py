@@ -24,7 +24,7 @@ class Cutter(ABC):
     """One way to cut items into micro-batches within a limit.
 
     An item is a sample, a piece of one, or several samples that stay together; see `Admission`. `items` are their
-    numbers, and a *place* is an index into `items`. `step_size` is the number of micro-batches in a step.
+    numbers, and a place of a window is an index into its `items`. `step_size` is the number of micro-batches in a step.
     """
 
     # What kind of cutter it is.
@@ -96,10 +96,10 @@ class Cutter(ABC):
         """
         return self
 
-    def over_strata(self, falling: Integers, windows: int) -> Cutter | None:
+    def over_strata(self, falling: Integers, window_count: int) -> Cutter | None:
         """A cutter over one item for each stratum, which costs as much as the most expensive item of the stratum.
 
-        A stratum is `windows` neighbours of `falling`, which are all items, longest first. If these items fit into n
+        A stratum is `window_count` neighbours of `falling`, which are all items, longest first. If these items fit into n
         micro-batches, then one item of each stratum does too, whichever it is. None if the limits of this cutter do not
         guarantee that.
         """

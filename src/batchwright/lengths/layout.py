@@ -28,17 +28,21 @@ Window = int | Literal["epoch"]
 LAYOUT_WORK = 16
 """Each cut that lays out an epoch may use 1/16 of the work limit of a window (see `exact.Allowance`).
 
-There are up to about 200 such cuts, so a layout takes as long as 13 windows at most.
+There are at most 194 such cuts, 1 + 2 x 64 in `layout_of_shuffle` and, if it finds no layout, 1 + 64 more in
+`layout_of_one_window`. So a layout takes as long as 13 windows at most.
 """
 
 # The number of micro-batches that a range of the order needs is measured, not derived: it depends on all lengths. Its
 # standard deviation is known to 1 / sqrt(2 n) of itself after n ranges: 18 % from 16 of them, 9 % from 64.
 _PROBES = (16, 64)  # ranges that are measured, at least and at most
-# Windows of strata may be longer or shorter than asked for by these sixteenths, tried in this order: near ones first,
-# at most double. Their length is rounded up to whole steps. How much that adds depends on the lengths of samples, so
-# several are tried.
+# Windows of strata may be longer or shorter than asked for by these sixteenths, tried in this order: near ones first.
+# Their length is rounded up to whole steps. How much that adds depends on the lengths of samples, so several are tried.
+# It adds less than a step to every window, which is a smaller part of a longer one: so longer windows are tried up to
+# double, and of shorter ones, which pad more too, only two.
 _TRIED = (0, -1, 1, -2, *range(2, 17))
-_NEAR = 1.005  # accept an epoch of at most this many times the fewest micro-batches, to stay near the window asked for
+# Take the first of these windows whose epoch is at most this many times the shortest one that was found. So an epoch is
+# up to half a percent longer than it could be, and the window stays near the one that was asked for.
+_NEAR = 1.005
 _PROBED_SAMPLES = 4096  # places in a range that is measured, at most: cutting 64 of these takes some ten milliseconds
 _SIGMAS_MEAN = 3.0  # standard errors that are added to the measured mean: it is too small once in 700 plans
 # Spare room of an epoch, in standard deviations of what all its ranges need. For a normal distribution one epoch in
@@ -56,20 +60,22 @@ class EpochLayout:
 
     So the window of every micro-batch is known from its number.
 
+    A `window_in_epoch` is the number of a window, counted from the start of its epoch.
+
     Attributes:
-        windows: windows in an epoch.
+        window_count: windows in an epoch.
         batches: micro-batches in every window but the last.
         last_batches: micro-batches in the last window.
         step_size: micro-batches in a step; all windows are a multiple of it long.
         regular_windows: if windows are ranges of the shuffle: this many windows, the first ones, take about
-            `window_places` places each. The other windows, the last ones, share the rest of the epoch and have spare room.
-            0 if the epoch is one window, as that of a small dataset is.
+            `window_places` places of it each. The other windows, the last ones, share the rest of the epoch and have spare
+            room. 0 if the epoch is one window, as that of a small dataset is.
         window_places: see `regular_windows`.
         largest_cut: if windows are made of strata: a cut of the longest items of all strata. Any window can be cut in this
             way.
     """
 
-    windows: int
+    window_count: int
     batches: int
     last_batches: int
     step_size: int
@@ -80,22 +86,23 @@ class EpochLayout:
     @property
     def length(self) -> int:
         """Micro-batches in an epoch."""
-        return (self.windows - 1) * self.batches + self.last_batches
+        return (self.window_count - 1) * self.batches + self.last_batches
 
-    def window_and_place(self, batch: int) -> tuple[int, int]:
-        """The window of a micro-batch, and its place there."""
-        window = min(batch // self.batches, self.windows - 1)
-        return window, batch - window * self.batches
+    def window_and_place(self, place_in_epoch: int) -> tuple[int, int]:
+        """The window in the epoch that has the micro-batch at this place of the epoch, and its place in the window."""
+        window_in_epoch = min(place_in_epoch // self.batches, self.window_count - 1)
+        return window_in_epoch, place_in_epoch - window_in_epoch * self.batches
 
-    def batches_in(self, window: int) -> int:
+    def batches_in(self, window_in_epoch: int) -> int:
         """Micro-batches in a window."""
-        return self.last_batches if window == self.windows - 1 else self.batches
+        return self.last_batches if window_in_epoch == self.window_count - 1 else self.batches
 
-    def end(self, window: int, epoch_samples: int) -> int:
-        """The place within an epoch where a window that is a range of the order ends, unless it is full before."""
-        if window < self.regular_windows:
-            return (window + 1) * self.window_places
-        before, ended = self.regular_windows * self.batches, window * self.batches + self.batches_in(window)
+    def end(self, window_in_epoch: int, epoch_samples: int) -> int:
+        """The place in the shuffle, counted from where the epoch begins, where a window ends unless it is full before."""
+        if window_in_epoch < self.regular_windows:
+            return (window_in_epoch + 1) * self.window_places
+        before = self.regular_windows * self.batches
+        ended = window_in_epoch * self.batches + self.batches_in(window_in_epoch)
         rest = epoch_samples - self.regular_windows * self.window_places
         # The last windows share the rest in proportion to their micro-batches.
         return self.regular_windows * self.window_places + rest * (ended - before) // (self.length - before)
@@ -139,7 +146,8 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
     """The layout with windows made of strata, of about `window` micro-batches each; None if not even two fit.
 
     A window has as many micro-batches as the most expensive items of all strata need, so no window needs more. Windows
-    may be up to twice as long as asked for if that makes the epoch shorter. With `window="epoch"` there is one.
+    may be up to 1/8 shorter than asked for, or up to twice as long, if that makes the epoch shorter. With
+    `window="epoch"` there is one.
     """
     items = strata.falling.size
     total = cutter.batches_needed_for_copies(strata.one_of_each_length, np.diff(strata.starts))
@@ -148,15 +156,16 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
     wanted = 1.0 if window == "epoch" else total / least_length(window, step_size)
     found: list[EpochLayout] = []
     for sixteenths in _TRIED:
-        windows = math.floor(wanted / (1 + sixteenths / 16))
-        if windows < 1 or (windows == 1) != (window == "epoch") or windows in {layout.windows for layout in found}:
+        window_count = math.floor(wanted / (1 + sixteenths / 16))
+        known = {layout.window_count for layout in found}
+        if window_count < 1 or (window_count == 1) != (window == "epoch") or window_count in known:
             continue
-        largest = cutter.over_strata(strata.falling, windows)
+        largest = cutter.over_strata(strata.falling, window_count)
         assert largest is not None  # there are strata only if the cutter has this
-        cut = largest.for_window(LAYOUT_WORK).cut(np.arange(-(-items // windows)), None, step_size)
+        cut = largest.for_window(LAYOUT_WORK).cut(np.arange(-(-items // window_count)), None, step_size)
         batches = least_length(len(cut), step_size)
-        if items // windows >= batches:  # else a micro-batch would have no item
-            found.append(EpochLayout(windows, batches, batches, step_size, largest_cut=cut))
+        if items // window_count >= batches:  # else a micro-batch would have no item
+            found.append(EpochLayout(window_count, batches, batches, step_size, largest_cut=cut))
     shortest = min((layout.length for layout in found), default=0)
     return next((layout for layout in found if layout.length <= _NEAR * shortest), None)
 
@@ -200,10 +209,11 @@ def layout_of_shuffle(
     length = least_length(rate * epoch_samples + spare, step_size)
     if length > items:
         return None
-    windows = length // batches
-    last = length - (windows - 1) * batches
-    roomy = min(windows - 1, math.ceil(_ROOMY * spare / batches))
-    return EpochLayout(windows, batches, last, step_size, min(windows - 1 - roomy, epoch_samples // places), places)
+    window_count = length // batches
+    last = length - (window_count - 1) * batches
+    roomy = min(window_count - 1, math.ceil(_ROOMY * spare / batches))
+    regular = min(window_count - 1 - roomy, epoch_samples // places)
+    return EpochLayout(window_count, batches, last, step_size, regular, places)
 
 
 def _spare_of_epoch(batches_needed: Callable[[int, int], int], epoch_samples: int) -> float:

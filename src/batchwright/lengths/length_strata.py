@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels.array_types import Integers, blocks
-from ..kernels.counting_sort import shuffled_by_key
+from ..kernels.counting_sort import shuffled_and_sorted
 from ..kernels.hashing import PURPOSE, child_key
 from ..kernels.length_strata import one_of_each_stratum
 from ..kernels.shuffles import keyed_shuffle
@@ -41,23 +41,23 @@ class LengthStrata:
     seed: int
 
     @classmethod
-    def of(cls, count: int, left_out: Integers, keys: SortKeys, seed: int) -> LengthStrata:
-        """Sort items 0..count-1 by key, but not those left out; 0 is the key of the longest."""
+    def of(cls, count: int, left_out: Integers, sort_keys: SortKeys, seed: int) -> LengthStrata:
+        """Sort items 0..count-1 by sort key, but not those left out; 0 is the sort key of the longest."""
         # Shuffled first: otherwise items of one length would always stand in the same strata, with the same neighbours.
-        key = np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA))
+        key = np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA))  # a hash key
         if count > _NARROW:
             kept = np.delete(np.arange(count), left_out)
             mixed = kept[keyed_shuffle(kept.size, key)]
-            wide = mixed[sorted_places(keys[mixed])]
-            changed = 1 + np.flatnonzero(np.diff(keys[wide]))
+            wide = mixed[sorted_places(sort_keys[mixed])]
+            changed = 1 + np.flatnonzero(np.diff(sort_keys[wide]))
             return cls(wide, np.concatenate([[0], changed, [wide.size]]), seed)
         narrow = np.empty(count, np.uint32)
         for first, last in blocks(count):
-            narrow[first:last] = keys[first:last]
+            narrow[first:last] = sort_keys[first:last]
         items = np.arange(count, dtype=np.uint32)
         if left_out.size:
             items = np.delete(items, left_out)
-        falling, starts = shuffled_by_key(items, narrow, int(narrow.max(initial=0)) + 1, key)
+        falling, starts = shuffled_and_sorted(items, narrow, int(narrow.max(initial=0)) + 1, key)
         return cls(falling, np.append(starts[:-1][np.diff(starts) > 0], falling.size), seed)
 
     @property
@@ -65,14 +65,10 @@ class LengthStrata:
         """An item of every length, longest first."""
         return self.falling[self.starts[:-1]].astype(np.int64)
 
-    def size(self, window: int, windows: int) -> int:
-        """How many items a window has, of `windows` windows."""
-        return (self.falling.size - window - 1) // windows + 1
-
-    def window(self, epoch: int, window: int, windows: int) -> Integers:
-        """The items of a window of an epoch that has `windows` of them, longest first."""
-        # 1 on: the key before it is that of the order of items of one length, which is the same in all epochs.
+    def window(self, epoch: int, window_in_epoch: int, window_count: int) -> Integers:
+        """The items of a window of an epoch that has `window_count` of them, longest first."""
+        # The hash keys of epochs are numbered from 1 on. The shuffle in `of`, one for all epochs, has the key above them.
         key = np.uint64(child_key(child_key(self.seed, PURPOSE.LENGTH_STRATA), 1 + epoch))
         is_narrow = self.falling.dtype == np.uint32
         narrow, wide = (self.falling, _NO_INTEGERS) if is_narrow else (_NO_NARROW, self.falling)
-        return one_of_each_stratum(narrow, wide, self.starts, windows, window, key)
+        return one_of_each_stratum(narrow, wide, self.starts, window_count, window_in_epoch, key)

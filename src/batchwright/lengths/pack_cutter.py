@@ -75,9 +75,9 @@ class PackCutter(MeasuredCutter):
         table = best_fit_decreasing(np.ascontiguousarray(lengths), copies[::-1].copy(), capacity, self.max_per_pack)
         return -(-_packs_of(table) // self.packs)
 
-    def over_strata(self, falling: Integers, windows: int) -> PackCutter:
+    def over_strata(self, falling: Integers, window_count: int) -> PackCutter:
         """See `Cutter`."""
-        longest = most_expensive_of_strata(self.amounts, falling, windows)
+        longest = most_expensive_of_strata(self.amounts, falling, window_count)
         return replace(self, amounts=longest, costs=longest.columns[0].read_as(np.float64))
 
     @property

@@ -49,9 +49,9 @@ class GroupCutter(Cutter):
         """See `Cutter`."""
         return self.batches_at_least(items)
 
-    def over_strata(self, falling: Integers, windows: int) -> GroupCutter:
+    def over_strata(self, falling: Integers, window_count: int) -> GroupCutter:
         """See `Cutter`."""
-        return replace(self, lengths=Numbers.of(self.lengths[falling[::windows]]))
+        return replace(self, lengths=Numbers.of(self.lengths[falling[::window_count]]))
 
     def batches_needed_for_copies(self, items: Integers, copies: Integers) -> int:
         """See `Cutter`."""

@@ -72,12 +72,12 @@ SortKeys = Keys | NDArray[np.int64]
 """Sort keys of all samples, looked up or kept."""
 
 
-def most_expensive_of_strata(table: NumberRows, falling: Integers, windows: int) -> NumberRows:
-    """The largest value of every `windows` neighbours of `falling`, column by column: float64 (strata, columns)."""
+def most_expensive_of_strata(table: NumberRows, falling: Integers, window_count: int) -> NumberRows:
+    """The largest value of every `window_count` neighbours of `falling`, column by column: float64 (strata, columns)."""
     if table.shape[1] == 1:
         # `falling` is sorted by this column: the first of each stratum is the largest.
-        return NumberRows.of(table[falling[::windows]])
-    return NumberRows.of(np.maximum.reduceat(table[falling], np.arange(0, falling.size, windows), axis=0))
+        return NumberRows.of(table[falling[::window_count]])
+    return NumberRows.of(np.maximum.reduceat(table[falling], np.arange(0, falling.size, window_count), axis=0))
 
 
 def similarity_keys_of(table: NumberRows) -> SortKeys:

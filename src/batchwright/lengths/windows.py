@@ -43,6 +43,9 @@ __all__ = ["PlannedWindows", "ShuffleWindows", "StratumWindows", "Windows", "fit
 class Windows(ABC):
     """The windows of an endless sequence of micro-batches.
 
+    A `window` is the number of a window, counted through all epochs. A `window_in_epoch` is counted from the start of
+    its epoch.
+
     Attributes:
         epoch_batches: micro-batches in an epoch.
     """
@@ -51,7 +54,7 @@ class Windows(ABC):
 
     @abstractmethod
     def window_and_place(self, batch: int) -> tuple[int, int]:
-        """The window of a micro-batch, and its place there."""
+        """The window of a micro-batch, and its place in that window."""
 
     @abstractmethod
     def planned(self, window: int) -> tuple[Integers, Cut]:
@@ -102,16 +105,16 @@ class Windows(ABC):
         """The first micro-batch that this sequence can give; see `MicroBatches.first`."""
         return 0
 
-    def epoch_and_number(self, window: int) -> tuple[int, int]:
-        """The epoch of a window, and its number there: the shuffle of its steps depends on these and the seed.
+    def epoch_and_window(self, window: int) -> tuple[int, int]:
+        """The epoch of a window, and its `window_in_epoch`: the shuffle of its steps depends on these and the seed.
 
-        With `order=`, where windows extend over epochs, the epoch is 0 and windows are numbered through all epochs.
+        With `order=`, where windows extend over epochs, all windows count as of epoch 0: it returns 0 and `window`.
         """
         return 0, window
 
     def epoch_of(self, batch: int) -> int:
         """The epoch of the window that has a micro-batch."""
-        return self.epoch_and_number(self.window_and_place(batch)[0])[0]
+        return self.epoch_and_window(self.window_and_place(batch)[0])[0]
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """Where a few windows begin, for a state, so that a run can resume at `batch` in constant time.
@@ -121,8 +124,8 @@ class Windows(ABC):
             batch: the micro-batch that comes next.
 
         Returns:
-            For each window its number, its place in the order and the items skipped there, ascending; empty if the
-            number of a window says where it begins.
+            For each window its number, the place in the order where it begins and the items skipped there, ascending;
+            empty if the number of a window says where it begins.
         """
         return []
 
@@ -169,9 +172,9 @@ class EpochWindows(Windows):
 
     def window_and_place(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
-        epoch, place = divmod(batch, self.epoch_batches)
-        window, place = self.layout.window_and_place(place)
-        return epoch * self.layout.windows + window, place
+        epoch, place_in_epoch = divmod(batch, self.epoch_batches)
+        window_in_epoch, place_in_window = self.layout.window_and_place(place_in_epoch)
+        return epoch * self.layout.window_count + window_in_epoch, place_in_window
 
     def next_boundary(self, batch: int) -> int:
         """See `Windows`: where an epoch ends."""
@@ -199,9 +202,9 @@ class EpochWindows(Windows):
         """See `Windows`: the start of the same epoch."""
         return at // before.epoch_batches * self.epoch_batches
 
-    def epoch_and_number(self, window: int) -> tuple[int, int]:
+    def epoch_and_window(self, window: int) -> tuple[int, int]:
         """See `Windows`."""
-        return divmod(window, self.layout.windows)
+        return divmod(window, self.layout.window_count)
 
 
 class StratumWindows(EpochWindows):
@@ -215,7 +218,7 @@ class StratumWindows(EpochWindows):
         """See `Windows`."""
         layout = self.layout
         assert layout.largest_cut is not None
-        items = self._strata.window(*self.epoch_and_number(window), layout.windows)
+        items = self._strata.window(*self.epoch_and_window(window), layout.window_count)
         cut = self._cutter.cut(items, layout.batches, layout.step_size)
         # Filling packs is a heuristic, and may need one more for shorter samples. Then the cut of the longest items of all
         # strata is taken: item i of the window is of stratum i, so it fits where the longest of this stratum did. Some
@@ -261,40 +264,39 @@ class ShuffleWindows(EpochWindows):
         ready = self._ready.pop(window)
         if ready is not None:
             return ready
-        epoch, number = self.epoch_and_number(window)
-        if number < self.layout.regular_windows:
-            start, end = (
-                self._start(window),
-                epoch * self._epoch_samples + self.layout.end(number, self._epoch_samples),
-            )
-            wanted = self.layout.batches_in(number)
+        epoch, window_in_epoch = self.epoch_and_window(window)
+        if window_in_epoch < self.layout.regular_windows:
+            start = self._start(window)
+            end = epoch * self._epoch_samples + self.layout.end(window_in_epoch, self._epoch_samples)
+            wanted = self.layout.batches_in(window_in_epoch)
             # Only buckets have such windows, and of buckets every sample is an item: `start + held` is a place of the order.
             items = self._order.take(start, max(end, start + wanted))
             held, cut = fitting(self._cutter.prefixes(items, self.layout.step_size), items.size, wanted)
             self._starts[window + 1] = start + held
             return items[:held], cut
         if self._last[0] != epoch:
-            start = self._start(window - number + self.layout.regular_windows)
+            start = self._start(window - window_in_epoch + self.layout.regular_windows)
             items = self._admission.items(self._order.take(start, (epoch + 1) * self._epoch_samples))
             self._last = epoch, self._rest(items, start - epoch * self._epoch_samples)
-        return self._last[1][number - self.layout.regular_windows]
+        return self._last[1][window_in_epoch - self.layout.regular_windows]
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:
         """See `Windows`."""
         window, _ = self.window_and_place(batch)
-        _, number = self.epoch_and_number(window)
-        window -= max(0, number - self.layout.regular_windows)
-        return [[window, self._start(window), 0]] if number else []
+        _, window_in_epoch = self.epoch_and_window(window)
+        window -= max(0, window_in_epoch - self.layout.regular_windows)  # the last windows are planned together
+        return [[window, self._start(window), 0]] if window_in_epoch else []
 
     def with_starts(self, starts: Sequence[Sequence[int]]) -> ShuffleWindows:
         """See `Windows`."""
         for window, place, skipped in starts:
-            epoch, number = self.epoch_and_number(window)
+            epoch, window_in_epoch = self.epoch_and_window(window)
             epoch_start = epoch * self._epoch_samples
             known = epoch >= 0 and 0 <= place - epoch_start <= self._epoch_samples and skipped == 0
-            if known and number:  # what is left of the epoch fills the micro-batches that are left, and they hold it
+            # What is left of the epoch must fill the micro-batches that are left, and they must hold it.
+            if known and window_in_epoch:
                 left = self._admission.items(self._order.take(place, epoch_start + self._epoch_samples))
-                batches = self.epoch_batches - number * self.layout.batches
+                batches = self.epoch_batches - window_in_epoch * self.layout.batches
                 known = left.size >= batches >= self._cutter.batches_needed(left, self.layout.step_size)
             if not known:
                 raise Infeasible(f"the state says that window {window} begins at place {place}", AS_IT_WAS)
@@ -303,11 +305,11 @@ class ShuffleWindows(EpochWindows):
 
     def _start(self, window: int) -> int:
         """Where a window begins: plans the windows before it, from the nearest one whose start is known."""
-        epoch, number = self.epoch_and_number(window)
-        first = window - number
+        epoch, window_in_epoch = self.epoch_and_window(window)
+        first = window - window_in_epoch
         if first not in self._starts:
-            windows = range(first, first + self.layout.windows)
-            self._starts = {known: place for known, place in self._starts.items() if known in windows}
+            of_epoch = range(first, first + self.layout.window_count)
+            self._starts = {known: place for known, place in self._starts.items() if known in of_epoch}
             self._starts[first] = epoch * self._epoch_samples
         nearest = max(known for known in self._starts if first <= known <= window)
         for earlier in range(nearest, window):
@@ -318,9 +320,9 @@ class ShuffleWindows(EpochWindows):
         """Cut the last windows of an epoch; `items` are what is left of it after `before` places."""
         layout = self.layout
         found, taken = [], 0
-        for number in range(layout.regular_windows, layout.windows):
-            wanted, last = layout.batches_in(number), number == layout.windows - 1
-            end = items.size if last else layout.end(number, self._epoch_samples) - before
+        for window_in_epoch in range(layout.regular_windows, layout.window_count):
+            wanted, last = layout.batches_in(window_in_epoch), window_in_epoch == layout.window_count - 1
+            end = items.size if last else layout.end(window_in_epoch, self._epoch_samples) - before
             own = items[taken : max(end, taken + wanted)]
             if own.size < wanted:
                 break
@@ -332,7 +334,7 @@ class ShuffleWindows(EpochWindows):
     def _cut_as_one_window(self, items: Integers) -> list[tuple[Integers, Cut]]:
         """Cut the last windows of an epoch as one window."""
         layout = self.layout
-        wanted = [layout.batches_in(number) for number in range(layout.regular_windows, layout.windows)]
+        wanted = [layout.batches_in(number) for number in range(layout.regular_windows, layout.window_count)]
         cut = self._cutter.cut(items, sum(wanted), layout.step_size)
         if len(cut) > sum(wanted):  # a heuristic's result may depend on the order of the items: try another
             items = np.sort(items)

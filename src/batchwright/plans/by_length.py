@@ -1,4 +1,4 @@
-"""Plans by lengths: they cut an order into micro-batches by cost, window by window."""
+"""Plans by lengths: micro-batches by cost, planned window by window."""
 
 from __future__ import annotations
 
@@ -49,11 +49,12 @@ _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process se
 
 
 class LengthPlan(Plan, Windowed):
-    """Micro-batches of like cost, made from an order window by window.
+    """Micro-batches of like cost, made window by window.
 
-    Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is a number of consecutive micro-batches that
-    are planned together. Its samples are cut into micro-batches, the micro-batches are sorted into steps of like cost,
-    and the steps are shuffled.
+    Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is consecutive micro-batches planned together: its
+    samples are cut into micro-batches, these are sorted into steps of like cost, and steps are shuffled. With `order=`
+    or `local=` it is the next range of an order. Without, it is made of `strata`; the plain shuffle that `order_plan` is
+    then serves rates and the identity, and is cut only for buckets and if an epoch is one window.
 
     Attributes:
         epoch_samples: places of the order in an epoch of its plan.
@@ -91,7 +92,7 @@ class LengthPlan(Plan, Windowed):
         self.window, self.least_steps = checked_window(window), least_steps
         self.cutter, self.admission, self.seed = cutter, admission, seed_number(seed)
         self.strata = None
-        # Whether the limits allow strata does not depend on the items: ask for one.
+        # If its limits allow no strata, a cutter returns None, for any items: one item is enough to find that out.
         if epoch_samples is not None and cutter.over_strata(np.zeros(1, np.int64), 1) is not None:
             count = admission.item_count(epoch_samples)
             self.strata = LengthStrata.of(count, admission.skipped, cutter.similarity_keys, self.seed)
@@ -100,8 +101,7 @@ class LengthPlan(Plan, Windowed):
         self._by_step_size: Recent[int, LengthPlan] = Recent({1: self})
         self._planned: Recent[int, tuple[Integers, Cut]] = Recent()
         if not self.same_samples or cutter.searches:
-            # Laid out now, since this may refuse the arguments: with an order, or if cutting is a search. Other windows are
-            # laid out at first use.
+            # Laid out here, not at first use: with an order, or if cutting is a search, this may refuse the arguments.
             _ = self.windows
         warn(*faults_of_lengths(self, least=_MANY), *([delivery.fault] if delivery and delivery.fault else []))
 
@@ -115,7 +115,7 @@ class LengthPlan(Plan, Windowed):
         return self._order_plan
 
     @internal
-    def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
+    def computed_together(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
         """See `MicroBatches`."""
         for batches in self._by_window(first, stride, count):
             while found := [batch.tolist() for batch in islice(batches, _AT_ONCE)]:
@@ -130,7 +130,7 @@ class LengthPlan(Plan, Windowed):
         """Micro-batches first, first + stride, ..., `count` of them; for each window those that are in it."""
         last = first + stride * count
         while first < last:
-            window, place = self.windows.window_and_place(first)
+            window, place = self.windows.window_and_place(first)  # place: of the micro-batch in the window
             items, cut = self.planned(window)
             in_order, chosen = items[cut.places], slice(place, min(len(cut), place + last - first), stride)
             starts, ends = cut.offsets[:-1][chosen].tolist(), cut.offsets[1:][chosen].tolist()
@@ -276,16 +276,16 @@ class LengthPlan(Plan, Windowed):
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
         """The items of a window, and its micro-batches in their final order; the windows used last are kept."""
-        found = self._planned.get(window)
-        if found is not None:
+        if (found := self._planned.get(window)) is not None:
             self._planned.move_to_end(window)
             return found
         items, cut = self.windows.planned(window)
         if self.step_size > 1:
             cut = self.cutter.with_equal_costs(items, cut, self.step_size)
-        epoch, number = self.windows.epoch_and_number(window)
-        key = child_key(child_key(child_key(self.seed, PURPOSE.STEPS), epoch), number)
+        epoch, window_in_epoch = self.windows.epoch_and_window(window)
+        key = child_key(child_key(child_key(self.seed, PURPOSE.STEPS), epoch), window_in_epoch)
         found = items, steps_shuffled(cut, self.step_size, key)
+        # Two at least, however large: where a window ends, ranks in one process may use it and the next one in turn.
         return self._planned.keep(window, found, max(2, _ITEMS_KEPT // max(1, items.size)))
 
     @property

@@ -69,7 +69,7 @@ class FixedPlan(Plan):
         return samples
 
     @internal
-    def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
+    def computed_together(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
         """See `MicroBatches`."""
         if 0 < count * self.batch_size <= _SAMPLES_AT_ONCE[0]:
             return iter((self._short_epoch(first, stride, count),))

@@ -90,7 +90,7 @@ class TaskPlan(Plan):
         return found
 
     @internal
-    def blocks(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
+    def computed_together(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
         """See `MicroBatches`; each is a list of samples, or of (task, number) pairs if `named`."""
         at_once = 1
         while count > 0:
