@@ -99,7 +99,7 @@ class BatchQueue:
         """How many micro-batches of the epoch all ranks together have received."""
         while True:
             filled = self.filled
-            given = filled.filled_with - (len(filled.waiting) or 1)
+            given = filled.filled_with - (len(filled.waiting) or 1)  # of an empty list the None was taken too, no batch
             if self.filled is filled:  # else `stop` may have emptied the list in another thread
                 return filled.consumed_before + given * self.fetched_by_all
 

@@ -119,7 +119,7 @@ class Position(NamedTuple):
     @property
     def length(self) -> int:
         """Micro-batches in every epoch of the run."""
-        step_size = self.step_size  # as `whole_steps`: this is asked several times where an epoch begins
+        step_size = self.step_size  # `whole_steps`, written out: this is asked several times where an epoch begins
         return -(-self.sequence.epoch_batches // step_size) * step_size
 
     @property
@@ -133,7 +133,7 @@ class Position(NamedTuple):
 
     def computed_together(self, rank: int, world_size: int, fetch: int) -> Iterator[list[list[Any]]]:
         """The same, those that are computed together as one list; every `fetch` micro-batches are joined to a batch."""
-        first = self.consumed + rank  # written again, not `Slice.lists`: an epoch of a small set often begins
+        first = self.consumed + rank  # `Slice.lists`, written out: an epoch of a small set often begins
         count = max(0, -(-(self.length - first) // world_size))
         found = self.sequence.computed_together(self.origin + first, world_size, count)
         return found if fetch == 1 else _joined(found, fetch)
@@ -208,7 +208,7 @@ class Position(NamedTuple):
 
 
 def _joined(found: Iterator[list[list[Any]]], fetch: int) -> Iterator[list[list[Any]]]:
-    """Lists of micro-batches as lists of batches, each of `fetch` consecutive micro-batches; the last may have fewer."""
+    """Lists of micro-batches of a rank as lists of batches of `fetch` of these each; the last batch may have fewer."""
     rest: list[list[Any]] = []
     for together in found:
         rest += together

@@ -33,17 +33,18 @@ def cut_evenly(batches: int, cut_at: Callable[[int, float], Integers]) -> Intege
             high = middle
         else:
             low = middle
-    small = cut_at(0, low / (1 << 20))
-    large = high / (1 << 20)
-    # Bisection on where the larger fraction begins: as late as possible, so that all of the `batches` are used.
-    kept, too_many = 0, small.size - 1
+    first_offsets = cut_at(0, low / (1 << 20))  # too many micro-batches, if this fraction were used for all samples
+    enough = high / (1 << 20)
+    # Bisection on how many of these first micro-batches are kept: as many as possible, so that all of `batches` are used.
+    kept, too_many = 0, first_offsets.size - 1
     while too_many - kept > 1:
         middle = (kept + too_many) // 2
-        if middle + cut_at(int(small[middle]), large).size - 1 <= batches:
+        if middle + cut_at(int(first_offsets[middle]), enough).size - 1 <= batches:
             kept = middle
         else:
             too_many = middle
-    return np.concatenate([small[:kept], small[kept] + cut_at(int(small[kept]), large)])
+    start = int(first_offsets[kept])
+    return np.concatenate([first_offsets[:kept], start + cut_at(start, enough)])
 
 
 def even_offsets(count: int, batches: int, batch_size: int, step_size: int) -> Integers:

@@ -58,9 +58,8 @@ _ROOMY = 4
 class EpochLayout:
     """The windows of an epoch: all but the last have `batches` micro-batches.
 
-    So the window of every micro-batch is known from its number.
-
-    A `window_in_epoch` is the number of a window, counted from the start of its epoch.
+    So the window of every micro-batch is known from its number. A `window_in_epoch` is the number of a window, counted from
+    the start of its epoch.
 
     Attributes:
         window_count: windows in an epoch.
@@ -153,7 +152,7 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
     total = cutter.batches_needed_for_copies(strata.one_of_each_length, np.diff(strata.starts))
     if total is None:
         total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling.astype(np.int64), None, step_size))
-    wanted = 1.0 if window == "epoch" else total / least_length(window, step_size)
+    wanted = 1.0 if window == "epoch" else total / least_length(window, step_size)  # windows in an epoch
     found: list[EpochLayout] = []
     for sixteenths in _TRIED:
         window_count = math.floor(wanted / (1 + sixteenths / 16))
@@ -194,7 +193,7 @@ def layout_of_shuffle(
     """
     batches = max(least_length(window, step_size), least_steps * step_size)
     probed = min(epoch_samples, _PROBED_SAMPLES)
-    rate = max(batches_needed(0, probed), 1) / probed
+    rate = max(batches_needed(0, probed), 1) / probed  # micro-batches that a place of the order needs, on average
     for _ in range(2):  # twice: the first round finds how long a window is, the second measures windows of that length
         probed = max(1, min(math.floor(batches / rate), epoch_samples // 2))
         needs = _probed(batches_needed, probed, epoch_samples)

@@ -48,16 +48,16 @@ class LengthStrata:
         if count > _NARROW:
             kept = np.delete(np.arange(count), left_out)
             mixed = kept[keyed_shuffle(kept.size, key)]
-            wide = mixed[sorted_places(sort_keys[mixed])]
-            changed = 1 + np.flatnonzero(np.diff(sort_keys[wide]))
-            return cls(wide, np.concatenate([[0], changed, [wide.size]]), seed)
-        narrow = np.empty(count, np.uint32)
+            falling: np.ndarray = mixed[sorted_places(sort_keys[mixed])]
+            changed = 1 + np.flatnonzero(np.diff(sort_keys[falling]))
+            return cls(falling, np.concatenate([[0], changed, [falling.size]]), seed)
+        narrow_keys = np.empty(count, np.uint32)
         for first, last in blocks(count):
-            narrow[first:last] = sort_keys[first:last]
+            narrow_keys[first:last] = sort_keys[first:last]
         items = np.arange(count, dtype=np.uint32)
         if left_out.size:
             items = np.delete(items, left_out)
-        falling, starts = shuffled_and_sorted(items, narrow, int(narrow.max(initial=0)) + 1, key)
+        falling, starts = shuffled_and_sorted(items, narrow_keys, int(narrow_keys.max(initial=0)) + 1, key)
         return cls(falling, np.append(starts[:-1][np.diff(starts) > 0], falling.size), seed)
 
     @property

@@ -170,8 +170,8 @@ class OrderWindows(Windows):
 
     def places_before(self, batch: int) -> float:
         """See `Windows`: exact at the start of a window, since it is known where it begins."""
-        window, place = self.window_and_place(batch)
-        return self._place_of(self.start(window)) + place * self.places_per_batch
+        window, place_in_window = self.window_and_place(batch)
+        return self._place_of(self.start(window)) + place_in_window * self.places_per_batch
 
     @property
     def batches_between_boundaries(self) -> int:

@@ -86,10 +86,10 @@ class Rotated(MicroBatches):
     def number_of(self, batch: int) -> int:
         """The number, in the plan, of micro-batch `batch` of this sequence."""
         period, rest = self.plan.windows.batches_between_boundaries, self.step_size - self.shift
-        boundary, place = batch // period * period, batch % period
+        place = batch % period  # in the window, or in the epoch
         if place < self.shift:
             return batch
-        return boundary + (place + rest if place < period - rest else place - period + self.step_size)
+        return batch - place + (place + rest if place < period - rest else place - period + self.step_size)
 
     def __getitem__(self, batch: int) -> np.ndarray:
         return self.plan[self.number_of(batch)]
