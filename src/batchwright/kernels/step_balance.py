@@ -12,7 +12,7 @@ __all__ = ["balance_in_all", "fill_up_to_most_expensive", "split_pairs_again"]
 
 # Samples of a suitable cost that are tried; if none can be used, the micro-batch stays as it is. A limit of the work: where
 # many samples were moved already, a micro-batch would otherwise look at a large part of its window. With log-normal lengths
-# 16 do what no limit does; with a heavy tail (Pareto 1.2) in steps of 64, ranks wait 0.76 % with 64 and 0.70 % with no limit.
+# 16 do what no limit does. With a heavy tail (Pareto 1.2), ranks in steps of 64 wait 0.76 %, and 0.70 % with no limit.
 _LOOKED_AT = 64
 
 
