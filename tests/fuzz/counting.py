@@ -114,6 +114,14 @@ def sequence(batches: Batches, order: Sequence[int]) -> None:
     assert flat == (list(order) * (1 + len(flat) // len(order)))[: len(flat)]
 
 
+def few_shards(batches: Batches, shard_sizes: Sequence[int], most: int, start: int = 0) -> None:
+    """Every micro-batch has samples of a few shards, which begin at sample `start`."""
+    shard_of = [shard for shard, size in enumerate(shard_sizes) for _ in range(size)]
+    for batch in batches:
+        read = {shard_of[sample - start] for sample in batch if start <= sample < start + len(shard_of)}
+        assert len(read) <= most, (batch, read)
+
+
 def within(batches: Batches, lengths: Sequence[int], most: float, *, padded: bool, samples: int | None) -> None:
     for batch in batches:
         found = [lengths[sample] for sample in batch]
@@ -210,6 +218,7 @@ LAWS = {
     law.__name__: law
     for law in (
         *(delivered, samples_of, sizes, quotas, coverage, once, sequence, within, packs, nested, cohort, turns, parts),
+        few_shards,
         shares_of,
     )
 }

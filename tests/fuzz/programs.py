@@ -97,6 +97,20 @@ def target(draw: Draw, counts: list[int], moving: bool = True) -> tuple[str, str
     return f"bw.targets.moving({one(draw, 'uniform', 'natural')!r})", None
 
 
+def shards(draw: Draw, count: int, size: int = 1, *, ranks: bool = True) -> tuple[str, str]:
+    """The text of shards of `count` samples, and of their sizes and how many may be open; empty in two of three programs."""
+    if number(draw, 0, 2) or count < 6 * size:  # too few samples for the micro-batches of two ranks are refused
+        return "", ""
+    each = min(count, number(draw, 2 * size, 3 * size + count // 3))  # too many of few samples are refused, too
+    sizes, rest = [each] * (count // each), count % each
+    if draw(st.booleans()):
+        sizes.insert(number(draw, 0, len(sizes)), rest)
+    else:
+        sizes[-1] += rest
+    at_once, parts = number(draw, 6, 9), one(draw, 1, 1, 2) if ranks else 1
+    return f"bw.Shards({sizes}, open={at_once}, ranks={parts})", f"{sizes}, {at_once}"
+
+
 def labels(draw: Draw) -> tuple[list[int], str]:
     counts = draw(COUNTS)
     return counts, f"labels = np.repeat(np.arange({len(counts)}), {counts}).tolist()"
@@ -114,14 +128,21 @@ def balanced(draw: Draw, moving: bool = True) -> Made:
         laws.append("coverage(given, labels)")
         if known is not None:
             laws.append(f"quotas(given, labels, shares_of({known}, {counts}), {size}, {per})")
+    constant = not random and not any(word in text for word in ("moving", "schedule", "lambda"))
+    local, told = shards(draw, sum(counts), size) if constant else ("", "")
+    if local:
+        extra, laws = f"{extra}, local={local}", [f"sizes(given, {size})", f"few_shards(given, {told})"]
     settable = len(counts) if "moving" in text and not random else 0
     return Made([line], f"bw.balanced(labels, {size}, target={text}{extra})", laws, sum(counts), shares=settable)
 
 
 def shuffled(draw: Draw) -> Made:
     count, size = number(draw, 1, 90), number(draw, 1, 12)
-    plan = f"bw.shuffled({count}, {size}{named(draw, epoch=st.sampled_from([1, 4, 'natural']), seed=SEEDS)})"
-    return Made([], plan, [f"sizes(given, {size})", f"coverage(given, [0] * {count})"], count)
+    local, told = shards(draw, count, size)
+    extra = named(draw, epoch=st.sampled_from([1, 4, "natural"]), seed=SEEDS) + (f", local={local}" if local else "")
+    laws = [f"sizes(given, {size})"] + ([f"few_shards(given, {told})"] if local else [])
+    laws += [] if "ranks=2" in local else [f"coverage(given, [0] * {count})"]
+    return Made([], f"bw.shuffled({count}, {size}{extra})", laws, count)
 
 
 def weighted(draw: Draw) -> Made:
@@ -129,7 +150,11 @@ def weighted(draw: Draw) -> Made:
     size = number(draw, 1, 12)
     plan = f"bw.weighted({weights}, {size}{named(draw, draw=st.just('random'), epoch=st.integers(1, 5), seed=SEEDS)})"
     never = [sample for sample, weight in enumerate(weights) if not weight]
-    return Made([], plan, [f"sizes(given, {size})", f"assert not set(sum(given, [])) & set({never})"], len(weights))
+    laws = [f"sizes(given, {size})", f"assert not set(sum(given, [])) & set({never})"]
+    local, told = ("", "") if "random" in plan else shards(draw, len(weights), size)
+    if local:
+        plan, laws = f"{plan[:-1]}, local={local})", [*laws, f"few_shards(given, {told})"]
+    return Made([], plan, laws, len(weights))
 
 
 def sequential(draw: Draw) -> Made:
@@ -150,10 +175,18 @@ def mixed(draw: Draw, within: str = "") -> Made:
     before: list[str] = []
     sources: list[str] = []
     counts: list[int] = []
-    for source in range(number(draw, 1, 4)):
+    local_of: list[str] = []
+    laws: list[str] = []
+    source_count, per = number(draw, 1, 4), one(draw, 1, 1, 2)
+    size = per * number(draw, 1, 20 if per == 1 else source_count)
+    for source in range(source_count):
         if draw(st.booleans()):
-            counts.append(number(draw, 1, 40))
+            counts.append(number(draw, 1, 40) if draw(st.booleans()) else 6 * size + number(draw, 0, 60))
             sources.append(f"'s{source}': {counts[-1]}")
+            local, told = shards(draw, counts[-1], size)
+            if local:
+                local_of.append(f"'s{source}': {local}")
+                laws.append(f"few_shards(given, {told}, {sum(counts[:-1])})")
             continue
         name = f"labels{within}_{source}"
         nested = not within and draw(st.booleans())
@@ -161,15 +194,14 @@ def mixed(draw: Draw, within: str = "") -> Made:
         before += [line.replace("labels =", f"{name} =", 1) for line in inner.before]
         sources.append(f"'s{source}': {inner.plan.replace('(labels,', f'({name},')}")
         counts.append(inner.samples)
-    per = one(draw, 1, 1, 2)
-    size = per * number(draw, 1, 20)
     text, known = target(draw, counts, moving=False)
     if text.startswith("{"):
         for group in range(len(counts)):
             text = text.replace(f"{group}: ", f"'s{group}': ", 1) if group else text.replace("{0: ", "{'s0': ", 1)
     extra = fixed_arguments(draw) + (f", per_source={per}" if per > 1 else "")
     groups = f"np.repeat(np.arange({len(counts)}), {counts}).tolist()"
-    laws = [f"sizes(given, {size})"]
+    extra += f", local={{{', '.join(local_of)}}}" if local_of else ""
+    laws.append(f"sizes(given, {size})")
     if known is not None:
         laws.append(f"quotas(given, {groups}, shares_of({known}, {counts}), {size}, {per})")
     return Made(before, f"bw.mixed({{{', '.join(sources)}}}, {size}, target={text}{extra})", laws, sum(counts))
@@ -212,15 +244,16 @@ def multilabel(draw: Draw) -> Made:
     return Made([], plan, [f"sizes(given, {size})"], len(rows))
 
 
-def lengths(draw: Draw, least: int = 1) -> tuple[list[int], str]:
-    found = draw(st.lists(st.integers(least, 30), min_size=1, max_size=60))
+def lengths(draw: Draw, least: int = 1, fewest: int = 1) -> tuple[list[int], str]:
+    found = draw(st.lists(st.integers(least, 30), min_size=fewest, max_size=60))
     return found, f"lengths = {found}"
 
 
 def source_order(draw: Draw, count: int) -> tuple[str, bool]:
     """The `order` of a cut, and whether every sample comes once an epoch."""
     if draw(st.booleans()):
-        return "", True
+        local, _ = shards(draw, count, ranks=False)
+        return (f", local={local}", False) if local else ("", True)
     return one(
         draw,
         (f", order=bw.balanced([i % 3 for i in range({count})], 4)", False),
@@ -267,7 +300,7 @@ def grouped(draw: Draw) -> Made:
 
 
 def bucketed(draw: Draw) -> Made:
-    found, line = lengths(draw)
+    found, line = lengths(draw, fewest=30)  # fewer do not fill the steps of most worlds
     size = number(draw, 1, 9)
     order, once_an_epoch = source_order(draw, len(found))
     extra = named(draw, seed=SEEDS, window=st.sampled_from([2, 5, "epoch"]), buckets=st.integers(1, 5))
@@ -318,9 +351,9 @@ MAKERS: dict[str, Callable[[Draw], Made]] = {name: globals()[name] for name in (
 
 
 @st.composite
-def programs(draw: Draw) -> str:
-    """The text of a program: it builds a plan, goes through a story, and asserts what must hold."""
-    made = MAKERS[one(draw, *MAKERS)](draw)
+def programs(draw: Draw, kind: str) -> str:
+    """The text of a program: it builds a plan of this kind, goes through a story, and asserts what must hold."""
+    made = MAKERS[kind](draw)
     lines = [*made.before, f"plan = {made.plan}"]
     if made.samples < 0:  # the ranks are the plan's
         return "\n".join([*lines, *made.laws])
