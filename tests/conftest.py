@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Of torch, which is imported later, also in the processes of tests: tensors this small lose to a second thread's hand-over,
+# tenfold on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # a change is judged by the same examples each time; each run by a developer looks for new ones
 settings.register_profile(
@@ -17,17 +20,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile("long", parent=settings.get_profile("suite"), max_examples=2000)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Many threads on models this small wait for each other more than they work."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

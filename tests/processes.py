@@ -121,7 +121,6 @@ def _run(
     multiprocessing.set_start_method("fork", force=True)  # of their workers, unless a test names another
     import torch
 
-    torch.set_num_threads(1)
     if world_size > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}  # as launchers do
         os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": "0"}

@@ -51,14 +51,12 @@ def test_a_demo_runs_and_prints_its_table(name):
     check_what_is_printed(name, finished.stdout)
 
 
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", ["correct", "lengths"])
 def test_so_it_does_within_a_program(name, capsys, monkeypatch):
     run_here(monkeypatch, "demo", name, "--quick")
     check_what_is_printed(name, capsys.readouterr().out)
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_demo_tells_its_table_as_json(capsys, monkeypatch):
     run_here(monkeypatch, "demo", "balance", "--quick", "--json")
     told = json.loads(capsys.readouterr().out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
 import subprocess
 import sys
@@ -28,9 +27,6 @@ SMALL = {  # the arguments of `main` for a test; trainers' own are in tests/trai
 IN_PROCESSES, OF_TRAINERS = {"ddp_resume"}, {"lightning_run", "hf_trainer"}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(script):
     runpy.run_path(str(script), run_name="__main__")
@@ -44,8 +40,7 @@ def test_training_runs_at_a_small_setting(name, capsys):
 
 def test_training_on_two_processes_goes_on_with_three():
     script = FOLDER / "training" / "ddp_resume.py"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "all 1,797 samples came" in done.stdout
 

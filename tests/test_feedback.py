@@ -19,9 +19,6 @@ RULES = [by_signal(), by_signal(0.5), by_recall(), bandit()]
 EASY, HARD = 0, 2
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def dataset():
     """Three classes on a plane; two keep apart, the third lies within the second."""
     random = np.random.default_rng(0)

@@ -9,8 +9,6 @@ from study.data import functions, long_tail
 from study.measures import MEASURES
 from study.tables import difference
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_every_way_is_trained_measured_and_shown(tmp_path):
     file = tmp_path / "balance.jsonl"

@@ -10,7 +10,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
@@ -49,7 +48,6 @@ class Ranks:
 
 def _serve(rank: int, store: str, pipe: Connection) -> None:
     warnings.simplefilter("error")
-    torch.set_num_threads(1)
     world_size = max(WORLD_SIZES)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world_size)
     groups = {world: dist.new_group(list(range(world))) for world in WORLD_SIZES}

@@ -33,7 +33,6 @@ def _swept(lowest: float, highest: float, only: tuple[str, ...], elsewhere: str)
         | {
             "PYTHONPATH": path,
             "TMPDIR": elsewhere,
-            "OMP_NUM_THREADS": "1",
             "POLARS_MAX_THREADS": "1",
             "PYTHONWARNINGS": "ignore",
         },
