@@ -119,10 +119,9 @@ class BatchQueue:
         start = self.start
         if start is None or self.consumed < self._length or start.step_size != step_size:
             return None
-        # `Position.check` would refuse the next epoch only if it ended after the last micro-batch, `LAST`. It ends two
-        # epochs after the start of this one; or up to an epoch later, if the sequence drops its past and so counts its
-        # micro-batches anew. Where three epochs from here on end before `LAST`, it need not be checked.
-        return start.in_epoch(start.epoch + 1) if start.origin + 3 * self._length <= LAST else None
+        following = start.in_epoch(start.epoch + 1)
+        # After an epoch of a run, `Position.check` refuses the next only if it ends after the last micro-batch.
+        return following if following.origin + following.length <= LAST + 1 else None
 
 
 class EpochIterator(chain[list[int]]):

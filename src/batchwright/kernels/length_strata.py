@@ -58,5 +58,6 @@ def one_of_each_stratum(
             rotation = np.int64(stream(of_lengths, length) >> np.uint64(33)) % (end - begin)
         place += rotation
         place -= end - begin if place >= end else 0
+        # Unsigned, since numba looks whether signed indices are below 0, where arrays are counted from their end.
         chosen[row] = falling[np.uint64(place)] if falling.size > 0 else wide[np.uint64(place)]
     return chosen[:found]

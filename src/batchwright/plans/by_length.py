@@ -44,7 +44,7 @@ __all__ = ["LengthPlan"]
 
 _MANY = 0.05  # warn if more micro-batches have a sample twice; a few always do where two passes meet (chosen by trial)
 _ITEMS_KEPT = 1 << 21  # items of planned windows that a plan keeps: 32 MB
-_AT_ONCE = 8  # micro-batches that are handed over together: a small part of planning their window
+_AT_ONCE = 8  # micro-batches that become lists together: few, so that the first comes soon after its window is planned
 _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process sees few
 
 

@@ -172,7 +172,7 @@ def packed(
         balance: in place of `cost` one number for each sample, array-like of shape (n_samples,), int or float, 0 or
             more, such as supervised tokens.
         solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`. The work of one exact packing is limited to
-            about five seconds. Each window takes at most that long, and the layout of an epoch seven times as long, once
+            about five seconds. Each window takes at most that long, and the layout of an epoch up to 13 times as long, once
             for each world_size * accumulate.
         too_long: what to do with a sample longer than the capacity: "refuse" the plan; "truncate": it counts as long as
             the capacity, and `bw.ragged(truncate_to=plan.truncate_to)` cuts it; "skip" it; "split" it: the plan then
