@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -24,6 +25,12 @@ settings.register_profile("long", parent=settings.get_profile("suite"), max_exam
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long versions of the tests too")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported by now stays, so the garbage collector, and every process that is forked, need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

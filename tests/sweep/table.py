@@ -366,7 +366,8 @@ BY_THE_LIBRARY = {
 AMONG_MODULES = {
     *(
         "__init__",
-        "blocks",
+        "arrays",
+        "computed_together",
         "lists",
         "stepped",
         "with_step_size_from",
