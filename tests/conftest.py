@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported by now stays, so the garbage collector, and every process that is forked, need not look at it again."""
+    """What was imported by now stays: the garbage collector, also of forked processes, need not look at it again."""
     gc.collect()
     gc.freeze()
 
