@@ -252,7 +252,7 @@ def lengths(draw: Draw, least: int = 1, fewest: int = 1) -> tuple[list[int], str
 def source_order(draw: Draw, count: int) -> tuple[str, bool]:
     """The `order` of a cut, and whether every sample comes once an epoch."""
     if draw(st.booleans()):
-        local, _ = shards(draw, count, ranks=False)
+        local, _ = shards(draw, count, 5, ranks=False)
         return (f", local={local}", False) if local else ("", True)
     return one(
         draw,

@@ -235,6 +235,10 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: bw.budgeted([1] * 40, 9, local=bw.Shards([10] * 4, open=3)),
         "open=3 is too few: a window may be read from shards that end in it and from shards that begin in it, and 2 of each",
         lambda: bw.budgeted([1] * 40, 9, window=2, local=bw.Shards([10] * 4, open=4))),
+    "few micro-batches in shards": (
+        lambda: bw.budgeted([1] * 20, 19, local=bw.Shards([5] * 4)),
+        "the 20 samples of the shards make 2 micro-batches, fewer than 3; leave local out, or pass lower limits",
+        lambda: (bw.budgeted([1] * 20, 19), bw.budgeted([1] * 20, 9, window=2, local=bw.Shards([5] * 4)))),
     "few samples in shards": (
         lambda: bw.budgeted([1] * 2, 9, local=bw.Shards([2])),
         "a pass has 2 samples for 1 ranks, fewer than 3 micro-batches for each; leave local out",

@@ -26,8 +26,8 @@ BUILT = {
 
 @st.composite
 def shards(draw, least=4):
-    """Shards of any sizes, empty ones among them, with at least twenty samples."""
-    sizes = draw(st.lists(st.integers(0, 60), min_size=1, max_size=40).filter(lambda sizes: sum(sizes) >= 20))
+    """Shards of any sizes, empty ones among them, with at least sixty samples."""
+    sizes = draw(st.lists(st.integers(0, 60), min_size=1, max_size=40).filter(lambda sizes: sum(sizes) >= 60))
     return bw.Shards(sizes, draw(st.integers(least, least + 6)))
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from ..errors import Infeasible, warn
 from ..kernels.array_types import Integers
 from ..kernels.cuts import count_within
-from ..micro_batches import AS_IT_WAS, LAST
-from ..orders import Order
+from ..micro_batches import AS_IT_WAS, LAST, whole_steps
+from ..orders import Order, ShardShuffle
+from ..orders.shard_shuffle import LEAST_BATCHES
 from .admission import Admission
 from .cut import Cut
 from .cutter import Cutter, Prefixes
@@ -36,6 +37,7 @@ _SEARCHES = 3  # steps of the bisection of how much a search may add to a window
 _FINEST = 1 << 10
 _FIRST_REACH = 8  # that search leaves its guess by 1/8 of a micro-batch, and goes twice as far each time
 _STARTS_KEPT = 1 << 12  # keep where this many windows begin at least, evenly spread; others are found from these
+_SHORT_PASSES = 1 << 20  # samples: in passes over shards of so few, windows are no longer than an epoch from the start
 _FAR = 1 << 14  # filling more windows than this to find where one begins gives a warning: it takes some ten seconds
 
 
@@ -100,6 +102,15 @@ class OrderWindows(Windows):
             self._places_per_window *= self.window_batches / max(needed, 1)
             return
         self.window_batches = max(least_length(window, step_size), cutter.least_steps * step_size)
+        if isinstance(order, ShardShuffle) and epoch_samples <= _SHORT_PASSES:
+            # To look at many passes for one window would take seconds, and it is shortened to an epoch in any case.
+            needed = cutter.batches_needed(admission.items(order.take(0, epoch_samples)), step_size)
+            if needed < LEAST_BATCHES:
+                raise Infeasible(
+                    f"the {epoch_samples} samples of the shards make {needed} micro-batches, fewer than {LEAST_BATCHES}",
+                    "leave local out, or pass lower limits",
+                )
+            self.window_batches = min(self.window_batches, whole_steps(needed, step_size))
         self._places_per_window = float(min(epoch_samples, self.window_batches))
         self._places_per_window, self._mean_size = self._measured(0)
         epochs, probed = max(1, moves_over), 0

@@ -15,10 +15,10 @@ from .shards import Shards
 from .shared import AverageSharesOrder
 from .shares import Shares
 
-__all__ = ["ShardShuffle", "least_open"]
+__all__ = ["LEAST_BATCHES", "ShardShuffle", "least_open"]
 
 _KEPT = 4  # parts of passes whose blocks are kept
-_BATCHES = 3  # of a rank in a pass, at least: the first and the last must not overlap
+LEAST_BATCHES = 3  # of a rank in a pass: the first and the last must not overlap
 
 
 class ShardShuffle(AverageSharesOrder):
@@ -216,11 +216,11 @@ def least_open(shards: Shards, batch_size: int) -> tuple[int, int]:
 def _check(shards: Shards, batch_size: int, apart: int | None) -> int:
     """Refuse shards that are too small; returns the most that a block leaves to the micro-batch in which it ends."""
     count = int(shards.starts[-1])
-    needed = _BATCHES * max(batch_size, apart or 0) * shards.ranks
+    needed = LEAST_BATCHES * max(batch_size, apart or 0) * shards.ranks
     if count < needed:
-        most = count // (_BATCHES * shards.ranks)
+        most = count // (LEAST_BATCHES * shards.ranks)
         raise Infeasible(
-            f"a pass has {count} samples for {shards.ranks} ranks, fewer than {_BATCHES} micro-batches for each",
+            f"a pass has {count} samples for {shards.ranks} ranks, fewer than {LEAST_BATCHES} micro-batches for each",
             "leave local out" + (f", or pass batch_size={most} or less" if most else ""),
         )
     # Where samples of a mixture are kept apart, a block must be large enough to have others for all of them.
