@@ -68,17 +68,21 @@ def local() -> dict[str, dict[str, float]]:
             "shuffled, local": (lambda: bw.shuffled(LOCAL_ROWS, LOCAL_BATCH, local=shards), 39_063),
             "balanced, local": (lambda: bw.balanced(labels, LOCAL_BATCH, local=shards), 39_063),
             "weighted, local": (lambda: bw.weighted(1 + labels, LOCAL_BATCH, local=shards), 39_063),
-            "budgeted over that order": (
-                lambda: bw.budgeted(
-                    lengths, 16_384, window=64, order=bw.shuffled(LOCAL_ROWS, LOCAL_BATCH, local=shards)
+            "mixed, local": (
+                lambda: bw.mixed(
+                    {"web": 8_000_000, "code": 2_000_000},
+                    LOCAL_BATCH,
+                    target={"web": 0.75, "code": 0.25},
+                    local={"web": bw.Shards([rows] * 80, open=OPEN), "code": bw.Shards([rows] * 20, open=OPEN)},
                 ),
-                10_000,
+                39_063,
             ),
+            "budgeted, local": (lambda: bw.budgeted(lengths, 16_384, window=64, local=shards), 39_063),
+            "packed, local": (lambda: bw.packed(lengths, 16_384, window=64, local=shards), 30_000),
         }
         told = {}
         for name, (make, batches) in plans.items():
-            # A window of a plan by lengths may reach from one set of open shards into the next.
-            plan, source = make(), RowGroups(path, rows, 2 * OPEN if name.startswith("budgeted") else OPEN)
+            plan, source = make(), RowGroups(path, rows, (1 + name.startswith("mixed")) * OPEN)  # of two sources
             groups, drawn = 0, 0.0
             began = time.process_time()
             for number in range(batches):
