@@ -67,8 +67,8 @@ class LengthStrata:
 
     def window(self, epoch: int, window_in_epoch: int, window_count: int) -> Integers:
         """The items of a window of an epoch that has `window_count` of them, longest first."""
-        # The shuffle in `of`, one for all epochs, has the key above those of epochs. Epoch 0 has child 1: no clash asks for it,
-        # but another number would change what plans yield.
+        # The shuffle in `of`, one for all epochs, has the key above those of epochs. Epoch 0 has child 1; no clash asks for
+        # that, but another number would change what plans yield.
         key = np.uint64(child_key(child_key(self.seed, PURPOSE.LENGTH_STRATA), 1 + epoch))
         is_narrow = self.falling.dtype == np.uint32
         narrow, wide = (self.falling, _NO_INTEGERS) if is_narrow else (_NO_NARROW, self.falling)
