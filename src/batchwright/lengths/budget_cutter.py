@@ -33,7 +33,8 @@ from .step_balance import (
 __all__ = ["BudgetCutter", "SortedPrefixes"]
 
 
-# Micro-batches of fewer samples stay at the whole budget: one sample more or less is over 3 % of their cost.
+# Micro-batches of fewer samples stay at the whole budget: one sample more or less is over 3 % of their cost. A judgement,
+# not a measurement: that step balance can hardly make up for such a difference.
 _FEW = 32
 # Steps that are even only in `balance` are taken if they cost less than this part of steps that are even in both: for a
 # gain of less than 1 % it is not worth it that ranks differ in what the budget counts.
