@@ -14,28 +14,10 @@ from numbers import Real
 from typing import Any, TypeVar
 
 __all__ = [
-    "NOT_THE_USER",
-    "Infeasible",
-    "PoorWarning",
-    "check_bool",
-    "check_integer",
-    "check_mapping",
-    "check_number",
-    "did_you_mean",
-    "empty_dataset",
-    "exactly",
-    "listed",
-    "no_column",
-    "noted",
-    "one_of",
-    "said",
-    "seed_number",
-    "shortened",
-    "shown",
-    "suggestion",
-    "typed",
-    "warn",
-]
+    "NOT_THE_USER", "Infeasible", "PoorWarning", "check_bool", "check_integer", "check_mapping", "check_number",
+    "did_you_mean", "empty_dataset", "exactly", "listed", "no_column", "noted", "one_of", "refused_of", "said",
+    "seed_number", "shortened", "shown", "suggestion", "typed", "warn",
+]  # fmt: skip
 
 _LONGEST = 600  # characters of a fact, of a way out and of a warning: about seven lines of a terminal
 _MOST = 1 << 62  # the default limit of integer arguments: larger numbers could overflow 64 bits in sums
@@ -206,6 +188,23 @@ def noted(note: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(note)
         raise
+
+
+@contextmanager
+def refused_of(part: str) -> Iterator[None]:
+    """Put the name of a part of the arguments before what is refused of it.
+
+    Example:
+        >>> with refused_of("source 'web'"):
+        ...     raise Infeasible("a size is 0", "pass 1 or more")
+        Traceback (most recent call last):
+        ...
+        batchwright.errors.Infeasible: source 'web': a size is 0; pass 1 or more.
+    """
+    try:
+        yield
+    except Infeasible as error:
+        raise Infeasible(f"{part}: {error.fact}", error.way_out) from None
 
 
 def check_integer(value: Any, called: str, *, least: int | None = None, most: int | None = _MOST) -> int:

@@ -102,7 +102,7 @@ def _windows(plan: LengthKind, first: int, batches: int) -> Iterator[MeasuredWin
 def _open_shards(plan: LengthKind) -> list[Guarantee[MeasuredWindows]]:
     """What is measured of a shuffle of single samples that reads few shards at a time; nothing of other orders."""
     order, windows = plan.order_plan.order, plan.windows
-    if not isinstance(order, ShardShuffle) or order.most_read(1) is None or plan.admission.bundles is not None:
+    if not isinstance(order, ShardShuffle) or not order.blocks_are_even or plan.admission.bundles is not None:
         return []
     assert isinstance(windows, OrderWindows)
     return [WindowShards(plan.admission, windows, order)]
@@ -170,7 +170,7 @@ class WindowShards(Guarantee[MeasuredWindows]):
             places = self._windows.start(window + 1).place - self._windows.start(window).place + 1
             samples = self._admission.samples_of(np.concatenate(seen.items[first : first + batches]))
             read = np.unique(self._order.shards.of(samples)).size
-            self.offer(read - (self._order.most_read(places) or 0), f"window {window}")
+            self.offer(read - self._order.most_read(places), f"window {window}")
 
 
 class PaddingFraction(Guarantee[MeasuredWindows]):

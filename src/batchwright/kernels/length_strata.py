@@ -32,9 +32,9 @@ def one_of_each_stratum(
     chosen = np.empty(strata, np.int64)
     # Keys of two sequences of random words: for the rotations of strata, and for those of samples of one length.
     of_strata, of_lengths = child(key, np.uint64(1)), child(key, np.uint64(2))
+    # Two loops, as the processor works on several strata at once where nothing depends on the stratum before.
     # Of a word, 31 bits are used: its remainder by n is biased by less than n / 2^31. More would do too, but another number
     # would change what plans yield.
-    # Two loops, as the processor works on several strata at once where nothing depends on the stratum before.
     whole, per_window = count // window_count, 1.0 / window_count
     for stratum in range(whole):
         word = np.int64(stream(of_strata, stratum) >> np.uint64(33))

@@ -123,13 +123,13 @@ class ShardShuffle(AverageSharesOrder):
             number += 1
         return number
 
-    def most_read(self, places: int) -> int | None:
-        """The most shards that this many consecutive samples lie in; None where blocks are not of equal numbers of shards.
+    @property
+    def blocks_are_even(self) -> bool:
+        """Whether blocks have equal numbers of shards, up to one; not if a block makes room for the one before it."""
+        return self.batch_size == 1 and self.shards.ranks == 1
 
-        That is so where micro-batches have several samples, or shards are divided among ranks.
-        """
-        if self.batch_size > 1 or self.shards.ranks > 1:
-            return None
+    def most_read(self, places: int) -> int:
+        """The most shards that this many consecutive samples lie in, if blocks are even."""
         sizes = np.sort(self.shards.sizes[self.shards.sizes > 0])
         blocks = -(-sizes.size // self.shards.open)
         least = int(sizes[: sizes.size // blocks].sum())  # samples of a block

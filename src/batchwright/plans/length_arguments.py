@@ -15,7 +15,6 @@ from ..lengths.admission import Admission, TooLong
 from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows, Numbers
 from ..orders import Order, Shards, ShardShuffle, is_order, is_shared
-from ..orders.shard_shuffle import least_open
 from ..tables import by_column
 from .balanced import shuffled
 from .fixed import FixedPlan
@@ -166,8 +165,7 @@ def order_of(
                 f"the shards are divided among {shards.ranks} ranks, and all ranks of a plan by lengths read from the same",
                 f"pass bw.Shards(sizes, open={shards.open * shards.ranks}), with ranks left out",
             )
-        in_block = half_open(shards, least_open(shards, 1)[1], "a window")
-        return shuffled(sample_count, 1, local=in_block, seed=seed), None
+        return shuffled(sample_count, 1, local=half_open(shards, 1, "a window"), seed=seed), None
     if order is None:
         # With a batch size of 1, a pass ends exactly where an epoch ends, so every epoch has each sample once.
         return shuffled(sample_count, 1, seed=seed), sample_count

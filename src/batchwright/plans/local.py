@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import Infeasible, check_mapping, listed, shown, typed, warn
+from ..errors import Infeasible, check_mapping, listed, refused_of, shown, typed, warn
 from ..groups import Groups
 from ..kernels.hashing import PURPOSE, child_key
 from ..orders import Dealt, Order, ShardDealt, Shards, ShardShuffle, ShardWeights
@@ -99,14 +99,15 @@ def shards_of_sources(local: Any, sources: Mapping[Any, Any]) -> dict[Any, Shard
     return found
 
 
-def half_open(shards: Shards, least: int, why: str) -> Shards:
+def half_open(shards: Shards, samples: int, why: str) -> Shards:
     """The same shards with half as many open, for readers that may need those before and those after a change at once.
 
     Args:
         shards: the shards.
-        least: how many must be open of the half, at least.
+        samples: the shards of the half must always hold so many.
         why: which reader needs both, for a message.
     """
+    _, least = least_open(shards, samples)
     if shards.open < 2 * least:
         raise Infeasible(
             f"open={shards.open} is too few: {why} may be read from shards that end in it and from shards that begin in it, "
@@ -134,9 +135,9 @@ def shuffled_sources(dealt: Dealt, shards: Mapping[Any, Shards], seed: int) -> d
     for name, held in shards.items():
         number = names.index(name)
         groups, quota = Groups.from_sizes({"all": int(sizes[number])}), int(most[number])
-        try:
+        with refused_of(f"of source {shown(name)}"):
             if not whole[number]:
-                held = half_open(held, least_open(held, 2 * quota)[1], f"the {quota} samples of a micro-batch")
+                held = half_open(held, 2 * quota, f"the {quota} samples of a micro-batch")
             found[number] = ShardShuffle(
                 groups,
                 TargetShares(natural(), groups),
@@ -144,6 +145,4 @@ def shuffled_sources(dealt: Dealt, shards: Mapping[Any, Shards], seed: int) -> d
                 seed=child_key(child_key(seed, PURPOSE.LOCAL_SOURCE), number),
                 shards=held,
             )
-        except Infeasible as error:
-            raise Infeasible(f"of source {shown(name)}: {error.fact}", error.way_out) from None
     return found

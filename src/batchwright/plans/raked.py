@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..calls import recorded
-from ..errors import Infeasible, check_bool, check_integer, check_mapping, did_you_mean, exactly, shown
+from ..errors import Infeasible, check_bool, check_integer, check_mapping, did_you_mean, exactly, refused_of, shown
 from ..groups import Groups
 from ..orders.shares import TargetShares
 from ..tables import by_column
@@ -126,7 +125,7 @@ class Margins:
         levels = {}
         for name in columns:
             if name in margins:
-                with _of_attribute(name):
+                with refused_of(f"attribute {shown(name)}"):
                     levels[name] = Groups.from_labels(columns[name])
         sizes = {name: part.sample_count for name, part in levels.items()}
         if len(set(sizes.values())) > 1:
@@ -179,15 +178,6 @@ class Margins:
         return notes
 
 
-@contextmanager
-def _of_attribute(name: Hashable) -> Iterator[None]:
-    """Name the attribute in refusals of what is read here."""
-    try:
-        yield
-    except Infeasible as error:
-        raise Infeasible(f"attribute {shown(name)}: {error.fact}", error.way_out) from None
-
-
 def _goals(levels: Mapping[Hashable, Groups], margins: Mapping[Any, Any]) -> np.ndarray:
     """The wanted shares of all levels, float64 (levels,)."""
     count = sum(part.group_count for part in levels.values())
@@ -198,7 +188,7 @@ def _goals(levels: Mapping[Hashable, Groups], margins: Mapping[Any, Any]) -> np.
         )
     wanted = []
     for name, part in levels.items():
-        with _of_attribute(name):
+        with refused_of(f"attribute {shown(name)}"):
             margin = TargetShares(resolve(margins[name]), part)
             if not margin.target.stays:
                 raise Infeasible(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..calls import recorded
-from ..errors import Infeasible, check_integer, check_mapping, shown, typed
+from ..errors import Infeasible, check_integer, check_mapping, refused_of, shown, typed
 from ..micro_batches import LAST
 from .resolve import resolve
 from .target import MOST_EPOCHS, Number, Target
@@ -106,7 +106,5 @@ def _stages(
     *targets: Target,
 ) -> Sequence[Number]:
     stage = bisect_right(begins, number) - 1
-    try:
+    with refused_of(f"from micro-batch {begins[stage] * every} on"):
         return targets[stage].exact(counts, names=names)
-    except Infeasible as error:
-        raise Infeasible(f"from micro-batch {begins[stage] * every} on: {error.fact}", error.way_out) from None
