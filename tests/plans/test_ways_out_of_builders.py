@@ -70,6 +70,11 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "local of other samples": (
         lambda: mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 3)}), "of source 'a': the shards have 75 samples, ",
         lambda: mixed({"a": 75, "b": 50}, local={"a": bw.Shards([25] * 3)})),
+    "shards of ranks of a source without a whole quota": (
+        lambda: mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 4, open=8, ranks=2)}),
+        "of source 'a': shards are divided among 2 ranks, and a micro-batch of the mixture takes up to 3 samples of several",
+        lambda: (mixed({"a": 100, "b": 50}, target="uniform", local={"a": bw.Shards([25] * 4, open=8, ranks=2)}),
+                 mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 4, ranks=1)}))),
     "few open shards of a source": (
         lambda: mixed({"a": 100, "b": 50}, local={"a": bw.Shards([25] * 4, open=3)}),
         "of source 'a': open=3 is too few: the 3 samples of a micro-batch may be read from shards that end in it and from",

@@ -138,11 +138,12 @@ def shuffled_sources(dealt: Dealt, shards: Mapping[Any, Shards], seed: int) -> d
         with refused_of(f"of source {shown(name)}"):
             if not whole[number]:
                 held = half_open(held, 2 * quota, f"the {quota} samples of a micro-batch")
-            found[number] = ShardShuffle(
+            order = ShardShuffle(
                 groups,
                 TargetShares(natural(), groups),
                 batch_size=quota if whole[number] else 1,
                 seed=child_key(child_key(seed, PURPOSE.LOCAL_SOURCE), number),
                 shards=held,
             )
+            found[number] = order if whole[number] else order.distinct_within(quota)
     return found
