@@ -329,6 +329,10 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "label": (lambda: balanced(["a", Thing()]),
         "the label of sample 1 is of type Thing, equal to nothing but itself; pass",
         lambda: balanced(["a", ("thing", 1)])),
+    # a part of the arguments
+    "stage": (lambda: aimed(targets.stages({0: "uniform", 8: {"cow": 1}})),
+        "from micro-batch 8 on: a share is given to 'cow'",
+        lambda: aimed(targets.stages({0: "uniform", 8: {"cat": 0.5, "dog": 0.5}}))),
     # splits
     "no name of a part": (lambda: split()[["val"]], "the part is ['val'], of type list (TypeError: ",
         lambda: split()["val"]),
