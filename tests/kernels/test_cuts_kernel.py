@@ -13,6 +13,7 @@ from batchwright.kernels.cuts import (
     count_within,
     cut_longest,
     cut_several,
+    joined_ranges,
     of_first,
 )  # fmt: skip
 from batchwright.kernels.length_strata import one_of_each_stratum
@@ -92,6 +93,15 @@ def test_the_first_of_a_sorted_sequence_keep_their_order(costs, count, random):
     found, found_costs = of_first(places, costs, count)
     assert found.tolist() == places[places < count].tolist()
     assert found_costs.tolist() == costs[places < count].tolist()
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.data())
+def test_ranges_are_joined_in_the_order_given(sizes, data):
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    values = np.arange(offsets[-1]) * 7 % 31
+    numbers = data.draw(st.lists(st.integers(0, len(sizes) - 1), max_size=20))
+    slow = [value for number in numbers for value in values[offsets[number] : offsets[number + 1]].tolist()]
+    assert joined_ranges(values, offsets, np.array(numbers, np.int64)).tolist() == slow
 
 
 @given(

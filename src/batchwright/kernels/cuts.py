@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .array_types import Floats, Integers
 from .compile import inner, kernel
 
-__all__ = ["count_longest", "count_summed", "count_within", "cut_longest", "cut_several", "of_first"]
+__all__ = ["count_longest", "count_summed", "count_within", "cut_longest", "cut_several", "joined_ranges", "of_first"]
 
 
 @kernel("int64[:](float64[:], float64, int64, int64)")
@@ -172,3 +172,18 @@ def of_first(places: Integers, costs: Floats, count: int) -> tuple[Integers, Flo
         found_costs[held] = costs[at]
         held += places[at] < count
     return found[:held], found_costs[:held]
+
+
+@kernel("int64[:](int64[:], int64[:], int64[:])")
+def joined_ranges(values: Integers, offsets: Integers, numbers: Integers) -> Integers:
+    """`values[offsets[i]:offsets[i + 1]]` for each of the numbers i, one after the other."""
+    count = 0
+    for number in numbers:
+        count += offsets[number + 1] - offsets[number]
+    joined = np.empty(count, np.int64)
+    start = 0
+    for number in numbers:
+        first, last = offsets[number], offsets[number + 1]
+        joined[start : start + last - first] = values[first:last]
+        start += last - first
+    return joined

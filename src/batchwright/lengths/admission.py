@@ -10,6 +10,7 @@ import numpy as np
 
 from ..groups import Groups
 from ..kernels.array_types import Integers, ranges
+from ..kernels.cuts import joined_ranges
 from ..orders.inclusion import GroupRates, InclusionRates
 from .bundles import Bundles
 
@@ -106,7 +107,7 @@ class Admission:
         """The numbers that a sampler yields for these items."""
         if self.bundles is None:
             return items
-        return self.bundles.members[ranges(self.bundles.offsets, items)]
+        return joined_ranges(self.bundles.members, self.bundles.offsets, items)
 
     def items_in(self, emitted: Integers) -> tuple[Integers, Integers]:
         """The inverse of `emitted`: the items; and where each starts in `emitted`, with the end added."""

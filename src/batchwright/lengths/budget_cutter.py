@@ -323,9 +323,13 @@ class SortedPrefixes(Prefixes):
 
     def batches_needed(self, count: int) -> int:
         """See `Prefixes`."""
-        return self.cutter.batches_of(of_first(self.places, self.costs, count)[1][:, None])
+        return self.cutter.batches_of(self._first(count)[1][:, None])
 
     def cut(self, count: int, batches: int | None) -> Cut:
         """See `Prefixes`."""
-        places, costs = of_first(self.places, self.costs, count)
+        places, costs = self._first(count)
         return self.cutter.cut_falling(self.items[:count], places, costs[:, None], batches or 0)
+
+    def _first(self, count: int) -> tuple[Integers, Floats]:
+        """Places of the first `count` samples, longest first, and their costs; most windows fit whole, and copy nothing."""
+        return (self.places, self.costs) if count >= self.places.size else of_first(self.places, self.costs, count)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..kernels.array_types import Floats, Integers, ranges
+from ..kernels.array_types import Floats, Integers
+from ..kernels.cuts import joined_ranges
 from ..kernels.shuffles import keyed_shuffle, rows_shuffled
 
 __all__ = ["Cut", "by_steps", "steps_shuffled"]
@@ -40,7 +41,7 @@ class Cut:
     def chosen(self, numbers: Integers) -> Cut:
         """A cut of these micro-batches, in this order."""
         offsets = np.concatenate([[0], np.diff(self.offsets)[numbers].cumsum()])
-        return Cut(self.places[ranges(self.offsets, numbers)], offsets, self.costs[numbers])
+        return Cut(joined_ranges(self.places, self.offsets, numbers), offsets, self.costs[numbers])
 
     def below(self, end: int) -> Cut:
         """The same micro-batches, only with places below `end`; those that become empty are left out."""
