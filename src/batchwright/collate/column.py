@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from operator import attrgetter, countOf
 from typing import Any
@@ -230,13 +231,19 @@ def vector_of(values: list[Any]) -> Tensor | None:
     try:
         if len(values) < _MANY or kind is complex:
             return torch.from_numpy(np.fromiter(values, NUMPY_DTYPES[dtype], len(values)))
-        memory = bytearray(len(values) * dtype.itemsize)  # making an array of numpy takes longer
+        memory = bytearray()  # making an array of numpy takes longer
         for start in range(0, len(values), _CHUNK):
             part = values[start : start + _CHUNK]
-            struct.pack_into(f"{len(part)}{_FORMATS[kind]}", memory, start * dtype.itemsize, *part)
+            memory += _packer(len(part), kind)(*part)
     except (OverflowError, struct.error):  # an integer of more than 64 bits
         return None
     return torch.frombuffer(memory, dtype=dtype)
+
+
+@lru_cache(maxsize=256)
+def _packer(count: int, kind: Any) -> Callable[..., bytes]:
+    """What writes so many numbers of this type; kept, since `struct` takes longer to look up a format."""
+    return struct.Struct(f"{count}{_FORMATS[kind]}").pack
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:
