@@ -102,6 +102,8 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     # columns
     "a length below 0": (lambda: bw.grouped([3, -1], 2), "sample 1 has length -1; pass lengths of 0 or more",
         lambda: bw.grouped([3, 0], 2)),
+    "a shard without a size": (lambda: bw.Shards([3, float("nan")]),
+        "sizes has no value at shard 1 (nan); give every shard a value", lambda: bw.Shards([3, 0])),
     "no such column": (lambda: balanced(bw.Column(TABLE, "knd")),
         "has no column 'knd', it has kind; pass one of these names (did you mean 'kind'?)",
         lambda: balanced(bw.Column(TABLE, "kind"))),

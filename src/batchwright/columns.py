@@ -32,13 +32,14 @@ __all__ = [
 ]
 
 
-def column(values: Any, *, called: str = "column") -> np.ndarray:
+def column(values: Any, *, called: str = "column", each: str = "sample") -> np.ndarray:
     """Read a column as a one-dimensional array, without a copy if possible.
 
     Args:
         values: a list, tuple, range, NumPy array, torch tensor, pandas / polars / Arrow column, Hugging Face `Column`, a
             polars `LazyFrame`, DuckDB relation or Arrow dataset of one column, or anything with `__array__` or `to_numpy`.
         called: what the column is called in messages.
+        each: what one value belongs to, for messages.
 
     Returns:
         An array of shape (samples,). Never written to by batchwright.
@@ -50,7 +51,7 @@ def column(values: Any, *, called: str = "column") -> np.ndarray:
         >>> column(["cat", "dog", "cat"]).tolist()
         ['cat', 'dog', 'cat']
     """
-    return complete(one_dimensional(values, called=called), called=called)
+    return complete(one_dimensional(values, called=called), called=called, each=each)
 
 
 def one_dimensional(values: Any, *, called: str) -> np.ndarray:
@@ -81,20 +82,24 @@ def one_dimensional(values: Any, *, called: str) -> np.ndarray:
     return array
 
 
-def complete(array: np.ndarray, *, called: str, otherwise: str = "give every sample a value") -> np.ndarray:
+def complete(array: np.ndarray, *, called: str, each: str = "sample", otherwise: str | None = None) -> np.ndarray:
     """Check that no value of a column is missing.
 
     Args:
         array: array of shape (samples,).
         called: what it is called in messages.
-        otherwise: the way out in the message.
+        each: what one value belongs to, for messages.
+        otherwise: the way out in the message; by default, to give every one a value.
 
     Raises:
         Infeasible: a value is missing.
     """
     first = _first_missing(array)
     if first is not None:
-        raise Infeasible(f"{called} has no value at sample {first} ({shown(plain(array[first]))})", otherwise)
+        missing = shown(plain(array[first]))
+        raise Infeasible(
+            f"{called} has no value at {each} {first} ({missing})", otherwise or f"give every {each} a value"
+        )
     return array
 
 
@@ -108,7 +113,7 @@ def numbers(values: Any, *, called: str, each: str = "sample") -> np.ndarray:
         >>> numbers([1, 2.5], called="weights").tolist()
         [1.0, 2.5]
     """
-    array = as_numbers(column(values, called=called), called=called, each=each)
+    array = as_numbers(column(values, called=called, each=each), called=called, each=each)
     if array.dtype.kind == "f":
         # One sum is faster than a test of every number. It may overflow without an infinite number; then each is
         # tested.
@@ -123,13 +128,13 @@ def numbers(values: Any, *, called: str, each: str = "sample") -> np.ndarray:
     return array
 
 
-def lengths_of(values: Any, *, called: str = "lengths", each: str = "length") -> np.ndarray:
+def lengths_of(values: Any, *, called: str = "lengths", measure: str = "length") -> np.ndarray:
     """Read a column of numbers of 0 or more.
 
     Args:
         values: as for `column`.
         called: the argument.
-        each: what one of the numbers is called.
+        measure: what one of the numbers is called.
 
     Raises:
         Infeasible: as `numbers`, and if a value is below 0.
@@ -141,7 +146,7 @@ def lengths_of(values: Any, *, called: str = "lengths", each: str = "length") ->
     found = numbers(values, called=called)
     if found.size and found.min() < 0:
         sample = int(found.argmin())
-        raise Infeasible(f"sample {sample} has {each} {exactly(found[sample])}", "pass lengths of 0 or more")
+        raise Infeasible(f"sample {sample} has {measure} {exactly(found[sample])}", "pass lengths of 0 or more")
     return found
 
 

@@ -267,7 +267,9 @@ class Budgets:
 def _lengths(given: Mapping[str, Any]) -> NumberRows:
     """Read columns of lengths of 0 or more, read as float64 (samples, budgets)."""
     called = {name: "lengths" if name == ONLY else f"lengths[{name!r}]" for name in given}
-    read = {name: columns.lengths_of(values, called=called[name], each=_called(name)) for name, values in given.items()}
+    read = {
+        name: columns.lengths_of(values, called=called[name], measure=_called(name)) for name, values in given.items()
+    }
     return table_of(read, np.float64)
 
 
