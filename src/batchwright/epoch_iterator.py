@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from itertools import chain
 from types import FrameType
 from typing import Any, NamedTuple, Protocol, cast
@@ -17,7 +17,7 @@ from .micro_batches import LAST
 from .position import Position
 from .run_state import RunState
 
-__all__ = ["EpochIterator", "for_a_node", "warn_if_read_ahead"]
+__all__ = ["EpochIterator", "ReadAhead", "for_a_node"]
 
 _DRAWS = "_BaseDataLoaderIter._next_index"  # the function of torch that draws from a sampler
 _DEEPEST = 8  # frames between that function and the sampler; accelerate puts up to four there
@@ -31,7 +31,7 @@ class Running(Protocol):
     plan: BasePlan
     fetch: int
 
-    def begin(self, loader_iterator: weakref.ref[Any] | None) -> tuple[Position, int, int]: ...
+    def begin(self, read_ahead: ReadAhead | None) -> tuple[Position, int, int]: ...
     def follow(self, queue: BatchQueue) -> None: ...
 
 
@@ -191,7 +191,7 @@ def _batches(sampler: Running, queue: BatchQueue) -> Iterator[Iterator[list[int]
     if queue.starts_ended:
         return
     plan = sampler.plan
-    start, rank, world_size = sampler.begin(_loader_with_workers(sys._getframe(1)))
+    start, rank, world_size = sampler.begin(_reading_workers(sys._getframe(1)))
     queue.begin(start, world_size * sampler.fetch)
     found, waiting = start.computed_together(rank, world_size, sampler.fetch), list[list[int] | None]()
     while True:
@@ -208,17 +208,29 @@ def _batches(sampler: Running, queue: BatchQueue) -> Iterator[Iterator[list[int]
         waiting = queue.filled.waiting  # not the same list if the sampler was moved
 
 
-def warn_if_read_ahead(loader_iterator: Any, so: str) -> None:
-    """Give a `PoorWarning` if the workers of a plain `DataLoader` have read batches that its loop has not seen.
+class ReadAhead:
+    """The batches that workers of a plain `DataLoader` have read and its loop has not seen, also after the loop was left.
 
     Args:
-        loader_iterator: its iterator; None if that is gone.
-        so: what follows from it, and a way out.
+        loader_iterator: the iterator of the loader.
     """
-    # None: the loop is over
-    ahead = 0 if loader_iterator is None else int(loader_iterator._send_idx - loader_iterator._rcvd_idx)
-    if ahead:
-        warn(f"the loader's workers have read {ahead} batches that the loop has not seen, and {so}.")
+
+    def __init__(self, loader_iterator: Any) -> None:
+        self._tasks: Sized = loader_iterator._task_info  # torch's own, with an entry for each of them
+        self._left = weakref.ref(loader_iterator, self._leave)
+
+    def _leave(self, _: Any) -> None:
+        self._tasks = range(len(self._tasks))  # some of the entries hold batches, which are not to be kept
+
+    def warn(self, so: str) -> None:
+        """Give a `PoorWarning` if there are any.
+
+        Args:
+            so: what follows from it, and a way out.
+        """
+        ahead = len(self._tasks)
+        if ahead:
+            warn(f"the loader's workers have read {ahead} batches that the loop has not seen, and {so}.")
 
 
 def for_a_node() -> bool:
@@ -234,8 +246,8 @@ def for_a_node() -> bool:
     return (caller.f_globals.get("__name__"), caller.f_code.co_qualname) == _NODE
 
 
-def _loader_with_workers(frame: FrameType) -> weakref.ref[Any] | None:
-    """The iterator of the plain `DataLoader` with workers that draws now, also through a trainer's wrappers; else None.
+def _reading_workers(frame: FrameType) -> ReadAhead | None:
+    """What the workers of the plain `DataLoader` read that draws now, also through a trainer's wrappers; None without.
 
     `StatefulDataLoader` counts itself what its workers have read. Its iterator is of another module, and left out.
 
@@ -251,7 +263,7 @@ def _loader_with_workers(frame: FrameType) -> weakref.ref[Any] | None:
         if frame.f_code.co_qualname == _DRAWS:
             found = frame.f_locals["self"]
             workers = type(found).__module__ == torch.utils.data.dataloader.__name__ and found._num_workers
-            return weakref.ref(found) if workers else None
+            return ReadAhead(found) if workers else None
         if frame.f_back is None:
             break
         frame = frame.f_back

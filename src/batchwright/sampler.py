@@ -16,7 +16,7 @@ from .batches_of_run import BatchesOfRun
 from .data_parallel_rank import DataParallelRank, Fetch, micro_batches_fetched
 from .distributed import Over
 from .divided import refuse_to_be_divided
-from .epoch_iterator import BatchQueue, EpochIterator, for_a_node, warn_if_read_ahead
+from .epoch_iterator import BatchQueue, EpochIterator, ReadAhead, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .known_batches import KnownBatches
 from .micro_batches import AS_IT_WAS
@@ -100,8 +100,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self._queue = None
         self._known = KnownBatches()
         self.shares_from = None
-        # The iterator of the plain `DataLoader` with workers that draws from this sampler.
-        self._loader_iterator: weakref.ref[Any] | None = None
+        self._read_ahead: ReadAhead | None = None
 
     @property
     def over(self) -> Over:
@@ -196,7 +195,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.plan = self.plan.with_shares_of(position.sequence)
         self.run = RunState(position, position.consumed, ended=ended)
         self._known = KnownBatches(here, self.fetched_by_all)
-        self.shares_from = None
+        self.shares_from = self._read_ahead = None
 
     def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
         """Set the shares of groups from the next round of micro-batches on. Call it on every rank, at the same step.
@@ -242,8 +241,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return audit_rank(self, epochs=epochs, first=first)
 
     def _warn_if_read_ahead(self, so: str) -> None:
-        if self._loader_iterator is not None and self.run.requested is None:
-            warn_if_read_ahead(self._loader_iterator(), so)
+        if self._read_ahead is not None and self.run.requested is None:
+            self._read_ahead.warn(so)
 
     @internal
     def next_start(self) -> Position:
@@ -262,7 +261,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return start
 
     @internal
-    def begin(self, loader_iterator: weakref.ref[Any] | None) -> tuple[Position, int, int]:
+    def begin(self, read_ahead: ReadAhead | None) -> tuple[Position, int, int]:
         """Where an iterator begins that is asked for its first batch, perhaps by workers; this rank, and the world size."""
         rank, world_size = self._ranks()
         if world_size > 1:
@@ -270,7 +269,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         # After an epoch that ended: what `next_start` finds then, with a quarter of the functions.
         step_size, queue = world_size * math.lcm(self.accumulate, self.fetch), self._queue
         start = (None if queue is None else queue.following(step_size)) or self.next_start()
-        self._loader_iterator = loader_iterator
+        self._read_ahead = read_ahead
         return start, rank, world_size
 
     @internal
@@ -323,7 +322,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
 
     def __getstate__(self) -> dict[str, Any]:
         # iterators and process groups stay here
-        return {**vars(self), "_run": self.run, "_queue": None, "_loader_iterator": None, "_groups": None}
+        return {**vars(self), "_run": self.run, "_queue": None, "_read_ahead": None, "_groups": None}
 
     def __repr__(self) -> str:
         rank, world_size = self._ranks()
