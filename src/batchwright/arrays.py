@@ -6,7 +6,9 @@ is its.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence, Set
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -81,6 +83,8 @@ def _no_column(values: Any, called: str) -> Infeasible:
         return Infeasible(f"{fact}, and this has no order", "pass a list, in the order of the samples")
     if isinstance(values, Mapping):
         return Infeasible(fact, "pass the values as a list, in the order of the samples")
+    if isinstance(values, (str, PathLike)) and os.path.isfile(values):
+        return Infeasible(fact, f"of a table in that file, pass bw.Column({shown(values)}, 'the name of its column')")
     return Infeasible(fact, "pass a list, an array or a tensor")
 
 

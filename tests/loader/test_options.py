@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -126,3 +127,25 @@ def test_ranks_are_compared_once():
         Gang(_compare, 2, [1, 2]).results()
     assert Gang(_look_alone, 2).results() == [20, 20]
     assert Gang(_uncompared, 2).results() == [20, 20]
+
+
+def test_wrong_values_are_refused_by_name():
+    for options, name in [
+        ({"num_workers": -1}, "num_workers"),
+        ({"on_error": "ignore"}, "on_error"),
+        ({"seeded": "yes"}, "seeded"),
+        ({"max_errors": 0.5}, "max_errors"),
+        ({"compare_ranks": 2}, "compare_ranks"),
+    ]:
+        with pytest.raises(bw.Infeasible, match=name):
+            made(**options)
+
+
+OWN = [name for name in inspect.signature(PLAN.loader).parameters if name not in ("dataset", "options")]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_argument_is_recognised_when_it_is_misspelt(name):
+    with pytest.raises(bw.Infeasible) as refusal:
+        made(**{f"{name}s": 1})
+    assert f"(did you mean '{name}'?)" in str(refusal.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, ClassVar
 
 import numpy as np
@@ -122,6 +121,23 @@ TABLE = {
         "field 'ids' of sample 1 of the batch has shape",
         "pass collate=bw.Collate(...) to plan.loader, with its fields; declare it: ids = bw.ragged()",
         lambda: looped(RAGGED, collate=bw.Collate(ids=bw.ragged())),
+    ),
+    "bare tensors that torch cannot join": (
+        lambda: looped([sample["ids"] for sample in RAGGED]),
+        "sample 1 of the batch has shape (",
+        "let the dataset return them as {'x': sample}, and pass collate=bw.Collate(x=bw.ragged()) to plan.loader",
+        lambda: looped([{"x": sample["ids"]} for sample in RAGGED], collate=bw.Collate(x=bw.ragged())),
+    ),
+    "bare lists of packs that torch cannot join": (
+        lambda: looped([sample["ids"].tolist() for sample in RAGGED], plan=PACKED),
+        " of the batch has shape (",
+        "let the dataset return them as {'x': sample}, and pass collate=bw.Collate(x=bw.ragged()).packs(capacity=8, "
+        "packs=2) to plan.loader",
+        lambda: looped(
+            [{"x": sample["ids"].tolist()} for sample in RAGGED],
+            plan=PACKED,
+            collate=bw.Collate(x=bw.ragged()).packs(capacity=8, packs=2),
+        ),
     ),
     "packs that torch cannot join": (
         lambda: looped(RAGGED, plan=PACKED),
@@ -376,25 +392,3 @@ def test_what_the_plan_decides_is_refused(name):
 )
 def test_labels_that_fit_or_say_nothing_are_taken(dataset):
     assert len(looped(dataset, plan=BALANCED)) == len(BALANCED.epoch(0))
-
-
-def test_wrong_values_are_refused_by_name():
-    for options, name in [
-        ({"num_workers": -1}, "num_workers"),
-        ({"on_error": "ignore"}, "on_error"),
-        ({"seeded": "yes"}, "seeded"),
-        ({"max_errors": 0.5}, "max_errors"),
-        ({"compare_ranks": 2}, "compare_ranks"),
-    ]:
-        with pytest.raises(bw.Infeasible, match=name):
-            made(**options)
-
-
-OWN = [name for name in inspect.signature(PLAN.loader).parameters if name not in ("dataset", "options")]
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_every_argument_is_recognised_when_it_is_misspelt(name):
-    with pytest.raises(bw.Infeasible) as refusal:
-        made(**{f"{name}s": 1})
-    assert f"(did you mean '{name}'?)" in str(refusal.value)

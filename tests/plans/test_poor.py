@@ -62,7 +62,7 @@ REPEATING = {
 }  # fmt: skip
 STARVING = {
     "balanced": (lambda: bw.balanced([0] * 20_000 + [1] * 100, 8, target={0: 0.005, 1: 0.995}), "20000 of 20100"),
-    "weighted": (lambda: bw.weighted([*[1e-4] * 500, *[1.0] * 500], 8), "500 of 1000 .* sample 0 comes once while 5,001"),
+    "weighted": (lambda: bw.weighted([*[1e-4] * 500, *[1.0] * 500], 8), "500 of 1000 .* sample 0 .* in 5,000,50. draws"),
     "weighted at random": (lambda: bw.weighted([*[1e-4] * 500, *[1.0] * 500], 8, draw="random"), "500 of 1000"),
     "mixed": (lambda: bw.mixed(RARE, 8, target={"web": 0.005, "books": 0.995}), "20000 of 20100 .* a sample of group 'web'"),
     "mixed of orders": (

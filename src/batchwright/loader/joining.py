@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from torch import Tensor
 from torch.utils.data import default_collate
 
 from ..base_plan import BasePlan
@@ -45,6 +47,14 @@ class Default:
         try:
             return self.join(samples)
         except (RuntimeError, TypeError) as error:
+            shapes = [_shape_of(sample) for sample in samples]
+            other = next((number for number, shape in enumerate(shapes) if shape != shapes[0]), 0)
+            if other and None not in shapes:
+                declared = self.declaring.replace("Collate(...)", "Collate(x=bw.ragged())")
+                raise Infeasible(
+                    f"sample {other} of the batch has shape {shapes[other]}, sample 0 has {shapes[0]}",
+                    f"let the dataset return them as {{'x': sample}}, and pass {self.passed.replace('...', declared)}",
+                ) from error
             try:
                 Collate()(samples)
             except Infeasible as refusal:
@@ -53,6 +63,15 @@ class Default:
                     f"pass {self.passed.replace('...', self.declaring)}, with its fields; {refusal.way_out}",
                 ) from error
             raise
+
+
+def _shape_of(sample: Any) -> tuple[int, ...] | None:
+    """The shape of a sample that is one tensor, array or list of numbers; None of others."""
+    if isinstance(sample, (Tensor, np.ndarray)):
+        return tuple(sample.shape)
+    return (
+        (len(sample),) if isinstance(sample, list) and all(isinstance(each, (int, float)) for each in sample) else None
+    )
 
 
 def check_collate(plan: BasePlan, collate: Callable[[list[Any]], Any] | None) -> None:

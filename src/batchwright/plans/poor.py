@@ -236,8 +236,8 @@ def never_text(drawn: Iterable[DrawnGroups], total: int) -> str | None:
     if not count:
         return None
     return (
-        f"{count} of {total} samples practically never come: {who} comes once while {1 / rarest:,.0f} times as many are "
-        "drawn as there are; raise the smallest shares or weights, or make them 0 to leave samples out"
+        f"{count} of {total} samples practically never come: {who} comes about once in {total / rarest:,.0f} draws; raise "
+        "the smallest shares or weights, or make them 0 to leave samples out"
     )
 
 
