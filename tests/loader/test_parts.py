@@ -47,6 +47,7 @@ def test_parts_in_another_order_than_the_sources_are_refused_and_in_their_order_
 
 
 @given(parts=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=3), min_size=1, max_size=4))
+@pytest.mark.filterwarnings("ignore:source . has 0 samples:batchwright.PoorWarning")
 def test_a_source_may_be_concatenated_of_several_parts_itself(parts: list[list[int]]) -> None:
     sizes = {name: sum(part) for name, part in enumerate(parts)}
     if not sum(sizes.values()):

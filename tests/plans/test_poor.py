@@ -114,6 +114,14 @@ def test_samples_that_repeat_within_a_micro_batch_are_told(build, said):
     assert "note: " in str(plan.summary())
 
 
+def test_an_empty_source_is_told_unless_the_target_names_it():
+    with pytest.warns(bw.PoorWarning, match="source 'code' has 0 samples and is never drawn"):
+        plan = bw.mixed({"web": 20, "code": 0}, 4, target="uniform")
+    named = bw.mixed({"web": 20, "code": 0}, 4, target={"web": 1, "code": 0})
+    assert {sample for batch in plan.epoch(0) for sample in batch} == {*range(20)}
+    assert {sample for batch in named.epoch(0) for sample in batch} == {*range(20)}
+
+
 @pytest.mark.parametrize(("build", "said"), STARVING.values(), ids=STARVING)
 def test_samples_that_practically_never_come_are_told(build, said):
     with pytest.warns(

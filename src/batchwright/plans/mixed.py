@@ -71,7 +71,7 @@ def mixed(
     Warns:
         PoorWarning: a source, or a group of a source with its own order, is so small that samples repeat within a
             micro-batch; or samples are practically never drawn: less than once in a hundred times as many draws as
-            there are samples.
+            there are samples; or a source is empty, and the target does not name it.
 
     Example:
         >>> import batchwright as bw
@@ -96,6 +96,12 @@ def mixed(
     groups = Groups.from_sizes(sizes)
     wanted = resolve(target)
     shares = TargetShares(wanted, groups)
+    empty = [] if isinstance(target, Mapping) else [name for name, size in sizes.items() if not size]
+    if empty:
+        warn(
+            f"source {shown(empty[0])} has 0 samples and is never drawn; see whether its path, filter or split is right, or "
+            "leave it out"
+        )
     check_quotas(groups, shares, batch_size, per_source, "exact", distinct, called="per_source")
     length = epoch_length(groups, shares, batch_size, epoch)
     dealt = Dealt(
