@@ -20,6 +20,7 @@ from .values import is_tensor
 __all__ = ["MOST_VALUES", "Call", "call_of", "made_of", "parts_of", "recorded", "recorded_counting"]
 
 MOST_VALUES = 4096  # of one argument that are written down; more belong into a file
+_PLAIN = frozenset({bool, int, str, type(None)})  # the types that JSON has, of any value
 Params = ParamSpec("Params")
 Made = TypeVar("Made")
 
@@ -175,7 +176,12 @@ def _written(value: Any, called: str, left: list[int]) -> Any:
     if isinstance(value, (list, tuple, range)):
         if len(value) > left[0]:
             raise _UnwritableError(f"{called} has {len(value)} values, the most is {MOST_VALUES}")
-        parts = [_written(part, called, left) for part in value]
+        kinds = {*map(type, value)}
+        if kinds <= _PLAIN or (kinds == {float} and all(map(math.isfinite, value))):  # most columns: at once
+            left[0] -= len(value)
+            parts = list(value)
+        else:
+            parts = [_written(part, called, left) for part in value]
         return {"tuple": parts} if isinstance(value, tuple) else parts
     what = f"the function {value.__qualname__}" if inspect.isfunction(value) else f"{typed(value)}, {shown(value)}"
     raise _UnwritableError(f"{called} is {what}")
