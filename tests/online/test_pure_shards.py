@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, PoorWarning, online
@@ -87,6 +87,67 @@ def test_several_readers_have_each_sample_once_and_exact_shares():
             assert Counter(batch.groups) == {"cat": 5, "dog": 3, "owl": 2}
             given.update(batch)
     assert set(given.values()) == {1}
+
+
+class Failing:
+    """Iterates over samples of a group; at the places `broken` it raises, and goes on after that."""
+
+    def __init__(self, group, count, broken):
+        self.group, self.count, self.broken, self.next = group, count, broken, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.next += 1
+        if self.next - 1 in self.broken:
+            raise OSError("disk gone")
+        if self.next > self.count:
+            raise StopIteration
+        return self.group, self.next - 1
+
+
+@given(st.integers(1, 9), st.sets(st.integers(0, 8).filter(lambda n: n % 2 == 0)), st.integers(0, 3))
+@example(4, {0, 2}, 0)
+@example(4, {0}, 1)
+@settings(max_examples=40, deadline=None)
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+def test_a_group_repeats_until_all_were_read_however_many_failures_were_skipped(count, broken, without_label):
+    """Readings that fail and samples that are no cats, as long as one is sound."""
+    broken = {n for n in broken if n < count - 1}  # an error at the end of a source is none that it goes on after
+    sound = [n for n in range(count) if n not in broken][without_label:]
+
+    def key(sample):
+        return None if sample[0] == "cat" and sample[1] not in sound else sample[0]
+
+    source = online.Sharded(
+        [("cat", count), ("dog", 12)],
+        lambda shard: Failing(*shard, broken if shard[0] == "cat" else ()),
+        groups=["cat", "dog"],
+    )
+    made = online.balanced(source, key=key, batch_size=2, when_short="repeat", on_error="skip")
+    batches = list(made)
+    assert len(batches) == (12 if sound else 0)
+    for number, batch in enumerate(batches):
+        assert sorted(batch) == [("cat", sound[number % len(sound)]), ("dog", number)]
+        assert len(batch.repeats) == (number >= len(sound))
+    report = made.report()
+    assert report.read == report.delivered - report.repeated + report.skipped + report.buffered
+
+
+def test_a_reader_to_which_nothing_of_a_group_was_dealt_repeats_it():
+    def reader(rank, world_size):
+        return online.balanced(source({"cat": 4, "dog": 40}), key=0, batch_size=2, when_short="repeat", rank=rank,
+                               world_size=world_size)  # fmt: skip
+
+    one = reader(0, 1)
+    given = list(islice(one, 3))
+    both = [reader(rank, 2) for rank in range(2)]
+    for other in both:
+        other.load_state_dict(one.state_dict())
+        given += other
+    assert len({sample for batch in given for sample in batch}) == 44
+    assert len(given) >= 40
 
 
 def test_what_is_far_from_its_share_is_warned_of():
