@@ -141,6 +141,14 @@ def test_what_was_not_seen_comes_with_its_own_group_and_nothing_is_lost(tmp_path
     assert max(Counter(seen).values()) == 1
     if when_short == "redistribute":
         assert len(seen) > 360 - 12
+    old = [built(when_short=when_short, rank=rank, world_size=2) for rank in range(2)]
+    seen = list(map(number_of, fresh([*islice(old[0], stop), *old[1]])))
+    one = built(when_short=when_short)
+    one.load_state_dict([each.state_dict() for each in old])
+    seen += map(number_of, fresh(one))
+    assert max(Counter(seen).values()) == 1
+    assert when_short == "wait" or len(seen) + one.report().buffered == 360
+    assert when_short != "redistribute" or one.report().buffered < 6
 
 
 def test_a_file_that_was_wrongly_taken_for_one_of_a_class_costs_no_more_memory_than_the_buffer(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from itertools import islice
@@ -148,6 +149,56 @@ def test_a_reader_to_which_nothing_of_a_group_was_dealt_repeats_it():
         given += other
     assert len({sample for batch in given for sample in batch}) == 44
     assert len(given) >= 40
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(SHARES)), st.integers(3, 40)), min_size=2, max_size=9),
+    st.sampled_from(["wait", "repeat", "redistribute"]),
+    st.lists(st.sampled_from([1, 2, 5, None]), min_size=1, max_size=3),
+    st.integers(1, 3),
+    st.integers(2, 9),
+)
+@example([("cat", 4), ("cat", 30), ("dog", 34), ("dog", 31)], "redistribute", [None, 1], 1, 8)
+@example([("cat", 3), ("cat", 30), ("dog", 34), ("dog", 31)], "repeat", [None, 1], 1, 8)
+@settings(max_examples=60)
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # of small sources
+def test_nothing_is_lost_where_some_readers_had_ended_when_what_is_left_was_dealt(
+    shards, when_short, stops, readers, size
+):
+    """What a reader has of a last batch that is not full goes to others, which know all counts."""
+    every = {(group, number, n) for number, (group, count) in enumerate(shards) for n in range(count)}
+
+    def reader(rank, world_size):
+        parts = online.Sharded(
+            [(group, number, count) for number, (group, count) in enumerate(shards)],
+            lambda part: [(*part[:2], n) for n in range(part[2])],
+            groups=[group for group, _ in shards],
+        )
+        shared = {"key": 0, "batch_size": size, "when_short": when_short, "buffer": 2 * size}
+        return online.balanced(parts, rank=rank, world_size=world_size, **shared)
+
+    def fresh(batches):
+        return [sample for batch in batches for at, sample in enumerate(batch) if at not in batch.repeats]
+
+    old, given, going = [reader(rank, len(stops)) for rank in range(len(stops))], [], False
+    for rank, (one, stop) in enumerate(zip(old, stops, strict=True)):
+        whole = len(list(reader(rank, len(stops))))
+        given += fresh(islice(one, stop))
+        going |= stop is not None and stop < whole
+    if not going:  # at the end of an epoch what is left makes no batch
+        return
+    states = [json.loads(json.dumps(one.state_dict())) for one in old]
+    new = [reader(rank, readers) for rank in range(readers)]
+    for one in new:
+        one.load_state_dict(states)
+        given += fresh(one)
+    assert max(Counter(given).values()) == 1
+    reports = [one.report() for one in new]
+    assert sum(report.delivered - report.repeated for report in reports) == len(given)
+    assert sum(report.read for report in reports) == len(given) + sum(report.buffered for report in reports)
+    if when_short != "wait":  # else a reader ends where a group ends
+        assert len(given) + sum(report.buffered for report in reports) == len(every)
+    assert all(report.buffered < size for report in reports)
 
 
 def test_what_is_far_from_its_share_is_warned_of():

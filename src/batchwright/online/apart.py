@@ -1,4 +1,4 @@
-"""Keeps samples that lie in a shard of another group, until a slot of their own group is due."""
+"""Keeps samples that lie in a shard of another group until a slot of their own is due, and those that make no batch."""
 
 from __future__ import annotations
 
@@ -34,20 +34,22 @@ class Apart:
 
     Attributes:
         dropped: how many were.
-        into: for each group, the samples of it that were in shards of others, without those that wait.
-        out: for each group, the samples of others that were in its shards, without those that wait.
+        into: for each group, the samples of it that were in shards of others, without those that wait or are left.
+        out: for each group, the samples of others that were in its shards, likewise.
+        left: the samples of the last batch, which was not full. Nothing is read after them, so they count in no limit.
     """
 
     def __init__(self, rules: Rules, groups: int) -> None:
         self.dropped = 0
         self.into: Integers = np.zeros(groups, np.int64)
         self.out: Integers = np.zeros(groups, np.int64)
+        self.left: list[Waiting] = []
         self._rules = rules
         self._waiting: list[deque[Waiting]] = [deque() for _ in range(groups)]
         self._bytes = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting))
+        return len(self.left) + sum(map(len, self._waiting))
 
     def holds(self, group: int) -> bool:
         """Whether a sample of this group waits."""
@@ -57,10 +59,21 @@ class Apart:
         """Those from the shards of a group."""
         return [kept for each in self._waiting for kept in each if kept.shard_group == shard_group]
 
+    def left_of(self, shard_group: int) -> list[Waiting]:
+        """Those in `left` that are from the shards of a group."""
+        return [kept for kept in self.left if kept.shard_group == shard_group]
+
+    def leave(self, kept: Waiting) -> None:
+        """Keep a sample of a batch that was not full."""
+        if kept.group != kept.shard_group:
+            self.into[kept.group] -= 1
+            self.out[kept.shard_group] -= 1
+        self.left.append(kept)
+
     def seen(self, read: Sequence[int]) -> Integers:
         """The samples of each group that were read, of the numbers read from the shards of each."""
         found = np.array(read) + self.into - self.out
-        for kept in chain.from_iterable(self._waiting):
+        for kept in chain(self.left, *self._waiting):
             found[kept.group] += 1
             found[kept.shard_group] -= 1
         return found

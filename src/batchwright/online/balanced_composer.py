@@ -23,14 +23,12 @@ from .feed import Feed
 from .group_units import GroupUnits
 from .measures import Refused
 from .quotas import round_length
-from .rounds import Rounds
+from .rounds import MOST_SLOTS, TURNS, Rounds
 from .rules import Rules
 from .shares import StreamShares
 
 __all__ = ["BalancedComposer"]
 
-_ROUND = 4096  # slots dealt at once: the fixed cost of numpy calls is then small for each slot
-_TURNS = 4  # slots in a round for each group at least: the cost of planning grows with groups
 _RUN = 64  # samples read at once, if the buffer is much larger: the fixed cost of a call is then small for each sample
 # Shares are estimated again when this many times as many samples were seen: a logarithmic number of times.
 _GROWTH = 1.25
@@ -214,7 +212,7 @@ class BalancedComposer:
                 # An eighth more than is returned, since full queues drop samples: else the buffer would become empty.
                 self._batches_per_slot += max(1, size // 8)
             self._gauge_at = taken + buffer.for_queues // 4
-        slots = max(_TURNS * count, min(taken // 8, _ROUND))
+        slots = max(TURNS * count, min(taken // 8, MOST_SLOTS))
         rounds.begin(count, round_length(slots, self._rules.batch_size))
 
     def _read(self, count: int) -> int:

@@ -87,6 +87,11 @@ class Feed:
         """Samples read in all, and readings that failed and were skipped."""
         return self.read + self.failed
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the sample read last is of a later repeat of the source, and was not left over from an earlier one."""
+        return self.repeat > 0 and self.taken > self._given
+
     def start(self) -> None:
         """Begin at the start of the source."""
         with self._noting("opening"):

@@ -99,7 +99,8 @@ def _dealt_feed(
     left: list[Left] = []
     values: list[Any] = []
     for (replica, feed), again, kept_items in zip(old, pending, pooled, strict=True):
-        if feed.repeat > repeat:
+        if feed.repeat > repeat:  # of the repeats before, nothing is left but what waits
+            values += again
             continue
         one, more = feed.left(again, kept_items)
         left.append(one)

@@ -10,7 +10,10 @@ import numpy as np
 from ..kernels.array_types import Integers
 from .quotas import Quotas
 
-__all__ = ["Rounds"]
+__all__ = ["MOST_SLOTS", "TURNS", "Rounds"]
+
+MOST_SLOTS = 4096  # dealt at once: the fixed cost of numpy calls is then small for each slot
+TURNS = 4  # slots in a round for each group at least: the cost of planning grows with groups
 
 
 class Rounds:

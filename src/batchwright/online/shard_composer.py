@@ -6,26 +6,23 @@ Nothing has to wait in a buffer for its turn, so shares are exact in every batch
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from ..errors import shown, warn
-from ..kernels.array_types import Floats
+from ..kernels.array_types import Floats, Integers
 from .apart import Apart, Waiting
 from .batch import StreamBatch, StreamReport
 from .delivered import StreamCounts, poor_repeats, poor_shares
 from .feed import Feed
 from .group_keys import check_label
 from .measures import Refused
-from .quotas import Quotas, round_length
+from .quotas import round_length
+from .rounds import MOST_SLOTS, TURNS, Rounds
 from .rules import Rules
 
 __all__ = ["ShardComposer"]
-
-_TURNS = 4  # slots in a round for each group at least, as in `BalancedComposer`
-_ROUND = 4096  # slots dealt at once
 
 
 class ShardComposer:
@@ -49,14 +46,12 @@ class ShardComposer:
         self._apart = Apart(rules, len(self.feeds))
         self._rules = rules
         self._shares = shares
-        self._quotas = Quotas(batch_size=rules.batch_size, key=key)
-        self._table = np.zeros((0, rules.batch_size), np.int64)
-        self._dealt = 0
+        self._rounds = Rounds(batch_size=rules.batch_size, key=key)
+        self._rounds.shares = shares
         self._ended = {number for number, share in enumerate(shares.tolist()) if share == 0}  # read to the end once
-        self._planned = np.zeros(len(shares), np.int64)
         self._had = np.zeros(len(shares), np.int64)
         self._again = np.zeros(len(shares), np.int64)
-        self._repeated = self._read_again = self._redistributed = self._left = 0
+        self._repeated = self._read_again = self._redistributed = 0
 
     def start(self) -> None:
         """Open the shards of every group that has a share."""
@@ -66,30 +61,29 @@ class ShardComposer:
 
     def compose(self) -> StreamBatch | None:
         """The next batch; None at the end, by `when_short`."""
-        if self._dealt == len(self._table):
-            slots = min(max(_TURNS * len(self._shares), self._rules.batch_size), _ROUND)
-            self._table = self._quotas.deal(self._shares, batches=round_length(slots, self._rules.batch_size))
-            self._dealt = 0
-        wanted = self._table[self._dealt]
-        batch, groups, redistributed = StreamBatch(), list[int](), dict[Hashable, int]()
-        repeats: list[int] = []
-        for number in wanted.tolist():
+        if self._rounds.ended:
+            slots = min(max(TURNS * len(self._shares), self._rules.batch_size), MOST_SLOTS)
+            self._rounds.begin(len(self._shares), round_length(slots, self._rules.batch_size))
+        taken, repeats, redistributed = list[Waiting](), list[int](), dict[Hashable, int]()
+        for number in self._rounds.next().tolist():
             found = self._next(number)
             if found is None:
-                self._left += len(batch) - len(repeats)
+                for at, kept in enumerate(taken):
+                    if at not in repeats:
+                        self._apart.leave(kept)
+                self._rounds.undo()
                 self.judge()
                 return None
-            owner, sample, again = found
+            kept, again = found
             if again:
-                repeats.append(len(batch))
+                repeats.append(len(taken))
                 self._read_again += 1
-            if owner != number:
+            if kept.group != number:
                 redistributed[self._labels[number]] = redistributed.get(self._labels[number], 0) + 1
-            batch.append(sample)
-            groups.append(owner)
-        self._dealt += 1
-        self._planned += np.bincount(wanted, minlength=len(self._shares))
+            taken.append(kept)
+        groups = [kept.group for kept in taken]
         self._had += np.bincount(groups, minlength=len(self._shares))
+        batch = StreamBatch(kept.sample for kept in taken)
         batch.groups, batch.repeats = [self._labels[number] for number in groups], repeats
         if redistributed:
             batch.redistributed = redistributed
@@ -99,18 +93,18 @@ class ShardComposer:
         self._redistributed += sum(redistributed.values())
         return batch
 
-    def _next(self, number: int) -> tuple[int, Any, bool] | None:
-        """The group and the sample for a slot, and whether it repeats an earlier one; None if the pass is over."""
+    def _next(self, number: int) -> tuple[Waiting, bool] | None:
+        """The sample for a slot, and whether it repeats an earlier one; None if the pass is over."""
         restarted = False
         while True:
             kept = self._apart.take(number)
             if kept is not None:
-                return number, kept.sample, False
+                return kept, False
             feed = self.feeds[number]
             for value, sample in feed.pairs:
                 group = self._group_of(value, number)
                 if group == number:
-                    return number, sample, feed.repeat > 0
+                    return Waiting(sample, number, number), feed.repeats
                 if group is not None:
                     self._put_apart(Waiting(sample, group, number))
             if self._rules.when_short == "wait":
@@ -129,9 +123,8 @@ class ShardComposer:
                 number = min(due, key=lambda other: self._had[other] / self._shares[other])
 
     def _put_apart(self, kept: Waiting) -> None:
-        if (
-            self.feeds[kept.shard_group].repeat > 0
-        ):  # it came before; its group repeats its own samples, where it lacks any
+        # It came before: its group repeats its own samples where it lacks any.
+        if self.feeds[kept.shard_group].repeats:
             self._apart.pass_over(kept)
             self._read_again += 1
         elif not self._shares[kept.group]:
@@ -178,7 +171,7 @@ class ShardComposer:
         delivery = StreamCounts(
             labels=self._labels,
             shares=self._shares,
-            expected=self._planned,
+            expected=self._planned(),
             had=self._had,
             seen=seen,
             read=int(read.sum()),
@@ -192,13 +185,19 @@ class ShardComposer:
         if poor is not None:
             warn(poor)
 
+    def _planned(self) -> Integers:
+        return self._rounds.planned(len(self._shares))
+
     def held(self) -> list[list[Any]]:
-        """Samples that were in a shard of another group; all others are read when they are due."""
-        return [list(map(tuple, self._apart.waiting(number))) for number in range(len(self.feeds))]
+        """Samples that were in a shard of another group, then those of a batch that was not full; others are not kept."""
+        return [[tuple(kept) for kept in self._kept(number)] for number in range(len(self.feeds))]
 
     def pending(self) -> list[list[Any]]:
         """The same samples."""
-        return [[kept.sample for kept in self._apart.waiting(number)] for number in range(len(self.feeds))]
+        return [[kept.sample for kept in self._kept(number)] for number in range(len(self.feeds))]
+
+    def _kept(self, number: int) -> list[Waiting]:
+        return self._apart.waiting(number) + self._apart.left_of(number)
 
     def pooled(self) -> list[list[Any]]:
         """Nothing: shards are read again."""
@@ -206,12 +205,12 @@ class ShardComposer:
 
     def take_over(self, others: Sequence[ShardComposer], index: int, readers: int, pools: list[Any]) -> None:
         """See `run.Composer`."""
-        self._ended = set.intersection(*(other._ended for other in others))
-        for other in others[index::readers]:
-            if other._dealt < len(other._table):
-                other._quotas.take_back(other._table[other._dealt :], other._shares)
-            self._quotas.take_over(other._quotas.deficit, other._quotas.rounds)
-            self._planned += other._planned
+        pending = {number for other in others for number, items in enumerate(other.pending()) if items}
+        self._ended = set.intersection(*(other._ended for other in others)) - pending
+        own_part = others[index::readers]
+        groups = np.arange(len(self._shares))
+        self._rounds.take_over([(other._rounds, groups) for other in own_part], len(groups))
+        for other in own_part:
             self._had += other._had
             self._again += other._again
             self._repeated += other._repeated
@@ -221,38 +220,37 @@ class ShardComposer:
             self._apart.dropped += other._apart.dropped
         if index == 0:
             self._read_again = sum(other._read_again for other in others)
-            self._left = sum(other._left for other in others)
 
     def memory(self) -> dict[str, Any]:
         """The plan of the round, and the counts."""
         return {
-            "quotas": self._quotas.state_dict(),
-            "table": self._table[self._dealt :].tolist(),
-            "planned": self._planned.tolist(),
+            **self._rounds.state_dict(),
             "had": self._had.tolist(),
             "again": self._again.tolist(),
             "ended": sorted(self._ended),
-            "counters": [self._repeated, self._read_again, self._redistributed, self._left],
+            "counters": [self._repeated, self._read_again, self._redistributed],
             "apart": [self._apart.into.tolist(), self._apart.out.tolist(), self._apart.dropped],
+            "left": [len(self._apart.left_of(number)) for number in range(len(self.feeds))],
         }
 
     def resume(self, memory: dict[str, Any], held: Sequence[list[Any]]) -> None:
         """Continue from what `memory` returned."""
-        self._quotas.load_state_dict(memory["quotas"])
-        self._table = np.array(memory["table"], np.int64).reshape(-1, self._rules.batch_size)
-        self._planned, self._had, self._again = (
-            np.array(memory[name], np.int64) for name in ("planned", "had", "again")
-        )
+        self._rounds.load_state_dict(memory)
+        self._had, self._again = (np.array(memory[name], np.int64) for name in ("had", "again"))
         self._ended = set(memory["ended"])
-        self._repeated, self._read_again, self._redistributed, self._left = memory["counters"]
+        self._repeated, self._read_again, self._redistributed = memory["counters"]
         *counts, self._apart.dropped = memory["apart"]
         self._apart.into, self._apart.out = (np.array(one, np.int64) for one in counts)
-        for kept in chain.from_iterable(held):
-            self._apart.put(Waiting(*kept))
+        for items, left in zip(held, memory["left"], strict=True):
+            waiting = len(items) - left
+            for kept in items[:waiting]:
+                self._apart.put(Waiting(*kept))
+            self._apart.left += [Waiting(*kept) for kept in items[waiting:]]
 
     def report(self) -> StreamReport:
         """The counts so far."""
-        deficits = dict(zip(self._labels, (self._planned - self._had).tolist(), strict=True))
+        planned = self._planned()
+        deficits = dict(zip(self._labels, (planned - self._had).tolist(), strict=True))
         most = self._rules.max_deficit
         return StreamReport(
             read=sum(feed.tried for feed in self.feeds) - self._read_again,
@@ -262,10 +260,10 @@ class ShardComposer:
             redistributed=self._redistributed,
             written_off=sum(max(0, lacks - most) for lacks in deficits.values()),
             dropped=self._apart.dropped,
-            buffered=self._left + len(self._apart),
+            buffered=len(self._apart),
             deficit={label: min(lacks, most) for label, lacks in deficits.items() if lacks},
             seen=dict(zip(self._labels, self._apart.seen([feed.read for feed in self.feeds]).tolist(), strict=True)),
-            expected=dict(zip(self._labels, self._planned.tolist(), strict=True)),
+            expected=dict(zip(self._labels, planned.tolist(), strict=True)),
             had=dict(zip(self._labels, self._had.tolist(), strict=True)),
             repeats={label: count for label, count in zip(self._labels, self._again.tolist(), strict=True) if count},
         )
