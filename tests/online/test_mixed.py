@@ -129,6 +129,48 @@ def test_a_source_that_has_nothing_to_restart_is_refused():
         list(online.mixed({"a": [1, 0]}, unit=int, batch_size=1))
 
 
+class Passes:
+    """Counts how often it is read."""
+
+    def __init__(self, samples):
+        self.samples, self.passes = samples, 0
+
+    def __iter__(self):
+        self.passes += 1
+        return iter(self.samples)
+
+
+@given(st.lists(st.sampled_from([0, -1, float("nan"), None]), max_size=3), st.sampled_from(["restart", "all_seen"]))
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+def test_a_source_without_a_sound_sample_restarts_once_and_is_refused(units, at_end):
+    broken = Passes([(0, unit) for unit in units])
+
+    def mixture(at_end):
+        return online.mixed({"a": broken, "b": [(1, 1)] * 9}, unit=1, on_error="skip", at_end=at_end, batch_size=2)
+
+    said = f"source 'a' has {len(units)} samples for this reader{', all skipped,' if units else ''} and is to restart"
+    with pytest.raises(Infeasible, match=said):
+        list(islice(mixture(at_end), 5))
+    assert broken.passes <= 2
+    assert sum(map(len, mixture("continue"))) == 9
+
+
+def test_a_reader_to_which_nothing_of_a_source_was_dealt_restarts_it():
+    def mixture(rank=0, world_size=1):
+        sources = {"a": [("a", n) for n in range(4)], "b": [("b", n) for n in range(40)]}
+        return online.mixed(sources, at_end="restart", batch_size=2, steps=15, rank=rank, world_size=world_size)
+
+    for stop in range(1, 5):
+        one, given = mixture(), []
+        given += islice(one, stop)
+        for rank in range(2):
+            other = mixture(rank, 2)
+            other.load_state_dict(one.state_dict())
+            given += other
+        counts = Counter(sample for batch in given for sample in batch if sample[0] == "a")
+        assert max(counts.values()) - min(counts.values()) <= 2
+
+
 @given(
     st.sampled_from(["stop", "continue", "restart"]),
     st.booleans(),

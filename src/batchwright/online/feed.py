@@ -248,11 +248,11 @@ class Feed:
 
     def _end(self) -> None:
         self.ended = True
-        if not self.tried and not self.part:
+        if not self.tried and not self.part and not self.repeat:
             warn(f"source {self.name!r} has 0 samples; see whether its path, filter or split is right")
-        if self.taken and self.skipped - self.failed == self.taken:
+        if self.read and self.skipped - self.failed == self.read and not self.repeat:
             warn(
-                f"all {self.taken:,} samples of source {self.name!r}{self.part} were skipped; of the first, "
+                f"all {self.read:,} samples of source {self.name!r}{self.part} were skipped; of the first, "
                 f"{self._first_refusal}"
             )
         if self._failure is not None:  # a generator that has raised ends at the next call: that is no end of the source
