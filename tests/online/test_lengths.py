@@ -129,7 +129,8 @@ def test_a_buffer_of_like_lengths_pads_little_and_packs_full():
 
 
 def test_an_unsound_length_is_refused_by_ordinal_and_source():
-    cases = [(0, "its length is 0, the least is 1"), (math.nan, "its length is nan, the least is 1"),
+    cases = [(0, "its length is 0, the least is 1"), (math.nan, "its length is nan, not a finite float"),
+             (math.inf, "its length is inf, not a finite float"),
              (65, "its length is 65 and capacity is 64")]  # fmt: skip
     for length, fact in cases:
         samples = [5, 6, length, 7]

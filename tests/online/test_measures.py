@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 from decimal import Decimal
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
@@ -32,6 +35,16 @@ STREAMS = {
         samples, length=lambda sample: 1, max_samples=8, buffer_bytes=100_000, size=measure, **arguments
     ),
     "bytes": lambda samples, measure, **arguments: balanced(samples, buffer_bytes=100_000, size=measure, **arguments),
+    "budgeted by samples": lambda samples, measure, **arguments: online.budgeted(
+        samples, length=measure, max_samples=8, **arguments
+    ),
+    "packed, a few at a time": lambda samples, measure, **arguments: online.packed(
+        samples, length=measure, capacity=130, buffer=4, **arguments
+    ),
+    "packed without a limit": lambda samples, measure, **arguments: online.packed(
+        samples, length=measure, capacity=math.inf, **arguments
+    ),
+    "units of groups": lambda samples, measure, **arguments: balanced(samples, unit=measure, **arguments),
     "units": lambda samples, measure, **arguments: online.mixed(
         {"source": samples}, unit=measure, batch_size=4, **arguments
     ),
@@ -59,6 +72,43 @@ def test_what_is_no_number_is_refused_by_its_sample_or_skipped(kind, value):
     skipping = STREAMS[kind](range(len(values)), values.__getitem__, on_error="skip")
     assert 20 not in [sample for batch in skipping for sample in batch]
     assert skipping.report().skipped == 1
+
+
+OUT_OF_RANGE = [math.inf, math.nan, -math.inf, -1, 10**400, 10**5000, Decimal("inf"), Decimal("nan"), np.float32("inf")]
+
+
+@pytest.mark.parametrize("value", OUT_OF_RANGE, ids=range(len(OUT_OF_RANGE)))
+@pytest.mark.parametrize("kind", sorted(STREAMS))
+def test_what_is_out_of_range_is_refused_by_its_sample_or_skipped(kind, value):
+    values = [*range(1, 21), value, 5, 5]
+    with pytest.raises(
+        Infeasible, match=r"^sample 20 of source 'source': its (length|size|unit) is .{1,200}; "
+    ) as refusal:
+        list(STREAMS[kind](range(len(values)), values.__getitem__))
+    assert len(str(refusal.value)) < 300
+    skipping = STREAMS[kind](range(len(values)), values.__getitem__, on_error="skip")
+    batches = iter(skipping)
+    given = [*next(batches)]
+    assert skipping.state_dict()
+    given += [sample for batch in batches for sample in batch]
+    assert 20 not in given
+    assert skipping.report().skipped == 1
+
+
+@given(st.sampled_from(sorted(STREAMS)), st.lists(st.fractions(1, 99), min_size=9, max_size=60), st.integers(1, 9))
+@example("packed, a few at a time", [Fraction(99, 2)] * 9, 1)
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+def test_fractions_are_measured_as_floats_so_that_a_state_can_hold_them(kind, values, stop):
+    first = STREAMS[kind](range(len(values)), values.__getitem__)
+    floats = list(STREAMS[kind](range(len(values)), list(map(float, values)).__getitem__))
+    batches = iter(first)
+    head = list(islice(batches, stop))
+    if len(head) < stop or len(head) == len(floats):
+        assert head == floats
+        return
+    again = STREAMS[kind](range(len(values)), values.__getitem__)
+    again.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert head + list(again) == floats
 
 
 @pytest.mark.parametrize("kind", sorted(STREAMS))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import Infeasible, check_integer, said
+from ..errors import Infeasible, check_integer, said, shown
 from .feed import Feed
 from .measures import Refused, measure_of, number
 
@@ -63,5 +63,5 @@ class Weigher:
         except Exception as error:
             return f"size raised {said(error)}"
         if not 0 <= size <= self.limit:
-            return f"its size is {size} and {self.title} is {self.limit}"
+            return f"its size is {shown(size)} and {self.title} is {self.limit}"
         return None

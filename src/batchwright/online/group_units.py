@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible
+from ..errors import Infeasible, said
 from ..kernels.array_types import Floats, Integers
-from .measures import Refused, number
+from .measures import MOST, Refused, number, out_of_range
 from .shares import StreamShares
 
 __all__ = ["GroupUnits"]
@@ -29,9 +29,9 @@ class GroupUnits:
         except (Refused, Infeasible):
             raise
         except Exception as error:
-            raise Refused(f"unit raised {type(error).__name__}: {error}") from error
-        if not 0 < units < float("inf"):
-            raise Refused(f"its unit is {units}, and must be above 0")
+            raise Refused(f"unit raised {said(error)}") from error
+        if not 0 < units <= MOST:
+            raise Refused(out_of_range("unit", units, "and must be above 0"))
         return units
 
     def note(self, group: int, sample: Any) -> None:

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import shown
 from ..kernels.hashing import PURPOSE, child_key
 from .batch import StreamBatch, StreamReport
 from .byte_limit import Weigher
 from .feed import Feed
 from .keyed_random import words
+from .measures import MOST, out_of_range
 
 __all__ = ["CutBuffer", "LengthComposer", "best_fit_packs", "cut_by_budget"]
 
@@ -125,20 +127,26 @@ class LengthComposer:
         return batch
 
     def _sound(self) -> Iterator[tuple[float, Any]]:
-        limit, weigher = self._limit, self._weigher
+        most, weigher = min(self._limit, MOST), self._weigher
         for length, item in self._feed.pairs:
             way_out = None
-            if length > limit:
-                why: str | None = f"its length is {length} and {self._title} is {limit}"
-                way_out = f"pass {self._title}={math.ceil(length)} or more (in the unit of length), cut the sample"
-            elif not length >= 1:
-                why = f"its length is {length}, the least is 1"
+            if not 1 <= length <= most:
+                why, way_out = self._unfit(length)
             else:
                 why = None if weigher is None else weigher.refusal(item)
             if why is None:
                 yield length, item
             else:
                 self._feed.reject(why, way_out=way_out)
+
+    def _unfit(self, length: float) -> tuple[str | None, str | None]:
+        """Why a sample of this length is left out, and perhaps what else to do than to mend it."""
+        if self._limit < length <= MOST:
+            return (
+                f"its length is {shown(length)} and {self._title} is {self._limit}",
+                f"pass {self._title}={math.ceil(length)} or more (in the unit of length), cut the sample",
+            )
+        return out_of_range("length", length, "the least is 1"), None
 
     def _cut_the_buffer(self) -> None:
         buffer = self._kept

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sized
 from contextlib import suppress
 from decimal import Decimal
-from numbers import Real
+from numbers import Integral, Real
 from operator import itemgetter
 from typing import Any, cast
 
 from ..errors import Infeasible, shown, typed
 
-__all__ = ["Refused", "measure_of", "number"]
+__all__ = ["MOST", "Refused", "measure_of", "number", "out_of_range"]
+
+MOST = sys.float_info.max  # of a length or a unit: sums of larger whole numbers with floats fail
 
 _USUAL = ("input_ids", "tokens", "ids", "text")  # names of the entry whose length is meant, where a sample has several
 
@@ -85,7 +88,7 @@ class _Entry:
 
 
 def number(measured: str, value: Any) -> Any:
-    """A measured value as a Python number, because sums of narrow numpy types overflow.
+    """A measured value as a plain int or float: sums of narrow numpy types overflow, and a state holds no fractions.
 
     Raises:
         Refused: it is no number.
@@ -95,8 +98,13 @@ def number(measured: str, value: Any) -> Any:
     if hasattr(value, "item"):
         with suppress(ValueError, RuntimeError):  # arrays and tensors of several values raise these
             value = value.item()
-    if isinstance(value, Decimal):  # a Decimal cannot be added to a float
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, (Decimal, Real)):
         return float(value)
-    if isinstance(value, Real):
-        return value
     raise Refused(f"its {measured} is {shown(value)}, not a number")
+
+
+def out_of_range(measured: str, value: float, bound: str) -> str:
+    """Why a measured number that is below a bound, or not finite, cannot be used."""
+    return f"its {measured} is {shown(value)}, {bound if value <= MOST else 'not a finite float'}"

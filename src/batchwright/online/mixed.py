@@ -14,7 +14,7 @@ from .batch import StreamBatch, StreamReport
 from .feed import Feed, OnError
 from .interleave import ByCount, ByUnit, Interleaving
 from .made_of import argument, arguments_of, contents_of
-from .measures import measure_of
+from .measures import MOST, measure_of, out_of_range
 from .replicas import Replica
 from .run import Composer
 from .shares import by_epoch
@@ -240,16 +240,16 @@ class _MixtureComposer:
         feed, restarted = self.feeds[stream], False
         while True:
             for units, sample in feed.pairs:
-                if 0 < units < float("inf"):
+                if 0 < units <= MOST:
                     return units, sample
-                feed.reject(f"its unit is {units}, and must be above 0")
+                feed.reject(out_of_range("unit", units, "and must be above 0"))
             self._unseen.discard(stream)
             if self._at_end not in ("restart", "all_seen") or (self._at_end == "all_seen" and not self._unseen):
                 return None
             if restarted:
+                skipped = ", all skipped," if feed.taken else ""
                 raise Infeasible(
-                    f"source {feed.name!r} has {feed.taken:,} samples for this reader{', all skipped,' if feed.taken else ''} "
-                    "and is to restart",
+                    f"source {feed.name!r} has {feed.taken:,} samples for this reader{skipped} and is to restart",
                     'pass at_end="continue", mend the samples, or pass fewer workers and ranks than the source has parts',
                 )
             feed.restart()
