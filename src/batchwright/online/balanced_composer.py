@@ -114,6 +114,8 @@ class BalancedComposer:
         self._must_fill = False
         news = len(self._buffer.labels) != len(self._rounds.shares) and self._feed.taken >= self._new_groups_at
         if news or self._rounds.ended:
+            while not self._buffer.labels and not self._feed.ended:  # all that was read so far was left out
+                self._read(self._run)
             if not self._buffer.labels:
                 return None
             self._deal()

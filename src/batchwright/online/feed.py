@@ -195,6 +195,7 @@ class Feed:
                         continue
                     yield value, ((self.taken - 1, sample) if wraps else sample)
                 self._end()
+                self._warn_of_the_end()
             except (Infeasible, PoorWarning):
                 raise
             except Exception as error:
@@ -205,6 +206,16 @@ class Feed:
 
         All are read first, then all are measured: `map` and `islice` are loops in C, faster than `_one_by_one`.
         """
+        had_ended = self.ended
+        samples = self._samples(count)
+        values, broken = self._measured(samples)
+        if self.ended and not had_ended:
+            self._warn_of_the_end()
+        items = list(enumerate(samples, self.taken - len(samples))) if self.by_reference else samples
+        return values, [item for at, item in enumerate(items) if at not in broken] if broken else items
+
+    def _samples(self, count: int) -> list[Any]:
+        """The next `count` samples, or fewer at the end."""
         samples: list[Any] = []
         while len(samples) < count and not self.ended:
             before = len(samples)
@@ -219,6 +230,10 @@ class Feed:
                 self._count(len(samples) - before)
                 if len(samples) < count:
                     self._end()
+        return samples
+
+    def _measured(self, samples: list[Any]) -> tuple[list[Any], set[int]]:
+        """The measures of the samples read last, without those that have none, and the places of these."""
         values: list[Any] = []
         broken: set[int] = set()
         rest = iter(samples)
@@ -238,8 +253,7 @@ class Feed:
                 broken.add(at)
                 # If a measure raises `StopIteration`, `map` ends without an error.
                 self._reject_measure(self.taken - len(samples) + at, failure or StopIteration())
-        items = list(enumerate(samples, self.taken - len(samples))) if self.by_reference else samples
-        return values, [item for at, item in enumerate(items) if at not in broken] if broken else items
+        return values, broken
 
     def _count(self, samples: int) -> None:
         self.taken += samples
@@ -248,15 +262,20 @@ class Feed:
 
     def _end(self) -> None:
         self.ended = True
-        if not self.tried and not self.part and not self.repeat:
+        if self._failure is not None:  # a generator that has raised ends at the next call: that is no end of the source
+            raise self._failure
+
+    def _warn_of_the_end(self) -> None:
+        """Warn if the source had no sample or no sound one; a source that restarts has told it before."""
+        if self.repeat:
+            return
+        if not self.tried and not self.part:
             warn(f"source {self.name!r} has 0 samples; see whether its path, filter or split is right")
-        if self.read and self.skipped - self.failed == self.read and not self.repeat:
+        if self.read and self.skipped - self.failed == self.read:
             warn(
                 f"all {self.read:,} samples of source {self.name!r}{self.part} were skipped; of the first, "
                 f"{self._first_refusal}"
             )
-        if self._failure is not None:  # a generator that has raised ends at the next call: that is no end of the source
-            raise self._failure
 
     def _fail(self, error: Exception) -> None:
         """Handle an exception of the source: with `on_error="skip"`, try once more.
