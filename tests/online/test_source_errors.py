@@ -64,6 +64,55 @@ def test_errors_of_a_source_keep_their_type_and_name_sample_and_source(kind, bui
     assert note in error.value.__notes__
 
 
+class StoppingAt(list):
+    """A sequence that raises `StopIteration` for one sample, as `next` of an empty iterator does."""
+
+    def __getitem__(self, number):
+        if number == 11:
+            return next(iter(()))
+        return super().__getitem__(number)
+
+
+STOPPING = {
+    "sequence": (lambda: StoppingAt(NUMBERS), "while reading sample 11 of source 'train'"),
+    "shards": (
+        lambda: online.Sharded([0, 1], lambda shard: StoppingAt(NUMBERS) if shard else NUMBERS[:5]),
+        "while reading sample 16 of source 'train'",
+    ),
+    "chain": (lambda: online.Chain([[1, 2], StoppingAt(NUMBERS)]), "while reading sample 13 of source 'train'"),
+    "shard that does not open": (
+        lambda: online.Sharded([0], lambda shard: next(iter(()))),
+        "while reading sample 0 of source 'train'",
+    ),
+}
+
+
+@pytest.mark.parametrize("build", sorted(BUILD))
+@pytest.mark.parametrize("kind", sorted(STOPPING))
+def test_a_stop_iteration_within_a_sample_is_an_error_and_no_end(kind, build):
+    make, note = STOPPING[kind]
+    with pytest.raises(RuntimeError, match="raised StopIteration") as error:
+        list(BUILD[build](make()))
+    assert note in error.value.__notes__
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_sample_that_raises_stop_iteration_can_be_skipped(rank):
+    stream = pack(StoppingAt(NUMBERS), on_error="skip", rank=rank, world_size=2)
+    assert sorted(sample for batch in stream for sample in batch) == [n for n in NUMBERS[rank::2] if n != 11]
+    assert stream.report().skipped == rank
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stop_iteration_of_collate_is_an_error_and_no_end(workers):
+    def collate(batch):
+        return next(sample for sample in batch if sample < 30)
+
+    loader = pack().loader(num_workers=workers, collate=collate)
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        list(loader)
+
+
 def test_errors_of_a_source_that_is_read_again_say_so():
     class Once(list):
         broken = False

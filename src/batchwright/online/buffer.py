@@ -391,4 +391,4 @@ class Buffer:
         self._free[: len(self._items) - total - 1] = np.arange(total + 1, len(self._items))
         self.counters[stream_buffer.FREE] = len(self._items) - total - 1
         if self._weigher is not None:
-            self._sizes[1 : total + 1] = list(map(self._weigher.size, queued))
+            self._sizes[1 : total + 1] = [self._weigher.size(item) for item in queued]

@@ -199,7 +199,7 @@ class _BudgetRule:
 
     def cost(self, length: Callable[[Any], float], batch: StreamBatch) -> float:
         """The padded tokens."""
-        return len(batch) * max(map(length, batch))
+        return len(batch) * max(length(sample) for sample in batch)
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class _PackRule:
     def cost(self, length: Callable[[Any], float], batch: StreamBatch) -> float:
         """The tokens of the fullest pack."""
         samples = iter(batch)
-        return max(sum(map(length, islice(samples, count))) for count in batch.packs)
+        return max(sum(length(sample) for sample in islice(samples, count)) for count in batch.packs)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from .next_pass import NextPass
 from .replicas import Replica
 from .sources import Source
 from .summary import StreamSummary
+from .worker_info import without_end
 
 __all__ = ["StreamEpoch", "StreamLoader"]
 
@@ -87,7 +88,7 @@ _Sent = tuple[int, Any, Any, StreamReport | None]
 
 def _collated(collate: Callable[[Any], Any], told: _Sent) -> _Sent:
     number, batch, run, report = told
-    return number, None if run is None else collate(batch), run, report
+    return number, None if run is None else without_end(collate, batch), run, report
 
 
 def _batches_in(sent: Iterable[_Sent], reports: dict[int, StreamReport]) -> Iterator[tuple[int, Any, Any]]:

@@ -71,7 +71,7 @@ def mixed(
 
     Raises:
         Infeasible: there are no sources, the target does not fit them, or, while iterating, a source that is to restart
-            has no samples.
+            has no samples, or none that is not skipped.
 
     Example:
         >>> both = mixed({"web": range(100), "books": range(-100, 0)}, target={"web": 0.75, "books": 0.25}, batch_size=8)

@@ -11,12 +11,13 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import chain, count, groupby, islice, takewhile
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..errors import Infeasible
-from .worker_info import Call, stepped
+from .worker_info import Call, stepped, without_end
 
 __all__ = [
     "SAME_SOURCE",
@@ -176,7 +177,13 @@ class PieceReader:
                 raise shorter(self._shelf.title(piece.shard), read)
             if isinstance(samples, Seekable):
                 return samples.strided(first, step)
-            return map(samples.__getitem__, range(first, len(samples), step))
+            item = samples.__getitem__
+            safe = type(samples) in (
+                list,
+                tuple,
+                range,
+            )  # these raise no StopIteration, so they need no guard, which costs
+            return map(item if safe else partial(without_end, item), range(first, len(samples), step))
         read = min(read, first)
         title = self._shelf.title(piece.shard)
         iterator = skip(stepped(self._call(iter, samples), self._call), read, title=title)
