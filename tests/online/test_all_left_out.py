@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import islice
 
 import pytest
 from hypothesis import example, given, settings
@@ -121,6 +122,23 @@ def test_what_was_skipped_before_a_change_of_readers_counts_with_what_was_read(k
         again = KINDS[kind](samples, rank=rank, world_size=2)
         again.load_state_dict(first.state_dict())
         assert not warned_of(again)[1]
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_a_reader_that_goes_on_says_why_samples_were_skipped_if_it_skipped_any(count):
+    """The first of two readers had skipped all of its part of a source, the second had not begun with its own."""
+
+    def mixture(**reader):
+        sources = {"b": [1] * 40, "a": [-1] * count}
+        return online.mixed(sources, unit=of_one, batch_size=1, at_end="continue", **SKIP, **reader)
+
+    old = [mixture(rank=rank, world_size=2) for rank in range(2)]
+    for stream, stop in zip(old, (9, 1), strict=True):
+        warned_of(islice(stream, stop))
+    again = mixture()
+    again.load_state_dict([stream.state_dict() for stream in old])
+    why = "; of the first, unit raised ValueError: broken" if count > 1 else ""
+    assert warned_of(again)[1] == [f"all {count} samples of source 'a' were skipped{why}"]
 
 
 def test_a_warning_that_is_an_error_comes_after_the_samples_were_measured():

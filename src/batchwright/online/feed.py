@@ -49,7 +49,7 @@ class Feed:
         self.taken = 0  # samples of this repeat of the source
         self.earlier = 0  # samples of the repeats before
         self.skipped = 0
-        self._first_refusal = ""
+        self._first_refusal = ""  # since this reader began; a state does not have it
         self.failed = 0  # of those, failures of the source, which took no sample
         self.ended = False
         self.pairs: Iterator[tuple[Any, Any]] = iter(())  # the measures and items of the samples to come
@@ -272,10 +272,8 @@ class Feed:
         if not self.tried and not self.part:
             warn(f"source {self.name!r} has 0 samples; see whether its path, filter or split is right")
         if self.read and self.skipped - self.failed == self.read:
-            warn(
-                f"all {self.read:,} samples of source {self.name!r}{self.part} were skipped; of the first, "
-                f"{self._first_refusal}"
-            )
+            why = f"; of the first, {self._first_refusal}" if self._first_refusal else ""
+            warn(f"all {self.read:,} samples of source {self.name!r}{self.part} were skipped{why}")
 
     def _fail(self, error: Exception) -> None:
         """Handle an exception of the source: with `on_error="skip"`, try once more.
@@ -311,8 +309,7 @@ class Feed:
                 f"sample {self.taken - 1 if ordinal is None else ordinal:,} of source {self.name!r}{self.part}: {why}",
                 f'{way_out or "mend the sample"}, or pass on_error="skip" to leave such samples out and count them',
             ) from error
-        if not self.skipped:
-            self._first_refusal = why
+        self._first_refusal = self._first_refusal or why
         self.skipped += 1
 
     def unwrap(self, items: list[Any]) -> list[Any]:
