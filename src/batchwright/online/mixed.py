@@ -246,7 +246,7 @@ class _MixtureComposer:
             self._unseen.discard(stream)
             if self._at_end not in ("restart", "all_seen") or (self._at_end == "all_seen" and not self._unseen):
                 return None
-            if feed.taken == 0:
+            if feed.taken == 0 and not feed.dealt:
                 raise Infeasible(
                     f"source {feed.name!r} has 0 samples for this reader and is to restart",
                     'pass at_end="continue", or fewer workers and ranks than the source has parts',
