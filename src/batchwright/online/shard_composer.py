@@ -127,9 +127,9 @@ class ShardComposer:
                 number = min(due, key=lambda other: self._had[other] / self._shares[other])
 
     def _put_apart(self, kept: Waiting) -> None:
-        if (
-            self.feeds[kept.shard_group].repeat > 0
-        ):  # it came before; its group repeats its own samples, where it lacks any
+        feed = self.feeds[kept.shard_group]
+        # It came before, unless it waited for another reader; its group repeats its own samples, where it lacks any.
+        if feed.repeat > 0 and not feed.gave_again:
             self._apart.pass_over(kept)
             self._read_again += 1
         elif not self._shares[kept.group]:
