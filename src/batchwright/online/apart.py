@@ -57,10 +57,6 @@ class Apart:
         """Those from the shards of a group."""
         return [kept for each in self._waiting for kept in each if kept.shard_group == shard_group]
 
-    def strange(self, shard_group: int) -> int:
-        """The samples of other groups that were in the shards of a group."""
-        return int(self.out[shard_group]) + len(self.waiting(shard_group))
-
     def seen(self, read: Sequence[int]) -> Integers:
         """The samples of each group that were read, of the numbers read from the shards of each."""
         found = np.array(read) + self.into - self.out

@@ -237,7 +237,7 @@ class _MixtureComposer:
 
     def _next(self, stream: int) -> tuple[float, Any] | None:
         """The next sound sample of a source; None if it has ended for good, or if all were read."""
-        feed = self.feeds[stream]
+        feed, restarted = self.feeds[stream], False
         while True:
             for units, sample in feed.pairs:
                 if 0 < units < float("inf"):
@@ -246,12 +246,14 @@ class _MixtureComposer:
             self._unseen.discard(stream)
             if self._at_end not in ("restart", "all_seen") or (self._at_end == "all_seen" and not self._unseen):
                 return None
-            if feed.taken == 0 and not feed.dealt:
+            if restarted:
+                skipped = ", all skipped," if feed.taken else ""
                 raise Infeasible(
-                    f"source {feed.name!r} has 0 samples for this reader and is to restart",
-                    'pass at_end="continue", or fewer workers and ranks than the source has parts',
+                    f"source {feed.name!r} has {feed.taken:,} samples for this reader{skipped} and is to restart",
+                    'pass at_end="continue", mend the samples, or pass fewer workers and ranks than the source has parts',
                 )
             feed.restart()
+            restarted = True
 
     def held(self) -> list[list[Any]]:
         return [[] for _ in self.feeds]

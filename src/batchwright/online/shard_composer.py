@@ -101,6 +101,7 @@ class ShardComposer:
 
     def _next(self, number: int) -> tuple[int, Any, bool] | None:
         """The group and the sample for a slot, and whether it repeats an earlier one; None if the pass is over."""
+        restarted = False
         while True:
             kept = self._apart.take(number)
             if kept is not None:
@@ -119,17 +120,17 @@ class ShardComposer:
             if not live and (self._rules.when_short == "repeat" or not self._apart):
                 return None
             if self._rules.when_short == "repeat":
-                if feed.read - feed.skipped == self._apart.strange(number):
+                if restarted:
                     return None  # its shards have none of the group
                 feed.restart()
+                restarted = True
             else:
                 due = [other for other in range(len(self.feeds)) if other in live or self._apart.holds(other)]
                 number = min(due, key=lambda other: self._had[other] / self._shares[other])
 
     def _put_apart(self, kept: Waiting) -> None:
-        feed = self.feeds[kept.shard_group]
-        # It came before, unless it waited for another reader; its group repeats its own samples, where it lacks any.
-        if feed.repeat > 0 and not feed.gave_again:
+        # It came before: its group repeats its own samples where it lacks any.
+        if self.feeds[kept.shard_group].repeats:
             self._apart.pass_over(kept)
             self._read_again += 1
         elif not self._shares[kept.group]:
