@@ -23,6 +23,7 @@ from .replicas import Replica
 from .sources import Indexed, OneReader, PlainReader, Reader, Source, deal
 from .stream import Stream
 from .stream_source import StreamSource
+from .worker_info import caller_as
 
 __all__ = ["Chain", "as_source"]
 
@@ -193,7 +194,7 @@ class _HuggingFace:
             )
         self._idle.say(self.name, replica, shards, f"has {shards} shards here", way_out)
         dataset.set_epoch(epoch)
-        return PlainReader(dataset, self.name)
+        return PlainReader(dataset, self.name, call=caller_as(replica))
 
 
 class Chain:
@@ -232,10 +233,7 @@ class Chain:
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left of each source to readers: a position for each."""
-        parts = [
-            deal(source, [one["parts"][at] for one in left], len(left), readers)
-            for at, source in enumerate(self.sources)
-        ]
+        parts = [deal(source, [one["parts"][at] for one in left], readers) for at, source in enumerate(self.sources)]
         # Each source knows what it remembers as -1, -2, ...: the chain's numbers go through all of them.
         counts, remembered = [0] * len(self.sources), []
         for one in left:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import IterableDataset
@@ -15,7 +14,7 @@ from .idle import Idle
 from .made_of import of_iterable
 from .pieces import SAME_SOURCE, Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
-from .worker_info import Call, call_directly, caller_for, stepped
+from .worker_info import Call, call_directly, caller_as, caller_for, stepped
 
 __all__ = [
     "Indexed",
@@ -24,9 +23,11 @@ __all__ = [
     "Reader",
     "SelfSplit",
     "Source",
-    "Strided",
+    "Turned",
+    "check_deal",
     "deal",
     "has_state",
+    "once_only",
     "reads_once",
 ]
 
@@ -77,29 +78,42 @@ class Source(Protocol):
 def reads_once(sources: Sequence[Source]) -> str | None:
     """The name of a source that can be read only once, if there is one among these or those that they read."""
     for source in sources:
-        if _once_only(getattr(source, "iterable", ())):
+        if once_only(getattr(source, "iterable", ())):
             return source.name
-        inner = getattr(source, "sources", ())
-        found = reads_once(inner() if callable(inner) else inner)
+        found = reads_once(_read_by(source))
         if found is not None:
             return found
     return None
 
 
-def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> list[Any]:
-    """What is left of a source to `readers` readers, dealt to `others`: a position for each.
+def check_deal(sources: Sequence[Source], readers: int, others: int) -> None:
+    """Check that what is left of these sources, and of those that they read, can be dealt to other readers.
 
     Raises:
-        Infeasible: the source splits itself.
+        Infeasible: a source splits itself.
     """
-    dealing = getattr(source, "deal", None)
-    if dealing is None:
-        raise Infeasible(
-            f"source {source.name!r} splits itself: what is left of it to {readers} readers cannot be dealt to {others}",
-            "resume with as many ranks and workers, or pass online.Sharded or a reader such as online.huggingface",
-        )
-    positions: list[Any] = dealing(left, others)
+    for source in sources:
+        if not hasattr(source, "deal"):
+            raise Infeasible(
+                f"source {source.name!r} splits itself: what is left of it to {readers} readers cannot be dealt to {others} "
+                "others",
+                "resume with as many ranks and as many workers, or pass online.Sharded or a reader such as "
+                "online.huggingface",
+            )
+        check_deal(_read_by(source), readers, others)
+
+
+def deal(source: Any, left: Sequence[Left], others: int) -> list[Any]:
+    """What is left of a source that `check_deal` has passed, dealt to so many readers: a position for each."""
+    positions: list[Any] = source.deal(left, others)
     return positions
+
+
+def _read_by(source: Source) -> Sequence[Source]:
+    """The sources that a source reads."""
+    inner = getattr(source, "sources", ())
+    found: Sequence[Source] = inner() if callable(inner) else inner
+    return found
 
 
 def has_state(value: Any) -> bool:
@@ -107,7 +121,7 @@ def has_state(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
-def _once_only(iterable: Iterable[Any]) -> bool:
+def once_only(iterable: Iterable[Any]) -> bool:
     """Whether it is an iterator. A torch dataset that is its own iterator is not: its `iter` starts the next epoch."""
     return isinstance(iterable, Iterator) and not isinstance(iterable, IterableDataset)
 
@@ -133,6 +147,7 @@ class PlainReader:
         self._again = again
         self._stateful: Any = None
         self._at_end = False
+        self._before = 0  # samples read before this reader took over; those taken are counted from there
 
     def open(self, position: Any) -> Iterator[Any]:
         """The samples from `position` on."""
@@ -140,6 +155,7 @@ class PlainReader:
         if self._at_end:
             return iter(())
         saved = None if position is None else position.get("state")
+        self._before = 0 if position is None else position.get("before", 0)
         if saved is not None and self._has_state(self._iterable):
             self._load(self._iterable, saved)
         iterator = self._call(iter, self._iterable)
@@ -152,10 +168,10 @@ class PlainReader:
         if saved is not None and self._stateful is iterator:
             self._load(iterator, saved)
         samples = stepped(iterator, self._call)
-        if position is None and _once_only(self._iterable):
+        if position is None and once_only(self._iterable):
             samples = _NonEmptyIterator(samples, self._name, again=self._again)
         return (
-            skip(samples, position["taken"], title=f"source {self._name!r}")
+            skip(samples, self._before + position["taken"], title=f"source {self._name!r}")
             if position is not None and saved is None
             else samples
         )
@@ -169,21 +185,33 @@ class PlainReader:
             return _AT_END
         if self._stateful is not None:
             return {"state": copy.deepcopy(self._stateful.state_dict())}
-        if _once_only(self._iterable):
+        if once_only(self._iterable):
             raise Infeasible(
                 f"source {self._name!r} is an iterator: it can be read once and has no state_dict",
                 "pass what makes the iterator (a list, a dataset, online.Sharded), "
                 "or give it state_dict and load_state_dict",
             )
-        return {"taken": taken}
+        return {"taken": taken, "before": self._before}
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         """Not possible: an iterable has no way back."""
         raise NotImplementedError
 
     def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
-        """Where the reading stands."""
-        return {"position": _AT_END if ended else self.position(taken)}
+        """Where the reading stands, for a reader that counts from there."""
+        position = _AT_END if ended else self.position(taken)
+        return {"position": {"taken": 0, "before": self._before + taken} if "taken" in position else position}
+
+
+class _NoReader(PlainReader):
+    """Reads nothing, where another replica reads all."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__((), name)
+
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        """Nothing."""
+        return {"position": _AT_END}
 
 
 class _NonEmptyIterator:
@@ -212,7 +240,7 @@ class _NonEmptyIterator:
         )
 
 
-class _Turned:
+class Turned:
     """A plain iterable, to which the epoch is passed if it has `set_epoch`."""
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
@@ -230,13 +258,14 @@ class _Turned:
         return of_iterable(self.iterable)
 
     def turned(self, epoch: int, call: Call = call_directly) -> PlainReader:
+        """All samples of an epoch."""
         if hasattr(self.iterable, "set_epoch"):
             self.iterable.set_epoch(epoch)
         again, self._again = self._again, True
         return PlainReader(self.iterable, self.name, call=call, again=again)
 
 
-class OneReader(_Turned):
+class OneReader(Turned):
     """An iterable of which nothing is known: worker 0 reads it, other workers read nothing; several ranks are refused."""
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
@@ -259,14 +288,15 @@ class OneReader(_Turned):
                 f"pass num_workers=1 to the loader, or {_SPLIT}",
             )
         self._idle.say(self.name, replica, 1, "cannot be split", f"pass num_workers=1 to the loader, or {_SPLIT}")
-        return self.turned(epoch, caller_for(replica)) if replica.worker == 0 else PlainReader((), self.name)
+        return self.turned(epoch, caller_for(replica)) if replica.worker == 0 else _NoReader(self.name)
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
-        """Reader 0 goes on, wherever it is."""
-        return [left[0]["position"], *[None] * (readers - 1)]
+        """Reader 0 goes on where the reading stands; a stream that ended for the one that read leaves nothing of it."""
+        position = next((one["position"] for one in left if one["position"] != _AT_END), _AT_END)
+        return [position, *[None] * (readers - 1)]
 
 
-class SelfSplit(_Turned):
+class SelfSplit(Turned):
     """A source that splits itself by rank and worker, as webdataset pipelines with splitters do.
 
     Args:
@@ -278,88 +308,8 @@ class SelfSplit(_Turned):
         super().__init__(source, name=name)
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
-        """All samples that the source yields in this process."""
-        return self.turned(epoch)
-
-
-class Strided(_Turned):
-    """A source that every replica reads completely; each keeps every `count`-th sample.
-
-    Use it if the source has a repeatable order and no shards. Every replica has the cost of reading all samples. If
-    groups come with a fixed period that has a common factor with the number of replicas, some replicas get no sample of
-    some groups.
-
-    Args:
-        source: an iterable that gives the same samples in the same order whenever it is read.
-        name: the name of the source in errors.
-    """
-
-    def __init__(self, source: Iterable[Any], *, name: str = "source") -> None:
-        super().__init__(source, name=name)
-
-    def contents(self) -> dict[str, Any] | None:
-        """What it says of itself."""
-        return self._said
-
-    def reader(self, replica: Replica, epoch: int) -> Reader:
-        """Samples index, index + count, ... of all."""
-        if _once_only(self.iterable):
-            raise Infeasible(
-                f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
-                "pass what makes the iterator, or online.Sharded",
-            )
-        return _StridedReader(self, self.turned(epoch, caller_for(replica)), replica)
-
-    indexed = False
-
-    def open(self, shard: int) -> Iterable[Any]:
-        """All samples: there is one shard."""
-        return self.iterable
-
-    def title(self, shard: int) -> str:
-        """What errors call it."""
-        return f"source {self.name!r}"
-
-    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
-        """Deal what was left to readers to others: a position for each."""
-        return dealt_pieces(left, readers)
-
-
-class _StridedReader:
-    """Keeps every `count`-th sample; after dealing, those of its pieces, for which the source is read from its start."""
-
-    can_fetch = False
-
-    def __init__(self, source: Strided, inner: PlainReader, replica: Replica) -> None:
-        self._inner = inner
-        self._index = replica.index
-        self._count = replica.count
-        self._pieces = PieceReader(source, [], caller_for(replica), can_fetch=False)
-        self._is_dealt = False
-
-    def open(self, position: Any) -> Iterator[Any]:
-        self._is_dealt = position is not None and "pieces" in position
-        if self._is_dealt:
-            return self._pieces.open(position)
-        first = self._index if position is None else position["first"]
-        return islice(self._inner.open(None if position is None else position["whole"]), first, None, self._count)
-
-    def position(self, taken: int) -> Any:
-        if self._is_dealt:
-            return self._pieces.position(taken)
-        if taken == 0:
-            return None
-        read = self._index + (taken - 1) * self._count + 1  # islice has read up to its last sample, no further
-        return {"whole": self._inner.position(read), "first": self._count - 1}
-
-    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
-        raise NotImplementedError
-
-    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
-        if self._is_dealt:
-            return self._pieces.left(taken, again, remembered, ended=ended)
-        runs = [] if ended else [[self._index + taken * self._count, self._count]]
-        return {"pieces": [Piece(0, runs, [])], "remembered": []}
+        """All samples that the source yields for this worker."""
+        return self.turned(epoch, caller_as(replica))
 
 
 class Indexed:
@@ -389,7 +339,7 @@ class Indexed:
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Every `count`-th sample."""
-        piece = Piece(0, [[replica.index, replica.count]], [])
+        piece = Piece(0, [[replica.index, replica.count]], [], epoch=epoch)
         return PieceReader(self, [piece], call_directly)
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
