@@ -27,7 +27,6 @@ __all__ = [
     "Strided",
     "deal",
     "has_state",
-    "reads_once",
 ]
 
 
@@ -72,18 +71,6 @@ class Source(Protocol):
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """The reader of the part of `replica` in an epoch; each sample is in exactly one part."""
-
-
-def reads_once(sources: Sequence[Source]) -> str | None:
-    """The name of a source that can be read only once, if there is one among these or those that they read."""
-    for source in sources:
-        if _once_only(getattr(source, "iterable", ())):
-            return source.name
-        inner = getattr(source, "sources", ())
-        found = reads_once(inner() if callable(inner) else inner)
-        if found is not None:
-            return found
-    return None
 
 
 def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> list[Any]:

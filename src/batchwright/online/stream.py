@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing.context import get_spawning_popen
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,12 +20,13 @@ from .batch import StreamReport
 from .digests import digested
 from .loaded import Begun
 from .loader import StreamLoader
+from .look import check_unmoved
 from .made_of import written
 from .missing_attribute import OF_A_STREAM, missing_attribute
 from .next_pass import NextPass
 from .replicas import Replica, resolve_ranks
 from .run import Recipe, Run
-from .sources import Source, reads_once
+from .sources import Source
 from .summary import StreamSummary, summarised
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._of_loader = False  # whether a `StreamLoader` reads it, which begins the epoch after an ended one itself
         self._next = NextPass()
         self._run: Run | None = None
+        self._passes = 0  # that have begun
         self._arguments: str | None = None  # as text in the states; made once, since a target may have many groups
         if rank is not None or world_size is not None:
             Replica(*self._ranks())
@@ -139,16 +141,18 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """
         replica = self._replica()
         self._next.settle(replica, self._recipe, self._state_bytes, self._state_of)
+        self._passes = number = self._passes + 1
         loaded = self._next.loaded
         given = self._rest(replica, loaded)
         in_worker = torch.utils.data.get_worker_info() is not None
         begins_next = not in_worker and not self._of_loader
         if loaded is not None and begins_next and (replica.count == 1 or self._steps is not None):
             first = list(islice(given, 1))
-            if not first:
-                given = self._rest(replica, None)
-            yield from first
-        yield from given
+            given = chain(first, given) if first else self._rest(replica, None)
+        for item in given:
+            yield item
+            if number != self._passes:
+                check_unmoved(self.sources(), "another pass over the stream, which has begun since, has moved it")
 
     def _rest(self, replica: Replica, loaded: dict[str, Any] | None) -> Iterator[Any]:
         epoch, state = (self._next.epoch, None) if loaded is None else (loaded["epoch"], loaded["run"])
@@ -345,15 +349,10 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             The findings: `print` them. "G2 quota" is of batches before and after which no slot is owed.
 
         Raises:
-            Infeasible: the source can be read once only.
+            Infeasible: the source is an iterator, or has a position of its own, which an audit would move.
         """
         batches, epoch = check_integer(batches, "batches", least=1), check_integer(epoch, "epoch", least=0)
-        once = reads_once(self._recipe.sources())
-        if once is not None:
-            raise Infeasible(
-                f"source {once!r} is an iterator, which can be read once, and an audit reads it twice",
-                "pass what makes the iterator (a list, a dataset, online.Sharded)",
-            )
+        check_unmoved(self.sources(), "an audit, which reads it twice, would move it")
         return audited(self._given(epoch), self._given(epoch), batches, self._recipe.limits(epoch))
 
     def _given(self, epoch: int) -> Iterator[AuditedBatch]:
