@@ -16,7 +16,7 @@ from ..public import public
 from . import states
 from .batch import StreamReport, total
 from .loaded import Begun
-from .look import check_look, first_batch, read_by
+from .look import check_look, find_moved, first_batch, read_by
 from .missing_attribute import OF_A_LOADER, missing_attribute
 from .next_pass import NextPass
 from .replicas import Replica
@@ -116,7 +116,7 @@ class StreamEpoch:
         self.number = number
 
     def __iter__(self) -> Iterator[Any]:
-        return self._loader._loop(self.number)
+        return self._loader._pass(self.number)
 
     def __repr__(self) -> str:
         return f"<epoch {self.number} of {self._loader!r}>"
@@ -162,7 +162,7 @@ class StreamLoader:
         self._last = 0  # the worker that gave it
         self._epoch = 0  # of these
         self._next_epoch = 0
-        self._passes = 0
+        self._passes = 0  # that have begun
         self._running = 0  # the number of the pass that is under way; 0 if there is none
 
     def __len__(self) -> int:
@@ -200,7 +200,7 @@ class StreamLoader:
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over one epoch; it begins with the first batch."""
-        return self._loop(None)
+        return self._pass(None)
 
     def epochs(self, until: int) -> Iterator[StreamEpoch]:
         """The epochs from the next one to number `until` - 1, each to be looped over once.
@@ -252,21 +252,18 @@ class StreamLoader:
             )
         return self._collate(batch[0])
 
-    def _loop(self, epoch: int | None) -> Iterator[Any]:
-        """A pass over one epoch, the next one if it is not named."""
-        self._passes += 1
-        return self._pass(self._passes, epoch)
-
     def _ends_loop(self, begun: Begun) -> bool:
         """Whether an epoch without a batch ends the loop; else the loaded state was the end of one, and the next begins."""
         alone = self.stream._ranks()[1] == 1 or self.stream._steps is not None
         return not alone or all(run is None for run in begun.runs)
 
-    def _pass(self, number: int, epoch: int | None) -> Iterator[Any]:
+    def _pass(self, epoch: int | None) -> Iterator[Any]:
+        """A loop over one epoch, the next if none is named; it begins at its first `next`, as trainers call `iter` early."""
         if epoch is not None:
             self.set_epoch(epoch)
         while True:
             begun = self.stream._settle_all(max(1, self._workers))
+            number = self._passes = self._passes + 1
             reports: dict[int, StreamReport] = {}
             here, sent = self._batches(begun.first)
             batches = _batches_in(sent, reports)
@@ -287,12 +284,22 @@ class StreamLoader:
                 runs[worker], self._last = {**run, "anchor": anchor}, worker
                 yield batch
                 if number != self._passes:
+                    self._check_ended(batches)
                     return
                 first = list(islice(batches, 1))
             self._runs = []
         finally:
             if self._running == number:
                 self._running = 0
+
+    def _check_ended(self, batches: Iterator[Any]) -> None:
+        """Refuse to go on with a loop since which another has begun; trainers may ask only then whether it has ended."""
+        moved = not self._workers and find_moved(self.stream.sources()) is not None  # asking would move the other loop
+        if moved or list(islice(batches, 1)):
+            raise Infeasible(
+                "another loop over this loader has begun since, and its position is that loop's",
+                "make a second loader of a second stream for the other loop; for a look, call loader.peek()",
+            )
 
     def _batches(self, first: int) -> tuple[_BatchesWithStates | None, Iterable[_Sent]]:
         """What is read in this process, if workers do not read it, and what they send."""
