@@ -112,7 +112,9 @@ class Run:
         self._anchor_held = 0  # samples in it: after as many more are read, a new one is taken, so its cost is spread
         self._since = 0
         self.over = False  # the composer returned None
-        self._torn = False  # the composer was stopped between two batches, by an error or an interrupt
+        self._torn = (
+            False  # the composer was stopped between two batches, by an error, an interrupt or a warning as one
+        )
         if state is None or state["anchor"] is None:
             self.composer.start()
         else:
@@ -130,10 +132,12 @@ class Run:
     def _taken(self) -> int:
         return sum(feed.read for feed in self.composer.feeds)
 
-    def advance(self) -> bool:
-        """Compose the next batch; False at the end."""
+    def advance(self, *, last: bool = False) -> bool:
+        """Compose the next batch; False at the end. It is judged after the last one that is asked for, before this counts."""
         self._torn = True
         batch = None if self.over else self.composer.compose()
+        if last and batch is not None:
+            self.composer.judge()
         self._torn = False
         if batch is None:
             self.over = True

@@ -170,7 +170,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
     def _steps_of(self, run: Run) -> Iterator[Any]:
         limit = self._limit(run.replica)
         while run.steps != limit:
-            if not run.advance():
+            if not run.advance(last=run.steps + 1 == limit):
                 if limit is not None:
                     raise Infeasible(
                         f"source {self.name!r} ended after {run.steps:,} of the {limit:,} batches due from "
@@ -181,8 +181,6 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             self._next.loaded = None
             run.used = len(run.batch)
             self._run = run  # another call of `iter` may have set it to None
-            if run.steps == limit:  # a loader asks for no more, so this is the last chance
-                run.composer.judge()
             yield run.batch
         self._next.loaded = None
 
