@@ -48,7 +48,12 @@ def misfit(**options):
     return bw.budgeted(TOLD, 500).loader(dataset, collate=bw.Collate(ids=bw.ragged(pad=0)), **options)
 
 
-CASES = {"broken": (broken, broken), "too many": (too_many, broken), "moved": (moved, moved), "misfit": (misfit, misfit)}
+CASES = {
+    "broken": (broken, broken),
+    "too many": (too_many, broken),
+    "moved": (moved, moved),
+    "misfit": (misfit, misfit),
+}
 
 
 def numbers(batch):

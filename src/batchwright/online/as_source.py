@@ -223,8 +223,8 @@ class Chain:
         return {"kind": "chain", "sources": {str(at): arguments_of(one) for at, one in enumerate(self.sources)}}
 
     def contents(self) -> dict[str, Any]:
-        """What each source holds."""
-        return {"sources": {f"{one.name}": contents_of(one) for one in self.sources}}
+        """What each source holds, by its place: several may have one name."""
+        return {"sources": {f"{self.name}[{at}]": contents_of(one) for at, one in enumerate(self.sources)}}
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """One replica's part of each source."""
