@@ -73,8 +73,7 @@ def test_going_on_after_an_error_gives_the_batch_that_was_not_given(case, worker
             given_ones.extend(map(numbers, loader))  # what is given before an error stays in the list
         iterator = iter(first(num_workers=workers))
         with pytest.raises((bw.PoorWarning, bw.Infeasible, RuntimeError)):
-            while True:
-                next(iterator)
+            list(iterator)
         assert next(iterator, None) is None  # nothing that comes behind it is counted in its place
     assert given_ones
     state = json.loads(json.dumps(loader.state_dict()))

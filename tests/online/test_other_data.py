@@ -162,7 +162,7 @@ def test_arguments_of_each_of_two_sources_of_one_name_are_compared(other):
         return mixture(*(online.Sharded([0], lambda n: ROWS, shuffle=True, seed=seed) for seed in seeds))
 
     _, state = stopped(lambda: make(1, 1), 2)
-    with pytest.raises(Infeasible, match="with other arguments: seed of source .* was 1 and is 2"):
+    with pytest.raises(Infeasible, match=r"with other arguments: seed of source .* was 1 and is 2"):
         make(*(2 if place == other else 1 for place in range(2))).load_state_dict(state)
 
 

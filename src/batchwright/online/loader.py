@@ -46,7 +46,7 @@ class LoadedStream(Protocol):
     def _settle_all(self, workers: int) -> Begun: ...
     def report(self) -> StreamReport: ...
     def _summary_of(self, report: StreamReport | None, epoch: int) -> StreamSummary: ...
-    def _run_state(self) -> dict[str, Any] | None: ...
+    def _run_state(self) -> dict[str, Any] | Infeasible | None: ...
     def _state_of(
         self, run: dict[str, Any] | None, epoch: int, next_epoch: int, replica: Replica
     ) -> dict[str, Any]: ...
@@ -70,11 +70,15 @@ class _BatchesWithStates(IterableDataset[Any]):
         for batch in self.stream:
             run = self.stream._run_state()
             assert run is not None
-            anchor, sent = (None if run["anchor"] is sent else run["anchor"]), run["anchor"]
+            if isinstance(run, Infeasible):
+                sent = None
+            else:
+                anchor, sent = (None if run["anchor"] is sent else run["anchor"]), run["anchor"]
+                run = {**run, "anchor": anchor}
             due -= len(batch)
             report = self.report() if in_worker and due <= 0 else None
             due = due if report is None else len(report.seen)
-            yield number, batch, {**run, "anchor": anchor}, report
+            yield number, batch, run, report
         if in_worker and self.stream._run_state() is not None:
             yield number, None, None, self.report()
 
@@ -98,6 +102,13 @@ def _batches_in(sent: Iterable[_Sent], reports: dict[int, StreamReport]) -> Iter
             reports[number] = report
         if run is not None:
             yield number, batch, run
+
+
+def _with_anchor(run: Any, known: Any) -> Any:
+    """A state as a worker sent it, with the anchor of the one before it if that was not sent again."""
+    if isinstance(run, Infeasible) or run["anchor"] is not None or not isinstance(known, Mapping):
+        return run
+    return {**run, "anchor": known["anchor"]}
 
 
 def _unchanged(batch: Any) -> Any:
@@ -155,8 +166,8 @@ class StreamLoader:
         self._workers = check_integer(num_workers, "num_workers", least=0)
         self._collate = _unchanged if collate is None else collate
         self._options = dict(options)
-        # Of each worker, after the last batch of it that the loop was given.
-        self._runs: list[dict[str, Any] | None] = []
+        # Of each worker, after the last batch of it that the loop was given: its state, or a refusal to have one.
+        self._runs: list[Any] = []
         self._reports: dict[int, StreamReport] = {}  # the last of each worker that sent one
         self._here: _BatchesWithStates | None = None  # what is read in this process, if there are no workers
         self._last = 0  # the worker that gave it
@@ -272,16 +283,15 @@ class StreamLoader:
                 break
             self.stream.set_epoch(begun.next)
         # Kept here too: `set_epoch` or a state that is loaded in the loop replaces those of the loader.
-        runs = self._runs = begun.runs
+        runs: list[Any] = begun.runs
+        self._runs = runs
         self._epoch, self._next_epoch, self._last = begun.epoch, begun.next, begun.first - 1
         self.stream.set_epoch(begun.next)
         self._reports, self._here, self._running = reports, here, number
         try:
             while first:
                 worker, batch, run = first.pop()
-                known = runs[worker]
-                anchor = run["anchor"] if run["anchor"] is not None or known is None else known["anchor"]
-                runs[worker], self._last = {**run, "anchor": anchor}, worker
+                runs[worker], self._last = _with_anchor(run, runs[worker]), worker
                 yield batch
                 if number != self._passes:
                     self._check_ended(batches)
@@ -352,6 +362,9 @@ class StreamLoader:
         """
         if not self._runs:
             return self.stream.state_dict()
+        for run in self._runs:
+            if isinstance(run, Infeasible):
+                raise run.with_traceback(None)
         rank, world_size = self.stream._ranks()
         found = [
             self.stream._state_of(

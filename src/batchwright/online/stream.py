@@ -196,9 +196,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 break
         self._next.loaded = None
 
-    def _run_state(self) -> dict[str, Any] | None:
-        """The state of the current pass in this process; None before its first batch."""
-        return None if self._run is None else self._run.state()
+    def _run_state(self) -> dict[str, Any] | Infeasible | None:
+        """The state of the current pass in this process, or why there is none; None before its first batch."""
+        return None if self._run is None else self._run.state_or_refusal()
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the current pass in this process.
