@@ -141,7 +141,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """
         replica = self._replica()
         self._next.settle(replica, self._recipe, self._state_bytes, self._state_of)
-        self._passes = number = self._passes + 1
+        self._passes += 1
         loaded = self._next.loaded
         given = self._rest(replica, loaded)
         in_worker = torch.utils.data.get_worker_info() is not None
@@ -149,10 +149,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         if loaded is not None and begins_next and (replica.count == 1 or self._steps is not None):
             first = list(islice(given, 1))
             given = chain(first, given) if first else self._rest(replica, None)
-        for item in given:
-            yield item
-            if number != self._passes:
-                check_unmoved(self.sources(), "another pass over the stream, which has begun since, has moved it")
+        yield from given
 
     def _rest(self, replica: Replica, loaded: dict[str, Any] | None) -> Iterator[Any]:
         epoch, state = (self._next.epoch, None) if loaded is None else (loaded["epoch"], loaded["run"])
@@ -160,16 +157,21 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         # The next pass is another epoch, even if this one is not read to its end: ranks may stop early.
         if loaded is None:
             self._next.epoch = epoch + 1
-        return self._steps_of(run) if self._batches else self._samples_of(run)
+        return self._steps_of(run, self._passes) if self._batches else self._samples_of(run, self._passes)
 
     def _limit(self, replica: Replica) -> int | None:
         if self._steps is None:
             return None
         return self._steps // replica.workers + (replica.worker < self._steps % replica.workers)
 
-    def _steps_of(self, run: Run) -> Iterator[Any]:
+    def _check_latest(self, number: int | None) -> None:
+        if number not in (None, self._passes):
+            check_unmoved(self.sources(), "another pass over the stream, which has begun since, has moved it")
+
+    def _steps_of(self, run: Run, number: int) -> Iterator[Any]:
         limit = self._limit(run.replica)
         while run.steps != limit:
+            self._check_latest(number)
             if not run.advance(last=run.steps + 1 == limit):
                 if limit is not None:
                     raise Infeasible(
@@ -184,7 +186,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             yield run.batch
         self._next.loaded = None
 
-    def _samples_of(self, run: Run) -> Iterator[Any]:
+    def _samples_of(self, run: Run, number: int | None = None) -> Iterator[Any]:
         while True:
             while run.used < len(run.batch):
                 sample = run.batch[run.used]
@@ -192,6 +194,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 self._next.loaded = None
                 self._run = run
                 yield sample
+            self._check_latest(number)
             if not run.advance():
                 break
         self._next.loaded = None
