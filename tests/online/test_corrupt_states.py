@@ -124,7 +124,8 @@ def test_samples_that_are_no_data_are_refused_when_saved():
         stream = packed(iter_of(make))
         next(iter(stream))
         with pytest.raises(
-            Infeasible, match=r"a value of type .*, which cannot be written without pickling it; pass a sequence"
+            Infeasible,
+            match=r"a value of type .*, which cannot be written without pickling it; read .*, or pass a sequence",
         ):
             stream.state_dict()
 

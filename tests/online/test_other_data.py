@@ -124,6 +124,48 @@ def test_files_in_other_shards_are_refused(tmp_path):
         KINDS["budgeted"](online.jsonl([tmp_path / "b.jsonl", tmp_path / "a.jsonl"])).load_state_dict(state)
 
 
+def mixture(first, second):
+    return online.packed(
+        online.mixed({1: first, "1": second}, at_end="continue"), length=length, capacity=20, buffer=20
+    )
+
+
+JOINED = {  # streams of two sources whose names are the same as text
+    "chain": lambda first, second: KINDS["budgeted"](online.Chain([first, second])),
+    "chain of chains": lambda first, second: KINDS["budgeted"](online.Chain([online.Chain([first]), second])),
+    "mixture": mixture,
+    "mixture of chains": lambda first, second: mixture(online.Chain([first]), online.Chain([second])),
+}
+
+
+@pytest.mark.parametrize("other", [0, 1])
+@pytest.mark.parametrize("kind", sorted(JOINED))
+def test_each_of_two_sources_of_one_name_is_compared(tmp_path, kind, other):
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+
+    def make():
+        return JOINED[kind](*map(online.jsonl, paths))
+
+    for path in paths:
+        jsonl(path, ROWS)
+    given, state = stopped(make, 3)
+    whole = list(make().loader())
+    assert given + resumed(make, state) == whole
+    jsonl(paths[other], ROWS[:-1])
+    with pytest.raises(Infeasible, match=rf"over other data: file '{'ab'[other]}.jsonl' has [\d,]+ bytes, it had"):
+        make().load_state_dict(state)
+
+
+@pytest.mark.parametrize("other", [0, 1])
+def test_arguments_of_each_of_two_sources_of_one_name_are_compared(other):
+    def make(*seeds):
+        return mixture(*(online.Sharded([0], lambda n: ROWS, shuffle=True, seed=seed) for seed in seeds))
+
+    _, state = stopped(lambda: make(1, 1), 2)
+    with pytest.raises(Infeasible, match=r"with other arguments: seed of source .* was 1 and is 2"):
+        make(*(2 if place == other else 1 for place in range(2))).load_state_dict(state)
+
+
 SOURCES = {
     "a list": (lambda rows: rows, "source 'source' has 80 samples, it had 90 samples"),
     "a dataset": (

@@ -8,7 +8,7 @@ from itertools import islice
 import datasets
 import pytest
 from datasets.distributed import split_dataset_by_node
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from batchwright import Infeasible, online, targets
 from batchwright.online.as_source import as_source
@@ -31,6 +31,26 @@ class Standing(Plain):
 
     def load_state_dict(self, state):
         pass
+
+
+class Rest(Standing):
+    """An iterator with a state."""
+
+    def __next__(self):
+        return next(self.samples)
+
+
+class Anew(Plain):
+    """Each of its iterators has a state."""
+
+    def __iter__(self):
+        return Rest(iter(self.samples))
+
+
+class ItsOwnIterator(Rest, IterableDataset):
+    def __iter__(self):
+        self.samples = iter(NUMBERS)
+        return self
 
 
 def hugging_face(shards=2):
@@ -258,8 +278,15 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: pack(iter(NUMBERS)).loader().peek(), "source 'source' is an iterator, which can be read once: a look would",
         lambda: pack(NUMBERS).loader().peek()),
     "a look at what has a position": (
-        lambda: pack(online.Strided(Standing())).loader().peek(), "has a position of its own (state_dict), which a look",
-        lambda: read(pack(online.Strided(Standing())))),
+        lambda: pack(online.Strided(Standing())).loader().peek(), "has a position of its own (state_dict): a look would",
+        lambda: pack(online.Strided(Anew())).loader().peek()),
+    "a look at its own iterator": (
+        lambda: pack(ItsOwnIterator()).loader().peek(), "source 'source' is its own iterator: a look would move it; let",
+        lambda: pack(Plain()).loader().peek()),
+    "two loops": (lambda: loop_in_a_loop(pack().loader(), lambda loader: iter(loader)),
+                  "another loop over this loader has begun since, and its position is that loop's; make a second loader",
+                  lambda: (loop_in_a_loop(pack().loader(), lambda loader: iter(pack().loader())),
+                           loop_in_a_loop(pack().loader(), lambda loader: iter([loader.peek()])))),
     "a look at what splits itself": (
         lambda: pack(online.SelfSplit(Plain())).loader(num_workers=2).peek(), "source 'source' splits itself over 2 work",
         lambda: pack(online.SelfSplit(Plain())).loader(num_workers=0).peek()),
@@ -269,6 +296,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: (next(iter(DataLoader(pack(), batch_size=None))),
                  next(iter(DataLoader(balance(batches=False), batch_size=3))))),
 })  # fmt: skip
+
+
+def loop_in_a_loop(loader, other):
+    for _ in loader:
+        next(other(loader))
 
 
 def first_and_report(stream):

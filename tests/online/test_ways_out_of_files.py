@@ -208,7 +208,7 @@ FILES = cases("refuse message follow", {
     "other ranks": (
         lambda: read(pack(splitting(), rank=1, world_size=2)), "splits itself and finds rank 0 of 1, and the stream has ",
         lambda: read(pack(splitting()))),
-    "an audit of an iterator": (lambda: pack(iter(NUMBERS)).audit(), "is an iterator, which can be read once, and an audit",
+    "an audit of an iterator": (lambda: pack(iter(NUMBERS)).audit(), "is an iterator, which can be read once: an audit, whi",
                                 lambda: pack(NUMBERS).audit()),
 })  # fmt: skip
 

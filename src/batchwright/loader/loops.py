@@ -125,15 +125,15 @@ class Batches(Iterator[Any]):
             self._take_new_shares(start)
         try:
             batch = next(self._inner)
+            if isinstance(batch, WithRemarks):
+                loader._received(batch)
+                batch = batch.batch
+            if loader.device is not None:
+                batch = loader._moved(batch)
         except BaseException:  # what comes behind a batch that failed would be counted as that batch
             self._inner, self.ended = iter(()), True
             raise
         self._advance(start)
-        if isinstance(batch, WithRemarks):
-            loader._received(batch)
-            batch = batch.batch
-        if loader.device is not None:
-            batch = loader._moved(batch)
         if start.sequence.whole_epochs and isinstance(batch, Batch):
             return batch.scaled(1.0, real=loader.real)
         return batch

@@ -15,6 +15,7 @@ import torch.utils.data
 from ..errors import Infeasible, listed, shortened, shown
 from ..files.paths import suffix_kind
 from .equal_stop import EqualStop
+from .file_shards import READERS
 from .idle import Idle
 from .made_of import arguments_of, contents_of, of_shards
 from .own_split import OwnSplit, splits_itself
@@ -78,16 +79,13 @@ def _no_samples(value: Any) -> tuple[str, str] | None:
     )
 
 
-_READERS = {"tar": "tar", "parquet": "parquet", "lines": "jsonl", "arrow": "arrow"}  # by kind of file
-
-
 def _no_file(value: Any, article: str) -> tuple[str, str] | None:
     read = "pass online.Sharded([path], read), where read(path) gives the samples of a file"
     if isinstance(value, (str, os.PathLike)):
-        reader = _READERS.get(suffix_kind(str(value)))
+        reader = READERS.get(suffix_kind(str(value)))
         if reader is not None:
             return f"{article}, {shown(value)}", f"pass online.{reader}({shown(str(value))})"
-        readers = listed(f"online.{name}(path)" for name in _READERS.values())
+        readers = listed(f"online.{name}(path)" for name in READERS.values())
         return f"{article}, {shown(value)}", f"pass the reader of its format ({readers}), or a list of samples"
     if isinstance(value, (bytes, bytearray)):
         return f"{article}, {shown(value)}", f"{read}, or a list of samples"
@@ -224,8 +222,8 @@ class Chain:
         return {"kind": "chain", "sources": {str(at): arguments_of(one) for at, one in enumerate(self.sources)}}
 
     def contents(self) -> dict[str, Any]:
-        """What each source holds."""
-        return {"sources": {f"{one.name}": contents_of(one) for one in self.sources}}
+        """What each source holds, by its place: several may have one name."""
+        return {"sources": {f"{self.name}[{at}]": contents_of(one) for at, one in enumerate(self.sources)}}
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """One replica's part of each source."""

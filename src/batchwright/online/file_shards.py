@@ -16,10 +16,11 @@ from ..readings import reading_file
 from .rows import Lines, Members, Rows, TableRows, samples_of
 
 __all__ = [
-    "ROWS", "RowGroup", "arrow_reader", "decoder", "lines", "members", "open_file", "record_batch", "row_group",
+    "READERS", "ROWS", "RowGroup", "arrow_reader", "decoder", "lines", "members", "open_file", "record_batch", "row_group",
     "rows_from", "shard_of",
 ]  # fmt: skip
 
+READERS = {"tar": "tar", "parquet": "parquet", "lines": "jsonl", "arrow": "arrow"}  # of online, by kind of file
 ROWS = 1000  # rows of a Hugging Face dataset in a shard
 _DECODED = 2048  # rows of a row group that are decoded at once: the fixed cost of a batch is then small for each
 _READ = 1 << 20  # bytes of a column of a Parquet file that are in memory before they are decoded

@@ -16,7 +16,7 @@ from ..public import public
 from . import states
 from .batch import StreamReport, total
 from .loaded import Begun
-from .look import check_look, first_batch, read_by
+from .look import check_look, find_moved, first_batch, read_by
 from .missing_attribute import OF_A_LOADER, missing_attribute
 from .next_pass import NextPass
 from .replicas import Replica
@@ -46,7 +46,7 @@ class LoadedStream(Protocol):
     def _settle_all(self, workers: int) -> Begun: ...
     def report(self) -> StreamReport: ...
     def _summary_of(self, report: StreamReport | None, epoch: int) -> StreamSummary: ...
-    def _run_state(self) -> dict[str, Any] | None: ...
+    def _run_state(self) -> dict[str, Any] | Infeasible | None: ...
     def _state_of(
         self, run: dict[str, Any] | None, epoch: int, next_epoch: int, replica: Replica
     ) -> dict[str, Any]: ...
@@ -70,11 +70,15 @@ class _BatchesWithStates(IterableDataset[Any]):
         for batch in self.stream:
             run = self.stream._run_state()
             assert run is not None
-            anchor, sent = (None if run["anchor"] is sent else run["anchor"]), run["anchor"]
+            if isinstance(run, Infeasible):
+                sent = None
+            else:
+                anchor, sent = (None if run["anchor"] is sent else run["anchor"]), run["anchor"]
+                run = {**run, "anchor": anchor}
             due -= len(batch)
             report = self.report() if in_worker and due <= 0 else None
             due = due if report is None else len(report.seen)
-            yield number, batch, {**run, "anchor": anchor}, report
+            yield number, batch, run, report
         if in_worker and self.stream._run_state() is not None:
             yield number, None, None, self.report()
 
@@ -100,6 +104,13 @@ def _batches_in(sent: Iterable[_Sent], reports: dict[int, StreamReport]) -> Iter
             yield number, batch, run
 
 
+def _with_anchor(run: Any, known: Any) -> Any:
+    """A state as a worker sent it, with the anchor of the one before it if that was not sent again."""
+    if isinstance(run, Infeasible) or run["anchor"] is not None or not isinstance(known, Mapping):
+        return run
+    return {**run, "anchor": known["anchor"]}
+
+
 def _unchanged(batch: Any) -> Any:
     return batch
 
@@ -116,7 +127,7 @@ class StreamEpoch:
         self.number = number
 
     def __iter__(self) -> Iterator[Any]:
-        return self._loader._loop(self.number)
+        return self._loader._pass(self.number)
 
     def __repr__(self) -> str:
         return f"<epoch {self.number} of {self._loader!r}>"
@@ -155,14 +166,14 @@ class StreamLoader:
         self._workers = check_integer(num_workers, "num_workers", least=0)
         self._collate = _unchanged if collate is None else collate
         self._options = dict(options)
-        # Of each worker, after the last batch of it that the loop was given.
-        self._runs: list[dict[str, Any] | None] = []
+        # Of each worker, after the last batch of it that the loop was given: its state, or a refusal to have one.
+        self._runs: list[Any] = []
         self._reports: dict[int, StreamReport] = {}  # the last of each worker that sent one
         self._here: _BatchesWithStates | None = None  # what is read in this process, if there are no workers
         self._last = 0  # the worker that gave it
         self._epoch = 0  # of these
         self._next_epoch = 0
-        self._passes = 0
+        self._passes = 0  # that have begun
         self._running = 0  # the number of the pass that is under way; 0 if there is none
 
     def __len__(self) -> int:
@@ -200,7 +211,7 @@ class StreamLoader:
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over one epoch; it begins with the first batch."""
-        return self._loop(None)
+        return self._pass(None)
 
     def epochs(self, until: int) -> Iterator[StreamEpoch]:
         """The epochs from the next one to number `until` - 1, each to be looped over once.
@@ -252,21 +263,18 @@ class StreamLoader:
             )
         return self._collate(batch[0])
 
-    def _loop(self, epoch: int | None) -> Iterator[Any]:
-        """A pass over one epoch, the next one if it is not named."""
-        self._passes += 1
-        return self._pass(self._passes, epoch)
-
     def _ends_loop(self, begun: Begun) -> bool:
         """Whether an epoch without a batch ends the loop; else the loaded state was the end of one, and the next begins."""
         alone = self.stream._ranks()[1] == 1 or self.stream._steps is not None
         return not alone or all(run is None for run in begun.runs)
 
-    def _pass(self, number: int, epoch: int | None) -> Iterator[Any]:
+    def _pass(self, epoch: int | None) -> Iterator[Any]:
+        """A loop over one epoch, the next if none is named; it begins at its first `next`, as trainers call `iter` early."""
         if epoch is not None:
             self.set_epoch(epoch)
         while True:
             begun = self.stream._settle_all(max(1, self._workers))
+            number = self._passes = self._passes + 1
             reports: dict[int, StreamReport] = {}
             here, sent = self._batches(begun.first)
             batches = _batches_in(sent, reports)
@@ -275,24 +283,33 @@ class StreamLoader:
                 break
             self.stream.set_epoch(begun.next)
         # Kept here too: `set_epoch` or a state that is loaded in the loop replaces those of the loader.
-        runs = self._runs = begun.runs
+        runs: list[Any] = begun.runs
+        self._runs = runs
         self._epoch, self._next_epoch, self._last = begun.epoch, begun.next, begun.first - 1
         self.stream.set_epoch(begun.next)
         self._reports, self._here, self._running = reports, here, number
         try:
             while first:
                 worker, batch, run = first.pop()
-                known = runs[worker]
-                anchor = run["anchor"] if run["anchor"] is not None or known is None else known["anchor"]
-                runs[worker], self._last = {**run, "anchor": anchor}, worker
+                runs[worker], self._last = _with_anchor(run, runs[worker]), worker
                 yield batch
                 if number != self._passes:
+                    self._check_ended(batches)
                     return
                 first = list(islice(batches, 1))
             self._runs = []
         finally:
             if self._running == number:
                 self._running = 0
+
+    def _check_ended(self, batches: Iterator[Any]) -> None:
+        """Refuse to go on with a loop since which another has begun; trainers may ask only then whether it has ended."""
+        moved = not self._workers and find_moved(self.stream.sources()) is not None  # asking would move the other loop
+        if moved or list(islice(batches, 1)):
+            raise Infeasible(
+                "another loop over this loader has begun since, and its position is that loop's",
+                "make a second loader of a second stream for the other loop; for a look, call loader.peek()",
+            )
 
     def _batches(self, first: int) -> tuple[_BatchesWithStates | None, Iterable[_Sent]]:
         """What is read in this process, if workers do not read it, and what they send."""
@@ -345,6 +362,9 @@ class StreamLoader:
         """
         if not self._runs:
             return self.stream.state_dict()
+        for run in self._runs:
+            if isinstance(run, Infeasible):
+                raise run.with_traceback(None)
         rank, world_size = self.stream._ranks()
         found = [
             self.stream._state_of(

@@ -8,12 +8,14 @@ from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
+from torch.utils.data import IterableDataset
+
 from ..errors import Infeasible
 from .own_split import OwnSplit
-from .sources import SelfSplit, Source, has_state, reads_once
+from .sources import SelfSplit, Source, has_state
 from .worker_info import as_worker
 
-__all__ = ["check_look", "first_batch", "read_by"]
+__all__ = ["check_look", "check_unmoved", "find_moved", "first_batch", "read_by"]
 
 
 def check_look(sources: Sequence[Source], workers: int) -> None:
@@ -22,23 +24,46 @@ def check_look(sources: Sequence[Source], workers: int) -> None:
     Raises:
         Infeasible: a source is an iterator, has a position of its own, or splits itself over workers.
     """
-    once = reads_once(sources)
-    if once is not None:
-        raise Infeasible(
-            f"source {once!r} is an iterator, which can be read once: a look would take its first samples",
-            "pass what makes the iterator (a list, a dataset, online.Sharded)",
-        )
+    check_unmoved(sources, "a look would move it")
     for source in _all_of(sources):
-        if has_state(getattr(source, "iterable", ())):
-            raise Infeasible(
-                f"source {source.name!r} has a position of its own (state_dict), which a look would move",
-                "look at a stream of a source of its own, made of the same arguments",
-            )
         if workers > 1 and isinstance(source, (SelfSplit, OwnSplit)):
             raise Infeasible(
                 f"source {source.name!r} splits itself over {workers} workers, which may wait for each other",
                 "look at a loader of the stream with num_workers=0, or take the first batch of another loader",
             )
+
+
+def check_unmoved(sources: Sequence[Source], so: str) -> None:
+    """Refuse what would move a source for those that are reading it; `so` says what it is.
+
+    Raises:
+        Infeasible: a source is an iterator, or has a position of its own.
+    """
+    found = find_moved(sources)
+    if found is not None:
+        name, why, way_out = found
+        raise Infeasible(f"source {name!r} {why}: {so}", way_out)
+
+
+def find_moved(sources: Sequence[Source]) -> tuple[str, str, str] | None:
+    """A source of which all readings share one position: its name, why, and a way out. None if each has its own."""
+    for source in _all_of(sources):
+        iterable = getattr(source, "iterable", ())
+        if isinstance(iterable, Iterator) and not isinstance(iterable, IterableDataset):
+            return (
+                source.name,
+                "is an iterator, which can be read once",
+                "pass what makes the iterator (a list, a dataset, online.Sharded)",
+            )
+        if isinstance(iterable, Iterator):
+            return source.name, "is its own iterator", "let its __iter__ return a new iterator, as a generator does"
+        if has_state(iterable):
+            return (
+                source.name,
+                "has a position of its own (state_dict)",
+                "let its __iter__ return a new iterator that has state_dict and load_state_dict in its place",
+            )
+    return None
 
 
 def _all_of(sources: Sequence[Source]) -> Iterator[Source]:

@@ -181,11 +181,18 @@ class _MixtureRecipe:
             "batch_size": self.batch_size,
             "at_end": self.at_end,
             "unit": "samples" if self.unit is None else "units",
-            "sources": {str(name): arguments_of(source) for name, source in self.sources_by_name.items()},
+            "sources": self._told_by_each(arguments_of),
         }
 
     def contents(self) -> dict[str, Any]:
-        return {"sources": {str(name): contents_of(source) for name, source in self.sources_by_name.items()}}
+        return {"sources": self._told_by_each(contents_of)}
+
+    def _told_by_each(self, ask: Callable[[Source], Any]) -> dict[str, Any]:
+        """What each source answers, by its name; by its place too, if two names are the same as text, such as 1 and "1"."""
+        names = list(map(str, self.sources_by_name))
+        if len(set(names)) < len(names):
+            names = [f"{name!r} at {place}" for place, name in enumerate(self.sources_by_name)]
+        return {name: ask(source) for name, source in zip(names, self.sources_by_name.values(), strict=True)}
 
 
 class _MixtureComposer:

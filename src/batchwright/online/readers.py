@@ -16,6 +16,7 @@ from ..errors import Infeasible, check_integer, no_column, one_of, shown, typed
 from ..indexes.sources import DataFile, source_of
 from ..readings import as_list, library, reading_file
 from .file_shards import (
+    READERS,
     ROWS,
     RowGroup,
     arrow_reader,
@@ -370,13 +371,10 @@ def _found(files: Files, kind: str, storage_options: Mapping[str, Any] | None, n
         if source.kind != kind:
             raise Infeasible(
                 f"{shown(str(part))} has files of kind {source.kind!r}, and source {name!r} reads {kind!r}",
-                f"pass it to online.{_READER.get(source.kind, 'Sharded')}",
+                f"pass it to online.{READERS.get(source.kind, 'Sharded')}",
             )
         found += source.files
     again, count = Counter(file.path for file in found).most_common(1)[0]
     if count > 1:
         raise Infeasible(f"{shown(again)} is named twice in source {name!r}", "name every file once")
     return found
-
-
-_READER = {"tar": "tar", "parquet": "parquet", "lines": "jsonl", "arrow": "arrow"}

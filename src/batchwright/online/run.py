@@ -6,6 +6,7 @@ rarely) and the number of batches returned since then; these are composed again 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -111,8 +112,12 @@ class Run:
         self._anchor_taken = 0  # samples read when it was taken
         self._anchor_held = 0  # samples in it: after as many more are read, a new one is taken, so its cost is spread
         self._since = 0
+        self._refusal: Infeasible | None = None  # of the last state that was refused to a loader
+        self._refused = (0, 0)  # samples read and held by then
         self.over = False  # the composer returned None
-        self._torn = False  # the composer was stopped between two batches, by an error or an interrupt
+        self._torn = (
+            False  # the composer was stopped between two batches, by an error, an interrupt or a warning as one
+        )
         if state is None or state["anchor"] is None:
             self.composer.start()
         else:
@@ -130,10 +135,12 @@ class Run:
     def _taken(self) -> int:
         return sum(feed.read for feed in self.composer.feeds)
 
-    def advance(self) -> bool:
-        """Compose the next batch; False at the end."""
+    def advance(self, *, last: bool = False) -> bool:
+        """Compose the next batch; False at the end. After the last that is asked for, all are judged, before it counts."""
         self._torn = True
         batch = None if self.over else self.composer.compose()
+        if last and batch is not None:
+            self.composer.judge()
         self._torn = False
         if batch is None:
             self.over = True
@@ -159,6 +166,22 @@ class Run:
             self.batch, self.used = rest, 0
         return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self.over}
 
+    def state_or_refusal(self) -> dict[str, Any] | Infeasible:
+        """The state; or why there is none, where nobody may ever ask for one.
+
+        To find that out may take as long as to write a state. So it is asked again only after as many samples were read as
+        were held.
+        """
+        read, held = self._refused
+        if self._refusal is None or self._taken() - read > held:
+            try:
+                state, self._refusal = self.state(), None
+                return state
+            except Infeasible as refusal:
+                self._refusal = copy.copy(refusal)  # without the frames of its traceback
+                self._refused = self._taken(), sum(map(len, self.composer.held()))
+        return self._refusal
+
     def _weigh_anchor(self, held: list[list[Any]]) -> str:
         feeds = [
             {**feed.state(), "items": [ordinal for ordinal, _ in items] if feed.by_reference else items}
@@ -171,13 +194,22 @@ class Run:
             "steps": self.steps,
             "over": self.over,
         }
-        anchor = kept(everything)
+        anchor = kept(everything, self._without_samples())
         if len(anchor) > self._state_bytes:
             raise Infeasible(
                 f"the state takes {len(anchor):,} bytes and state_bytes is {self._state_bytes:,}",
-                f"pass state_bytes={len(anchor) * 2}, a smaller buffer, or online.Sharded: a state only names their samples",
+                f"pass state_bytes={len(anchor) * 2}, or a smaller buffer{self._without_samples()}",
             )
         return anchor
+
+    def _without_samples(self) -> str:
+        """What lets a state name samples that it has by value now, as one more way out."""
+        feeds = self.composer.feeds
+        if all(feed.by_reference for feed in feeds):  # what is left of a batch is by value all the same
+            return ", or let the stream give batches, if no other reads it" if self.used < len(self.batch) else ""
+        if any(_reads_a_stream(feed.source) for feed in feeds):
+            return ""
+        return ", or pass a sequence, online.Sharded or a reader such as online.tar: a state only names their samples"
 
     def _start_from(self, everything: Any) -> None:
         held = []
@@ -188,3 +220,9 @@ class Run:
         self.composer.resume(everything["memory"], held)
         self.batch, self.used = everything["rest"], 0
         self.steps, self.over = everything["steps"], everything["over"]
+
+
+def _reads_a_stream(source: Any) -> bool:
+    """Whether samples of a source come from another stream, which cannot give them again."""
+    inner = getattr(source, "sources", ())
+    return callable(inner) or any(map(_reads_a_stream, inner))

@@ -28,7 +28,6 @@ __all__ = [
     "deal",
     "has_state",
     "once_only",
-    "reads_once",
 ]
 
 
@@ -73,17 +72,6 @@ class Source(Protocol):
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """The reader of the part of `replica` in an epoch; each sample is in exactly one part."""
-
-
-def reads_once(sources: Sequence[Source]) -> str | None:
-    """The name of a source that can be read only once, if there is one among these or those that they read."""
-    for source in sources:
-        if once_only(getattr(source, "iterable", ())):
-            return source.name
-        found = reads_once(_read_by(source))
-        if found is not None:
-            return found
-    return None
 
 
 def check_deal(sources: Sequence[Source], readers: int, others: int) -> None:

@@ -26,8 +26,12 @@ _SAME_STEP = "load states that all readers saved at the same step"
 _ANEW = "load another copy of the state, or begin again"
 
 
-def kept(everything: Any) -> str:
+def kept(everything: Any, way_out: str = "") -> str:
     """Everything that a pass has in memory as JSON, with its digest in front.
+
+    Args:
+        everything: it.
+        way_out: what else to do, besides reading other samples, if some cannot be written.
 
     Raises:
         Infeasible: a sample in it cannot be written as JSON, arrays and tensors.
@@ -37,8 +41,7 @@ def kept(everything: Any) -> str:
     except Unwritable as error:
         raise Infeasible(
             f"the state would hold a value of type {error}, which cannot be written without pickling it",
-            "pass a sequence, online.Sharded or a reader such as online.tar (a state only names their samples), or read "
-            "samples of numbers, text, bytes, lists, dictionaries, arrays and tensors",
+            f"read samples of numbers, text, bytes, lists, dictionaries, arrays and tensors{way_out}",
         ) from None
     return _digest(text) + text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing.context import get_spawning_popen
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,12 +20,13 @@ from .batch import StreamReport
 from .digests import digested
 from .loaded import Begun
 from .loader import StreamLoader
+from .look import check_unmoved
 from .made_of import written
 from .missing_attribute import OF_A_STREAM, missing_attribute
 from .next_pass import NextPass
 from .replicas import Replica, resolve_ranks
 from .run import Recipe, Run
-from .sources import Source, reads_once
+from .sources import Source
 from .summary import StreamSummary, summarised
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         self._of_loader = False  # whether a `StreamLoader` reads it, which begins the epoch after an ended one itself
         self._next = NextPass()
         self._run: Run | None = None
+        self._passes = 0  # that have begun
         self._arguments: str | None = None  # as text in the states; made once, since a target may have many groups
         if rank is not None or world_size is not None:
             Replica(*self._ranks())
@@ -139,15 +141,14 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """
         replica = self._replica()
         self._next.settle(replica, self._recipe, self._state_bytes, self._state_of)
+        self._passes += 1
         loaded = self._next.loaded
         given = self._rest(replica, loaded)
         in_worker = torch.utils.data.get_worker_info() is not None
         begins_next = not in_worker and not self._of_loader
         if loaded is not None and begins_next and (replica.count == 1 or self._steps is not None):
             first = list(islice(given, 1))
-            if not first:
-                given = self._rest(replica, None)
-            yield from first
+            given = chain(first, given) if first else self._rest(replica, None)
         yield from given
 
     def _rest(self, replica: Replica, loaded: dict[str, Any] | None) -> Iterator[Any]:
@@ -156,17 +157,22 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         # The next pass is another epoch, even if this one is not read to its end: ranks may stop early.
         if loaded is None:
             self._next.epoch = epoch + 1
-        return self._steps_of(run) if self._batches else self._samples_of(run)
+        return self._steps_of(run, self._passes) if self._batches else self._samples_of(run, self._passes)
 
     def _limit(self, replica: Replica) -> int | None:
         if self._steps is None:
             return None
         return self._steps // replica.workers + (replica.worker < self._steps % replica.workers)
 
-    def _steps_of(self, run: Run) -> Iterator[Any]:
+    def _check_latest(self, number: int | None) -> None:
+        if number not in (None, self._passes):
+            check_unmoved(self.sources(), "another pass over the stream, which has begun since, has moved it")
+
+    def _steps_of(self, run: Run, number: int) -> Iterator[Any]:
         limit = self._limit(run.replica)
         while run.steps != limit:
-            if not run.advance():
+            self._check_latest(number)
+            if not run.advance(last=run.steps + 1 == limit):
                 if limit is not None:
                     raise Infeasible(
                         f"source {self.name!r} ended after {run.steps:,} of the {limit:,} batches due from "
@@ -177,12 +183,10 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             self._next.loaded = None
             run.used = len(run.batch)
             self._run = run  # another call of `iter` may have set it to None
-            if run.steps == limit:  # a loader asks for no more, so this is the last chance
-                run.composer.judge()
             yield run.batch
         self._next.loaded = None
 
-    def _samples_of(self, run: Run) -> Iterator[Any]:
+    def _samples_of(self, run: Run, number: int | None = None) -> Iterator[Any]:
         while True:
             while run.used < len(run.batch):
                 sample = run.batch[run.used]
@@ -190,13 +194,14 @@ class Stream(torch.utils.data.IterableDataset[Any]):
                 self._next.loaded = None
                 self._run = run
                 yield sample
+            self._check_latest(number)
             if not run.advance():
                 break
         self._next.loaded = None
 
-    def _run_state(self) -> dict[str, Any] | None:
-        """The state of the current pass in this process; None before its first batch."""
-        return None if self._run is None else self._run.state()
+    def _run_state(self) -> dict[str, Any] | Infeasible | None:
+        """The state of the current pass in this process, or why there is none; None before its first batch."""
+        return None if self._run is None else self._run.state_or_refusal()
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the current pass in this process.
@@ -345,15 +350,10 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             The findings: `print` them. "G2 quota" is of batches before and after which no slot is owed.
 
         Raises:
-            Infeasible: the source can be read once only.
+            Infeasible: the source is an iterator, or has a position of its own, which an audit would move.
         """
         batches, epoch = check_integer(batches, "batches", least=1), check_integer(epoch, "epoch", least=0)
-        once = reads_once(self._recipe.sources())
-        if once is not None:
-            raise Infeasible(
-                f"source {once!r} is an iterator, which can be read once, and an audit reads it twice",
-                "pass what makes the iterator (a list, a dataset, online.Sharded)",
-            )
+        check_unmoved(self.sources(), "an audit, which reads it twice, would move it")
         return audited(self._given(epoch), self._given(epoch), batches, self._recipe.limits(epoch))
 
     def _given(self, epoch: int) -> Iterator[AuditedBatch]:
