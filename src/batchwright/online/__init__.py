@@ -11,9 +11,10 @@ from .equal_stop import equal_stop
 from .mixed import mixed
 from .readers import arrow, huggingface, jsonl, parquet, tar
 from .shards import Sharded
-from .sources import SelfSplit, Strided
+from .sources import SelfSplit
 from .states import merged
 from .stream import Stream
+from .strided import Strided
 
 __all__ = [
     "Chain", "SelfSplit", "Sharded", "Stream", "StreamBatch", "StreamReport", "Strided", "arrow", "balanced",

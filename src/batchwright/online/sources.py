@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import IterableDataset
@@ -24,9 +23,10 @@ __all__ = [
     "Reader",
     "SelfSplit",
     "Source",
-    "Strided",
+    "Turned",
     "deal",
     "has_state",
+    "once_only",
     "reads_once",
 ]
 
@@ -77,7 +77,7 @@ class Source(Protocol):
 def reads_once(sources: Sequence[Source]) -> str | None:
     """The name of a source that can be read only once, if there is one among these or those that they read."""
     for source in sources:
-        if _once_only(getattr(source, "iterable", ())):
+        if once_only(getattr(source, "iterable", ())):
             return source.name
         inner = getattr(source, "sources", ())
         found = reads_once(inner() if callable(inner) else inner)
@@ -107,7 +107,7 @@ def has_state(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
-def _once_only(iterable: Iterable[Any]) -> bool:
+def once_only(iterable: Iterable[Any]) -> bool:
     """Whether it is an iterator. A torch dataset that is its own iterator is not: its `iter` starts the next epoch."""
     return isinstance(iterable, Iterator) and not isinstance(iterable, IterableDataset)
 
@@ -133,6 +133,7 @@ class PlainReader:
         self._again = again
         self._stateful: Any = None
         self._at_end = False
+        self._before = 0  # samples read before this reader took over; those taken are counted from there
 
     def open(self, position: Any) -> Iterator[Any]:
         """The samples from `position` on."""
@@ -140,6 +141,7 @@ class PlainReader:
         if self._at_end:
             return iter(())
         saved = None if position is None else position.get("state")
+        self._before = 0 if position is None else position.get("before", 0)
         if saved is not None and self._has_state(self._iterable):
             self._load(self._iterable, saved)
         iterator = self._call(iter, self._iterable)
@@ -152,10 +154,10 @@ class PlainReader:
         if saved is not None and self._stateful is iterator:
             self._load(iterator, saved)
         samples = stepped(iterator, self._call)
-        if position is None and _once_only(self._iterable):
+        if position is None and once_only(self._iterable):
             samples = _NonEmptyIterator(samples, self._name, again=self._again)
         return (
-            skip(samples, position["taken"], title=f"source {self._name!r}")
+            skip(samples, self._before + position["taken"], title=f"source {self._name!r}")
             if position is not None and saved is None
             else samples
         )
@@ -169,21 +171,33 @@ class PlainReader:
             return _AT_END
         if self._stateful is not None:
             return {"state": copy.deepcopy(self._stateful.state_dict())}
-        if _once_only(self._iterable):
+        if once_only(self._iterable):
             raise Infeasible(
                 f"source {self._name!r} is an iterator: it can be read once and has no state_dict",
                 "pass what makes the iterator (a list, a dataset, online.Sharded), "
                 "or give it state_dict and load_state_dict",
             )
-        return {"taken": taken}
+        return {"taken": taken, "before": self._before}
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         """Not possible: an iterable has no way back."""
         raise NotImplementedError
 
     def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
-        """Where the reading stands."""
-        return {"position": _AT_END if ended else self.position(taken)}
+        """Where the reading stands, for a reader that counts from there."""
+        position = _AT_END if ended else self.position(taken)
+        return {"position": {"taken": 0, "before": self._before + taken} if "taken" in position else position}
+
+
+class _NoReader(PlainReader):
+    """Reads nothing, where another replica reads all."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__((), name)
+
+    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
+        """Nothing."""
+        return {"position": _AT_END}
 
 
 class _NonEmptyIterator:
@@ -212,7 +226,7 @@ class _NonEmptyIterator:
         )
 
 
-class _Turned:
+class Turned:
     """A plain iterable, to which the epoch is passed if it has `set_epoch`."""
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
@@ -230,13 +244,14 @@ class _Turned:
         return of_iterable(self.iterable)
 
     def turned(self, epoch: int, call: Call = call_directly) -> PlainReader:
+        """All samples of an epoch."""
         if hasattr(self.iterable, "set_epoch"):
             self.iterable.set_epoch(epoch)
         again, self._again = self._again, True
         return PlainReader(self.iterable, self.name, call=call, again=again)
 
 
-class OneReader(_Turned):
+class OneReader(Turned):
     """An iterable of which nothing is known: worker 0 reads it, other workers read nothing; several ranks are refused."""
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
@@ -259,14 +274,15 @@ class OneReader(_Turned):
                 f"pass num_workers=1 to the loader, or {_SPLIT}",
             )
         self._idle.say(self.name, replica, 1, "cannot be split", f"pass num_workers=1 to the loader, or {_SPLIT}")
-        return self.turned(epoch, caller_for(replica)) if replica.worker == 0 else PlainReader((), self.name)
+        return self.turned(epoch, caller_for(replica)) if replica.worker == 0 else _NoReader(self.name)
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
-        """Reader 0 goes on, wherever it is."""
-        return [left[0]["position"], *[None] * (readers - 1)]
+        """Reader 0 goes on where the reading stands; a stream that ended for the one that read leaves nothing of it."""
+        position = next((one["position"] for one in left if one["position"] != _AT_END), _AT_END)
+        return [position, *[None] * (readers - 1)]
 
 
-class SelfSplit(_Turned):
+class SelfSplit(Turned):
     """A source that splits itself by rank and worker, as webdataset pipelines with splitters do.
 
     Args:
@@ -280,86 +296,6 @@ class SelfSplit(_Turned):
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """All samples that the source yields in this process."""
         return self.turned(epoch)
-
-
-class Strided(_Turned):
-    """A source that every replica reads completely; each keeps every `count`-th sample.
-
-    Use it if the source has a repeatable order and no shards. Every replica has the cost of reading all samples. If
-    groups come with a fixed period that has a common factor with the number of replicas, some replicas get no sample of
-    some groups.
-
-    Args:
-        source: an iterable that gives the same samples in the same order whenever it is read.
-        name: the name of the source in errors.
-    """
-
-    def __init__(self, source: Iterable[Any], *, name: str = "source") -> None:
-        super().__init__(source, name=name)
-
-    def contents(self) -> dict[str, Any] | None:
-        """What it says of itself."""
-        return self._said
-
-    def reader(self, replica: Replica, epoch: int) -> Reader:
-        """Samples index, index + count, ... of all."""
-        if _once_only(self.iterable):
-            raise Infeasible(
-                f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
-                "pass what makes the iterator, or online.Sharded",
-            )
-        return _StridedReader(self, self.turned(epoch, caller_for(replica)), replica)
-
-    indexed = False
-
-    def open(self, shard: int) -> Iterable[Any]:
-        """All samples: there is one shard."""
-        return self.iterable
-
-    def title(self, shard: int) -> str:
-        """What errors call it."""
-        return f"source {self.name!r}"
-
-    def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
-        """Deal what was left to readers to others: a position for each."""
-        return dealt_pieces(left, readers)
-
-
-class _StridedReader:
-    """Keeps every `count`-th sample; after dealing, those of its pieces, for which the source is read from its start."""
-
-    can_fetch = False
-
-    def __init__(self, source: Strided, inner: PlainReader, replica: Replica) -> None:
-        self._inner = inner
-        self._index = replica.index
-        self._count = replica.count
-        self._pieces = PieceReader(source, [], caller_for(replica), can_fetch=False)
-        self._is_dealt = False
-
-    def open(self, position: Any) -> Iterator[Any]:
-        self._is_dealt = position is not None and "pieces" in position
-        if self._is_dealt:
-            return self._pieces.open(position)
-        first = self._index if position is None else position["first"]
-        return islice(self._inner.open(None if position is None else position["whole"]), first, None, self._count)
-
-    def position(self, taken: int) -> Any:
-        if self._is_dealt:
-            return self._pieces.position(taken)
-        if taken == 0:
-            return None
-        read = self._index + (taken - 1) * self._count + 1  # islice has read up to its last sample, no further
-        return {"whole": self._inner.position(read), "first": self._count - 1}
-
-    def fetch(self, ordinals: Sequence[int]) -> list[Any]:
-        raise NotImplementedError
-
-    def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
-        if self._is_dealt:
-            return self._pieces.left(taken, again, remembered, ended=ended)
-        runs = [] if ended else [[self._index + taken * self._count, self._count]]
-        return {"pieces": [Piece(0, runs, [])], "remembered": []}
 
 
 class Indexed:
