@@ -196,11 +196,11 @@ def test_pieces_are_dealt_whole(shards, changes):
         runs = Counter(piece.shard for one in left for piece in one["pieces"] for _ in piece.runs)
         assert all(count <= 2 * max(number for number, _ in changes) for count in runs.values())
     for position in dealt_pieces(left, 3):
-        for shard, runs, single, _ in position["pieces"]:
-            for number in Piece(shard, runs, single).numbers():
-                if number >= lengths[shard]:
+        for piece in (Piece(*piece) for piece in position["pieces"]):
+            for number in piece.numbers():
+                if number >= lengths[piece.shard]:
                     break
-                done[shard, number] += 1
+                done[piece.shard, number] += 1
     assert done == Counter({(at, number): 1 for at, count in enumerate(lengths) for number in range(count)})
 
 

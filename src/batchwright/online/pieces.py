@@ -51,12 +51,14 @@ class Piece(NamedTuple):
         single: numbers of single samples, ascending. Some may lie beyond the end of the shard: those of runs that were
             joined do.
         known: the highest number of a sample of the shard that was read before; a shard without it is not as it was.
+        epoch: that of the source in which the samples are due: where a source restarts, a sample may be due in several.
     """
 
     shard: int
     runs: list[list[int]]
     single: list[int]
     known: int = -1
+    epoch: int = 0
 
     def numbers(self) -> Iterator[int]:
         """The numbers of the samples, ascending; endless if there are runs."""
@@ -69,13 +71,14 @@ class Piece(NamedTuple):
         if len(self.runs) == 1 and not self.single:
             [[start, step]] = self.runs
             begin = start + taken * step
-            return Piece(self.shard, [[begin, step]], [], max(self.known, begin - step))
+            return self._replace(runs=[[begin, step]], known=max(self.known, begin - step))
         last = next(islice(self.numbers(), taken - 1, None), None)
         if last is None:
-            return Piece(self.shard, [], [], self.known)
+            return self._replace(runs=[], single=[])
         # The first number of each run above the last one that was taken.
         runs = [[start + max(0, (last - start) // step + 1) * step, step] for start, step in self.runs]
-        return Piece(self.shard, runs, [number for number in self.single if number > last], max(self.known, last))
+        single = [number for number in self.single if number > last]
+        return self._replace(runs=runs, single=single, known=max(self.known, last))
 
 
 @runtime_checkable
@@ -226,12 +229,16 @@ class PieceReader:
                 found[shard, number] = sample
         return [found[address] for address in addresses]
 
+    def _place_of(self, ordinal: int) -> int:
+        """Which of the pieces a sample was in."""
+        return bisect_right(self._starts, ordinal) - 1
+
     def addresses(self, ordinals: Sequence[int]) -> list[Address]:
         """Where the samples with these ordinals are."""
         by_piece: dict[int, list[int]] = {}
         for ordinal in ordinals:
             if ordinal >= 0:
-                by_piece.setdefault(bisect_right(self._starts, ordinal) - 1, []).append(ordinal)
+                by_piece.setdefault(self._place_of(ordinal), []).append(ordinal)
         found: dict[int, Address] = {-1 - at: address for at, address in enumerate(self._remembered)}
         for at, within in by_piece.items():
             piece, first = self._pieces[at], self._starts[at]
@@ -251,10 +258,10 @@ class PieceReader:
         unread = [] if ended else self._pieces[at + 1 :]
         if self._starts and not ended:
             unread.insert(0, self._pieces[at].after(taken - self._starts[at]))
-        singles: dict[int, list[int]] = {}
-        for shard, number in self.addresses(again):
-            singles.setdefault(shard, []).append(number)
-        pieces = [Piece(shard, [], sorted(numbers), max(numbers)) for shard, numbers in singles.items()]
+        singles: dict[Address, list[int]] = {}  # by epoch and shard
+        for ordinal, (shard, number) in zip(again, self.addresses(again), strict=True):
+            singles.setdefault((self._pieces[self._place_of(ordinal)].epoch, shard), []).append(number)
+        pieces = [Piece(shard, [], sorted(numbers), max(numbers), epoch) for (epoch, shard), numbers in singles.items()]
         return {"pieces": pieces + unread, "remembered": self.addresses(remembered)}
 
 
@@ -263,18 +270,19 @@ def dealt_pieces(left: Sequence[Left], readers: int) -> list[Any]:
 
     Every sample that was left is left to exactly one of them. Those that were remembered are known to all.
     """
-    of_shards: dict[int, list[Piece]] = {}
+    of_epochs: dict[int, dict[int, list[Piece]]] = {}
     for one in left:
         for piece in (Piece(*piece) for piece in one["pieces"]):
-            of_shards.setdefault(piece.shard, []).append(piece)
-    pieces = [_coalesced(_joined(parts)) for parts in of_shards.values()]
-    pieces = [piece for piece in pieces if piece.runs or piece.single]
+            of_epochs.setdefault(piece.epoch, {}).setdefault(piece.shard, []).append(piece)
     shares: list[list[Piece]] = [[] for _ in range(readers)]
-    for at, piece in enumerate(pieces):
-        # As shards are dealt: in turn, and where there are fewer pieces than readers, some share one.
-        sharing = range(at % readers, readers, len(pieces)) if len(pieces) < readers else [at % readers]
-        for reader, part in zip(sharing, _divided(piece, len(sharing)), strict=True):
-            shares[reader].append(part)
+    for _, of_shards in sorted(of_epochs.items()):
+        pieces = [_coalesced(_joined(parts)) for parts in of_shards.values()]
+        pieces = [piece for piece in pieces if piece.runs or piece.single]
+        for at, piece in enumerate(pieces):
+            # As shards are dealt: in turn, and where there are fewer pieces than readers, some share one.
+            sharing = range(at % readers, readers, len(pieces)) if len(pieces) < readers else [at % readers]
+            for reader, part in zip(sharing, _divided(piece, len(sharing)), strict=True):
+                shares[reader].append(part)
     remembered = [list(address) for one in left for address in one["remembered"]]
     return [
         {"starts": [], "taken": 0, "pieces": [list(piece) for piece in share], "remembered": remembered}
@@ -283,12 +291,11 @@ def dealt_pieces(left: Sequence[Left], readers: int) -> list[Any]:
 
 
 def _joined(parts: Sequence[Piece]) -> Piece:
-    """The samples of several pieces of a shard."""
-    return Piece(
-        parts[0].shard,
-        [run for part in parts for run in part.runs],
-        sorted(number for part in parts for number in part.single),
-        max(part.known for part in parts),
+    """The samples of several pieces of a shard that have none in common."""
+    return parts[0]._replace(
+        runs=[run for part in parts for run in part.runs],
+        single=sorted(number for part in parts for number in part.single),
+        known=max(part.known for part in parts),
     )
 
 
@@ -303,7 +310,7 @@ def _coalesced(piece: Piece) -> Piece:
     if sum((most - start) // step + 1 for start, step in piece.runs) > _MOST_SINGLE:
         return piece
     single = [number for start, step in piece.runs for number in takewhile(lambda it: it < most, count(start, step))]
-    return Piece(piece.shard, [[most, 1]], sorted(piece.single + single), piece.known)
+    return piece._replace(runs=[[most, 1]], single=sorted(piece.single + single))
 
 
 def _divided(piece: Piece, parts: int) -> list[Piece]:
@@ -317,4 +324,4 @@ def _divided(piece: Piece, parts: int) -> list[Piece]:
             sharing = range(at, parts, len(piece.runs))
             for place, part in enumerate(sharing):
                 runs[part].append([start + place * step, step * len(sharing)])
-    return [Piece(piece.shard, runs[part], piece.single[part::parts], piece.known) for part in range(parts)]
+    return [piece._replace(runs=runs[part], single=piece.single[part::parts]) for part in range(parts)]

@@ -152,13 +152,13 @@ class Sharded:
             keys = words(root(self.seed, PURPOSE.STREAM_SHARDS, epoch), 0, len(order))
             order = np.argsort(keys, kind="stable").tolist()
         if replica.count <= len(order):
-            pieces = [Piece(number, [[0, 1]], []) for number in order[replica.index :: replica.count]]
+            pieces = [Piece(number, [[0, 1]], [], epoch=epoch) for number in order[replica.index :: replica.count]]
             return PieceReader(self, pieces, caller_for(replica))
         # More readers than shards: readers s, s + shards, s + 2 * shards, ... share shard s, and each takes every
         # step-th sample.
         sharing = range(replica.index % len(order), replica.count, len(order))
         run = [sharing.index(replica.index), len(sharing)]
-        return PieceReader(self, [Piece(order[sharing[0]], [run], [])], caller_for(replica))
+        return PieceReader(self, [Piece(order[sharing[0]], [run], [], epoch=epoch)], caller_for(replica))
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left to readers to others: a position for each."""

@@ -325,7 +325,7 @@ class Indexed:
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Every `count`-th sample."""
-        piece = Piece(0, [[replica.index, replica.count]], [])
+        piece = Piece(0, [[replica.index, replica.count]], [], epoch=epoch)
         return PieceReader(self, [piece], call_directly)
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:

@@ -41,12 +41,13 @@ class Strided(Turned):
                 f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
                 "pass what makes the iterator, or online.Sharded",
             )
-        return _StridedReader(self, self.turned(epoch, caller_for(replica)), replica)
+        return _StridedReader(self, self.turned(epoch, caller_for(replica)), replica, epoch)
 
     indexed = False
 
     def open(self, shard: int) -> Iterable[Any]:
-        """All samples: there is one shard."""
+        """All samples of an epoch, whose number is that of its one shard: the source may have another order in each."""
+        self.turned(shard)
         return self.iterable
 
     def title(self, shard: int) -> str:
@@ -63,8 +64,9 @@ class _StridedReader:
 
     can_fetch = False
 
-    def __init__(self, source: Strided, inner: PlainReader, replica: Replica) -> None:
+    def __init__(self, source: Strided, inner: PlainReader, replica: Replica, epoch: int) -> None:
         self._inner = inner
+        self._epoch = epoch
         self._index = replica.index
         self._count = replica.count
         self._pieces = PieceReader(source, [], caller_for(replica), can_fetch=False)
@@ -92,4 +94,4 @@ class _StridedReader:
         if self._is_dealt:
             return self._pieces.left(taken, again, remembered, ended=ended)
         runs = [] if ended else [[self._index + taken * self._count, self._count]]
-        return {"pieces": [Piece(0, runs, [])], "remembered": []}
+        return {"pieces": [Piece(self._epoch, runs, [], epoch=self._epoch)], "remembered": []}
