@@ -6,11 +6,13 @@ import json
 from collections import Counter
 from itertools import islice
 
+import datasets
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import IterableDataset, get_worker_info
 
-from batchwright import online
+from batchwright import Infeasible, online
 
 from .elsewhere import Plain
 
@@ -142,3 +144,94 @@ def test_sources_that_restart_are_dealt_in_all_their_repeats(source, changes):
             of_name = Counter({sample: count for sample, count in came.items() if sample[0] == name})
             of_name.update(rest[name][: due[name] - size * short])
             assert of_name == Counter({(name, n): times for n in range(size)})
+
+
+class Splitting(IterableDataset):
+    """Gives each worker of each rank its shards, as webdataset does."""
+
+    def __init__(self, rank, world_size):
+        self.rank, self.world_size = rank, world_size
+
+    def __iter__(self):
+        worker = get_worker_info()
+        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        for shard in range(8)[self.rank :: self.world_size][number::workers]:
+            yield from range(20 * shard, 20 * shard + 20)
+
+
+SPLITTING = {
+    "its own": lambda rank, world_size: online.SelfSplit(Splitting(rank, world_size)),
+    "Hugging Face": lambda rank, world_size: datasets.Dataset.from_dict({"n": range(160)}).to_iterable_dataset(
+        num_shards=8
+    ),
+    "few shards": lambda rank, world_size: datasets.Dataset.from_dict({"n": range(160)}).to_iterable_dataset(
+        num_shards=5
+    ),
+}
+
+
+def loaders(make, ranks, workers, states=None):
+    """The loaders of all ranks, which go on from these states."""
+    found = [make(rank, ranks).loader(num_workers=workers) for rank in range(ranks)]
+    for loader in found:
+        if states is not None:
+            loader.load_state_dict(states)
+    return found
+
+
+def read(loader, count):
+    return [sample for batch in islice(loader, count) for sample in batch]
+
+
+@pytest.mark.parametrize("source", sorted(SPLITTING))
+def test_what_splits_itself_goes_on_with_as_many_ranks_and_as_many_workers(source):
+    """As many readers in all are not enough: they read other parts."""
+
+    def make(rank, world_size):
+        return packs(SPLITTING[source](rank, world_size), 2, rank=rank, world_size=world_size)
+
+    first = loaders(make, 2, 2)
+    samples = [sample for loader in first for sample in read(loader, 10)]
+    states = [saved(loader.state_dict()) for loader in first]
+    for ranks, workers in ((4, 0), (1, 4)):
+        for loader in loaders(make, ranks, workers, states):
+            with pytest.raises(
+                Infeasible, match="splits itself: what is left of it to 4 readers cannot be dealt to 4 o"
+            ):
+                next(iter(loader))
+    samples += [sample for loader in loaders(make, 2, 2, states) for sample in read(loader, 10**6)]
+    assert sorted(sample if source == "its own" else sample["n"] for sample in samples) == list(range(160))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [[(2, 1, 5), (1, 2, None)], [(1, 2, 4), (2, 1, None)], [(2, 2, 3), (4, 1, 2), (1, 4, 3), (2, 0, None)],
+     [(2, 0, 4), (1, 2, 1), (1, 1, None)]],
+)  # fmt: skip
+def test_every_rank_makes_the_steps_that_are_left_of_an_epoch(changes):
+    """Whichever part of them was made by how many ranks and workers."""
+
+    def make(rank, world_size):
+        return packs(list(range(400)), 4, steps=10, rank=rank, world_size=world_size)
+
+    done, states = 0, None
+    for ranks, workers, steps in changes:
+        here = loaders(make, ranks, workers, states)
+        given = [len(list(islice(loader, steps))) for loader in here]
+        assert given == [10 - done if steps is None else steps] * ranks
+        assert [loader.epoch for loader in here] == [1] * ranks
+        states = [saved(loader.state_dict()) for loader in here]
+        done += given[0]
+
+
+@pytest.mark.parametrize("splits", [[(2, 2), (4, 0), (1, 4), (2, 2)], [(1, 2), (2, 1), (1, 0)]])
+def test_as_many_readers_of_other_ranks_lose_nothing(splits):
+    def make(rank, world_size):
+        return packs(NUMBERS, 4, rank=rank, world_size=world_size)
+
+    samples, states = [], None
+    for at, (ranks, workers) in enumerate(splits):
+        here = loaders(make, ranks, workers, states)
+        samples += [sample for loader in here for sample in read(loader, 3 if at < len(splits) - 1 else 10**6)]
+        states = [saved(loader.state_dict()) for loader in here]
+    assert sorted(samples) == NUMBERS

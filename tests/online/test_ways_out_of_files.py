@@ -119,6 +119,18 @@ def states(make=pack, readers=2, batches=2):
     return found
 
 
+def of_workers(make=pack):
+    loader = make().loader(num_workers=2)
+    list(islice(loader, 2))
+    return loader.state_dict()
+
+
+def read_on(stream, state):
+    loader = stream.loader(num_workers=2)
+    loader.load_state_dict(state)
+    read(loader)
+
+
 def load(state, make=pack, **more):
     stream = make(**more)
     stream.load_state_dict(state)
@@ -204,6 +216,9 @@ STATES = cases("refuse message follow", {
     "splits itself": (
         lambda: load(states(own), own), "source 'source' splits itself: what is left of it to 2 readers cannot be dealt ",
         lambda: (load(states(own), own, rank=1, world_size=2), load(states(hugging_face), hugging_face))),
+    "splits itself over other ranks": (
+        lambda: load(of_workers(own), own, rank=1, world_size=2), "left of it to 2 readers cannot be dealt to 2 others; ",
+        lambda: (read_on(own(), of_workers(own)), load(of_workers(hugging_face), hugging_face, rank=1, world_size=2))),
     "no states": (lambda: load([]), "there are 0 states; load the state of every reader", lambda: load(states())),
     "states without end": (lambda: online.merged(deep()), "the states are in lists that are nested more than 4 times; pass",
                            lambda: load(online.merged(states()))),
@@ -217,6 +232,10 @@ STATES = cases("refuse message follow", {
         lambda: load(states()[:1]),
         "the state is of reader 0 of 2 and this is reader 0 of 1; the states of readers 1 are missing; load the states of ",
         lambda: load(states())),
+    "some of other ranks are missing": (
+        lambda: load(of_workers()["readers"][1], rank=1, world_size=2),
+        "is of reader 1 of 2 at world size 1 and this is reader 1 of 2 at world size 2; the states of readers 0 are missing",
+        lambda: load(of_workers(), rank=1, world_size=2)),
     "some are not merged": (
         lambda: online.merged(states(readers=3)[1:]),
         "2 states are not those of all 3 readers: those of readers 0 are missing; merge",
@@ -227,6 +246,8 @@ STATES = cases("refuse message follow", {
                           lambda: load(states())),
     "of several runs": (lambda: load([states()[0], states(readers=3)[1]]), "the states are of 2, 3 readers; load states",
                         lambda: load(states(readers=3))),
+    "of other ranks": (lambda: load([states()[0], of_workers()["readers"][1]]), "the states are of 1, 2 ranks; load states",
+                       lambda: load(of_workers())),
     "memory that was changed": (lambda: load(memory_changed()), "of memory in the state are not those that were saved; load",
                                 lambda: load(states())),
     "counts of no batch": (lambda: pack().loader().report(), "no batch of this loader has reached the loop yet; ask after",

@@ -232,10 +232,7 @@ class Chain:
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left of each source to readers: a position for each."""
-        parts = [
-            deal(source, [one["parts"][at] for one in left], len(left), readers)
-            for at, source in enumerate(self.sources)
-        ]
+        parts = [deal(source, [one["parts"][at] for one in left], readers) for at, source in enumerate(self.sources)]
         # Each source knows what it remembers as -1, -2, ...: the chain's numbers go through all of them.
         counts, remembered = [0] * len(self.sources), []
         for one in left:

@@ -12,6 +12,7 @@ from . import states
 from .redeal import redealt, runs_of
 from .replicas import Replica
 from .run import Recipe
+from .sources import check_deal
 
 __all__ = ["Begun", "Loaded"]
 
@@ -60,10 +61,12 @@ class Loaded:
             return True
         missing = states.lacking(self.states)
         if missing:
-            index, count, _ = self.states[0]["replica"]
+            index, count, world_size = self.states[0]["replica"]
+            was, now = f"reader {index} of {count}", f"reader {replica.index} of {replica.count}"
+            if count == replica.count and world_size != replica.world_size:
+                was, now = f"{was} at world size {world_size}", f"{now} at world size {replica.world_size}"
             raise Infeasible(
-                f"the state is of reader {index} of {count} and this is reader {replica.index} of {replica.count}; the "
-                f"states of readers {listed(missing)} are missing",
+                f"the state is of {was} and this is {now}; the states of readers {listed(missing)} are missing",
                 "load the states of all readers, as a list or merged by online.merged, or resume with the ranks and "
                 "workers it was stopped with",
             )
@@ -89,6 +92,7 @@ class Loaded:
         """What is left to the readers of the states, dealt to as many as there are now; None if that is everything."""
         if all(state["run"] is None for state in self.states):
             return None
+        check_deal(recipe.sources(), len(self.states), replica.count)
         runs = runs_of(recipe, self.states, state_bytes)
         # Ranks have made as many batches as each other; those of a rank are divided among its workers, as the stream does.
         per_rank = sum(run.steps for run in runs) // self.states[0]["replica"][2]
@@ -100,4 +104,5 @@ class Loaded:
 
 
 def _is_state_of(state: Mapping[str, Any], replica: Replica) -> bool:
-    return bool(state["replica"][:2] == [replica.index, replica.count])
+    """Whether it read the same part, and has the same part of the steps of its rank."""
+    return bool(state["replica"] == [replica.index, replica.count, replica.world_size])

@@ -107,7 +107,7 @@ def _dealt_feed(
         values += more
         for later in range(feed.repeat + 1, repeat + 1):
             left.append(source.reader(replica, feed.epoch + later).left(0, [], [], ended=False))
-    positions = deal(source, left, len(old), readers)
+    positions = deal(source, left, readers)
     again_count = sum(map(len, pending))
     counts = {
         "earlier": sum(feed.read for feed in feeds) - again_count,

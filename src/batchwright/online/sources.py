@@ -24,6 +24,7 @@ __all__ = [
     "SelfSplit",
     "Source",
     "Turned",
+    "check_deal",
     "deal",
     "has_state",
     "once_only",
@@ -79,27 +80,40 @@ def reads_once(sources: Sequence[Source]) -> str | None:
     for source in sources:
         if once_only(getattr(source, "iterable", ())):
             return source.name
-        inner = getattr(source, "sources", ())
-        found = reads_once(inner() if callable(inner) else inner)
+        found = reads_once(_read_by(source))
         if found is not None:
             return found
     return None
 
 
-def deal(source: Source, left: Sequence[Left], readers: int, others: int) -> list[Any]:
-    """What is left of a source to `readers` readers, dealt to `others`: a position for each.
+def check_deal(sources: Sequence[Source], readers: int, others: int) -> None:
+    """Check that what is left of these sources, and of those that they read, can be dealt to other readers.
 
     Raises:
-        Infeasible: the source splits itself.
+        Infeasible: a source splits itself.
     """
-    dealing = getattr(source, "deal", None)
-    if dealing is None:
-        raise Infeasible(
-            f"source {source.name!r} splits itself: what is left of it to {readers} readers cannot be dealt to {others}",
-            "resume with as many ranks and workers, or pass online.Sharded or a reader such as online.huggingface",
-        )
-    positions: list[Any] = dealing(left, others)
+    for source in sources:
+        if not hasattr(source, "deal"):
+            raise Infeasible(
+                f"source {source.name!r} splits itself: what is left of it to {readers} readers cannot be dealt to {others} "
+                "others",
+                "resume with as many ranks and as many workers, or pass online.Sharded or a reader such as "
+                "online.huggingface",
+            )
+        check_deal(_read_by(source), readers, others)
+
+
+def deal(source: Any, left: Sequence[Left], others: int) -> list[Any]:
+    """What is left of a source that `check_deal` has passed, dealt to so many readers: a position for each."""
+    positions: list[Any] = source.deal(left, others)
     return positions
+
+
+def _read_by(source: Source) -> Sequence[Source]:
+    """The sources that a source reads."""
+    inner = getattr(source, "sources", ())
+    found: Sequence[Source] = inner() if callable(inner) else inner
+    return found
 
 
 def has_state(value: Any) -> bool:

@@ -126,7 +126,7 @@ def opened_all(states: Any, arguments: str, contents: str) -> list[dict[str, Any
     """Check the states of readers of a stream, sorted by reader; `states` may be nested.
 
     Raises:
-        Infeasible: one is named twice, or of another stream, epoch or number of readers.
+        Infeasible: one is named twice, or of another stream, epoch or number of readers or ranks.
     """
     found = [unsealed(state, arguments, contents) for state in _flat(states)]
     if not found:
@@ -137,9 +137,10 @@ def opened_all(states: Any, arguments: str, contents: str) -> list[dict[str, Any
             f"the states are of epochs {listed(epoch for epoch, _ in epochs)}",
             _SAME_STEP,
         )
-    counts = sorted({state["replica"][1] for state in found})
-    if len(counts) > 1:
-        raise Infeasible(f"the states are of {listed(counts)} readers", _SAME_STEP)
+    for place, what in ((1, "readers"), (2, "ranks")):
+        counts = sorted({state["replica"][place] for state in found})
+        if len(counts) > 1:
+            raise Infeasible(f"the states are of {listed(counts)} {what}", _SAME_STEP)
     if len({state["replica"][0] for state in found}) < len(found):
         raise Infeasible(f"the state of a reader is named twice among {len(found)}", "load the state of each once")
     return sorted(found, key=lambda state: state["replica"][0])
