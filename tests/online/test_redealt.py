@@ -183,15 +183,16 @@ def read(loader, count):
     return [sample for batch in islice(loader, count) for sample in batch]
 
 
+@pytest.mark.parametrize("batches", [10, 11])
 @pytest.mark.parametrize("source", sorted(SPLITTING))
-def test_what_splits_itself_goes_on_with_as_many_ranks_and_as_many_workers(source):
-    """As many readers in all are not enough: they read other parts."""
+def test_what_splits_itself_goes_on_with_as_many_ranks_and_as_many_workers(source, batches):
+    """As many readers in all are not enough: they read other parts. A run may stop within a turn of its workers."""
 
     def make(rank, world_size):
         return packs(SPLITTING[source](rank, world_size), 2, rank=rank, world_size=world_size)
 
     first = loaders(make, 2, 2)
-    samples = [sample for loader in first for sample in read(loader, 10)]
+    samples = [sample for loader in first for sample in read(loader, batches)]
     states = [saved(loader.state_dict()) for loader in first]
     for ranks, workers in ((4, 0), (1, 4)):
         for loader in loaders(make, ranks, workers, states):

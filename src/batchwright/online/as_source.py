@@ -23,6 +23,7 @@ from .replicas import Replica
 from .sources import Indexed, OneReader, PlainReader, Reader, Source, deal
 from .stream import Stream
 from .stream_source import StreamSource
+from .worker_info import caller_as
 
 __all__ = ["Chain", "as_source"]
 
@@ -193,7 +194,7 @@ class _HuggingFace:
             )
         self._idle.say(self.name, replica, shards, f"has {shards} shards here", way_out)
         dataset.set_epoch(epoch)
-        return PlainReader(dataset, self.name)
+        return PlainReader(dataset, self.name, call=caller_as(replica))
 
 
 class Chain:

@@ -12,6 +12,7 @@ from ..errors import Infeasible, shortened
 from .made_of import of_webdataset
 from .replicas import Replica
 from .sources import OneReader, PlainReader, Reader
+from .worker_info import caller_as
 
 __all__ = ["OwnSplit", "splits_itself"]
 
@@ -61,7 +62,7 @@ class OwnSplit:
                 "start the ranks with torchrun, or initialise torch.distributed, so that both find the same",
             )
         # Their `state_dict` takes arguments that only their own loaders know, so they are read again up to the position.
-        return PlainReader(self.iterable, self.name, stateful=False)
+        return PlainReader(self.iterable, self.name, call=caller_as(replica), stateful=False)
 
 
 def _known_ranks() -> tuple[int, int]:

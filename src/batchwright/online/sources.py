@@ -14,7 +14,7 @@ from .idle import Idle
 from .made_of import of_iterable
 from .pieces import SAME_SOURCE, Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
-from .worker_info import Call, call_directly, caller_for, stepped
+from .worker_info import Call, call_directly, caller_as, caller_for, stepped
 
 __all__ = [
     "Indexed",
@@ -308,8 +308,8 @@ class SelfSplit(Turned):
         super().__init__(source, name=name)
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
-        """All samples that the source yields in this process."""
-        return self.turned(epoch)
+        """All samples that the source yields for this worker."""
+        return self.turned(epoch, caller_as(replica))
 
 
 class Indexed:

@@ -17,7 +17,7 @@ from torch.utils.data._utils import worker as torch_worker
 
 from .replicas import Replica
 
-__all__ = ["Call", "as_worker", "call_directly", "caller_for", "stepped", "without_end"]
+__all__ = ["Call", "as_worker", "call_directly", "caller_as", "caller_for", "stepped", "without_end"]
 
 Call = Callable[..., Any]
 
@@ -62,6 +62,24 @@ def as_worker(number: int, workers: int, dataset: Any) -> Iterator[None]:
 def caller_for(replica: Replica) -> Call:
     """The way in which this replica calls a source that must not split itself."""
     return _call_hidden if replica.workers > 1 else call_directly
+
+
+def _call_as(number: int, workers: int, dataset: Any, function: Callable[..., R], *arguments: Any) -> R:
+    """Call `function(*arguments)`; torch's `get_worker_info` says meanwhile that this is another worker of the loader."""
+    with as_worker(number, workers, dataset):
+        return function(*arguments)
+
+
+def caller_as(replica: Replica) -> Call:
+    """The way in which this replica calls a source that splits itself.
+
+    The number of a worker may be that of another replica: torch asks its workers in turn, and a run may have stopped
+    within a turn.
+    """
+    info = torch_worker._worker_info
+    if info is None or info.id == replica.worker:
+        return call_directly
+    return partial(_call_as, replica.worker, info.num_workers, info.dataset)
 
 
 def stepped(iterator: Iterator[Any], call: Call = call_directly) -> Iterator[Any]:
