@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import tempfile
 from collections import Counter
 from itertools import islice
 
@@ -236,3 +238,52 @@ def test_as_many_readers_of_other_ranks_lose_nothing(splits):
         samples += [sample for loader in here for sample in read(loader, 3 if at < len(splits) - 1 else 10**6)]
         states = [saved(loader.state_dict()) for loader in here]
     assert sorted(samples) == NUMBERS
+
+
+def noticed(files):
+    """Files of one class each, as far as a look sees."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    for number, (count, group, strays) in enumerate(files):
+        lines = [{"g": strays.get(n, group), "at": [number, n]} for n in range(count)]
+        (folder / f"{number}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def strays():
+    return noticed([(40, "a", {37: "c"}), (60, "a", {38: "b"}), (40, "b", {}), (40, "b", {}), (8, "c", {}), (8, "c", {})])
+
+
+@given(
+    first=st.lists(st.integers(10, 30), min_size=2, max_size=2),
+    between=st.lists(st.integers(1, 9), max_size=3),
+    readers=st.integers(1, 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_waits_apart_goes_on_when_its_reader_is_a_repeat_ahead(strays, first, between, readers):
+    """A stray waits for a slot of its own group, while its reader goes over its own files again."""
+
+    def streams(count):
+        target = {"a": 0.9, "b": 0.09, "c": 0.01}
+        return [
+            online.balanced(online.jsonl(strays), key="g", batch_size=4, target=target, when_short="repeat", buffer=50,
+                            rank=rank, world_size=count)
+            for rank in range(count)
+        ]  # fmt: skip
+
+    fresh, states, last = Counter(), None, []
+    for counts in (first, between, [10**6] * readers):
+        last = streams(len(counts)) or last
+        for stream, count in zip(last, counts, strict=False):
+            if states is not None:
+                stream.load_state_dict(states)
+            for batch in islice(stream, count):
+                fresh.update(tuple(sample["at"]) for at, sample in enumerate(batch) if at not in batch.repeats)
+        states = [saved(stream.state_dict()) for stream in last] if counts else states
+    reports = [stream.report() for stream in last]
+    assert max(fresh.values()) == 1
+    assert sum(report.dropped for report in reports) == 0
+    read, given = sum(report.read for report in reports), sum(fresh.values())
+    assert read == given + sum(report.buffered for report in reports)
+    waiting = 2 - fresh[0, 37] - fresh[1, 38]
+    assert waiting <= sum(report.buffered for report in reports)

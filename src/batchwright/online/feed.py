@@ -124,6 +124,11 @@ class Feed:
             "dealt": self.dealt,
         }
 
+    @property
+    def gave_again(self) -> bool:
+        """Whether the sample that was taken last is one that another reader had read and not delivered."""
+        return self.taken <= self._given
+
     def _of_reader(self) -> int:
         """How many of the samples taken in this repeat the reader gave."""
         return max(0, self.taken - self._given)
