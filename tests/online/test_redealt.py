@@ -251,7 +251,9 @@ def noticed(files):
 
 @pytest.fixture(scope="module")
 def strays():
-    return noticed([(40, "a", {37: "c"}), (60, "a", {38: "b"}), (40, "b", {}), (40, "b", {}), (8, "c", {}), (8, "c", {})])
+    return noticed(
+        [(40, "a", {37: "c"}), (60, "a", {38: "b"}), (40, "b", {}), (40, "b", {}), (8, "c", {}), (8, "c", {})]
+    )
 
 
 @given(
@@ -287,3 +289,25 @@ def test_what_waits_apart_goes_on_when_its_reader_is_a_repeat_ahead(strays, firs
     assert read == given + sum(report.buffered for report in reports)
     waiting = 2 - fresh[0, 37] - fresh[1, 38]
     assert waiting <= sum(report.buffered for report in reports)
+
+
+@pytest.mark.parametrize("readers", [1, 3, 4])
+@pytest.mark.parametrize("batches", [1, 2, 9])
+def test_a_reader_to_which_nothing_of_a_group_was_dealt_repeats_its_shards(batches, readers):
+    sizes = [("a", 4), ("b", 60)]
+
+    def streams(count):
+        source = online.Sharded(sizes, lambda shard: [(shard[0], n) for n in range(shard[1])], groups=["a", "b"])
+        return [
+            online.balanced(source, key=0, batch_size=2, when_short="repeat", rank=rank, world_size=count)
+            for rank in range(count)
+        ]
+
+    first, last = streams(2), streams(readers)
+    given = [sample for stream in first for sample in read(stream, batches)]
+    for stream in last:
+        stream.load_state_dict([saved(one.state_dict()) for one in first])
+        given += read(stream, 10**6)
+    came = Counter(given)
+    assert all(came["b", n] == 1 for n in range(60 - 3 * readers))
+    assert sum(came["a", n] for n in range(4)) >= 60 - 3 * readers

@@ -61,7 +61,6 @@ class Feed:
         self._again: list[Any] = []  # samples that another reader had read and not delivered: they come first
         self._given = 0  # how many there were of these in this repeat, those taken before a state was loaded included
         self._closed = False  # there is nothing beyond them
-        self.dealt = False  # whether this repeat is a rest that was dealt: it may have no sample where the source has
         self._argument = argument
         self._skips = on_error == "skip"
         self._holds = holds
@@ -103,7 +102,7 @@ class Feed:
         """Begin the source's next epoch."""
         self.earlier, self.taken, self.ended = self.read, 0, False
         with self._noting("opening"):
-            self._again, self._given, self._closed, self.dealt = [], 0, False, False
+            self._again, self._given, self._closed = [], 0, False
             self._open_repeat(self.repeat + 1)
         self.start()
 
@@ -121,13 +120,7 @@ class Feed:
             "again": self._not_taken_yet(),
             "given": self._given,
             "closed": self._closed,
-            "dealt": self.dealt,
         }
-
-    @property
-    def gave_again(self) -> bool:
-        """Whether the sample that was taken last is one that another reader had read and not delivered."""
-        return self.taken <= self._given
 
     def _of_reader(self) -> int:
         """How many of the samples taken in this repeat the reader gave."""
@@ -160,7 +153,6 @@ class Feed:
             state[entry] for entry in ("taken", "earlier", "skipped", "failed", "ended")
         )
         self._again, self._given, self._closed = (state[entry] for entry in ("again", "given", "closed"))
-        self.dealt = state.get("dealt", False)
         if self.by_reference or not (self.ended or self._closed):  # to fetch, a reader must know where it stood
             with self._noting(f"going on from sample {self.taken:,} of"):
                 self._iterator = self.reader.open(state["position"])

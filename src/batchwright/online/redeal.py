@@ -124,7 +124,6 @@ def _dealt_feed(
             "again": values[reader::readers],
             "given": len(values[reader::readers]),
             "closed": all(feed.ended for feed in feeds if feed.repeat <= repeat),
-            "dealt": True,
         }
         for reader in range(readers)
     ]
