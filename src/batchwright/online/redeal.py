@@ -99,11 +99,12 @@ def _dealt_feed(
     left: list[Left] = []
     values: list[Any] = []
     for (replica, feed), again, kept_items in zip(old, pending, pooled, strict=True):
-        one, more = feed.left(again, kept_items)
-        values += more
-        if feed.repeat > repeat:  # what is left of its repeat came before; what waits is of its first
+        if feed.repeat > repeat:  # of the repeats before, nothing is left but what waits
+            values += again
             continue
+        one, more = feed.left(again, kept_items)
         left.append(one)
+        values += more
         for later in range(feed.repeat + 1, repeat + 1):
             left.append(source.reader(replica, feed.epoch + later).left(0, [], [], ended=False))
     positions = deal(source, left, readers)
