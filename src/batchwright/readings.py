@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import Infeasible, said, shown, typed
 
-__all__ = ["MOST_VALUES", "as_list", "check_count", "library", "reading", "reading_file"]
+__all__ = ["MOST_VALUES", "as_list", "call_in_loop", "check_count", "library", "reading", "reading_file"]
 
 MOST_VALUES = 1 << 32  # of a column or a list: the samples of groups are numbered by 32 bits
 _MOST_LISTED = 1 << 20
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -123,3 +124,21 @@ def library(module: str, needed_by: str, *, install: str | None = None, or_else:
     except ImportError:
         way_out = f"run pip install {install or package}{or_else}"
         raise Infeasible(f"{needed_by} needs {package}, which is not installed", way_out) from None
+
+
+def call_in_loop(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a user's function; a `StopIteration` in it is an error, as a loop would take it for its end.
+
+    Raises:
+        RuntimeError: the function raised `StopIteration`.
+
+    Example:
+        >>> call_in_loop(next, iter([]))
+        Traceback (most recent call last):
+        ...
+        RuntimeError: next raised StopIteration
+    """
+    try:
+        return function(*arguments)
+    except StopIteration as error:
+        raise RuntimeError(f"{getattr(function, '__name__', 'the function')} raised StopIteration") from error

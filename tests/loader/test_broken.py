@@ -152,3 +152,39 @@ def test_pinned_batches_keep_their_report():
     loader = loaded({3}, "replace", collate=lambda samples: torch.tensor(samples))
     batches(loader)
     assert [entry.sample for entry in loader.broken] == [3]
+
+
+class Ending(Numbers):
+    """A data set of which one sample raises `StopIteration`, as `next` of an empty iterator does."""
+
+    def __getitem__(self, index: int) -> int:
+        return next(iter(())) if index == 17 else index
+
+
+class EndingByList(Ending):
+    """The same, of one that reads lists at once."""
+
+    def __getitems__(self, numbers: list[int]) -> list[int]:
+        return [next(iter(())) if number == 17 else number for number in numbers]
+
+
+def first_of_the_last(samples: list[int]) -> torch.Tensor:
+    """A collate function that raises `StopIteration`."""
+    return torch.tensor(next(sample for sample in samples if sample > 30))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("seeded", [True, False])
+@pytest.mark.parametrize("kind", ["sample", "list", "collate"])
+def test_a_stop_iteration_of_a_sample_is_an_error_and_no_end(kind, seeded, workers):
+    datasets = {"sample": Ending(60), "list": EndingByList(60), "collate": Numbers(60)}
+    collate = first_of_the_last if kind == "collate" else None
+    loader = bw.shuffled(60, 4).loader(datasets[kind], collate=collate, seeded=seeded, num_workers=workers)
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        list(loader)
+
+
+def test_a_sample_that_raises_stop_iteration_may_be_left_out():
+    loader = bw.shuffled(60, 4).loader(Ending(60), on_error="skip", max_errors=1, num_workers=0)
+    with pytest.warns(bw.PoorWarning, match="sample 17 raised StopIteration"):
+        assert sorted(sample for batch in loader for sample in batch.tolist()) == [n for n in range(60) if n != 17]

@@ -19,6 +19,7 @@ from torch.utils.data._utils.pin_memory import pin_memory
 from ..errors import Infeasible, said
 from ..groups import Groups
 from ..kernels.hashing import GOLDEN, child_key, mix
+from ..readings import call_in_loop
 from .joining import Default
 from .sent import Sent
 from .told_lengths import ToldLengths
@@ -125,7 +126,7 @@ class WorkerDataset(torch.utils.data.Dataset[Any]):
             if callable(at_once):  # a data set that reads lists at once, as those of Hugging Face
                 if self.random:
                     _seed(child_key(self.key, draw_number))
-                read.samples.extend(at_once(samples))
+                read.samples.extend(call_in_loop(at_once, samples))
             elif self.on_error == "refuse":
                 self._read_each(samples, draw_number, read.samples)
             else:
@@ -146,7 +147,10 @@ class WorkerDataset(torch.utils.data.Dataset[Any]):
         except Exception as error:
             if not self.random:
                 sample = samples[len(samples) - 1 - length_hint(numbers)]
-            error.add_note(f"It was raised by sample {sample} of the data set.")
+            note = f"It was raised by sample {sample} of the data set."
+            if isinstance(error, StopIteration):  # the loop would take it for its end
+                raise RuntimeError(f"the data set raised StopIteration. {note}") from error
+            error.add_note(note)
             raise
 
     def _addresses(self, samples: list[Any], draw_number: int) -> list[int]:
@@ -256,7 +260,7 @@ class Collated:
                 f"every sample of a batch raised: {read.broken[0].error}" if read.broken else "a batch has no sample",
                 'mend the data set, or pass on_error="replace"',
             )
-        batch = self.collate(read.samples)
+        batch = call_in_loop(self.collate, read.samples)
         samples, _, broken, lengths = read.request
         misfit = None
         if lengths is not None and not (broken or read.broken):  # else another sample may stand in place of one

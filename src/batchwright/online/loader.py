@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ..errors import Infeasible, check_integer
 from ..loader.loops import epochs_left
 from ..public import public
+from ..readings import call_in_loop
 from . import states
 from .batch import StreamReport, total
 from .loaded import Begun
@@ -22,7 +23,6 @@ from .next_pass import NextPass
 from .replicas import Replica
 from .sources import Source
 from .summary import StreamSummary
-from .worker_info import without_end
 
 __all__ = ["StreamEpoch", "StreamLoader"]
 
@@ -92,7 +92,7 @@ _Sent = tuple[int, Any, Any, StreamReport | None]
 
 def _collated(collate: Callable[[Any], Any], told: _Sent) -> _Sent:
     number, batch, run, report = told
-    return number, None if run is None else without_end(collate, batch), run, report
+    return number, None if run is None else call_in_loop(collate, batch), run, report
 
 
 def _batches_in(sent: Iterable[_Sent], reports: dict[int, StreamReport]) -> Iterator[tuple[int, Any, Any]]:

@@ -17,7 +17,8 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..errors import Infeasible
-from .worker_info import Call, stepped, without_end
+from ..readings import call_in_loop
+from .worker_info import Call, stepped
 
 __all__ = [
     "SAME_SOURCE",
@@ -186,7 +187,7 @@ class PieceReader:
                 tuple,
                 range,
             )  # these raise no StopIteration, so they need no guard, which costs
-            return map(item if safe else partial(without_end, item), range(first, len(samples), step))
+            return map(item if safe else partial(call_in_loop, item), range(first, len(samples), step))
         read = min(read, first)
         title = self._shelf.title(piece.shard)
         iterator = skip(stepped(self._call(iter, samples), self._call), read, title=title)

@@ -17,7 +17,7 @@ from torch.utils.data._utils import worker as torch_worker
 
 from .replicas import Replica
 
-__all__ = ["Call", "as_worker", "call_directly", "caller_as", "caller_for", "stepped", "without_end"]
+__all__ = ["Call", "as_worker", "call_directly", "caller_as", "caller_for", "stepped"]
 
 Call = Callable[..., Any]
 
@@ -27,14 +27,6 @@ R = TypeVar("R")
 def call_directly(function: Callable[..., R], *arguments: Any) -> R:
     """Call `function(*arguments)` unchanged."""
     return function(*arguments)
-
-
-def without_end(function: Callable[..., R], *arguments: Any) -> R:
-    """Call a user's function of one sample or batch: a `StopIteration` in it is an error, which loops take for their end."""
-    try:
-        return function(*arguments)
-    except StopIteration as error:
-        raise RuntimeError(f"{getattr(function, '__name__', 'the function')} raised StopIteration") from error
 
 
 def _call_hidden(function: Callable[..., R], *arguments: Any) -> R:
