@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import pickle
@@ -9,6 +10,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler
 
 import batchwright as bw
@@ -148,6 +151,32 @@ def test_a_loader_with_workers_runs_ahead_and_seek_makes_up_for_it(plan):
         assert sampler.state_dict()["consumed"] == 7  # read, not seen
     sampler.load_state_dict(sampler.state_at(3, epoch=0))
     assert [batch.tolist() for batch in loader] == batches[3:]
+
+
+SHUFFLED = bw.shuffled(103, 4)
+
+
+@given(st.integers(1, len(SHUFFLED.sampler())), st.integers(1, 2), st.integers(1, 4), st.booleans(), st.booleans())
+@settings(max_examples=12)
+def test_so_is_one_after_the_loop_was_left(seen, workers, prefetch, raises, persistent):
+    """By `break` or an exception, at any batch; what the warning advises is followed. The last batch leaves none unseen."""
+    sampler, options = SHUFFLED.sampler(), {"num_workers": workers, "prefetch_factor": prefetch}
+    loader = DataLoader(range(103), batch_sampler=sampler, persistent_workers=persistent, **options)
+    with contextlib.suppress(ZeroDivisionError):
+        for step, _ in enumerate(loader, 1):
+            if step == seen:
+                if raises:
+                    raise ZeroDivisionError
+                break
+    ahead = sampler.run.consumed - seen
+    assert ahead == min(workers * prefetch, len(SHUFFLED.sampler()) - seen)
+    with pytest.warns(bw.PoorWarning, match=f"have read {ahead} batches") if ahead else contextlib.nullcontext():
+        sampler.state_dict()
+    resumed = SHUFFLED.sampler()
+    resumed.load_state_dict(sampler.state_at(seen, epoch=0))
+    assert list(resumed)[: len(SHUFFLED.sampler()) - seen] == list(SHUFFLED.sampler())[seen:]
+    sampler.load_state_dict(sampler.state_at(0))
+    sampler.state_dict()
 
 
 def test_pickles_with_its_position(plan):

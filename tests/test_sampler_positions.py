@@ -10,7 +10,7 @@ import weakref
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -244,29 +244,6 @@ def test_a_state_saved_in_a_loop_whose_workers_read_ahead_is_warned_of(workers):
     sampler.state_dict()
     for _ in DataLoader(range(103), batch_sampler=sampler):
         sampler.state_dict()
-
-
-@given(st.integers(1, len(PLAN.sampler())), st.integers(1, 2), st.integers(1, 4), st.booleans(), st.booleans())
-@settings(max_examples=12)
-def test_so_is_one_after_the_loop_was_left(seen, workers, prefetch, raises, persistent):
-    """By `break` or an exception, at any batch; what the warning advises is followed. The last batch leaves none unseen."""
-    sampler, options = PLAN.sampler(), {"num_workers": workers, "prefetch_factor": prefetch}
-    loader = DataLoader(range(103), batch_sampler=sampler, persistent_workers=persistent, **options)
-    with contextlib.suppress(ZeroDivisionError):
-        for step, _ in enumerate(loader, 1):
-            if step == seen:
-                if raises:
-                    raise ZeroDivisionError
-                break
-    ahead = sampler.run.consumed - seen
-    assert ahead == min(workers * prefetch, len(PLAN.sampler()) - seen)
-    with pytest.warns(bw.PoorWarning, match=f"have read {ahead} batches") if ahead else contextlib.nullcontext():
-        sampler.state_dict()
-    resumed = PLAN.sampler()
-    resumed.load_state_dict(sampler.state_at(seen, epoch=0))
-    assert list(resumed)[: len(PLAN.sampler()) - seen] == list(PLAN.sampler())[seen:]
-    sampler.load_state_dict(sampler.state_at(0))
-    sampler.state_dict()
 
 
 @given(

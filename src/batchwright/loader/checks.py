@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import os
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..errors import Infeasible, check_integer, did_you_mean, said, shown, typed
 from ..labels import class_names, known_labels
 from ..readings import reading
 
-__all__ = ["check_dataset", "check_named", "check_options", "fitting_workers", "starts_python"]
+__all__ = ["check_dataset", "check_named", "check_named_of_torch", "check_options", "fitting_workers", "starts_python"]
 
 _COMPARED = 1 << 16  # labels that are compared, evenly spaced: a data set in another order differs at most of them
 _MOST_WORKERS = 8  # more seldom help one process, and each costs memory
@@ -46,8 +46,7 @@ def check_options(options: Mapping[str, Any], collate: Any, device: Any) -> None
     Raises:
         Infeasible: one of them was given.
     """
-    if collate is not None and not callable(collate):
-        raise Infeasible(f"collate is {shown(collate)}, which cannot be called", "pass a function of a list of samples")
+    check_named_of_torch(options, collate, "plan.loader", _OWN)
     if device is not None:
         try:
             torch.device(device)
@@ -55,16 +54,32 @@ def check_options(options: Mapping[str, Any], collate: Any, device: Any) -> None
             raise Infeasible(
                 f"device is {shown(device)}: {said(error)}", 'pass a torch.device or its name, as "cuda:0"'
             ) from None
+    for name, why in _DECIDED.items():
+        if name in options:
+            raise Infeasible(f"{name}={shown(options[name])} was given to plan.loader, but {why}", f"leave {name} out")
+
+
+def check_named_of_torch(options: Mapping[str, Any], collate: Any, caller: str, own: Sequence[str]) -> None:
+    """Refuse options that `DataLoader` does not have, and a collate function that is none.
+
+    Args:
+        options: what was passed beside the arguments of the caller.
+        collate: what makes a batch; None for the default.
+        caller: what they were passed to, for messages.
+        own: the caller's arguments, with which a misspelt name is compared.
+
+    Raises:
+        Infeasible: there is no such option, or `collate` cannot be called.
+    """
+    if collate is not None and not callable(collate):
+        raise Infeasible(f"collate is {shown(collate)}, which cannot be called", "pass a function of a list of samples")
     known = inspect.signature(DataLoader.__init__).parameters
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise Infeasible(
-            f"plan.loader has no argument {shown(unknown[0])}",
-            f"pass its own arguments, or those of torch.utils.data.DataLoader{did_you_mean(unknown[0], [*_OWN, *known])}",
+            f"{caller} has no argument {shown(unknown[0])}",
+            f"pass its own arguments, or those of torch.utils.data.DataLoader{did_you_mean(unknown[0], [*own, *known])}",
         )
-    for name, why in _DECIDED.items():
-        if name in options:
-            raise Infeasible(f"{name}={shown(options[name])} was given to plan.loader, but {why}", f"leave {name} out")
 
 
 def check_dataset(plan: BasePlan, dataset: Any) -> None:

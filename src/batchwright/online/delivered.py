@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import shown
 from ..kernels.array_types import Floats, Integers
+from .batch import StreamReport
 
-__all__ = ["StreamCounts", "poor_repeats", "poor_shares", "poor_waiting"]
+__all__ = ["StreamCounts", "one_sided", "poor_repeats", "poor_shares", "poor_waiting"]
 
 _DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
 _OFF = 10  # a share is poor if it is off by more than a tenth of itself
 _DROPPED = 4  # waiting is poor if it returns a quarter of what it reads, or less
+_MISSED = 20  # samples that a worker should have met of a group, of which it met none: by chance once in 10^8
 _ENOUGH = 2  # waiting is worth its exact shares if it returns half of what it reads
 
 
@@ -119,3 +121,27 @@ def poor_repeats(delivery: StreamCounts) -> str | None:
         f"{delivery.source} were of it, each given about {delivery.had[worst] / delivery.seen[worst]:,.3g} times so far"
         f"{more}; pass a target nearer to the natural shares, or fewer readers"
     )
+
+
+def one_sided(reports: Mapping[int, StreamReport]) -> list[str]:
+    """What to warn of if a worker of a loader met no sample of a group that the others met often; else nothing.
+
+    Such a worker gives the group no share. It happens where groups come in a rhythm that has a factor in common with the
+    number of workers. A worker that reads samples at random misses a group of which its part should hold `_MISSED` with a
+    probability of exp(-`_MISSED`).
+
+    Args:
+        reports: the counts of each worker, by its number.
+    """
+    seen: dict[Hashable, int] = {}
+    for report in reports.values():
+        for group, count in report.seen.items():
+            seen[group] = seen.get(group, 0) + count
+    read = max(1, sum(report.read for report in reports.values()))
+    return [
+        f"worker {worker} of {len(reports)} read none of the {count:,} samples of group {shown(group)}, so its batches have "
+        "none of it; shuffle the source, or pass num_workers=1"
+        for worker, report in sorted(reports.items())
+        for group, count in seen.items()
+        if report.expected and not report.seen.get(group) and count * report.read > _MISSED * read
+    ][:1]

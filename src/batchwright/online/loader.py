@@ -6,109 +6,36 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader
 
-from ..errors import Infeasible, check_integer
+from ..errors import Infeasible, check_integer, warn
+from ..loader.checks import check_named_of_torch
 from ..loader.loops import epochs_left
 from ..public import public
-from ..readings import call_in_loop
 from . import states
 from .batch import StreamReport, total
+from .delivered import one_sided
 from .loaded import Begun
 from .look import check_look, find_moved, first_batch, read_by
 from .missing_attribute import OF_A_LOADER, missing_attribute
-from .next_pass import NextPass
 from .replicas import Replica
-from .sources import Source
+from .sent_batches import BatchesWithStates, LoadedStream, SentBatch, batches_in, collated, with_anchor
 from .summary import StreamSummary
 
 __all__ = ["StreamEpoch", "StreamLoader"]
 
-_OWN = ("batch_size", "batch_sampler", "sampler", "shuffle", "drop_last", "dataset", "in_order", "persistent_workers")
-
-
-class LoadedStream(Protocol):
-    """What a loader needs of its stream; the attributes are those of `Stream`."""
-
-    _steps: int | None
-    _next: NextPass
-
-    def __iter__(self) -> Iterator[Any]: ...
-    def __len__(self) -> int: ...
-    def set_epoch(self, epoch: int) -> None: ...
-    def sources(self) -> Sequence[Source]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None: ...
-    def _ranks(self) -> tuple[int, int]: ...
-    def _replica(self) -> Replica: ...
-    def _settle_all(self, workers: int) -> Begun: ...
-    def report(self) -> StreamReport: ...
-    def _summary_of(self, report: StreamReport | None, epoch: int) -> StreamSummary: ...
-    def _run_state(self) -> dict[str, Any] | Infeasible | None: ...
-    def _state_of(
-        self, run: dict[str, Any] | None, epoch: int, next_epoch: int, replica: Replica
-    ) -> dict[str, Any]: ...
-
-
-class _BatchesWithStates(IterableDataset[Any]):
-    """The batches of a stream, each with the state of the worker after it; an anchor that was sent is not sent again.
-
-    A worker also sends its counts: after its last batch, and each time as many samples were given as there are groups, so
-    that the work for each sample does not grow with the number of groups.
-    """
-
-    def __init__(self, stream: LoadedStream) -> None:
-        super().__init__()
-        self.stream = stream
-
-    def __iter__(self) -> Iterator[Any]:
-        number = self.stream._replica().worker
-        sent: Any = None
-        in_worker, due = get_worker_info() is not None, 0
-        for batch in self.stream:
-            run = self.stream._run_state()
-            assert run is not None
-            if isinstance(run, Infeasible):
-                sent = None
-            else:
-                anchor, sent = (None if run["anchor"] is sent else run["anchor"]), run["anchor"]
-                run = {**run, "anchor": anchor}
-            due -= len(batch)
-            report = self.report() if in_worker and due <= 0 else None
-            due = due if report is None else len(report.seen)
-            yield number, batch, run, report
-        if in_worker and self.stream._run_state() is not None:
-            yield number, None, None, self.report()
-
-    def report(self) -> StreamReport:
-        """The counts in this process."""
-        return self.stream.report()
-
-
-_Sent = tuple[int, Any, Any, StreamReport | None]
-
-
-def _collated(collate: Callable[[Any], Any], told: _Sent) -> _Sent:
-    number, batch, run, report = told
-    return number, None if run is None else call_in_loop(collate, batch), run, report
-
-
-def _batches_in(sent: Iterable[_Sent], reports: dict[int, StreamReport]) -> Iterator[tuple[int, Any, Any]]:
-    """The batches, each with its worker and the state after it; the counts go into `reports`."""
-    for number, batch, run, report in sent:
-        if report is not None:
-            reports[number] = report
-        if run is not None:
-            yield number, batch, run
-
-
-def _with_anchor(run: Any, known: Any) -> Any:
-    """A state as a worker sent it, with the anchor of the one before it if that was not sent again."""
-    if isinstance(run, Infeasible) or run["anchor"] is not None or not isinstance(known, Mapping):
-        return run
-    return {**run, "anchor": known["anchor"]}
+_DECIDED = (
+    "batch_size",
+    "batch_sampler",
+    "sampler",
+    "shuffle",
+    "drop_last",
+    "dataset",
+    "in_order",
+    "persistent_workers",
+)
 
 
 def _unchanged(batch: Any) -> Any:
@@ -158,10 +85,12 @@ class StreamLoader:
         collate: Callable[[Any], Any] | None,
         options: Mapping[str, Any],
     ) -> None:
-        taken = next((name for name in (*_OWN, "collate_fn") if name in options), None)
+        check_named_of_torch(options, collate, "stream.loader", ("collate", "num_workers"))
+        if "collate_fn" in options:
+            raise Infeasible("collate_fn was given to stream.loader, which takes collate", "pass it as collate=")
+        taken = next((name for name in _DECIDED if name in options), None)
         if taken is not None:
-            way_out = "pass collate= in its place" if taken == "collate_fn" else "leave it out: the stream decides it"
-            raise Infeasible(f"{taken} is an option of a loader of a stream", way_out)
+            raise Infeasible(f"{taken} was given to stream.loader, but the stream decides it", f"leave {taken} out")
         self.stream = stream
         self._workers = check_integer(num_workers, "num_workers", least=0)
         self._collate = _unchanged if collate is None else collate
@@ -169,12 +98,13 @@ class StreamLoader:
         # Of each worker, after the last batch of it that the loop was given: its state, or a refusal to have one.
         self._runs: list[Any] = []
         self._reports: dict[int, StreamReport] = {}  # the last of each worker that sent one
-        self._here: _BatchesWithStates | None = None  # what is read in this process, if there are no workers
+        self._here: BatchesWithStates | None = None  # what is read in this process, if there are no workers
         self._last = 0  # the worker that gave it
         self._epoch = 0  # of these
         self._next_epoch = 0
         self._passes = 0  # that have begun
         self._running = 0  # the number of the pass that is under way; 0 if there is none
+        self._loader_of(BatchesWithStates(stream))  # torch refuses options that do not go together
 
     def __len__(self) -> int:
         return len(self.stream)
@@ -277,7 +207,7 @@ class StreamLoader:
             number = self._passes = self._passes + 1
             reports: dict[int, StreamReport] = {}
             here, sent = self._batches(begun.first)
-            batches = _batches_in(sent, reports)
+            batches = batches_in(sent, reports)
             first = list(islice(batches, 1))
             if first or epoch is not None or self._ends_loop(begun):
                 break
@@ -291,13 +221,14 @@ class StreamLoader:
         try:
             while first:
                 worker, batch, run = first.pop()
-                runs[worker], self._last = _with_anchor(run, runs[worker]), worker
+                runs[worker], self._last = with_anchor(run, runs[worker]), worker
                 yield batch
                 if number != self._passes:
                     self._check_ended(batches)
                     return
                 first = list(islice(batches, 1))
             self._runs = []
+            warn(*one_sided(reports))
         finally:
             if self._running == number:
                 self._running = 0
@@ -311,17 +242,19 @@ class StreamLoader:
                 "make a second loader of a second stream for the other loop; for a look, call loader.peek()",
             )
 
-    def _batches(self, first: int) -> tuple[_BatchesWithStates | None, Iterable[_Sent]]:
+    def _batches(self, first: int) -> tuple[BatchesWithStates | None, Iterable[SentBatch]]:
         """What is read in this process, if workers do not read it, and what they send."""
-        told = _BatchesWithStates(read_by(self.stream, first))
-        loader = DataLoader(
+        told = BatchesWithStates(read_by(self.stream, first))
+        return (None if self._workers else told), self._loader_of(told)
+
+    def _loader_of(self, told: BatchesWithStates) -> DataLoader[Any]:
+        return DataLoader(
             told,
             batch_size=None,
             num_workers=self._workers,
-            collate_fn=partial(_collated, self._collate),
+            collate_fn=partial(collated, self._collate),
             **self._options,
         )
-        return (None if self._workers else told), loader
 
     def report(self) -> StreamReport:
         """The counts of the current pass, as far as its batches have reached the loop.
@@ -386,7 +319,16 @@ class StreamLoader:
         Raises:
             Infeasible: the state is of another stream or version, not as it was saved, no state at all, or states of ranks
                 are missing.
+
+        Warns:
+            PoorWarning: the state is `{}`, which loads nothing.
         """
+        if isinstance(state, Mapping) and not state:
+            warn(
+                f"the state is {{}}, so nothing was loaded: the next loop begins with epoch {self.epoch}; look for the "
+                "state under another name in the checkpoint, or load one only if there is one"
+            )
+            return
         self.stream.load_state_dict(state)
         self._runs, self._reports, self._here = [], {}, None
 

@@ -99,7 +99,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
 
     def __len__(self) -> int:
         if self._steps is None:
-            raise TypeError("a stream has no length; pass steps= to give it one")
+            raise TypeError("a stream has no length; make it with steps= to give it one")
         return self._steps
 
     def __getitem__(self, number: Any) -> NoReturn:
