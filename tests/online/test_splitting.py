@@ -107,7 +107,7 @@ def test_steps_make_every_rank_the_same_length_whatever_the_workers():
     stream = online.balanced(list(range(40)), key=lambda n: n % 2, batch_size=4, buffer=40, steps=20)
     with pytest.raises(Infeasible, match="ended after 10 of the 20 batches due from reader 0 of 1; pass fewer steps"):
         list(stream)
-    with pytest.raises(TypeError, match="pass steps="):
+    with pytest.raises(TypeError, match="make it with steps="):
         len(online.balanced([1], key=int, batch_size=1))
 
 
