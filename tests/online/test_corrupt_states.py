@@ -93,9 +93,9 @@ def test_a_state_of_another_version_is_refused():
     stream = packed(range(50))
     next(iter(stream))
     state = stream.state_dict()
-    for version in (1, 3, 5, "4", None, True):
+    for version in (1, 4, 6, "5", None, True):
         with pytest.raises(
-            Infeasible, match=r"the state is of version .* and states are of version 4 now; begin again"
+            Infeasible, match=r"the state is of version .* and states are of version 5 now; begin again"
         ):
             packed(range(50)).load_state_dict({**state, "version": version})
 

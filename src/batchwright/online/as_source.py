@@ -8,6 +8,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import torch.utils.data
@@ -18,6 +19,7 @@ from .equal_stop import EqualStop
 from .file_shards import READERS
 from .idle import Idle
 from .made_of import arguments_of, contents_of, of_shards
+from .numbered import joined, lasting
 from .own_split import OwnSplit, splits_itself
 from .pieces import Left
 from .replicas import Replica
@@ -192,7 +194,7 @@ class _HuggingFace:
             )
         self._idle.say(self.name, replica, shards, f"has {shards} shards here", way_out)
         dataset.set_epoch(epoch)
-        return PlainReader(dataset, self.name, call=caller_as(replica))
+        return PlainReader(dataset, self.name, call=caller_as(replica), skips=replica.skips)
 
 
 class Chain:
@@ -227,7 +229,7 @@ class Chain:
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """One replica's part of each source."""
-        return _ChainReader([source.reader(replica, epoch) for source in self.sources])
+        return _ChainReader([source.reader(replica, epoch) for source in self.sources], skips=replica.skips)
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left of each source to readers: a position for each."""
@@ -252,8 +254,11 @@ class Chain:
 
 
 class _ChainReader:
-    def __init__(self, readers: list[Reader]) -> None:
+    lasts = True
+
+    def __init__(self, readers: list[Reader], *, skips: bool) -> None:
         self._readers = readers
+        self._skips = skips
         self._dealt: dict[str, Any] = {}  # if another reader's part was dealt to this one, where each source begins
         self._starts: list[int] = []
         self.can_fetch = all(reader.can_fetch for reader in readers)
@@ -269,20 +274,22 @@ class _ChainReader:
         self._starts = list(position["starts"])
         for reader, past in zip(self._readers, position["past"], strict=False):
             reader.open(past)  # to fetch again, a reader must know where it stood
-        return self._samples(position["taken"], self._readers[len(self._starts) - 1].open(position["inner"]))
+        return self._samples(position["taken"], self._opened(len(self._starts) - 1, position["inner"]))
 
     def _begin(self, which: int) -> Iterator[Any]:
-        return self._readers[which].open(self._dealt["dealt"][which] if self._dealt else None)
+        return self._opened(which, self._dealt["dealt"][which] if self._dealt else None)
 
-    def _samples(self, taken: int, iterator: Iterator[Any]) -> Iterator[Any]:
-        while True:
-            for sample in iterator:
-                taken += 1
-                yield sample
-            if len(self._starts) == len(self._readers):
-                return
-            iterator = self._begin(len(self._starts))
-            self._starts.append(taken)
+    def _opened(self, which: int, position: Any) -> Iterator[Any]:
+        return lasting(self._readers[which], position, skips=self._skips)
+
+    def _samples(self, taken: int, first: Iterator[Any]) -> Iterator[Any]:
+        """The samples of `first`, which is open, and of the sources after it."""
+        opened = len(self._starts) - 1
+
+        def part(which: int, taken: int) -> Iterator[Any]:
+            return first if which == opened else self._begin(which)
+
+        return chain.from_iterable(joined(part, self._starts, len(self._readers), taken))
 
     def position(self, taken: int) -> Any:
         if not self._starts:

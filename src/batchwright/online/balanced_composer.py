@@ -240,7 +240,7 @@ class BalancedComposer:
     def _check_the_end(self) -> None:
         """Warn if the pass returned no batch; refuse it if it waited for a group that never came."""
         feed, buffer = self._feed, self._buffer
-        sound = feed.tried - feed.skipped
+        sound = feed.read - feed.skipped
         if sound == 0:
             return
         if self._delivered == 0 and (sound < self._rules.batch_size or not self._waits):
@@ -279,7 +279,7 @@ class BalancedComposer:
             expected=expected,
             had=had,
             seen=self._buffer.column(stream_buffer.SEEN)[:count],
-            read=feed.tried - feed.skipped,
+            read=feed.read - feed.skipped,
             delivered=self._delivered,
             source=f"{feed.name!r}{feed.part}",
             when_short=self._rules.when_short,
@@ -364,10 +364,10 @@ class BalancedComposer:
         late = zip(buffer.labels, self._late().tolist(), strict=True)
         again = zip(buffer.labels, self._appearances.repeats.tolist(), strict=True)
         return StreamReport(
-            read=self._feed.tried,
+            read=self._feed.read,
             delivered=self._delivered,
             repeated=self._repeated,
-            dropped=self._feed.tried - self._feed.skipped - drawn - held,
+            dropped=self._feed.read - self._feed.skipped - drawn - held,
             skipped=self._feed.skipped,
             redistributed=self._redistributed,
             written_off=self._written_off,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Literal
 
 from ..errors import Infeasible, PoorWarning, said, shortened, warn
 from .measures import Refused, number
+from .numbered import lasting
 from .pieces import Left
 from .replicas import Replica
 from .sources import Source
@@ -20,13 +22,15 @@ OnError = Literal["raise", "skip"]
 
 
 _PLAIN_NUMBERS = frozenset({int, float})
+_MOST_FAILURES = 16  # readings that may fail in a row: if more do, the source is gone
 
 
 class Feed:
     """Reads the samples of one replica with a measure (a key, a length) of each, and counts them.
 
     It returns samples as they are, or as (ordinal, sample) if the source can fetch a sample again: a state then needs
-    only the ordinals of the samples in memory. `unwrap` undoes that.
+    only the ordinals of the samples in memory. `unwrap` undoes that. A reading that failed and was skipped counts as a
+    sample: it has an ordinal, and a place in the source.
     """
 
     def __init__(
@@ -50,13 +54,13 @@ class Feed:
         self.earlier = 0  # samples of the repeats before
         self.skipped = 0
         self._first_refusal = ""  # since this reader began; a state does not have it
-        self.failed = 0  # of those, failures of the source, which took no sample
         self.ended = False
         self.pairs: Iterator[tuple[Any, Any]] = iter(())  # the measures and items of the samples to come
         self._iterator: Iterator[Any] = iter(())
         self._failure: Exception | None = None  # the last exception of the source, if no sample came since
+        self._failures = 0  # how many came since the last sample
         self.source = source
-        self._replica = replica
+        self._replica = replace(replica, skips=on_error == "skip")
         self.epoch = epoch
         self._again: list[Any] = []  # samples that another reader had read and not delivered: they come first
         self._given = 0  # how many there were of these in this repeat, those taken before a state was loaded included
@@ -83,11 +87,6 @@ class Feed:
         return self.earlier + self.taken
 
     @property
-    def tried(self) -> int:
-        """Samples read in all, and readings that failed and were skipped."""
-        return self.read + self.failed
-
-    @property
     def repeats(self) -> bool:
         """Whether the sample read last is of a later repeat of the source, and was not left over from an earlier one."""
         return self.repeat > 0 and self.taken > self._given
@@ -95,7 +94,7 @@ class Feed:
     def start(self) -> None:
         """Begin at the start of the source."""
         with self._noting("opening"):
-            self._iterator = self.reader.open(None)
+            self._iterator = lasting(self.reader, None, skips=self._skips)
         self.pairs = self._one_by_one()
 
     def restart(self) -> None:
@@ -115,7 +114,6 @@ class Feed:
             "taken": self.taken,
             "earlier": self.earlier,
             "skipped": self.skipped,
-            "failed": self.failed,
             "ended": self.ended,
             "again": self._not_taken_yet(),
             "given": self._given,
@@ -149,13 +147,13 @@ class Feed:
         """Continue from `state`."""
         with self._noting("opening"):
             self._open_repeat(state["turn"])
-        self.taken, self.earlier, self.skipped, self.failed, self.ended = (
-            state[entry] for entry in ("taken", "earlier", "skipped", "failed", "ended")
+        self.taken, self.earlier, self.skipped, self.ended = (
+            state[entry] for entry in ("taken", "earlier", "skipped", "ended")
         )
         self._again, self._given, self._closed = (state[entry] for entry in ("again", "given", "closed"))
         if self.by_reference or not (self.ended or self._closed):  # to fetch, a reader must know where it stood
             with self._noting(f"going on from sample {self.taken:,} of"):
-                self._iterator = self.reader.open(state["position"])
+                self._iterator = lasting(self.reader, state["position"], skips=self._skips)
         if self._again:
             self._iterator = chain(self._again, self._iterator)
         self.pairs = self._one_by_one()
@@ -184,8 +182,7 @@ class Feed:
         while not self.ended:
             try:
                 for sample in self._iterator:
-                    self.taken += 1
-                    self._failure = None
+                    self._count(1)
                     try:
                         value = measure(sample)
                         if lookup is not None and type(value) not in as_is:
@@ -194,7 +191,7 @@ class Feed:
                         self._reject_measure(self.taken - 1, error)
                         continue
                     yield value, ((self.taken - 1, sample) if wraps else sample)
-                self._end()
+                self.ended = True
                 self._warn_of_the_end()
             except (Infeasible, PoorWarning):
                 raise
@@ -207,32 +204,35 @@ class Feed:
         All are read first, then all are measured: `map` and `islice` are loops in C, faster than `_one_by_one`.
         """
         had_ended = self.ended
-        samples = self._samples(count)
-        values, broken = self._measured(samples)
+        samples, ordinals = self._samples(count)
+        values, broken = self._measured(samples, ordinals)
         if self.ended and not had_ended:
             self._warn_of_the_end()
-        items = list(enumerate(samples, self.taken - len(samples))) if self.by_reference else samples
+        items = list(zip(ordinals, samples, strict=True)) if self.by_reference else samples
         return values, [item for at, item in enumerate(items) if at not in broken] if broken else items
 
-    def _samples(self, count: int) -> list[Any]:
-        """The next `count` samples, or fewer at the end."""
+    def _samples(self, count: int) -> tuple[list[Any], list[int]]:
+        """The next `count` samples, or fewer at the end, and their ordinals."""
         samples: list[Any] = []
+        ordinals: list[int] = []
         while len(samples) < count and not self.ended:
-            before = len(samples)
+            failure: Exception | None = None
             try:
-                samples.extend(islice(self._iterator, count - before))  # what came before an error stays
+                samples.extend(islice(self._iterator, count - len(samples)))  # what came before an error stays
             except (Infeasible, PoorWarning):
                 raise
             except Exception as error:
-                self._count(len(samples) - before)
-                self._fail(error)
+                failure = error
+            came = len(samples) - len(ordinals)
+            ordinals.extend(range(self.taken, self.taken + came))
+            self._count(came)
+            if failure is not None:
+                self._fail(failure)
             else:
-                self._count(len(samples) - before)
-                if len(samples) < count:
-                    self._end()
-        return samples
+                self.ended = len(samples) < count
+        return samples, ordinals
 
-    def _measured(self, samples: list[Any]) -> tuple[list[Any], set[int]]:
+    def _measured(self, samples: list[Any], ordinals: list[int]) -> tuple[list[Any], set[int]]:
         """The measures of the samples read last, without those that have none, and the places of these."""
         values: list[Any] = []
         broken: set[int] = set()
@@ -252,41 +252,38 @@ class Feed:
             if at < len(samples):
                 broken.add(at)
                 # If a measure raises `StopIteration`, `map` ends without an error.
-                self._reject_measure(self.taken - len(samples) + at, failure or StopIteration())
+                self._reject_measure(ordinals[at], failure or StopIteration())
         return values, broken
 
     def _count(self, samples: int) -> None:
         self.taken += samples
         if samples:
-            self._failure = None
-
-    def _end(self) -> None:
-        self.ended = True
-        if self._failure is not None:  # a generator that has raised ends at the next call: that is no end of the source
-            raise self._failure
+            self._failure, self._failures = None, 0
 
     def _warn_of_the_end(self) -> None:
         """Warn if the source had no sample or no sound one; a source that restarts has told it before."""
         if self.repeat:
             return
-        if not self.tried and not self.part:
+        if not self.read and not self.part:
             warn(f"source {self.name!r} has 0 samples; see whether its path, filter or split is right")
-        if self.read and self.skipped - self.failed == self.read:
+        if self.read and self.skipped == self.read:
             why = f"; of the first, {self._first_refusal}" if self._first_refusal else ""
             warn(f"all {self.read:,} samples of source {self.name!r}{self.part} were skipped{why}")
 
     def _fail(self, error: Exception) -> None:
-        """Handle an exception of the source: with `on_error="skip"`, try once more.
+        """Handle an exception of the source: with `on_error="skip"`, go on with the next sample.
 
-        Some sources can go on after an error. A second exception in a row shows that this one cannot.
+        Some sources can go on after an error. The same exception once more, or many in a row, show that this one cannot.
         """
         if error is not self._failure:
             error.add_note(f"while reading sample {self.taken:,} of source {self.name!r}{self.part}")
-        if not self._skips or self._failure is not None:
+        if not self._skips or error is self._failure or self._failures == _MOST_FAILURES:
             raise error
         self._failure = error
+        self._failures += 1
+        self._first_refusal = self._first_refusal or f"reading it raised {said(error)}"
+        self.taken += 1
         self.skipped += 1
-        self.failed += 1
 
     def _reject_measure(self, ordinal: int, error: Exception) -> None:
         if isinstance(error, Infeasible):

@@ -217,10 +217,10 @@ class LengthComposer:
         """The counts so far."""
         feed = self._feed
         return StreamReport(
-            read=feed.tried,
+            read=feed.read,
             delivered=self._delivered,
             skipped=feed.skipped,
-            buffered=feed.tried - feed.skipped - self._delivered,
+            buffered=feed.read - feed.skipped - self._delivered,
         )
 
     def shares(self) -> dict[Hashable, float]:

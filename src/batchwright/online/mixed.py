@@ -295,7 +295,7 @@ class _MixtureComposer:
 
     def report(self) -> StreamReport:
         return StreamReport(
-            read=sum(feed.tried for feed in self.feeds),
+            read=sum(feed.read for feed in self.feeds),
             delivered=sum(self._had),
             skipped=sum(feed.skipped for feed in self.feeds),
             seen={name: feed.read for name, feed in zip(self._names, self.feeds, strict=True)},

@@ -62,7 +62,7 @@ class OwnSplit:
                 "start the ranks with torchrun, or initialise torch.distributed, so that both find the same",
             )
         # Their `state_dict` takes arguments that only their own loaders know, so they are read again up to the position.
-        return PlainReader(self.iterable, self.name, call=caller_as(replica), stateful=False)
+        return PlainReader(self.iterable, self.name, call=caller_as(replica), skips=replica.skips, stateful=False)
 
 
 def _known_ranks() -> tuple[int, int]:

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..errors import Infeasible
 from ..readings import call_in_loop
+from .numbered import SAME_SOURCE, Numbered, joined, shorter
 from .worker_info import Call, stepped
 
 __all__ = [
-    "SAME_SOURCE",
     "Address",
     "Left",
     "Piece",
@@ -29,7 +29,6 @@ __all__ = [
     "Seekable",
     "Shelf",
     "dealt_pieces",
-    "shorter",
     "skip",
 ]
 
@@ -39,7 +38,6 @@ Left = dict[str, Any]
 """What is left for a reader, as plain data."""
 
 _END = object()
-SAME_SOURCE = "resume with the source that the stream was stopped with, or begin again"
 _MOST_SINGLE = 1 << 20  # single samples that stand in a state before progressions are kept as they are
 
 
@@ -104,14 +102,6 @@ class Shelf(Protocol):
         """What errors call a shard."""
 
 
-def shorter(title: str, read: int) -> Infeasible:
-    """The error for a state whose position is after the end of the source."""
-    return Infeasible(
-        f"the state has read {read:,} samples where {title} has fewer now",
-        SAME_SOURCE,
-    )
-
-
 def skip(iterator: Iterator[Any], read: int, *, title: str) -> Iterator[Any]:
     """The same iterator, `read` samples further.
 
@@ -126,11 +116,17 @@ def skip(iterator: Iterator[Any], read: int, *, title: str) -> Iterator[Any]:
 class PieceReader:
     """Reads pieces one after the other. Samples can be fetched again by their ordinals, if `can_fetch`.
 
-    An ordinal below 0 is that of a sample that was remembered when pieces were dealt: -1 is the first of them.
+    An ordinal below 0 is that of a sample that was remembered when pieces were dealt: -1 is the first of them. A reading
+    that failed has an ordinal, as it has a number in its shard.
     """
 
-    def __init__(self, shelf: Shelf, pieces: Sequence[Piece], call: Call, *, can_fetch: bool = True) -> None:
+    lasts = True
+
+    def __init__(
+        self, shelf: Shelf, pieces: Sequence[Piece], call: Call, *, skips: bool, can_fetch: bool = True
+    ) -> None:
         self.can_fetch = can_fetch
+        self._skips = skips
         self._shelf = shelf
         self._pieces = list(pieces)
         self._call = call
@@ -155,20 +151,12 @@ class PieceReader:
         taken = 0 if position is None else position["taken"]
         if not self._starts and self._pieces:
             self._starts.append(0)
-        if len(self._pieces) == 1:  # as `_samples`, without its work for each sample
-            return chain.from_iterable(self._part(piece, taken) for piece in self._pieces)
-        return self._samples(taken)
+        if not self._pieces:
+            return iter(())
+        return chain.from_iterable(joined(self._part, self._starts, len(self._pieces), taken))
 
-    def _samples(self, taken: int) -> Iterator[Any]:
-        while self._pieces:
-            for sample in self._part(self._pieces[len(self._starts) - 1], taken - self._starts[-1]):
-                taken += 1
-                yield sample
-            if len(self._starts) == len(self._pieces):
-                return
-            self._starts.append(taken)
-
-    def _part(self, piece: Piece, taken: int) -> Iterator[Any]:
+    def _part(self, at: int, taken: int) -> Iterator[Any]:
+        piece = self._pieces[at]
         samples = self._call(self._shelf.open, piece.shard)
         if len(piece.runs) != 1 or piece.single:
             return self._picked(piece.shard, samples, islice(piece.numbers(), taken, None), known=piece.known)
@@ -180,17 +168,18 @@ class PieceReader:
             if read > len(samples):
                 raise shorter(self._shelf.title(piece.shard), read)
             if isinstance(samples, Seekable):
-                return samples.strided(first, step)
+                rows = samples.strided(first, step)
+                return Numbered(rows, count(), skips=True) if self._skips else rows
             item = samples.__getitem__
-            safe = type(samples) in (
-                list,
-                tuple,
-                range,
-            )  # these raise no StopIteration, so they need no guard, which costs
+            # Of these, reading raises no StopIteration, and needs no guard against it, which costs time.
+            safe = type(samples) in (list, tuple, range)
             return map(item if safe else partial(call_in_loop, item), range(first, len(samples), step))
-        read = min(read, first)
         title = self._shelf.title(piece.shard)
-        iterator = skip(stepped(self._call(iter, samples), self._call), read, title=title)
+        iterator = stepped(self._call(iter, samples), self._call)
+        if self._skips:
+            return Numbered(iterator, count(first, step), skips=True, least=read, title=title)
+        read = min(read, first)
+        iterator = skip(iterator, read, title=title)
         return iterator if step == 1 and first == read else islice(iterator, first - read, None, step)
 
     def _is_indexed(self, samples: Any) -> bool:
@@ -198,20 +187,13 @@ class PieceReader:
 
     def _picked(self, shard: int, samples: Any, wanted: Iterable[int], *, known: int) -> Iterator[Any]:
         """Samples by ascending numbers, up to the end of the shard; those up to number `known` must be there."""
-        iterator, at = None, 0
+        title = self._shelf.title(shard)
         if not self._is_indexed(samples):
             iterator = stepped(self._call(iter, samples), self._call)
-        for number in wanted:
-            if iterator is not None:
-                sample = next(islice(iterator, number - at, None), _END)
-                at = number + 1
-            else:
-                sample = samples[number] if number < len(samples) else _END
-            if sample is _END:
-                if number <= known:
-                    raise shorter(self._shelf.title(shard), known + 1)
-                return
-            yield sample
+            return Numbered(iterator, wanted, skips=self._skips, least=known + 1, title=title)
+        if known >= len(samples):
+            raise shorter(title, known + 1)
+        return map(partial(call_in_loop, samples.__getitem__), takewhile(len(samples).__gt__, wanted))
 
     def position(self, taken: int) -> Any:
         """The position after `taken` samples."""

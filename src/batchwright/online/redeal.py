@@ -112,7 +112,6 @@ def _dealt_feed(
     counts = {
         "earlier": sum(feed.read for feed in feeds) - again_count,
         "skipped": sum(feed.skipped for feed in feeds),
-        "failed": sum(feed.failed for feed in feeds),
     }
     return [
         {

@@ -22,6 +22,7 @@ class Replica:
         worker: the number of the loader's worker.
         workers: the number of workers of the loader.
         all_read: whether every replica needs a part of the source: it then is an error if one gets none.
+        skips: whether readings that fail are skipped.
         past: whether this is a replica of a run that has stopped, whose state is taken over by others.
     """
 
@@ -30,6 +31,7 @@ class Replica:
     worker: int = 0
     workers: int = 1
     all_read: bool = False
+    skips: bool = False
     past: bool = False
 
     def __post_init__(self) -> None:

@@ -253,7 +253,7 @@ class ShardComposer:
         deficits = dict(zip(self._labels, (planned - self._had).tolist(), strict=True))
         most = self._rules.max_deficit
         return StreamReport(
-            read=sum(feed.tried for feed in self.feeds) - self._read_again,
+            read=sum(feed.read for feed in self.feeds) - self._read_again,
             delivered=int(self._had.sum()),
             repeated=self._repeated,
             skipped=sum(feed.skipped for feed in self.feeds),

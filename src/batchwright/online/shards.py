@@ -14,7 +14,8 @@ from ..readings import as_list
 from .group_keys import check_label
 from .keyed_random import root, words
 from .made_of import argument, of_shards
-from .pieces import SAME_SOURCE, Left, Piece, PieceReader, dealt_pieces
+from .numbered import SAME_SOURCE
+from .pieces import Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
 from .worker_info import caller_for
 
@@ -153,12 +154,13 @@ class Sharded:
             order = np.argsort(keys, kind="stable").tolist()
         if replica.count <= len(order):
             pieces = [Piece(number, [[0, 1]], [], epoch=epoch) for number in order[replica.index :: replica.count]]
-            return PieceReader(self, pieces, caller_for(replica))
+            return PieceReader(self, pieces, caller_for(replica), skips=replica.skips)
         # More readers than shards: readers s, s + shards, s + 2 * shards, ... share shard s, and each takes every
         # step-th sample.
         sharing = range(replica.index % len(order), replica.count, len(order))
         run = [sharing.index(replica.index), len(sharing)]
-        return PieceReader(self, [Piece(order[sharing[0]], [run], [], epoch=epoch)], caller_for(replica))
+        piece = Piece(order[sharing[0]], [run], [], epoch=epoch)
+        return PieceReader(self, [piece], caller_for(replica), skips=replica.skips)
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left to readers to others: a position for each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import count
 from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import IterableDataset
@@ -12,7 +13,8 @@ from torch.utils.data import IterableDataset
 from ..errors import Infeasible, shortened
 from .idle import Idle
 from .made_of import of_iterable
-from .pieces import SAME_SOURCE, Left, Piece, PieceReader, dealt_pieces, skip
+from .numbered import SAME_SOURCE, Numbered
+from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
 from .worker_info import Call, call_directly, caller_as, caller_for, stepped
 
@@ -44,6 +46,9 @@ class Reader(Protocol):
 
     Attributes:
         can_fetch: whether samples that were read can be read again by their ordinals.
+
+    A reader may have an attribute `lasts`, if it is True that its samples go on after a reading that failed, which has an
+    ordinal, and end only where the source does.
     """
 
     can_fetch: bool
@@ -118,12 +123,14 @@ class PlainReader:
     """Reads an iterable as it is. If it has a state, that is used to resume; else it is read again up to the position."""
 
     can_fetch = False
+    lasts = True
 
     def __init__(
         self,
         iterable: Iterable[Any],
         name: str,
         *,
+        skips: bool = False,
         call: Call = call_directly,
         again: bool = False,
         stateful: bool = True,
@@ -132,6 +139,7 @@ class PlainReader:
         self._iterable = iterable
         self._name = name
         self._call = call
+        self._skips = skips
         self._again = again
         self._stateful: Any = None
         self._at_end = False
@@ -158,11 +166,11 @@ class PlainReader:
         samples = stepped(iterator, self._call)
         if position is None and once_only(self._iterable):
             samples = _NonEmptyIterator(samples, self._name, again=self._again)
-        return (
-            skip(samples, self._before + position["taken"], title=f"source {self._name!r}")
-            if position is not None and saved is None
-            else samples
-        )
+        read = 0 if position is None or saved is not None else self._before + position["taken"]
+        title = f"source {self._name!r}"
+        if self._skips:
+            return Numbered(samples, count(read), skips=True, least=read, title=title)
+        return skip(samples, read, title=title)
 
     def _load(self, stateful: Any, saved: Any) -> None:
         self._call(stateful.load_state_dict, copy.deepcopy(saved))  # a copy, since the iterable may change it
@@ -245,12 +253,12 @@ class Turned:
         """Asked for once: a length may take long to be counted, and changes while a growing source is read."""
         return of_iterable(self.iterable)
 
-    def turned(self, epoch: int, call: Call = call_directly) -> PlainReader:
+    def turned(self, epoch: int, replica: Replica, call: Call = call_directly) -> PlainReader:
         """All samples of an epoch."""
         if hasattr(self.iterable, "set_epoch"):
             self.iterable.set_epoch(epoch)
         again, self._again = self._again, True
-        return PlainReader(self.iterable, self.name, call=call, again=again)
+        return PlainReader(self.iterable, self.name, call=call, skips=replica.skips, again=again)
 
 
 class OneReader(Turned):
@@ -276,7 +284,7 @@ class OneReader(Turned):
                 f"pass num_workers=1 to the loader, or {_SPLIT}",
             )
         self._idle.say(self.name, replica, 1, "cannot be split", f"pass num_workers=1 to the loader, or {_SPLIT}")
-        return self.turned(epoch, caller_for(replica)) if replica.worker == 0 else _NoReader(self.name)
+        return self.turned(epoch, replica, caller_for(replica)) if replica.worker == 0 else _NoReader(self.name)
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Reader 0 goes on where the reading stands; a stream that ended for the one that read leaves nothing of it."""
@@ -297,7 +305,7 @@ class SelfSplit(Turned):
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """All samples that the source yields for this worker."""
-        return self.turned(epoch, caller_as(replica))
+        return self.turned(epoch, replica, caller_as(replica))
 
 
 class Indexed:
@@ -328,7 +336,7 @@ class Indexed:
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """Every `count`-th sample."""
         piece = Piece(0, [[replica.index, replica.count]], [], epoch=epoch)
-        return PieceReader(self, [piece], call_directly)
+        return PieceReader(self, [piece], call_directly, skips=replica.skips)
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Deal what was left to readers to others: a position for each."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from ..errors import Infeasible
+from .numbered import Numbered
 from .pieces import Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
 from .sources import PlainReader, Reader, Turned, once_only
@@ -41,13 +42,13 @@ class Strided(Turned):
                 f"source {self.name!r} is an iterator: it can be read once, not by {replica.count} replicas",
                 "pass what makes the iterator, or online.Sharded",
             )
-        return _StridedReader(self, self.turned(epoch, caller_for(replica)), replica, epoch)
+        return _StridedReader(self, self.turned(epoch, replica, caller_for(replica)), replica, epoch)
 
     indexed = False
 
     def open(self, shard: int) -> Iterable[Any]:
         """All samples of an epoch, whose number is that of its one shard: the source may have another order in each."""
-        self.turned(shard)
+        self.turned(shard, Replica())
         return self.iterable
 
     def title(self, shard: int) -> str:
@@ -63,13 +64,15 @@ class _StridedReader:
     """Keeps every `count`-th sample; after dealing, those of its pieces, for which the source is read from its start."""
 
     can_fetch = False
+    lasts = True
 
     def __init__(self, source: Strided, inner: PlainReader, replica: Replica, epoch: int) -> None:
         self._inner = inner
         self._epoch = epoch
         self._index = replica.index
         self._count = replica.count
-        self._pieces = PieceReader(source, [], caller_for(replica), can_fetch=False)
+        self._pieces = PieceReader(source, [], caller_for(replica), skips=replica.skips, can_fetch=False)
+        self._skips = replica.skips
         self._is_dealt = False
 
     def open(self, position: Any) -> Iterator[Any]:
@@ -77,7 +80,10 @@ class _StridedReader:
         if self._is_dealt:
             return self._pieces.open(position)
         first = self._index if position is None else position["first"]
-        return islice(self._inner.open(None if position is None else position["whole"]), first, None, self._count)
+        samples = self._inner.open(None if position is None else position["whole"])
+        if self._skips:  # `islice` ends where a reading fails
+            return Numbered(samples, count(first, self._count), skips=True)
+        return islice(samples, first, None, self._count)
 
     def position(self, taken: int) -> Any:
         if self._is_dealt:
