@@ -55,13 +55,18 @@ BUILD = {
 }
 
 
+def raises_with_note(call, error, said, note):
+    """A call raises this error, to which a note says where."""
+    with pytest.raises(error, match=said) as raised:
+        call()
+    assert note in raised.value.__notes__
+
+
 @pytest.mark.parametrize("build", sorted(BUILD))
 @pytest.mark.parametrize("kind", sorted(FAILING))
 def test_errors_of_a_source_keep_their_type_and_name_sample_and_source(kind, build):
     make, note = FAILING[kind]
-    with pytest.raises(OSError, match="disk gone") as error:
-        list(BUILD[build](make()))
-    assert note in error.value.__notes__
+    raises_with_note(lambda: list(BUILD[build](make())), OSError, "disk gone", note)
 
 
 class StoppingAt(list):
@@ -91,9 +96,7 @@ STOPPING = {
 @pytest.mark.parametrize("kind", sorted(STOPPING))
 def test_a_stop_iteration_within_a_sample_is_an_error_and_no_end(kind, build):
     make, note = STOPPING[kind]
-    with pytest.raises(RuntimeError, match="raised StopIteration") as error:
-        list(BUILD[build](make()))
-    assert note in error.value.__notes__
+    raises_with_note(lambda: list(BUILD[build](make())), RuntimeError, "raised StopIteration", note)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

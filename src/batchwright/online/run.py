@@ -167,10 +167,10 @@ class Run:
         return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self.over}
 
     def state_or_refusal(self) -> dict[str, Any] | Infeasible:
-        """The state; or why there is none, where nobody may ever ask for one.
+        """The state, or the error that says why there is none. It is returned and not raised: a loop may need no state.
 
-        To find that out may take as long as to write a state. So it is asked again only after as many samples were read as
-        were held.
+        Each attempt may take as long as writing a state. So the next one comes only after as many samples were read as the
+        buffers held.
         """
         read, held = self._refused
         if self._refusal is None or self._taken() - read > held:

@@ -94,6 +94,7 @@ class _StridedReader:
         return {"whole": self._inner.position(read), "first": self._count - 1}
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
+        """Never called, as `can_fetch` is False: each sample would cost another reading of the source from its start."""
         raise NotImplementedError
 
     def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
