@@ -30,7 +30,7 @@ _CHANGES_KEPT = 8  # workers of a loader are ahead of training, and may need ear
 # Samples computed in one call of a kernel: few at first, so that the first batch comes quickly; later so many that
 # calling the kernel takes no time in proportion.
 _SAMPLES_AT_ONCE = 4096, 32_768
-_SAMPLES_AHEAD = 16_384  # of short epochs, which is a millisecond of work
+_SAMPLES_AHEAD = 16_384  # of short epochs and single micro-batches, which is a millisecond of work
 _NOTHING_AHEAD: tuple[int, int, np.ndarray, int] = -1, 0, np.empty((0, 0), np.int64), 0
 
 
@@ -60,19 +60,21 @@ class FixedPlan(Plan):
         self.groups: Groups = order.groups
         self.batch_size = order.batch_size
         self.epoch_batches = epoch_batches
-        # Where the next epoch begins, its stride, micro-batches that were computed together, and how many of them are gone.
+        # Where the next call would begin, its stride, micro-batches that were computed together, and how many are gone.
         self._ahead = _NOTHING_AHEAD
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 (batch_size,)."""
-        samples: np.ndarray = self.order.batches_at(np.array([counted(batch)]))[0]
-        return samples
+        number = counted(batch)
+        following, stride = self._ahead[:2]
+        samples: np.ndarray = self._computed_ahead(number, max(1, number - following + stride), 1)[0]
+        return samples.copy()  # one that is kept should not keep those that were computed with it
 
     @internal
     def computed_together(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
         """See `MicroBatches`."""
         if 0 < count * self.batch_size <= _SAMPLES_AT_ONCE[0]:
-            return iter((self._short_epoch(first, stride, count),))
+            return iter((self._computed_ahead(first, stride, count).tolist(),))
         return self._in_calls(first, stride, count)
 
     @internal
@@ -93,23 +95,25 @@ class FixedPlan(Plan):
             yield self.order.batches_at(np.arange(first, end, stride))
             first, count, at_once = end, count - asked, min(2 * at_once, most)
 
-    def _short_epoch(self, first: int, stride: int, count: int) -> list[list[Any]]:
-        """The same micro-batches, where they are few.
+    def _computed_ahead(self, first: int, stride: int, count: int) -> np.ndarray:
+        """Micro-batches of a short epoch, or a single one, int64 (count, batch_size).
 
-        Calling a kernel takes as long as several of them. So where short epochs follow each other, twice as many are
+        Calling a kernel takes as long as several of them. So where such calls follow each other, twice as many are
         computed together each time.
         """
         place, apart, table, done = self._ahead
         following = place == first and apart == stride
         if not following or len(table) < done + count:
-            epochs = 1
-            if following and self.order.shares.settles_at == 0:  # a target that moves is not asked for later epochs
-                most = min(_SAMPLES_AHEAD // self.batch_size, (LAST + 1 - first) // stride)
-                epochs = max(1, min(2 * len(table), most) // count)
-            table, done = self.order.batches_at(np.arange(first, first + epochs * count * stride, stride)), 0
+            calls = 1
+            if following:
+                # A target that moves is not asked for later epochs.
+                moves, length = self.order.shares.settles_at != 0, self.epoch_batches
+                end = (first // length + 1) * length if moves else LAST + 1
+                most = min(_SAMPLES_AHEAD // self.batch_size, -((first - end) // stride))
+                calls = max(1, min(2 * len(table), most) // count)
+            table, done = self.order.batches_at(np.arange(first, first + calls * count * stride, stride)), 0
         self._ahead = first + count * stride, stride, table, done + count
-        found: list[list[Any]] = table[done : done + count].tolist()
-        return found
+        return table[done : done + count]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_ahead": _NOTHING_AHEAD}

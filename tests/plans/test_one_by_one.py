@@ -1,0 +1,68 @@
+"""`plan[t]` of plans of a fixed size: some are computed ahead, and that changes nothing but the time."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import batchwright as bw
+from batchwright.micro_batches import LAST
+
+LABELS = [0] * 30 + [1] * 7 + [2] * 3
+MOVING = bw.targets.schedule("natural", "uniform", epochs=3)
+PLANS = {
+    "shuffled": lambda: bw.shuffled(50, 4),
+    "balanced": lambda: bw.balanced(LABELS, 4),
+    "moving": lambda: bw.balanced(LABELS, 4, target=MOVING, epoch=1000),
+    "moving within epochs": lambda: bw.balanced(
+        LABELS, 4, target=bw.targets.schedule("natural", "uniform", batches=300), epoch=1000
+    ),
+    "weighted": lambda: bw.weighted([1.0] * 30 + [4.0] * 10, 4),
+    "mixed": lambda: bw.mixed({"a": 30, "b": bw.balanced(LABELS, 4)}, 4),
+    "local": lambda: bw.shuffled(60, 4, local=bw.Shards([10] * 6, open=2)),
+}
+every_plan = pytest.mark.parametrize("plan", PLANS)
+
+
+def runs():
+    """Numbers of micro-batches, one after the other: some follow each other at one distance, also to the last there is."""
+    first = st.integers(0, 200) | st.integers(LAST - 200, LAST)
+    run = st.builds(
+        lambda first, stride, count: range(first, first + stride * count, stride),
+        first,
+        st.integers(1, 9),
+        st.integers(1, 9),
+    ) | st.integers(5, 99).map(lambda first: range(first, first - 5, -1))
+    return st.lists(run, min_size=1, max_size=3).map(lambda runs: [t for run in runs for t in run if t <= LAST])
+
+
+@every_plan
+@given(numbers=runs())
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+def test_in_any_order_they_are_those_of_the_order_of_samples(plan, numbers):
+    plan = PLANS[plan]()
+    order = pickle.loads(pickle.dumps(plan)).order
+    for number in numbers:
+        samples = plan[number]
+        assert samples.base is None
+        np.testing.assert_array_equal(samples, order.batches_at(np.array([number]))[0])
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@every_plan
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+def test_those_that_follow_each_other_take_few_calls_of_a_kernel(plan, stride):
+    """Where a target moves, those of an epoch."""
+    plan = PLANS[plan]()
+    asked, batches_at = [], plan.order.batches_at
+    plan.order.batches_at = lambda numbers: asked.append(numbers.size) or batches_at(numbers)
+    for number in range(0, 3000 * stride, stride):
+        plan[number]
+    assert max(asked) * plan.batch_size <= 16_384
+    epochs = 1 if plan.order.shares.settles_at == 0 else 3 * stride
+    assert len(asked) <= 13 * epochs
+    assert sum(asked) < 2 * 3000 + 2
