@@ -125,6 +125,27 @@ def test_padded_rows_are_those_of_a_loop(counts, rest, dtype, value, strided):
     assert found.equal(expected)
 
 
+@given(
+    counts=st.lists(st.integers(0, 9) | st.sampled_from([4000, 5000, 9000]), min_size=1, max_size=4),
+    rest=st.sampled_from([(), (3,)]),
+    dtype=st.sampled_from([torch.float64, torch.float16, torch.bfloat16, torch.complex64]),
+    value=st.sampled_from([0.0, -0.0, 1.0, math.inf, math.nan]),
+    side=st.sampled_from(["right", "left"]),
+    gradient=st.booleans(),
+)
+def test_short_pieces_are_padded_by_any_length_with_the_bits_of_the_value(counts, rest, dtype, value, side, gradient):
+    pieces = [torch.ones(count, *rest, dtype=dtype, requires_grad=gradient) for count in counts]
+    expected = torch.full((len(pieces), max(counts), *rest), value, dtype=dtype)
+    for row, count in zip(expected, counts, strict=True):
+        row[slice(count) if side == "right" else slice(max(counts) - count, None)] = 1
+    found = bw.Collate(x=bw.ragged(pad=value, side=side))([{"x": piece} for piece in pieces])["x"]
+    assert found.requires_grad is gradient
+    assert found.detach().contiguous().view(torch.uint8).equal(expected.view(torch.uint8))
+    if gradient and sum(counts):
+        found.real.nan_to_num().sum().backward()
+        assert all(piece.grad.equal(torch.ones_like(piece)) for piece in pieces)
+
+
 @pytest.mark.parametrize("length", [3, 300])
 @pytest.mark.parametrize("odd", [(1, -1, 80), (-1, 1), (80, 1), (-1,), (), (-1, 81), (-1, 40, 2)])
 def test_an_odd_sample_among_wide_ones_is_refused_however_numpy_would_broadcast_it(length, odd):

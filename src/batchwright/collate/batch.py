@@ -96,15 +96,14 @@ class Batch(MutableMapping[str, Any]):
 
     @classmethod
     def _of(cls, root: Tree, also: Mapping[str, Any], asides: Collection[str], labels: Mapping[str, Value]) -> Self:
-        """A batch that was just collated, in half the time that the constructor takes."""
-        made = cls.__new__(cls)
-        state = made.__dict__  # past `__setattr__`, which would take as long as the rest
-        state["_root"], state["_also"], state["_asides"], state["_labels"] = root, also, asides, labels
-        state["_keys"] = keys = {**root.shown, **also}
-        state["_entries"], state["_shown"] = {}, {}
+        """A batch that was just collated, in a third of the time that the constructor takes."""
+        made, keys = cls.__new__(cls), {**root.shown, **also}
         for name in asides:
             if name not in also:
                 keys.pop(name, None)
+        made.__dict__.update(  # past `__setattr__`, and in one call
+            _root=root, _also=also, _asides=asides, _labels=labels, _keys=keys, _entries={}, _shown={}
+        )
         return made
 
     # ------------------------------------------------------------------ the mapping

@@ -9,6 +9,7 @@ from typing import Any, Self
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ..errors import Infeasible, shown, typed, warn
+from ..public import internal
 from .arguments import by_name
 from .declaration_text import declaration
 from .fields import Aside, Field
@@ -100,6 +101,7 @@ class Declared:
                 f"field {shown(name)} is aside within {shown(parent)}", "declare fields of the sample itself aside"
             )
 
+    @internal
     def gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], Callable[[int], str]]:
         """Collate the fields, and labels of `bw.identified` or of a stream; also returns sample i's name for messages."""
         if not isinstance(samples, (list, tuple)):

@@ -31,10 +31,10 @@ class Context:
     done: dict[str, Value]
 
     def layout(self, counts: tuple[int, ...]) -> Layout:
-        """The layout for these lengths; the same object for equal lengths, as torch combines jagged tensors only then."""
+        """The layout of these sizes; the same object for equal ones, as torch combines jagged tensors only then."""
         layout = self.layouts.get(counts)
         if layout is None:
-            layout = self.layouts[counts] = Layout(counts)
+            layout = self.layouts[counts] = Layout._of(counts)
         return layout
 
     def beside(self, name: str, target: str) -> Value:

@@ -63,6 +63,16 @@ class Layout:
         if self.min_length < 0:
             raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
 
+    @classmethod
+    def _of(cls, counts: tuple[int, ...]) -> Layout:
+        """The layout of a tuple of Python integers, in half the time that the constructor takes to check them."""
+        if not counts or min(counts) < 0:
+            return cls(counts)
+        made = cls.__new__(cls)
+        made.counts, made.total, made.device, made._kept = counts, sum(counts), _CPU, {}
+        made.max_length, made.min_length = max(counts), min(counts)
+        return made
+
     def on(self, device: torch.device) -> Layout:
         """The same layout with its tensors on `device`; always the same object, so that fields share the tensors."""
         if device == self.device:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-__all__ = ["INTEGERS", "NUMPY_DTYPES", "SMALL", "Pieces", "cat", "filled", "lasting", "settle", "stack", "unfilled"]
+__all__ = ["INTEGERS", "NUMPY_DTYPES", "SMALL", "Pieces", "cat", "lasting", "settle", "stack", "unfilled"]
 
 Made = TypeVar("Made")
 Pieces = list[Tensor] | tuple[Tensor, ...]
@@ -26,9 +26,6 @@ NUMPY_DTYPES = {
     for dtype in (torch.bool, *INTEGERS, *_REALS, torch.complex64, torch.complex128)
 }
 """The dtypes of torch that numpy has too."""
-
-_ZEROS = ("0", "0.0", "0j", "False")
-"""The `repr` of numbers whose bits are 0 in every dtype; -0.0 has a bit for the sign."""
 
 SMALL = 1 << 16
 """Bytes below which a worker of `plan.loader` sends a tensor as bytes: there, that takes a quarter of the time.
@@ -47,30 +44,20 @@ def stack(pieces: Pieces) -> Tensor:
     return torch.stack(pieces, out=_destination(pieces, [len(pieces), *pieces[0].shape]))
 
 
-def cat(pieces: Pieces, dim: int = 0) -> Tensor:
+def cat(pieces: Pieces, dim: int = 0, size: int | None = None) -> Tensor:
     """`torch.cat`, in a worker into shared memory; elsewhere, computing its size first takes more time than it saves.
 
-    Compiled functions may call it.
+    Compiled functions may call it. `size` is that of the result along `dim`, where it is known.
     """
     if torch.compiler.is_compiling() or get_worker_info() is None:
         return torch.cat(pieces, dim)
     shape = list(pieces[0].shape)
-    shape[dim] = sum(piece.shape[dim] for piece in pieces)
+    shape[dim] = sum(piece.shape[dim] for piece in pieces) if size is None else size
     return torch.cat(pieces, dim, out=_destination(pieces, shape))
 
 
-def filled(shape: Sequence[int], dtype: torch.dtype, value: float | complex | bool) -> tuple[np.ndarray, Tensor]:
-    """Memory filled with `value`, of one of `NUMPY_DTYPES`: an array, and a tensor that shares it."""
-    if get_worker_info() is None and repr(value) in _ZEROS:  # new memory from the system is zero: faster than filling
-        array = np.zeros(shape, NUMPY_DTYPES[dtype])
-        return array, torch.from_numpy(array)
-    array, tensor = unfilled(shape, dtype)
-    array.fill(value)
-    return array, tensor
-
-
 def unfilled(shape: Sequence[int], dtype: torch.dtype) -> tuple[np.ndarray, Tensor]:
-    """As `filled`, with nothing in it yet."""
+    """Memory with nothing in it yet, of one of `NUMPY_DTYPES`: an array, and a tensor that shares it."""
     if get_worker_info() is not None and math.prod(shape) * dtype.itemsize >= SMALL:
         tensor = _shared(shape, dtype)
         return tensor.numpy(), tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from numbers import Number
 from typing import Any
@@ -18,21 +19,27 @@ from ..readings import as_list
 from . import memory
 from .layout import SIDES, Layout, Side
 
-__all__ = ["ROW_DTYPES", "Padding", "Side", "are_short", "fill_value", "pad", "pad_grid", "padded_rows"]
-__all__ += ["unpad", "unpad_grid"]
-
+__all__ = [
+    "Padding",
+    "Side",
+    "are_short",
+    "fill_value",
+    "joined_with_padding",
+    "pad",
+    "pad_grid",
+    "unpad",
+    "unpad_grid",
+]
 
 _BOUNDS = {dtype: (torch.iinfo(dtype).min, torch.iinfo(dtype).max) for dtype in memory.INTEGERS} | {torch.bool: (0, 1)}
-
-
-ROW_DTYPES = frozenset(dtype for dtype in memory.NUMPY_DTYPES if not dtype.is_complex)
-"""The dtypes of vectors that `padded_rows` takes."""
 
 _POWERS = getattr(torch, "float8_e8m0fnu", None)
 """A dtype with powers of two only, without 0 and sign; older versions of torch do not have it."""
 
 _SHORT = 1 << 15
-"""Bytes of a piece, on average, up to which a copy more costs less than writing its rows with numpy; chosen by trial."""
+"""Bytes of a piece, on average, up to which a call of `torch.cat` takes less than numpy's writing; chosen by trial."""
+
+_KEPT = 1024  # lengths of padding that are kept, with a tensor of half a kilobyte each, besides its memory
 
 _COMPLEX: tuple[Any, ...] = (complex, np.complexfloating)  # not all of numpy's are Python's
 
@@ -72,11 +79,8 @@ class Padding:
         """The padded length of each ragged axis, given the longest sample along each."""
         wanted = tuple(longest)
         if not self.menu:
-            return (
-                wanted
-                if self.multiple == 1
-                else tuple([-(-length // self.multiple) * self.multiple for length in wanted])
-            )
+            multiple = self.multiple
+            return wanted if multiple == 1 else tuple([-(-length // multiple) * multiple for length in wanted])
         shapes = [_shape(entry) for entry in self.menu]
         large_enough = [
             shape
@@ -149,12 +153,15 @@ def pad(
 ) -> Tensor:
     """Pad N pieces, ragged along `dim` with the lengths of `layout`, to one tensor N x ... x `length` x ...
 
-    If no gradient is needed, numpy writes sample by sample into padded memory, which is fastest. Otherwise all pieces,
-    with padding between them, are concatenated in one call.
+    Short pieces are concatenated with padding between them. If no gradient is needed, numpy writes others sample by sample
+    into padded memory. Otherwise they are concatenated too.
     """
     first = pieces[0]
     value = fill_value(value, first.dtype)
-    numpy_can = first.dtype in memory.NUMPY_DTYPES and first.is_cpu and not torch.compiler.is_compiling()
+    on_cpu = first.is_cpu and not torch.compiler.is_compiling()
+    if on_cpu and dim == 0 and are_short(pieces, layout.total * math.prod(first.shape[1:])):
+        return joined_with_padding(pieces, layout.counts, length, value, side)
+    numpy_can = on_cpu and first.dtype in memory.NUMPY_DTYPES
     if numpy_can and layout.total:  # numpy and torch differ in the strides of empty arrays
         try:
             return _written(pieces, layout, dim, length, value, side)
@@ -184,12 +191,6 @@ def _written(
 ) -> Tensor:
     """Implement `pad` sample by sample."""
     first = pieces[0]
-    width = math.prod(first.shape[1:])
-    if dim == 0 and side == "right" and first.dtype in ROW_DTYPES and are_short(pieces, layout.total * width):
-        rows = padded_rows(
-            torch.cat(pieces).flatten(), [count * width for count in layout.counts], length * width, value
-        )
-        return rows.view(len(pieces), length, *first.shape[1:])
     shape = [len(pieces), *first.shape]
     shape[dim + 1] = length
     # Each place is written once: wide rows take as long as their memory.
@@ -208,22 +209,55 @@ def are_short(pieces: memory.Pieces, total: int) -> bool:
     return total * pieces[0].itemsize <= len(pieces) * _SHORT
 
 
-def padded_rows(vector: Tensor, counts: Sequence[int], length: int, value: float | complex | bool) -> Tensor:
-    """A row for each piece of a vector, padded at the right; copying between memoryviews is faster than numpy's slices.
+def joined_with_padding(
+    pieces: memory.Pieces,
+    counts: Sequence[int],
+    length: int,
+    value: float | complex | bool,
+    side: Side = "right",
+) -> Tensor:
+    """Pieces on the CPU, ragged along dim 0, and padding between them in one call of `torch.cat`.
 
-    Raises:
-        RuntimeError: the vector has a gradient.
+    `value` is one that `fill_value` returned.
     """
-    source = vector.numpy().data
-    padded, tensor = memory.filled((len(counts), length), vector.dtype, value)
-    target = padded.reshape(-1).data
-    row = start = 0
-    for count in counts:
-        stop = start + count
-        target[row : row + count] = source[start:stop]
-        row += length
-        start = stop
-    return tensor
+    first, parts = pieces[0], []
+    rest = () if first.ndim == 1 else tuple(first.shape[1:])
+    padding = _padding(first.dtype, rest, repr(value), value)  # 0.0 == -0.0, and their texts differ
+    if side == "right":
+        for piece, count in zip(pieces, counts, strict=True):
+            parts.append(piece)
+            if count < length:  # with one empty part, `torch.cat` takes three times as long
+                parts.append(padding[length - count])
+    else:
+        for piece, count in zip(pieces, counts, strict=True):
+            if count < length:
+                parts.append(padding[length - count])
+            parts.append(piece)
+    joined = memory.cat(parts, size=len(pieces) * length)
+    return joined.view(len(pieces), length, *rest) if rest else joined.view(len(pieces), length)
+
+
+@lru_cache(maxsize=64)
+def _padding(dtype: torch.dtype, shape: tuple[int, ...], text: str, value: float | complex | bool) -> _Padding:
+    """Padding of this value; `text` is its `repr`."""
+    return _Padding(dtype, shape, value)
+
+
+class _Padding(dict[int, Tensor]):
+    """Padding by its length along dim 0: views of one tensor, which are kept, as making one takes as long as a copy."""
+
+    def __init__(self, dtype: torch.dtype, shape: tuple[int, ...], value: float | complex | bool) -> None:
+        longest = max(1, _SHORT // max(1, math.prod(shape) * dtype.itemsize))
+        self._all = memory.lasting(lambda: torch.full((longest, *shape), value, dtype=dtype, device="cpu"))
+        self._value = value
+
+    def __missing__(self, length: int) -> Tensor:
+        if length > len(self._all):
+            return self._all.new_full((length, *self._all.shape[1:]), self._value)
+        made = self._all[:length]
+        if len(self) < _KEPT:
+            self[length] = made
+        return made
 
 
 def unpad(padded: Tensor, counts: Sequence[int], *, dim: int, side: Side = "right") -> Sequence[Tensor]:

@@ -20,7 +20,7 @@ from .fields import Context, Field
 from .indices import elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout, Side
 from .memory import settle
-from .padding import ROW_DTYPES, Padding, are_short, fill_value, pad, padded_rows
+from .padding import Padding, are_short, fill_value, joined_with_padding, pad
 from .ragged_value import Form, Ragged
 
 __all__ = ["RaggedField", "ragged"]
@@ -89,12 +89,12 @@ class RaggedField(Field):
         """Tensors that are padded at the right of dim 0, which most padded fields are; None for all others."""
         if self.padding.side != "right" or self.dim not in (0, -1) or not is_plain(values):
             return None
-        dtype, shape = values[0].dtype, values[0].shape
-        if dtype not in ROW_DTYPES:
+        if torch.compiler.is_compiling():
             return None
         sizes: tuple[int, ...] = tuple(map(_SIZE_OF, values))
-        vectors = len(shape) == 1
+        vectors = values[0].ndim == 1
         if not vectors:
+            shape = values[0].shape
             if self.dim or not shape or not all(sizes):  # only the shapes of empty ones tell their length
                 return None
             if not are_short(values, sum(sizes)) and any(value.shape[1:] != shape[1:] for value in values):
@@ -102,14 +102,14 @@ class RaggedField(Field):
             width = sizes[0] // shape[0]
             sizes = tuple([size // width for size in sizes])
         layout = context.layout(sizes)
-        if not layout.total:  # numpy and torch differ in the strides of empty arrays
+        if not layout.total:
             return None
         (length,) = self.padding.extents((layout.max_length,))
-        if vectors:
-            rows = padded_rows(torch.cat(values), sizes, length, fill_value(self.padding.value, dtype))
+        if vectors and values[0].is_cpu and are_short(values, layout.total):  # as `pad`, sooner
+            rows = joined_with_padding(values, sizes, length, fill_value(self.padding.value, values[0].dtype))
         else:
             rows = pad(values, layout, dim=0, length=length, value=self.padding.value)
-        return Ragged("padded", rows, axes=(layout,), dims=(0,), form="padded", padding=self.padding, layout=layout)
+        return Ragged._of_rows(rows, layout, self.padding)
 
     def _end_to_end(self, values: list[Any]) -> tuple[Tensor, list[int], int] | None:
         """Dense tensors concatenated along the ragged dimension, their lengths, and the dimension.
