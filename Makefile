@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# What is installed is compiled when it is first imported: all of it at once would take longer than everything else here.
+unexport PYTHONDONTWRITEBYTECODE
+PIP = $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: demo test test-long test-faults test-device test-trainers test-engines test-browser test-matrix screenshots check docs bench bench-all study package clean
 .SECONDARY:
@@ -55,7 +57,7 @@ $(VENV)/.trainers: $(VENV)/.test
 	@$(PYTHON) -m venv .venv-apart
 	@echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 	    > $$(.venv-apart/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth
-	.venv-apart/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	.venv-apart/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps \
 	    --requirement tests/trainers/apart.txt
 	@touch $@
 

@@ -5,7 +5,7 @@ set -eu
 . "$(dirname "$0")/pythons.sh"
 rm -rf dist .venv-package
 ${PYTHON:-python3} -m venv .venv-package
-.venv-package/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build hatchling twine
+.venv-package/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt build hatchling twine
 .venv-package/bin/python -m build --no-isolation --outdir dist . >/dev/null
 .venv-package/bin/python -m twine check --strict dist/*
 for file in dist/*.whl; do wheel=$file; done
@@ -23,7 +23,7 @@ for version in ${VERSIONS:-3.11 3.12 3.13 3.14}; do
     fi
     rm -rf .venv-package
     "$python" -m venv .venv-package
-    install=".venv-package/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt"
+    install=".venv-package/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt"
     if [ -n "${WITH_TORCH:-}" ]; then
         $install torch
         $install "$wheel"
