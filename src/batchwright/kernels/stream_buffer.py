@@ -361,8 +361,9 @@ def serve(
         key: of random words.
         planned: the group that each slot is for, int64 (slots,).
         served: out. `served[:2, i]` becomes the group that has slot i and its sample's place, 0 where it is a repeat.
-            `served[2, :AWAY]` are the groups whose slots went to others; `served[3:, :REPEATS]` the slots with a repeat, and
-            which entry of what its group remembers.
+            `served[2, :AWAY]` are the groups whose slots went to others; `served[3:5, :REPEATS]` the slots with a repeat,
+            and which entry of what its group remembers. `served[5, i]` is 1 if the balance of the planned group went down
+            for slot i and that of its owner up.
         begins, may_read, ended: whether the batch begins; whether more may be read for it; whether the source has ended.
 
     Returns:
@@ -375,6 +376,7 @@ def serve(
         _begin(counters)
     for at in range(counters[AT], planned.size):
         tried = counters[PENDING] >= 0 and counters[TRIED]
+        balance = groups[planned[at], BALANCE]
         group = _due(groups, in_deficit, batches_per_slot, counters, planned[at])
         counters[AT], counters[PENDING], counters[TRIED] = at, group, 0
         repeats = False
@@ -391,7 +393,7 @@ def serve(
             _repeat(groups, group, key, counters, served, at)
         else:
             served[1, at] = _take(groups, group, link, free, sizes, counters)
-        served[0, at] = group
+        served[0, at], served[5, at] = group, balance - groups[planned[at], BALANCE]
         groups[group, HAD] += 1
         counters[PENDING] = -1
     counters[AT] = planned.size

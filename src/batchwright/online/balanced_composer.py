@@ -18,7 +18,7 @@ from .batch import StreamBatch, StreamReport
 from .buffer import Buffer
 from .buffer_take_over import take_over
 from .byte_limit import Weigher
-from .delivered import StreamCounts, poor_repeats, poor_shares, poor_waiting
+from .delivered import StreamCounts, no_batch, poor_repeats, poor_shares, poor_waiting
 from .feed import Feed
 from .group_units import GroupUnits
 from .measures import Refused
@@ -130,7 +130,7 @@ class BalancedComposer:
         if not self._serve(wanted, items):
             repeats = set(self._buffer.repeats())
             self._leftover += [item for at, item in enumerate(items) if at not in repeats]
-            self._undo(len(items))
+            self._undo(wanted, len(items))
             return None
         batch = StreamBatch(self._feed.unwrap(items))
         batch.groups = self._buffer.owners()
@@ -138,7 +138,7 @@ class BalancedComposer:
         if counters[stream_buffer.REPEATS]:
             batch.repeats = self._buffer.repeats()
             if len(batch.repeats) == len(items) and self._feed.ended:
-                self._undo(len(items))
+                self._undo(wanted, len(items))
                 return None
             self._repeated += len(batch.repeats)
             self._appearances.grow(len(self._buffer.labels), self._delivered)
@@ -154,10 +154,10 @@ class BalancedComposer:
             self._units.deliver(self._buffer.owner_numbers().tolist(), batch)
         return batch
 
-    def _undo(self, served: int) -> None:
+    def _undo(self, wanted: Integers, served: int) -> None:
         """Take back the quotas dealt last: they made no batch, although some slots were filled."""
         self._rounds.undo()
-        np.subtract.at(self._buffer.column(stream_buffer.HAD), self._buffer.owner_numbers()[:served], 1)
+        self._buffer.take_back(wanted[:served])
 
     def _slots(self) -> tuple[Integers, Integers]:
         """The slots planned for each group in the batches returned so far, and the slots it had."""
@@ -244,11 +244,7 @@ class BalancedComposer:
         if sound == 0:
             return
         if self._delivered == 0 and (sound < self._rules.batch_size or not self._waits):
-            warn(
-                f"source {feed.name!r} ended after {sound:,} samples{feed.part} and gave no batch of "
-                f"{self._rules.batch_size:,}; pass a smaller batch_size, shares for the groups that come, or more "
-                "samples for each worker and rank"
-            )
+            warn(no_batch(f"{feed.name!r}", sound, feed.part, self._rules.batch_size))
             return
         shares = self._rounds.shares
         came_not = (shares > 0) & (buffer.column(stream_buffer.SEEN)[: len(shares)] == 0)

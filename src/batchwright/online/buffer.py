@@ -73,7 +73,7 @@ class Buffer:
         self._fresh, self._heap, self._in_deficit = (np.zeros(0, np.int32) for _ in range(3))
         self._priorities = np.zeros(0)
         self._kept = np.zeros((2, 0), np.int64)
-        self._served = np.zeros((5, 0), np.int64)
+        self._served = np.zeros((6, 0), np.int64)
         self.counters = np.zeros(stream_buffer.COUNTERS, np.int64)
         self.counters[stream_buffer.LIMIT] = -1 if weigher is None else weigher.limit
         self.counters[stream_buffer.MOST_DEFICIT] = min(most_deficit, 2**62)
@@ -256,7 +256,7 @@ class Buffer:
         """Add the available samples of a batch to `items`; arguments and outcome are those of `stream_buffer.serve`."""
         counters = self.counters
         if self._served.shape[1] != len(wanted):
-            self._served = np.zeros((5, len(wanted)), np.int64)
+            self._served = np.zeros((6, len(wanted)), np.int64)
         repeats = 0 if begins else int(counters[stream_buffer.REPEATS])
         outcome: int = stream_buffer.serve(
             self._groups,
@@ -280,12 +280,19 @@ class Buffer:
         items.extend(self._items[places].tolist())
         self._items[places] = None  # they are free
         if counters[stream_buffer.REPEATS] > repeats:
-            slots, entries = self._served[3:, repeats : counters[stream_buffer.REPEATS]]
+            slots, entries = self._served[3:5, repeats : counters[stream_buffer.REPEATS]]
             for at, number, entry in zip(
                 slots.tolist(), self._served[0, slots].tolist(), entries.tolist(), strict=True
             ):
                 items[at] = self.pools[number][entry]
         return outcome
+
+    def take_back(self, wanted: Integers) -> None:
+        """Take these slots back from the accounts of the groups: they were served, and make no batch."""
+        (owners, moved), balances = self._served[::5, : len(wanted)], self.column(stream_buffer.BALANCE)
+        np.subtract.at(self.column(stream_buffer.HAD), owners, 1)
+        np.add.at(balances, wanted, moved)
+        np.subtract.at(balances, owners, moved)
 
     def has(self, number: int) -> bool:
         """Whether a group has a sample."""

@@ -11,7 +11,7 @@ from ..errors import shown
 from ..kernels.array_types import Floats, Integers
 from .batch import StreamReport
 
-__all__ = ["StreamCounts", "one_sided", "poor_repeats", "poor_shares", "poor_waiting"]
+__all__ = ["StreamCounts", "no_batch", "one_sided", "poor_repeats", "poor_shares", "poor_waiting"]
 
 _DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
 _OFF = 10  # a share is poor if it is off by more than a tenth of itself
@@ -92,6 +92,14 @@ def poor_shares(delivery: StreamCounts) -> str | None:
         f"{had[worst] / total:.2%} of what was given for {expected[worst] / total:.2%}: {delivery.seen[worst]:,} of the "
         f"{delivery.read:,} samples read from source {delivery.source} were of it{more}; {delivery.policies()}; "
         f"{delivery.way_out()}"
+    )
+
+
+def no_batch(source: str, read: int, part: str, batch_size: int) -> str:
+    """What to warn of if a pass gave no batch."""
+    return (
+        f"source {source} ended after {read:,} samples{part} and gave no batch of {batch_size:,}; pass a smaller "
+        "batch_size, shares for the groups that come, or more samples for each worker and rank"
     )
 
 

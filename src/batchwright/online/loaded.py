@@ -47,6 +47,11 @@ class Loaded:
 
     states: list[dict[str, Any]]
 
+    @property
+    def next(self) -> int:
+        """The epoch that comes next."""
+        return max(state["next"] for state in self.states)
+
     def state_dict(self) -> dict[str, Any]:
         """The same as one value."""
         return copy.deepcopy(self.states[0] if len(self.states) == 1 else states.together(self.states))
@@ -80,13 +85,11 @@ class Loaded:
         """The same for several readers; what is left is dealt once."""
         if all(map(self.has, here)):
             own = [next(state for state in self.states if _is_state_of(state, replica)) for replica in here]
-            return [{"run": one["run"], "epoch": one["epoch"], "next_epoch": one["next"]} for one in own]
-        runs = self._dealt(here[0], recipe, state_bytes)
-        first = self.states[0]
-        return [
-            {"run": None if runs is None else runs[it.index], "epoch": first["epoch"], "next_epoch": first["next"]}
-            for it in here
-        ]
+            found = [one["run"] for one in own]
+        else:
+            runs = self._dealt(here[0], recipe, state_bytes)
+            found = [None if runs is None else runs[it.index] for it in here]
+        return [{"run": run, "epoch": self.states[0]["epoch"], "next_epoch": self.next} for run in found]
 
     def _dealt(self, replica: Replica, recipe: Recipe, state_bytes: int) -> list[dict[str, Any]] | None:
         """What is left to the readers of the states, dealt to as many as there are now; None if that is everything."""

@@ -293,20 +293,20 @@ class StreamLoader:
         Raises:
             Infeasible: a source has no position, or the buffer takes more than `state_bytes`.
         """
-        if not self._runs:
+        rank, world_size = self.stream._ranks()
+        if not self._runs and world_size == 1:
             return self.stream.state_dict()
         for run in self._runs:
             if isinstance(run, Infeasible):
                 raise run.with_traceback(None)
-        rank, world_size = self.stream._ranks()
+        if self._runs:
+            runs = [run and {**run, "last": worker == self._last} for worker, run in enumerate(self._runs)]
+            epoch, following = self._epoch, self._next_epoch
+        else:  # other ranks may have begun, with as many workers: this one has its part
+            runs, epoch, following, _ = self.stream._settle_all(max(1, self._workers))
         found = [
-            self.stream._state_of(
-                run and {**run, "last": worker == self._last},
-                self._epoch,
-                self._next_epoch,
-                Replica(rank, world_size, worker, len(self._runs)),
-            )
-            for worker, run in enumerate(self._runs)
+            self.stream._state_of(run, epoch, following, Replica(rank, world_size, worker, len(runs)))
+            for worker, run in enumerate(runs)
         ]
         return found[0] if len(found) == 1 else states.together(found)
 

@@ -43,7 +43,8 @@ class NextPass:
 
     def load(self, states: list[dict[str, Any]]) -> None:
         """Begin where these states of readers were taken."""
-        self.epoch, self.loaded, self.states = states[0]["next"], None, Loaded(states)
+        self.loaded, self.states = None, Loaded(states)
+        self.epoch = self.states.next
 
     def settle(
         self, replica: Replica, recipe: Recipe, state_bytes: int, state_of: Callable[..., dict[str, Any]]

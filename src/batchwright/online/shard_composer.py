@@ -14,7 +14,7 @@ from ..errors import shown, warn
 from ..kernels.array_types import Floats, Integers
 from .apart import Apart, Waiting
 from .batch import StreamBatch, StreamReport
-from .delivered import StreamCounts, poor_repeats, poor_shares
+from .delivered import StreamCounts, no_batch, poor_repeats, poor_shares
 from .feed import Feed
 from .group_keys import check_label
 from .measures import Refused
@@ -72,7 +72,7 @@ class ShardComposer:
                     if at not in repeats:
                         self._apart.leave(kept)
                 self._rounds.undo()
-                self.judge()
+                self._check_the_end()
                 return None
             kept, again = found
             if again:
@@ -95,12 +95,13 @@ class ShardComposer:
 
     def _next(self, number: int) -> tuple[Waiting, bool] | None:
         """The sample for a slot, and whether it repeats an earlier one; None if the pass is over."""
-        restarted = False
+        repeats, restarted = self._rules.when_short == "repeat", False
         while True:
             kept = self._apart.take(number)
             if kept is not None:
                 return kept, False
             feed = self.feeds[number]
+            has_none = feed.ended and feed.repeat > 0  # in a whole repeat, or it would have been restarted
             for value, sample in feed.pairs:
                 group = self._group_of(value, number)
                 if group == number:
@@ -111,16 +112,22 @@ class ShardComposer:
                 return None
             self._ended.add(number)
             live = self._live()
-            if not live and (self._rules.when_short == "repeat" or not self._apart):
+            if not live and (repeats or not self._apart):
                 return None
-            if self._rules.when_short == "repeat":
-                if restarted:
-                    return None  # its shards have none of the group
+            if repeats and not (restarted or has_none):
                 feed.restart()
                 restarted = True
-            else:
-                due = [other for other in range(len(self.feeds)) if other in live or self._apart.holds(other)]
-                number = min(due, key=lambda other: self._had[other] / self._shares[other])
+                continue
+            due = self._with_samples() if repeats else live
+            due = [other for other in range(len(self.feeds)) if other in due or self._apart.holds(other)]
+            if not due:
+                return None
+            number, restarted = min(due, key=lambda other: self._had[other] / self._shares[other]), False
+
+    def _with_samples(self) -> list[int]:
+        """The groups with a share of which this reader has samples to repeat."""
+        found = zip(self.feeds, self._shares.tolist(), strict=True)
+        return [at for at, (feed, share) in enumerate(found) if share and not (feed.ended and feed.repeat > 0)]
 
     def _put_apart(self, kept: Waiting) -> None:
         # It came before: its group repeats its own samples where it lacks any.
@@ -161,11 +168,18 @@ class ShardComposer:
         """The shares of the groups now in force."""
         return dict(zip(self._labels, self._shares.tolist(), strict=True))
 
+    def _check_the_end(self) -> None:
+        read = sum(feed.read - feed.skipped for feed in self.feeds) - self._read_again
+        if self._had.sum() or not read:
+            self.judge()
+        else:
+            warn(no_batch(f"{self.feeds[0].name!r}", read, self.feeds[0].part, self._rules.batch_size))
+
     def judge(self) -> None:
         """Warn if groups have other shares than they should."""
         read = self._apart.seen([feed.read for feed in self.feeds])
         repeats = self._rules.when_short == "repeat"
-        seen = np.maximum(self._had - self._again, 1) if repeats else read  # shards are read again
+        seen = self._had - self._again if repeats else read  # shards are read again
         if not self._had.sum():
             return
         delivery = StreamCounts(

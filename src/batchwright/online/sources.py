@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import count
+from itertools import chain, count
 from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import IterableDataset
@@ -142,6 +142,7 @@ class PlainReader:
         self._skips = skips
         self._again = again
         self._stateful: Any = None
+        self._unread: Any = None  # the position that it went on from, until the first sample is asked for
         self._at_end = False
         self._before = 0  # samples read before this reader took over; those taken are counted from there
 
@@ -163,7 +164,8 @@ class PlainReader:
             )
         if saved is not None and self._stateful is iterator:
             self._load(iterator, saved)
-        samples = stepped(iterator, self._call)
+        self._unread = None if saved is None else position
+        samples = chain(self._reading(), stepped(iterator, self._call))
         if position is None and once_only(self._iterable):
             samples = _NonEmptyIterator(samples, self._name, again=self._again)
         read = 0 if position is None or saved is not None else self._before + position["taken"]
@@ -172,6 +174,11 @@ class PlainReader:
             return Numbered(samples, count(read), skips=True, least=read, title=title)
         return skip(samples, read, title=title)
 
+    def _reading(self) -> Iterator[Any]:
+        """Nothing, when the first sample is asked for."""
+        self._unread = None
+        yield from ()
+
     def _load(self, stateful: Any, saved: Any) -> None:
         self._call(stateful.load_state_dict, copy.deepcopy(saved))  # a copy, since the iterable may change it
 
@@ -179,6 +186,8 @@ class PlainReader:
         """Where the reading stands."""
         if self._at_end:
             return _AT_END
+        if self._unread is not None:  # a state that was loaded may not count for `state_dict` before the first sample
+            return self._unread
         if self._stateful is not None:
             return {"state": copy.deepcopy(self._stateful.state_dict())}
         if once_only(self._iterable):

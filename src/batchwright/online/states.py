@@ -134,12 +134,12 @@ def opened_all(states: Any, arguments: str, contents: str) -> list[dict[str, Any
     found = [unsealed(state, arguments, contents) for state in _flat(states)]
     if not found:
         raise Infeasible("there are 0 states", "load the state of every reader")
-    epochs = sorted({(state["epoch"], state["next"]) for state in found})
-    if len(epochs) > 1:
-        raise Infeasible(
-            f"the states are of epochs {listed(epoch for epoch, _ in epochs)}",
-            _SAME_STEP,
-        )
+    # A reader that has not begun does not count its epoch yet: which comes next is known by those that have.
+    epochs, following = ({state[entry] for state in found if entry == "epoch" or state["run"] is not None}
+                         for entry in ("epoch", "next"))  # fmt: skip
+    if len(epochs) > 1 or len(following) > 1:
+        which = epochs if len(epochs) > 1 else following
+        raise Infeasible(f"the states are of epochs {listed(sorted(which))}", _SAME_STEP)
     for place, what in ((1, "readers"), (2, "ranks")):
         counts = sorted({state["replica"][place] for state in found})
         if len(counts) > 1:

@@ -210,6 +210,9 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             Infeasible: a source has no position, or the buffer takes more than `state_bytes`.
         """
         due, run = self._next, self._run
+        if due.states is not None and self._ranks()[1] > 1:  # other ranks may have begun by then, and have their parts
+            replica = self._replica()
+            return self._state_of(**due.states.of(replica, self._recipe, self._state_bytes), replica=replica)
         if due.states is not None:
             return due.states.state_dict()
         if due.loaded is not None:
