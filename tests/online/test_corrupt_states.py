@@ -95,7 +95,7 @@ def test_a_state_of_another_version_is_refused():
     state = stream.state_dict()
     for version in (1, 4, 6, "5", None, True):
         with pytest.raises(
-            Infeasible, match=r"the state is of version .* and states are of version 5 now; begin again"
+            Infeasible, match=r"the state is of version .* and states are of version 6 now; begin again"
         ):
             packed(range(50)).load_state_dict({**state, "version": version})
 

@@ -224,7 +224,7 @@ STATES = cases("refuse message follow", {
                            lambda: load(online.merged(states()))),
     "too many states": (lambda: online.merged(range(2**63)), "states has 9223372036854775807 items; pass states of at most",
                         lambda: load(online.merged(states()))),
-    "no entries": (lambda: load({"version": 5}), "the state has no arguments, contents, epoch, replica, run, next, check",
+    "no entries": (lambda: load({"version": 6}), "the state has no arguments, contents, epoch, replica, run, next, check",
                    lambda: load(states())),
     "of a plan": (lambda: load(bw.shuffled(40, 4).sampler().state_dict()), "the state is of a plan; load it into the plan",
                   lambda: bw.shuffled(40, 4).sampler().load_state_dict(bw.shuffled(40, 4).sampler().state_dict())),

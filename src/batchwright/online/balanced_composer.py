@@ -79,6 +79,7 @@ class BalancedComposer:
         self._appearances = Appearances()
         self._must_fill = False  # half of the buffer is to be read before the next batch
         self._leftover: list[Any] = []  # samples of the last batch, which was not full
+        self._left_of: list[int] = []  # the numbers of their groups
         self._unread = self._delivered = self._repeated = self._redistributed = self._written_off = 0
 
     def start(self) -> None:
@@ -129,7 +130,9 @@ class BalancedComposer:
         items: list[Any] = []
         if not self._serve(wanted, items):
             repeats = set(self._buffer.repeats())
-            self._leftover += [item for at, item in enumerate(items) if at not in repeats]
+            left = [at for at in range(len(items)) if at not in repeats]
+            self._leftover += [items[at] for at in left]
+            self._left_of += self._buffer.owner_numbers()[left].tolist()
             self._undo(wanted, len(items))
             return None
         batch = StreamBatch(self._feed.unwrap(items))
@@ -307,7 +310,8 @@ class BalancedComposer:
         """See `run.Composer`. Queues begin empty, since what was in them is read again."""
         own = self._buffer.numbers
         numbers = [np.array([own[label] for label in other._buffer.labels], np.int64) for other in others]
-        take_over(self._buffer, [other._buffer for other in others], numbers, index, readers, pools)
+        left = [other._left_of for other in others]
+        take_over(self._buffer, [other._buffer for other in others], numbers, left, index, readers, pools)
         count = len(self._buffer.labels)
         own_part = list(zip(others, numbers, strict=True))[index::readers]
         self._rounds.take_over([(other._rounds, found) for other, found in own_part], count)
@@ -335,14 +339,15 @@ class BalancedComposer:
             "units": None if self._units is None else self._units.state_dict(),
             "counters": [getattr(self, name) for name in _COUNTERS],
             "fill": self._must_fill,
-            "leftover": len(self._leftover),
+            "leftover": self._left_of,
         }
 
     def resume(self, memory: dict[str, Any], held: list[list[Any]]) -> None:
         """Continue from what `memory` and `held` returned."""
         self._buffer.load_state_dict(memory["buffer"], held[0])
         self._must_fill = memory["fill"]
-        self._leftover = held[0][len(held[0]) - memory["leftover"] :]
+        self._left_of = memory["leftover"]
+        self._leftover = held[0][len(held[0]) - len(self._left_of) :]
         self._rounds.load_state_dict(memory)
         self._appearances.load_state_dict(memory)
         if self._units is not None:

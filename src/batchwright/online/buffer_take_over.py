@@ -19,6 +19,7 @@ def take_over(
     buffer: Buffer,
     others: Sequence[Buffer],
     numbers: Sequence[Integers],
+    left: Sequence[Sequence[int]],
     index: int,
     readers: int,
     pools: list[Any],
@@ -29,14 +30,16 @@ def take_over(
         buffer: a new buffer that knows all groups.
         others: the buffers of all readers of a run that has stopped.
         numbers: for each of them, the numbers that its groups have here.
+        left: for each of them, the groups of samples that its queues gave for a batch that was not full, by its own numbers.
         index: which of the new readers this is.
         readers: how many there are.
         pools: all that they remember, group by group, in their order. Every new reader may repeat any of it.
     """
     seen = np.zeros(len(buffer.labels), np.int64)
-    for other, found in zip(others, numbers, strict=True):
-        seen[found] += other.column(stream_buffer.SEEN) - other.column(stream_buffer.COUNT)
-    # Divided, so that natural shares are known to all readers; what waited in queues is read and seen once more.
+    for other, found, groups in zip(others, numbers, left, strict=True):
+        waiting = other.column(stream_buffer.COUNT) + np.bincount(np.array(groups, np.int64), minlength=len(found))
+        seen[found] += other.column(stream_buffer.SEEN) - waiting
+    # Divided, so that natural shares are known to all readers; what waited is read and seen once more.
     buffer.column(stream_buffer.SEEN)[:] = seen * (index + 1) // readers - seen * index // readers
     for other, found in list(zip(others, numbers, strict=True))[index::readers]:
         buffer.column(stream_buffer.BALANCE)[found] += other.column(stream_buffer.BALANCE)

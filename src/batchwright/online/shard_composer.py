@@ -51,7 +51,8 @@ class ShardComposer:
         self._ended = {number for number, share in enumerate(shares.tolist()) if share == 0}  # read to the end once
         self._had = np.zeros(len(shares), np.int64)
         self._again = np.zeros(len(shares), np.int64)
-        self._repeated = self._read_again = self._redistributed = 0
+        self._read_again = np.zeros(len(shares), np.int64)  # of the shards of each group
+        self._repeated = self._redistributed = 0
 
     def start(self) -> None:
         """Open the shards of every group that has a share."""
@@ -77,7 +78,7 @@ class ShardComposer:
             kept, again = found
             if again:
                 repeats.append(len(taken))
-                self._read_again += 1
+                self._read_again[kept.shard_group] += 1
             if kept.group != number:
                 redistributed[self._labels[number]] = redistributed.get(self._labels[number], 0) + 1
             taken.append(kept)
@@ -133,7 +134,7 @@ class ShardComposer:
         # It came before: its group repeats its own samples where it lacks any.
         if self.feeds[kept.shard_group].repeats:
             self._apart.pass_over(kept)
-            self._read_again += 1
+            self._read_again[kept.shard_group] += 1
         elif not self._shares[kept.group]:
             self._apart.pass_over(kept)
             self._apart.dropped += 1
@@ -169,17 +170,21 @@ class ShardComposer:
         return dict(zip(self._labels, self._shares.tolist(), strict=True))
 
     def _check_the_end(self) -> None:
-        read = sum(feed.read - feed.skipped for feed in self.feeds) - self._read_again
-        if self._had.sum() or not read:
+        sound = int(self._seen().sum()) - sum(feed.skipped for feed in self.feeds)
+        if self._had.sum() or not sound:
             self.judge()
         else:
-            warn(no_batch(f"{self.feeds[0].name!r}", read, self.feeds[0].part, self._rules.batch_size))
+            warn(no_batch(f"{self.feeds[0].name!r}", sound, self.feeds[0].part, self._rules.batch_size))
+
+    def _seen(self) -> Integers:
+        """The samples of each group that were read, each once."""
+        return self._apart.seen([feed.read for feed in self.feeds]) - self._read_again
 
     def judge(self) -> None:
         """Warn if groups have other shares than they should."""
-        read = self._apart.seen([feed.read for feed in self.feeds])
-        repeats = self._rules.when_short == "repeat"
-        seen = self._had - self._again if repeats else read  # shards are read again
+        read = self._seen()
+        # Of a reader that goes on from others, what they have read is counted by the first.
+        seen = self._had - self._again if self._rules.when_short == "repeat" else read
         if not self._had.sum():
             return
         delivery = StreamCounts(
@@ -233,7 +238,7 @@ class ShardComposer:
             self._apart.out += other._apart.out
             self._apart.dropped += other._apart.dropped
         if index == 0:
-            self._read_again = sum(other._read_again for other in others)
+            self._read_again = np.sum([other._read_again for other in others], axis=0)
 
     def memory(self) -> dict[str, Any]:
         """The plan of the round, and the counts."""
@@ -242,7 +247,8 @@ class ShardComposer:
             "had": self._had.tolist(),
             "again": self._again.tolist(),
             "ended": sorted(self._ended),
-            "counters": [self._repeated, self._read_again, self._redistributed],
+            "counters": [self._repeated, self._redistributed],
+            "read_again": self._read_again.tolist(),
             "apart": [self._apart.into.tolist(), self._apart.out.tolist(), self._apart.dropped],
             "left": [len(self._apart.left_of(number)) for number in range(len(self.feeds))],
         }
@@ -250,9 +256,10 @@ class ShardComposer:
     def resume(self, memory: dict[str, Any], held: Sequence[list[Any]]) -> None:
         """Continue from what `memory` returned."""
         self._rounds.load_state_dict(memory)
-        self._had, self._again = (np.array(memory[name], np.int64) for name in ("had", "again"))
+        names = ("had", "again", "read_again")
+        self._had, self._again, self._read_again = (np.array(memory[name], np.int64) for name in names)
         self._ended = set(memory["ended"])
-        self._repeated, self._read_again, self._redistributed = memory["counters"]
+        self._repeated, self._redistributed = memory["counters"]
         *counts, self._apart.dropped = memory["apart"]
         self._apart.into, self._apart.out = (np.array(one, np.int64) for one in counts)
         for items, left in zip(held, memory["left"], strict=True):
@@ -267,7 +274,7 @@ class ShardComposer:
         deficits = dict(zip(self._labels, (planned - self._had).tolist(), strict=True))
         most = self._rules.max_deficit
         return StreamReport(
-            read=sum(feed.read for feed in self.feeds) - self._read_again,
+            read=int(self._seen().sum()),
             delivered=int(self._had.sum()),
             repeated=self._repeated,
             skipped=sum(feed.skipped for feed in self.feeds),
@@ -276,7 +283,7 @@ class ShardComposer:
             dropped=self._apart.dropped,
             buffered=len(self._apart),
             deficit={label: min(lacks, most) for label, lacks in deficits.items() if lacks},
-            seen=dict(zip(self._labels, self._apart.seen([feed.read for feed in self.feeds]).tolist(), strict=True)),
+            seen=dict(zip(self._labels, self._seen().tolist(), strict=True)),
             expected=dict(zip(self._labels, planned.tolist(), strict=True)),
             had=dict(zip(self._labels, self._had.tolist(), strict=True)),
             repeats={label: count for label, count in zip(self._labels, self._again.tolist(), strict=True) if count},

@@ -18,7 +18,7 @@ from .made_of import differences, differing_accounts
 
 __all__ = ["kept", "lacking", "merged", "opened_all", "remembered", "sealed", "together", "unsealed"]
 
-_VERSION = 5
+_VERSION = 6
 _ENTRIES = ("version", "arguments", "contents", "epoch", "replica", "run", "next", "check")
 _DIGEST = 16  # bytes of a digest; twice as many hexadecimal digits stand in front of the content
 _DEEPEST = 4  # lists around a state
