@@ -6,6 +6,7 @@ before and is then killed: nothing but the states, as JSON, is left of it.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections import Counter
@@ -81,8 +82,20 @@ class Reader:
         self.due = self.epoch = -1
         self.error: BaseException | None = None
 
+    def load(self, states: Any) -> None:
+        """Go on from states; with "rewind" after others were read, which is undone."""
+        if "rewind" in self.words:
+            list(islice(self.source, 2))
+            self.source.load_state_dict(states)
+            iter(self.source)
+        self.source.load_state_dict(states)
+        if "copy" in self.words and "stream" in self.words:
+            self.source = copy.copy(self.source)
+
     def begin(self, epoch: int) -> None:
         """Begin a loop over an epoch; nothing is read before its first batch."""
+        if "set" in self.words:
+            self.source.set_epoch(epoch)  # what is loaded of this epoch stays
         self.begun = self.exhausted = False
         self.looked, self.due = None, epoch
         if "peek" in self.words and "stream" not in self.words:
@@ -109,6 +122,8 @@ class Reader:
                 break
             if first and self.looked is not None:
                 assert list(batch) == list(self.looked), "a look shows the batch that comes next"
+            if "often" in self.words:
+                self.source.state_dict()  # those that come later count from it
             yield batch
         if self.begun:
             self.epoch = self.source.state_dict()["epoch"] if "stream" in self.words else self.source.epoch - self.exhausted
@@ -140,8 +155,9 @@ def streamed(make: Callable[[int, int], Any], story: Sequence[tuple[int, int, An
     Args:
         make: the stream of a rank, by rank and world size.
         story: for each leg the ranks, the workers of each, the stops of all ranks in each loop, and words: "stream" for a
-            loop over the stream and no loader, "plain" for one not by `epochs`, "peek" to look first, "twice" and "merged"
-            for how states are saved, "again" to compare with what would have come, "steps" if the stream has these.
+            loop over the stream and no loader, "plain" for one not by `epochs`, "peek" to look first, "set" to set the epoch
+            that is due, "rewind" and "copy" for how states are loaded, "often", "twice" and "merged" for how they are saved,
+            "again" to compare with what would have come, "steps" if the stream has these.
     """
     given: list[Epoch] = [Epoch()]
     states: Any = None
@@ -150,7 +166,7 @@ def streamed(make: Callable[[int, int], Any], story: Sequence[tuple[int, int, An
         readers = [Reader(make(rank, world), workers, words) for rank in range(world)]
         if states is not None:
             for reader in readers:
-                reader.source.load_state_dict(states)
+                reader.load(states)
         if given[-1].ended:
             if over:
                 skip_what_ended(readers, len(given) - 1)
@@ -180,7 +196,7 @@ def skip_what_ended(readers: Sequence[Reader], epoch: int) -> None:
     """A loop that goes on from the end of an epoch: by epochs, it is empty; else if other ranks may be in the epoch."""
     for reader in readers:
         if "stream" in reader.words or "plain" in reader.words:
-            if len(readers) > 1 and "steps" not in reader.words:
+            if len(readers) > 1 and "steps" not in reader.words and "set" not in reader.words:
                 assert not list(reader.source), "an epoch that has ended is empty"
         else:
             [one] = islice(reader.source.epochs(epoch + 1), 1)
@@ -228,7 +244,7 @@ def compare(make: Callable[[int, int], Any], readers: Sequence[Reader], workers:
     for rank, reader in enumerate(readers):
         if not reader.begun or reader.error is not None:
             continue
-        other = Reader(make(rank, len(readers)), workers, reader.words.replace("plain", "").replace("peek", ""))
+        other = Reader(make(rank, len(readers)), workers, " ".join({"stream", "steps"} & set(reader.words.split())))
         other.source.load_state_dict(states)
         expected = [came(0, rank, batch) for batch in islice(reader.going, AHEAD)]
         if not expected:
@@ -425,6 +441,20 @@ def repeats_whole(given: Sequence[Epoch], numbers: Mapping[Any, Sequence[int]]) 
                     assert set(part) <= set(due)
 
 
+def even(given: Sequence[Epoch], numbers: Mapping[Any, Sequence[int]]) -> None:
+    """Sources that restart: readers may stop in different repeats; one that reads on for all makes them whole."""
+    for epoch in given:
+        if not epoch.worlds or epoch.worlds[max(epoch.worlds)] not in ((1, 0), (1, 1)):
+            continue
+        for due in numbers.values():
+            found = [sample for batch in epoch.batches for sample in batch.samples if sample in set(due)]
+            before = [s for batch in epoch.batches if batch.leg < max(epoch.worlds) for s in batch.samples if s in set(due)]
+            whole = len(found) // max(1, len(due))
+            if whole > max(Counter(before).values(), default=0):
+                times = Counter(found[: whole * len(due)])
+                assert times == Counter(dict.fromkeys(due, whole)), (whole, times)
+
+
 def prefix(given: Sequence[Epoch]) -> None:
     """Of a source without end, what was read and is not in a buffer came, each once."""
     for epoch in given:
@@ -447,7 +477,7 @@ LAWS = {
     law.__name__: law
     for law in (
         *(streamed, each_at_most_once, once, at_least_once, counted, accounted, sizes, steps, budget, packs, grouped),
-        *(quotas, balances, mixture, units, repeats_whole, prefix, failed),
+        *(quotas, balances, mixture, units, repeats_whole, even, prefix, failed),
     )
 }
 """What a program may name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -26,10 +27,9 @@ class Source(NamedTuple):
         start: the number of its first sample.
         stop: the number after its last.
         fails: the numbers of which every reading fails.
-        readers: "any" for any readers, "one" if one alone can read it, "same" if they cannot change.
+        readers: "any" for any readers; "one" if one alone can read it, "same" if they cannot change, or both.
         once: whether a reading fails the first time.
         whole: whether it gives all samples of what it reads.
-        list: whether it is a list, of which every reader has an equal part.
     """
 
     text: str
@@ -39,7 +39,6 @@ class Source(NamedTuple):
     readers: str = "any"
     once: bool = False
     whole: bool = True
-    list: bool = False
 
 
 class Made(NamedTuple):
@@ -140,7 +139,7 @@ def source(
         "hugging face": lambda: f"hugging_face({start}, {stop}, {number(draw, 1, min(4, stop - start))})",
     }
     readers = "one" if kind in UNSPLIT else "same" if kind in SELF_SPLIT else "any"
-    return Source(texts[kind](), start, stop, fails, readers, bool(once), list=kind == "list")
+    return Source(texts[kind](), start, stop, fails, readers, bool(once))
 
 
 def composed(draw: Draw, kind: str, start: int, least: int, most: int, kinds: Sequence[str], failing: str) -> Source:
@@ -151,21 +150,28 @@ def composed(draw: Draw, kind: str, start: int, least: int, most: int, kinds: Se
         share = max(2, most // 3)
         found.append(source(draw, begin, least=-(-least // 1) if not found else 0, most=max(share, least), kinds=kinds,
                             failing=failing, deep=draw(st.integers(0, 3)) == 0))  # fmt: skip
-    kinds_of = {one.readers for one in found}
-    readers = "same" if "same" in kinds_of else "one" if "one" in kinds_of else "any"
+    readers, whole = limits(found), all(one.whole for one in found)
     skip = ", on_error='skip'" if failing == "skip" else ""
     texts = [one.text for one in found]
     if kind == "stream":
         shared = ", ".join(f"'s{at}': {text}" for at, text in enumerate(texts))
         text = f"bw.online.mixed({{{shared}}}, at_end='continue'{skip})"
+        if draw(st.integers(0, 3)) == 0:  # what makes no full batch at its end is lost
+            groups, whole = number(draw, 1, 3), False
+            when = one(draw, "wait", "redistribute")
+            text = f"bw.online.balanced({text}, key=lambda s: n(s) % {groups}, batch_size={number(draw, 1, 4)}, "
+            text += f"buffer={number(draw, 8, 60)}, when_short={when!r}, batches=False{skip})"
     elif readers == "one" and not skip and draw(st.booleans()):
         text = f"torch_chain({', '.join(texts)})" if all(map(is_torch, texts)) else f"bw.online.Chain([{', '.join(texts)}])"
     else:
         text = f"bw.online.Chain([{', '.join(texts)}])"
     fails = frozenset(number for one in found for number in one.fails)
-    if "same" in kinds_of and "one" in kinds_of:
-        readers = "one same"
-    return Source(text, start, found[-1].stop, fails, readers, any(one.once for one in found))
+    return Source(text, start, found[-1].stop, fails, readers, any(one.once for one in found), whole)
+
+
+def limits(found: Sequence[Source]) -> str:
+    """What limits the readers of several sources."""
+    return " ".join(word for word in ("one", "same") if any(word in one.readers for one in found)) or "any"
 
 
 def is_torch(text: str) -> bool:
@@ -214,7 +220,7 @@ def by_length(draw: Draw, kind: str) -> Made:
         text = f"bw.online.packed({found.text}, length=length, capacity={capacity}, packs={count}{extra}"
         laws = [f"packs(given, length, {capacity}, {count})"]
     numbers = sound(range(found.start, found.stop), lost)
-    laws.append(f"each_at_most_once(given, {numbers})" if steps else f"once(given, {numbers})")
+    laws.append(f"{'once' if found.whole and not steps else 'each_at_most_once'}(given, {numbers})")
     # A source that lies in another stream counts what it skips itself.
     own = len(lost) if "mixed(" not in found.text and not steps else None
     laws += [f"counted(given, None, {own})"] + ([f"steps(given, {steps})"] if steps else [])
@@ -252,10 +258,10 @@ def balanced(draw: Draw) -> Made:
     size = number(draw, 1, 8)
     when = one(draw, "wait", "repeat", "redistribute")
     # More places than there are groups, with room for those to come.
-    buffer = max(24, 2 * size) + number(draw, 0, 60)
+    buffer = max(12, 2 * size) + number(draw, 0, 60)
     target, shares = target_of(draw, groups)
     extra = f", buffer={buffer}, when_short={when!r}{target}{skip}"
-    extra += named(draw, seed=SEEDS, patience=st.integers(0, 30), max_deficit=st.integers(0, 9))
+    extra += named(draw, seed=SEEDS, patience=st.integers(0, 30) | st.just(inf), max_deficit=st.integers(0, 9) | st.just(inf))
     lost = set(found.fails) | {at for at in range(found.start, found.stop) if groups[at % len(groups)] is None}
     bounded = draw(st.integers(0, 4)) == 0
     if bounded:
@@ -284,7 +290,7 @@ def balanced(draw: Draw) -> Made:
     if shares is not None and not of_units:
         # Places are divided among the groups: bytes that are too few for a group's quota, and small buffers, give slots away.
         laws.append(f"quotas(given, {shares}, {size})")
-        most = "max_deficit=" in extra and int(extra.split("max_deficit=")[1].split(",")[0])
+        most = "max_deficit=" in extra and extra.split("max_deficit=")[1].split(",")[0]
         laws.append(f"balances(given, {shares}, {size}, {size if most is False else most})")
     if steps:
         laws.append(f"steps(given, {steps})")
@@ -310,6 +316,16 @@ def side_by_side(draw: Draw) -> Made:
         f"bw.online.balanced(bw.online.Sharded([{shards}], same, groups={classes}{shuffle}), key=key, batch_size={size}, "
         f"target={shares}, when_short={when!r}, buffer=24{skip}{named(draw, seed=SEEDS)}"
     )
+    if not fails and draw(st.booleans()):  # files of which a look finds the groups
+        each = -(-borders[-1] // len(classes))
+        groups = [classes[at // each] for at in range(borders[-1])]
+        reader = one(draw, "jsonl", "parquet", "tar")
+        shares = {group: shares[group] for group in shares if group in groups}
+        shares = {group: share / sum(shares.values()) for group, share in shares.items()}
+        rows = f"{reader}(0, {borders[-1]}, {len(classes)}, {tuple(classes)}{shuffle})"
+        key = "lambda s: s['json']['g']" if reader == "tar" else "'g'"
+        text = f"bw.online.balanced({rows}, key={key}, batch_size={size}, target={shares}, when_short={when!r}, buffer=24"
+        text += named(draw, seed=SEEDS)
     numbers = sound(range(borders[-1]), set(fails))
     laws = [f"{'accounted' if when != 'wait' else 'each_at_most_once'}(given, {numbers})", f"sizes(given, {size})"]
     laws += ["counted(given, 24 + 6 * 6)", "grouped(given, key)", f"quotas(given, {shares}, {size})"]
@@ -330,16 +346,16 @@ def mixed(draw: Draw) -> Made:
         few = dict(least=12, most=30) if again else dict(least=0, most=25)
         found.append(source(draw, begin, kinds=kinds, failing=failing if failing == "skip" or not again else "", **few))
     before, extra = [], f", at_end={at_end!r}{skip}"
-    parts = [number(draw, 1, 4) for _ in found]
+    parts = [number(draw, 1, 4), *(number(draw, 0, 4) for _ in found[1:])]
     shares = {f"s{at}": part / sum(parts) for at, part in enumerate(parts)}
     size = number(draw, 1, 8)
     extra += f", target={shares}" if draw(st.booleans()) or len(found) == 1 else ""
     if "target" not in extra:
-        shares = {name: 1 / len(found) for name in shares}
+        shares, parts = {name: 1 / len(found) for name in shares}, [1] * len(found)
     of_units = draw(st.integers(0, 3)) == 0
-    values: list[int] = []
+    values: list[int] = [1]
     if of_units:
-        values, line = table(draw, "unit", st.integers(1, 9), "units")
+        values, line = table(draw, "unit", st.integers(0 if skip else 1, 9), "units")
         before.append(line)
         extra += ", unit=unit"
     steps = number(draw, 1, 4) if draw(st.integers(0, 5)) == 0 and not any(one.once for one in found) else None
@@ -350,9 +366,12 @@ def mixed(draw: Draw) -> Made:
     text = f"bw.online.mixed({{{sources}}}{extra}"
     numbers = {f"s{at}": range(one.start, one.stop) for at, one in enumerate(found)}
     lost = frozenset(number for one in found for number in one.fails)
-    everything = sound(range(0, found[-1].stop), lost)
+    lost |= {at for at in range(found[-1].stop) if not values[at % len(values)]}
+    # A source without a share is not read.
+    unread = {at for part, one in zip(parts, found, strict=True) if not part for at in range(one.start, one.stop)}
+    everything = sound(range(0, found[-1].stop), lost | unread)
     laws = []
-    whole = not steps and at_end == "continue"
+    whole = not steps and at_end == "continue" and all(one.whole for one in found)
     if not again:
         laws.append(f"{'once' if whole else 'each_at_most_once'}(given, {everything})")
     elif at_end == "all_seen" and not steps:
@@ -361,21 +380,19 @@ def mixed(draw: Draw) -> Made:
     texts = ", ".join(f"{name!r}: {sound(own, lost & set(own))}" for name, own in numbers.items())
     if not samples:
         laws += [f"sizes(given, {size}, last=True)", "counted(given, None)"]
-        if not of_units:
+        if not of_units and all(one.whole for one in found):
             until = at_end == "continue"
             laws.append(f"mixture(given, {shares}, {{{texts}}}, until_one_ends={until})")
-        else:
+        elif of_units and all(one.whole for one in found):
             fewest = min(map(len, of_each.values())) // 6
             laws.append(f"units(given, {shares}, unit, {max(values)}, {fewest})")
         if again:
-            laws.append(f"repeats_whole(given, {{{texts}}})")
+            laws += [f"repeats_whole(given, {{{texts}}})"] + ([f"even(given, {{{texts}}})"] if not steps else [])
         if steps:
             laws.append(f"steps(given, {steps})")
-    kinds_of = {one.readers for one in found}
-    readers = " ".join(word for word in ("one", "same") if any(word in kind for kind in kinds_of)) or "any"
-    limits = Source("", 0, found[-1].stop, lost, readers, any(one.once for one in found))
+    reads = Source("", 0, found[-1].stop, lost, limits(found), any(one.once for one in found))
     endless = at_end == "restart" and not steps
-    return Made(before, text, laws, limits, endless=endless, steps=steps, samples=samples, shared=len(found) > 1 or bool(steps))
+    return Made(before, text, laws, reads, endless=endless, steps=steps, samples=samples, shared=len(found) > 1 or bool(steps))
 
 
 def nested(draw: Draw) -> Made:
@@ -456,10 +473,14 @@ def story(draw: Draw, made: Made, workers_of: Sequence[int]) -> list[tuple[int, 
         if made.samples or made.source.once:
             workers = 0
         last = leg == count - 1
+        if last and "even(" in str(made.laws) and "same" not in readers:
+            world, workers = 1, 0
 
         def stops(world: int = world, last: bool = False, least: int = 0) -> list[int]:
             if last and not made.endless:
                 return [ALL] * world
+            if last and "even(" in str(made.laws):
+                return [number(draw, 0, 150) for _ in range(world)]
             most = number(draw, least, made.most)
             if made.steps:
                 return [most] * world
@@ -468,7 +489,8 @@ def story(draw: Draw, made: Made, workers_of: Sequence[int]) -> list[tuple[int, 
 
         loops = one(draw, 1, 1, 1, 2, 3)
         passes = [stops(last=last and at == loops - 1, least=min(1, loops - 1)) for at in range(loops)]
-        words = [word for word in ("peek", "twice", "merged") if draw(st.integers(0, 3)) == 0]
+        words = [word for word in ("peek", "set", "copy", "often", "twice", "merged") if draw(st.integers(0, 3)) == 0]
+        words += ["rewind"] if not made.source.once and "same" not in readers and draw(st.integers(0, 5)) == 0 else []
         way = "stream" if made.samples else one(draw, "", "", "plain", "stream")
         if way == "stream" and workers:
             way = ""

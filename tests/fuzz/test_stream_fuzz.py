@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections import Counter
@@ -31,6 +32,7 @@ def run(program: str) -> str:
     """Run a program; whether it was refused."""
     space = {
         "bw": bw,
+        "inf": math.inf,
         "n": stream_sources.number_of,
         "S": partial(stream_sources.Samples, failed=set()),
         **stream_sources.SOURCES,
