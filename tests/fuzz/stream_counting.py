@@ -149,6 +149,14 @@ def came(leg: int, rank: int, batch: Any) -> Came:
     return Came(leg, rank, numbers, list(batch.groups), list(batch.repeats), dict(batch.redistributed), list(batch.packs))
 
 
+def fitting(make: Callable[[int, int], Any], story: Sequence[tuple[int, int, Any, str]]) -> list[Epoch]:
+    """The same as `streamed`, of a program that nothing may refuse."""
+    try:
+        return streamed(make, story)
+    except Infeasible as refusal:
+        raise AssertionError(f"refused: {refusal}") from refusal
+
+
 def streamed(make: Callable[[int, int], Any], story: Sequence[tuple[int, int, Any, str]]) -> list[Epoch]:
     """What all ranks together got, by epochs.
 
@@ -476,7 +484,7 @@ def failed(given: Sequence[Epoch]) -> None:
 LAWS = {
     law.__name__: law
     for law in (
-        *(streamed, each_at_most_once, once, at_least_once, counted, accounted, sizes, steps, budget, packs, grouped),
+        *(fitting, streamed, each_at_most_once, once, at_least_once, counted, accounted, sizes, steps, budget, packs, grouped),
         *(quotas, balances, mixture, units, repeats_whole, even, prefix, failed),
     )
 }

@@ -54,6 +54,7 @@ class Made(NamedTuple):
         samples: whether it gives single samples.
         shared: whether each worker must have a part of the source.
         most: the most batches of a stop.
+        fits: whether nothing may refuse it.
     """
 
     before: list[str]
@@ -65,6 +66,7 @@ class Made(NamedTuple):
     samples: bool = False
     shared: bool = False
     most: int = 9
+    fits: bool = True
 
 
 def samples_text(start: int, stop: int, fails: Sequence[int] = (), once: str = "") -> str:
@@ -109,7 +111,7 @@ def source(
     last = {border - 1 for border in borders} if kind not in ("list", "shards") else set()
     may_fail = [at for at in range(start, stop) if at not in last]
     if failing == "skip" and kind in RECOVERING and may_fail:
-        fails = frozenset(draw(st.lists(st.sampled_from(may_fail), max_size=5)))
+        fails = frozenset(draw(st.lists(st.sampled_from(may_fail), min_size=1, max_size=5)))
     if failing == "once" and kind in (*RECOVERING, *UNSPLIT, "splitting", "turning") and stop > start:
         error = one(draw, "", "", ", error=KeyboardInterrupt")
         once = f", once=[{number(draw, start, stop - 1)}]{error}"
@@ -190,7 +192,7 @@ def sound(numbers: range, lost: set[int] | frozenset[int]) -> str:
 
 def failures(draw: Draw) -> tuple[str, str]:
     """How readings fail, and the argument that skips them."""
-    failing = one(draw, "", "", "skip", "once")
+    failing = one(draw, "", "skip", "skip", "once")
     return failing, ", on_error='skip'" if failing == "skip" else ""
 
 
@@ -208,8 +210,6 @@ def by_length(draw: Draw, kind: str) -> Made:
         weights, line = table(draw, "size", st.integers(1, 9), "bytes")
         before.append(line)
         extra += f", buffer_bytes={max(weights) + number(draw, 0, 40)}, size=size"
-    steps = number(draw, 1, 4) if draw(st.integers(0, 5)) == 0 and not found.once else None
-    extra += f", steps={steps}" if steps else ""
     if kind == "budgeted":
         samples = one(draw, None, None, 1, 3)
         tokens = None if samples and draw(st.booleans()) else capacity
@@ -220,11 +220,10 @@ def by_length(draw: Draw, kind: str) -> Made:
         text = f"bw.online.packed({found.text}, length=length, capacity={capacity}, packs={count}{extra}"
         laws = [f"packs(given, length, {capacity}, {count})"]
     numbers = sound(range(found.start, found.stop), lost)
-    laws.append(f"{'once' if found.whole and not steps else 'each_at_most_once'}(given, {numbers})")
+    laws.append(f"{'once' if found.whole else 'each_at_most_once'}(given, {numbers})")
     # A source that lies in another stream counts what it skips itself.
-    own = len(lost) if "mixed(" not in found.text and not steps else None
-    laws += [f"counted(given, None, {own})"] + ([f"steps(given, {steps})"] if steps else [])
-    return Made(before, text, laws, found, steps=steps, shared=bool(steps))
+    laws.append(f"counted(given, None, {None if 'mixed(' in found.text else len(lost)})")
+    return Made(before, text, laws, found)
 
 
 def packed(draw: Draw) -> Made:
@@ -272,19 +271,18 @@ def balanced(draw: Draw) -> Made:
     if of_units:
         before.append(table(draw, "unit", st.integers(1, 9), "units")[1])
         extra += ", unit=unit"
-    steps = number(draw, 1, 5) if draw(st.integers(0, 5)) == 0 and not found.once else None
-    extra += f", steps={steps}" if steps else ""
-    samples = not steps and draw(st.integers(0, 5)) == 0
+    samples = draw(st.integers(0, 5)) == 0
     extra += ", batches=False" if samples else ""
     text = f"bw.online.balanced({found.text}, key=key, batch_size={size}{extra}"
     numbers = sound(range(found.start, found.stop), lost)
     own = "mixed(" not in found.text
-    exact = own and when != "wait" and not steps and not samples
+    exact = own and when != "wait" and not samples
     laws = [f"{'accounted' if exact else 'each_at_most_once'}(given, {numbers})"]
+    fits = when != "wait" or shares is None  # a group that is waited for and never comes is refused
     if samples:
         if when == "repeat":  # single samples do not say which of them are repeats
             laws = []
-        return Made(before, text, laws, found, samples=True, most=20)
+        return Made(before, text, laws, found, samples=True, most=20, fits=fits)
     # What was remembered by all is known to every reader.
     laws += [f"counted(given, {buffer + size})", f"sizes(given, {size})", "grouped(given, key)"]
     if shares is not None and not of_units:
@@ -292,9 +290,7 @@ def balanced(draw: Draw) -> Made:
         laws.append(f"quotas(given, {shares}, {size})")
         most = "max_deficit=" in extra and extra.split("max_deficit=")[1].split(",")[0]
         laws.append(f"balances(given, {shares}, {size}, {size if most is False else most})")
-    if steps:
-        laws.append(f"steps(given, {steps})")
-    return Made(before, text, laws, found, steps=steps, shared=bool(steps))
+    return Made(before, text, laws, found, fits=fits)
 
 
 def side_by_side(draw: Draw) -> Made:
@@ -358,9 +354,7 @@ def mixed(draw: Draw) -> Made:
         values, line = table(draw, "unit", st.integers(0 if skip else 1, 9), "units")
         before.append(line)
         extra += ", unit=unit"
-    steps = number(draw, 1, 4) if draw(st.integers(0, 5)) == 0 and not any(one.once for one in found) else None
-    samples = not steps and draw(st.integers(0, 5)) == 0
-    extra += f", steps={steps}" if steps else ""
+    samples = draw(st.integers(0, 5)) == 0
     extra += "" if samples else f", batch_size={size}"
     sources = ", ".join(f"'s{at}': {one.text}" for at, one in enumerate(found))
     text = f"bw.online.mixed({{{sources}}}{extra}"
@@ -371,10 +365,10 @@ def mixed(draw: Draw) -> Made:
     unread = {at for part, one in zip(parts, found, strict=True) if not part for at in range(one.start, one.stop)}
     everything = sound(range(0, found[-1].stop), lost | unread)
     laws = []
-    whole = not steps and at_end == "continue" and all(one.whole for one in found)
+    whole = at_end == "continue" and all(one.whole for one in found)
     if not again:
         laws.append(f"{'once' if whole else 'each_at_most_once'}(given, {everything})")
-    elif at_end == "all_seen" and not steps:
+    elif at_end == "all_seen":
         laws.append(f"at_least_once(given, {everything})")
     of_each = {name: [at for at in own if at not in lost] for name, own in numbers.items()}
     texts = ", ".join(f"{name!r}: {sound(own, lost & set(own))}" for name, own in numbers.items())
@@ -387,18 +381,38 @@ def mixed(draw: Draw) -> Made:
             fewest = min(map(len, of_each.values())) // 6
             laws.append(f"units(given, {shares}, unit, {max(values)}, {fewest})")
         if again:
-            laws += [f"repeats_whole(given, {{{texts}}})"] + ([f"even(given, {{{texts}}})"] if not steps else [])
-        if steps:
-            laws.append(f"steps(given, {steps})")
+            laws += [f"repeats_whole(given, {{{texts}}})", f"even(given, {{{texts}}})"]
     reads = Source("", 0, found[-1].stop, lost, limits(found), any(one.once for one in found))
-    endless = at_end == "restart" and not steps
-    return Made(before, text, laws, reads, endless=endless, steps=steps, samples=samples, shared=len(found) > 1 or bool(steps))
+    # A source that is to restart, of which a reader has nothing, is refused: shards may be empty, or have no sound sample.
+    fits = not again or all(one.text.startswith(("S(", "bw.online.Strided")) and len(set(values)) == 1 for one in found)
+    return Made(
+        before, text, laws, reads, endless=at_end == "restart", samples=samples, shared=len(found) > 1, fits=fits
+    )  # fmt: skip
+
+
+def stepped(draw: Draw) -> Made:
+    """Streams with a number of steps, which their sources have for any readers."""
+    count, most = number(draw, 1, 5), number(draw, 1, 4)
+    size = 3 * 3 * count * most + number(draw, 10, 40)
+    found = source(draw, least=size, most=size, kinds=("list", "strided", "turning", "jsonl", "tar"))
+    text = one(
+        draw,
+        f"bw.online.packed({found.text}, length=lambda s: 5, capacity={5 * most}, buffer={number(draw, 1, 30)}",
+        f"bw.online.budgeted({found.text}, length=n, max_samples={most}, on_error='skip', buffer={number(draw, 1, 30)}",
+        f"bw.online.balanced({found.text}, key=lambda s: n(s) % 2, batch_size={most}, when_short='redistribute'",
+        f"bw.online.balanced({found.text}, key=lambda s: n(s) // 9 % 3, batch_size={most}, when_short='repeat'",
+        f"bw.online.mixed({{'only': {found.text}}}, batch_size={most}",
+        f"bw.online.mixed({{'a': {found.text}, 'b': S(900, {900 + size})}}, batch_size={most}, at_end='restart'",
+    )
+    laws = [f"steps(given, {count})", "counted(given, None)"]
+    laws += [] if "restart" in text else [f"each_at_most_once(given, [*range({found.stop})])"]
+    return Made([], f"{text}, steps={count}", laws, found, steps=count, shared=True)
 
 
 def nested(draw: Draw) -> Made:
     """A stream of samples that a stream of batches reads."""
     inner = balanced(draw) if draw(st.booleans()) else mixed(draw)
-    if inner.endless or inner.steps or not inner.samples:
+    if inner.endless or not inner.samples:
         found = source(draw, least=4)
         groups, line = grouping(draw, False)
         when = one(draw, "wait", "redistribute")
@@ -418,18 +432,28 @@ def nested(draw: Draw) -> Made:
 
 def endless(draw: Draw) -> Made:
     """A source without end."""
-    before = [table(draw, "length", st.integers(1, 9), "length")[1], grouping(draw, False)[1]]
+    groups, line = grouping(draw, False)
+    before = [table(draw, "length", st.integers(1, 9), "length")[1], line]
     strided = draw(st.booleans())
     text = "bw.online.Strided(Endless())" if strided else "Endless()"
     found = Source(text, 0, ALL, readers="any" if strided else "one")
+    laws = ["prefix(given)", "counted(given, None)"]
+    if draw(st.booleans()):
+        target, shares = target_of(draw, groups)
+        size, most = number(draw, 1, 8), number(draw, 0, 9)
+        when = one(draw, "wait", "repeat", "redistribute")
+        stream = f"bw.online.balanced({text}, key=key, batch_size={size}, buffer={number(draw, 16, 60)}, when_short={when!r}"
+        stream += f"{target}, max_deficit={most}"
+        if shares is not None:
+            laws += [f"quotas(given, {shares}, {size})", f"balances(given, {shares}, {size}, {most})"]
+        return Made(before, stream, laws, found, endless=True, most=100)
     stream = one(
         draw,
         f"bw.online.packed({text}, length=length, capacity=20, buffer={number(draw, 1, 20)}",
         f"bw.online.budgeted({text}, length=length, max_tokens=20, buffer={number(draw, 1, 20)}",
-        f"bw.online.balanced({text}, key=key, batch_size=4, buffer=30, when_short={one(draw, 'wait', 'repeat', 'redistribute')!r}",
         f"bw.online.mixed({{'only': {text}}}, batch_size={number(draw, 1, 5)}",
     )
-    return Made(before, stream, ["prefix(given)", "counted(given, None)"], found, endless=True, most=15)
+    return Made(before, stream, laws, found, endless=True, most=30)
 
 
 def broken_off(draw: Draw) -> Made:
@@ -455,7 +479,7 @@ def broken_off(draw: Draw) -> Made:
 
 MAKERS: dict[str, Callable[[Draw], Made]] = {
     maker.__name__: maker
-    for maker in (packed, budgeted, balanced, side_by_side, mixed, nested, endless, broken_off)
+    for maker in (packed, budgeted, balanced, side_by_side, mixed, nested, stepped, endless, broken_off)
 }
 
 
@@ -506,5 +530,7 @@ def programs(draw: Draw, kind: str, workers: Sequence[int] = (0,)) -> str:
     """The text of a program: it makes a stream of this kind, goes through a story, and asserts what must hold."""
     made = MAKERS[kind](draw)
     lines = [*made.before, f"make = lambda rank, world: {made.stream}, rank=rank, world_size=world)"]
-    lines += [f"given = streamed(make, {story(draw, made, workers)})", *made.laws]
+    legs = story(draw, made, workers)
+    fits = made.fits and not any(workers for _, workers, *_ in legs)  # of many workers some may have nothing
+    lines += [f"given = {'fitting' if fits else 'streamed'}(make, {legs})", *made.laws]
     return "\n".join(lines)
