@@ -87,6 +87,11 @@ class Feed:
         return self.earlier + self.taken
 
     @property
+    def at_end(self) -> bool:
+        """Whether the source has nothing more for this reader in this repeat; samples of another reader may be left."""
+        return self.ended or self._closed
+
+    @property
     def repeats(self) -> bool:
         """Whether the sample read last is of a later repeat of the source, and was not left over from an earlier one."""
         return self.repeat > 0 and self.taken > self._given
@@ -107,7 +112,7 @@ class Feed:
 
     def state(self) -> dict[str, Any]:
         """The position in the source, and the counts."""
-        reads = self.by_reference or not (self.ended or self._closed)  # else the source is not read again
+        reads = self.by_reference or not self.at_end  # else the source is not read again
         return {
             "position": self.reader.position(self._of_reader()) if reads else None,
             "turn": self.repeat,
@@ -139,7 +144,7 @@ class Feed:
             ordinals, kept = ([ordinal for ordinal, _ in items] for items in (again, remembered))
             return self.reader.left(self.taken, ordinals, kept, ended=self.ended), []
         return (
-            self.reader.left(self._of_reader(), [], [], ended=self.ended or self._closed),
+            self.reader.left(self._of_reader(), [], [], ended=self.at_end),
             again + self._not_taken_yet(),
         )
 
@@ -151,7 +156,7 @@ class Feed:
             state[entry] for entry in ("taken", "earlier", "skipped", "ended")
         )
         self._again, self._given, self._closed = (state[entry] for entry in ("again", "given", "closed"))
-        if self.by_reference or not (self.ended or self._closed):  # to fetch, a reader must know where it stood
+        if self.by_reference or not self.at_end:  # to fetch, a reader must know where it stood
             with self._noting(f"going on from sample {self.taken:,} of"):
                 self._iterator = lasting(self.reader, state["position"], skips=self._skips)
         if self._again:

@@ -122,7 +122,7 @@ def _dealt_feed(
             "ended": False,
             "again": values[reader::readers],
             "given": len(values[reader::readers]),
-            "closed": all(feed.ended for feed in feeds if feed.repeat <= repeat),
+            "closed": all(feed.at_end for feed in feeds if feed.repeat <= repeat),
         }
         for reader in range(readers)
     ]

@@ -19,6 +19,7 @@ from .replicas import Replica
 from .worker_info import Call, call_directly, caller_as, caller_for, stepped
 
 __all__ = [
+    "AT_END",
     "Indexed",
     "OneReader",
     "PlainReader",
@@ -38,7 +39,7 @@ _SPLIT = (
     "or online.SelfSplit(source) if it looks up rank and worker itself"
 )
 _END = object()
-_AT_END = {"end": True}  # the position of a reader that has nothing left
+AT_END = {"end": True}  # the position of a reader that has nothing left
 
 
 class Reader(Protocol):
@@ -148,7 +149,7 @@ class PlainReader:
 
     def open(self, position: Any) -> Iterator[Any]:
         """The samples from `position` on."""
-        self._at_end = position == _AT_END
+        self._at_end = position == AT_END
         if self._at_end:
             return iter(())
         saved = None if position is None else position.get("state")
@@ -185,7 +186,7 @@ class PlainReader:
     def position(self, taken: int) -> Any:
         """Where the reading stands."""
         if self._at_end:
-            return _AT_END
+            return AT_END
         if self._unread is not None:  # a state that was loaded may not count for `state_dict` before the first sample
             return self._unread
         if self._stateful is not None:
@@ -204,7 +205,7 @@ class PlainReader:
 
     def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
         """Where the reading stands, for a reader that counts from there."""
-        position = _AT_END if ended else self.position(taken)
+        position = AT_END if ended else self.position(taken)
         return {"position": {"taken": 0, "before": self._before + taken} if "taken" in position else position}
 
 
@@ -216,7 +217,7 @@ class _NoReader(PlainReader):
 
     def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
         """Nothing."""
-        return {"position": _AT_END}
+        return {"position": AT_END}
 
 
 class _NonEmptyIterator:
@@ -297,7 +298,7 @@ class OneReader(Turned):
 
     def deal(self, left: Sequence[Left], readers: int) -> list[Any]:
         """Reader 0 goes on where the reading stands; a stream that ended for the one that read leaves nothing of it."""
-        position = next((one["position"] for one in left if one["position"] != _AT_END), _AT_END)
+        position = next((one["position"] for one in left if one["position"] != AT_END), AT_END)
         return [position, *[None] * (readers - 1)]
 
 

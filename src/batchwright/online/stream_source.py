@@ -10,7 +10,7 @@ from .pieces import Left
 from .redeal import redealt
 from .replicas import Replica
 from .run import Run
-from .sources import Source
+from .sources import AT_END, Source
 from .stream import Stream
 
 __all__ = ["StreamSource"]
@@ -52,7 +52,7 @@ class StreamSource:
         """Deal what was left to its readers to others: a position for each."""
         runs = [one["run"] for one in left if one["run"] is not None]
         if not runs:
-            return [None] * readers
+            return [AT_END] * readers
         stream, epoch = self._stream, max(run.epoch for run in runs)
         return redealt(runs, stream._recipe, readers, epoch, stream._state_bytes, [0] * readers)
 
@@ -81,14 +81,20 @@ class _StreamReader:
         self._begin = begin
         self._samples = samples
         self._run: Run | None = None
+        self._at_end = False
 
     def open(self, position: Any) -> Iterator[Any]:
         """The samples from a position on: the state of a pass."""
+        self._at_end = position == AT_END
+        if self._at_end:
+            return iter(())
         self._run = self._begin(position)
         return self._samples(self._run)
 
     def position(self, taken: int) -> Any:
         """The state of the pass."""
+        if self._at_end:
+            return AT_END
         return None if self._run is None else self._run.state()
 
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
@@ -97,6 +103,6 @@ class _StreamReader:
 
     def left(self, taken: int, again: Sequence[int], remembered: Sequence[int], *, ended: bool) -> Left:
         """The pass itself, from which `StreamSource.deal` takes what is left; None if it has ended and is not known."""
-        if self._run is None and not ended:
+        if self._run is None and not (ended or self._at_end):
             self.open(None)
         return {"run": self._run}
