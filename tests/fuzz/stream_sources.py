@@ -1,4 +1,4 @@
-"""Sources that programs of streams read: of each kind one, over numbered samples, with readings that fail where they are told to."""
+"""Sources that programs of streams read: of each kind one, over numbered samples of which the reading may fail."""
 
 from __future__ import annotations
 
@@ -145,6 +145,13 @@ class Cursors(Plain):
         return Cursor(self.samples)
 
 
+class Forgetting(Standing):
+    """Has a state that does not say where it stands."""
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.next = self.first = 0
+
+
 class Splitting(Plain):
     """Gives each worker of each rank its part."""
 
@@ -278,7 +285,7 @@ def number_of(sample: Any) -> int:
 SOURCES = {
     kind.__name__: kind
     for kind in (
-        *(Plain, Turning, Standing, Cursors, Splitting, BreakingOff, Endless, Own, same, torch_chain),
+        *(Plain, Turning, Standing, Cursors, Forgetting, Splitting, BreakingOff, Endless, Own, same, torch_chain),
         *(jsonl, parquet, arrow, tar, hugging_face, Turned),
     )
 }

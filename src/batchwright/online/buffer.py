@@ -291,8 +291,7 @@ class Buffer:
         """Take these slots back from the accounts of the groups: they were served, and make no batch."""
         (owners, moved), balances = self._served[::5, : len(wanted)], self.column(stream_buffer.BALANCE)
         np.subtract.at(self.column(stream_buffer.HAD), owners, 1)
-        np.add.at(balances, wanted, moved)
-        np.subtract.at(balances, owners, moved)
+        np.add.at(balances, np.stack([wanted, owners]), np.stack([moved, -moved]))
 
     def has(self, number: int) -> bool:
         """Whether a group has a sample."""

@@ -50,7 +50,7 @@ class Loaded:
     @property
     def next(self) -> int:
         """The epoch that comes next."""
-        return max(state["next"] for state in self.states)
+        return int(max(state["next"] for state in self.states))
 
     def state_dict(self) -> dict[str, Any]:
         """The same as one value."""

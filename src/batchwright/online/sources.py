@@ -166,7 +166,7 @@ class PlainReader:
         if saved is not None and self._stateful is iterator:
             self._load(iterator, saved)
         self._unread = None if saved is None else position
-        samples = chain(self._reading(), stepped(iterator, self._call))
+        samples: Iterator[Any] = chain(self._reading(), stepped(iterator, self._call))
         if position is None and once_only(self._iterable):
             samples = _NonEmptyIterator(samples, self._name, again=self._again)
         read = 0 if position is None or saved is not None else self._before + position["taken"]
