@@ -114,7 +114,7 @@ class Failing:
 @settings(max_examples=40, deadline=None)
 @pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
 def test_a_group_repeats_until_all_were_read_however_many_failures_were_skipped(count, broken, without_label):
-    """Readings that fail and samples that are no cats, as long as one is sound."""
+    """Readings that fail and samples that are no cats, as long as one is sound; if none is, dogs have the slots of cats."""
     broken = {n for n in broken if n < count - 1}  # an error at the end of a source is none that it goes on after
     sound = [n for n in range(count) if n not in broken][without_label:]
 
@@ -128,8 +128,12 @@ def test_a_group_repeats_until_all_were_read_however_many_failures_were_skipped(
     )
     made = online.balanced(source, key=key, batch_size=2, when_short="repeat", on_error="skip")
     batches = list(made)
-    assert len(batches) == (12 if sound else 0)
+    assert len(batches) == (12 if sound else 6)
     for number, batch in enumerate(batches):
+        if not sound:
+            assert list(batch) == [("dog", 2 * number), ("dog", 2 * number + 1)]
+            assert batch.redistributed == {"cat": 1}
+            continue
         assert sorted(batch) == [("cat", sound[number % len(sound)]), ("dog", number)]
         assert len(batch.repeats) == (number >= len(sound))
     report = made.report()
@@ -225,3 +229,22 @@ def test_what_cannot_be_is_refused(arguments, said):
 def test_natural_shares_may_be_given():
     made = stream(dict.fromkeys(SHARES, 100), target="natural", natural=SHARES)
     assert Counter(next(iter(made)).groups) == {"cat": 5, "dog": 3, "owl": 2}
+
+
+@pytest.mark.parametrize("rank", range(2))
+def test_a_pass_that_waits_and_gives_nothing_says_so(rank):
+    """The second of two readers has nothing of the only dog."""
+    waiting = stream({"cat": 60, "dog": 1}, target={"cat": 0.5, "dog": 0.5}, rank=rank, world_size=2)
+    said = rf"source 'shards' ended after \d samples for reader {rank} of 2 and gave no batch of 10; pass a smaller batch_size"
+    with pytest.warns(PoorWarning, match=said):
+        assert list(waiting) == []
+
+
+def test_a_reader_that_has_nothing_of_a_group_to_repeat_gives_its_slots_away_and_says_so():
+    target = {"cat": 0.5, "dog": 0.5}
+    repeating = stream({"cat": 60, "dog": 1}, target=target, when_short="repeat", rank=1, world_size=2)
+    with pytest.warns(PoorWarning, match=r"group 'dog' has 0 of the 10 slots due to it.*: 0 of the 20 samples read"):
+        batches = list(repeating)
+    assert [batch.redistributed for batch in batches] == [{"dog": 5}] * 2
+    assert max(Counter(sample for batch in batches for sample in batch).values()) == 1
+    assert repeating.report().seen == {"cat": 20, "dog": 0}
