@@ -75,7 +75,15 @@ def environment(version: str, kind: str) -> Path | None:
     # Beside the oldest packages, what else the tests need is of any version that goes with them.
     held = [line for line in lines if kind == "newest" and line.split("==")[0] not in (*SHOWN, "llvmlite")]
     rest.write_text("".join(held))
-    install = [str(home / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    install = [
+        str(home / "bin/python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+    ]
     asked = pins(version, kind)
     for packages in (["--upgrade", "pip"], asked, ["-c", str(rest), *asked, "--editable", ".[cli]", "--group", "test"]):
         subprocess.run([*install, *packages], cwd=ROOT, check=True)

@@ -54,7 +54,7 @@ class Layout:
         if not isinstance(device, torch.device):
             with reading(device, "device", "pass a device of torch, such as 'cpu' or 'cuda:0'"):
                 device = torch.device(device)
-        if type(total) is not int:  # some are numbers of numpy or torch
+        if type(total) is not int or bool in map(type, own):  # some are numbers of numpy or torch, or no numbers
             own = tuple([check_integer(count, "a length") for count in own])
             total = sum(own)
         self.counts, self.total, self.device = own, total, device
@@ -214,8 +214,7 @@ class Layout:
 
     def mask(self, length: int, side: Side = "right") -> Tensor:
         """bool, N x length: True at elements of samples, False at padding, for this padded length."""
-        if length < 0:
-            raise Infeasible(f"length is {length}", "pass a length of 0 or more")
+        length = check_integer(length, "length", least=0)
         places = torch.arange(length, device=self.device)
         if one_of(side, "side", SIDES) == "left":
             return places >= length - self.lengths[:, None]
@@ -223,7 +222,7 @@ class Layout:
 
     def packed_to_padded(self, length: int, side: Side = "right") -> Tensor:
         """int64, total: the index of each packed element in the flattened N x length padded tensor."""
-        if length < self.max_length:
+        if check_integer(length, "length") < self.max_length:
             raise Infeasible(
                 f"length is {length}, the longest sample has {self.max_length}", "pass at least that length"
             )

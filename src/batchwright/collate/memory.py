@@ -12,9 +12,21 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils.data import get_worker_info
 
-__all__ = ["INTEGERS", "NUMPY_DTYPES", "SMALL", "Pieces", "cat", "lasting", "settle", "stack", "unfilled"]
+__all__ = [
+    "INTEGERS",
+    "NUMPY_DTYPES",
+    "SMALL",
+    "Pieces",
+    "are_calls_plain",
+    "cat",
+    "lasting",
+    "settle",
+    "stack",
+    "unfilled",
+]
 
 Made = TypeVar("Made")
 Pieces = list[Tensor] | tuple[Tensor, ...]
@@ -75,12 +87,25 @@ def _destination(pieces: Pieces, shape: Sequence[int]) -> Tensor | None:
     in_worker = get_worker_info() is not None
     if byte_count < (SMALL if in_worker else _LARGE):
         return None
-    # `out=` cannot record a gradient.
-    if not first.is_cpu or any(piece.requires_grad for piece in pieces):
+    # `out=` cannot record a gradient, nor be batched.
+    if not first.is_cpu or any(piece.requires_grad for piece in pieces) or not are_calls_plain():
         return None
     if in_worker:
         return _shared(shape, first.dtype)
     return torch.from_numpy(np.empty(byte_count, np.uint8)).view(first.dtype).view(*shape)
+
+
+def are_calls_plain() -> bool:
+    """Whether torch only computes: nothing traces, fakes, batches or differentiates forwards what is called now.
+
+    What is computed otherwise is of other kinds than `Tensor`, some of which look like one, and must not be kept.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and not torch._C._len_torch_dispatch_stack()  # there are no public functions for these three
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and forward_ad._current_level < 0
+    )
 
 
 def lasting(make: Callable[[], Made]) -> Made:

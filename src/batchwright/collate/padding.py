@@ -115,12 +115,12 @@ def fill_value(value: float | complex | bool, dtype: torch.dtype) -> float | com
     if bounds is not None:
         # 3.0 counts as 3; for NaN and infinity, `value // 1` is NaN, which equals nothing.
         if not isinstance(value, complex) and value == value // 1 and bounds[0] <= value <= bounds[1]:
-            return value
+            return int(value)
     elif dtype.is_complex:
         if _near(value.real, dtype) and _near(value.imag, dtype):
             return complex(value)
     elif not isinstance(value, complex) and _near(value, dtype):
-        return float(value)
+        return float(value) if value == value else math.nan  # the same object each time: padding of it is kept
     raise Infeasible(
         f"the pad value {shown(value)} does not exist in {dtype}",
         "pass a pad value that the field's dtype has, or form='packed' and no pad",
@@ -153,15 +153,15 @@ def pad(
 ) -> Tensor:
     """Pad N pieces, ragged along `dim` with the lengths of `layout`, to one tensor N x ... x `length` x ...
 
-    Short pieces are concatenated with padding between them. If no gradient is needed, numpy writes others sample by sample
-    into padded memory. Otherwise they are concatenated too.
+    Short pieces are concatenated with padding between them, which is kept. If no gradient is needed, numpy writes others
+    sample by sample into padded memory. Otherwise they are concatenated too.
     """
     first = pieces[0]
     value = fill_value(value, first.dtype)
-    on_cpu = first.is_cpu and not torch.compiler.is_compiling()
-    if on_cpu and dim == 0 and are_short(pieces, layout.total * math.prod(first.shape[1:])):
+    plain = first.is_cpu and memory.are_calls_plain()
+    if plain and dim == 0 and are_short(pieces, layout.total * math.prod(first.shape[1:])):
         return joined_with_padding(pieces, layout.counts, length, value, side)
-    numpy_can = on_cpu and first.dtype in memory.NUMPY_DTYPES
+    numpy_can = plain and first.dtype in memory.NUMPY_DTYPES
     if numpy_can and layout.total:  # numpy and torch differ in the strides of empty arrays
         try:
             return _written(pieces, layout, dim, length, value, side)
@@ -216,7 +216,7 @@ def joined_with_padding(
     value: float | complex | bool,
     side: Side = "right",
 ) -> Tensor:
-    """Pieces on the CPU, ragged along dim 0, and padding between them in one call of `torch.cat`.
+    """Pieces on the CPU, ragged along dim 0, and padding between them in one call of `torch.cat`, where calls are plain.
 
     `value` is one that `fill_value` returned.
     """

@@ -89,15 +89,15 @@ class RaggedField(Field):
         """Tensors that are padded at the right of dim 0, which most padded fields are; None for all others."""
         if self.padding.side != "right" or self.dim not in (0, -1) or not is_plain(values):
             return None
-        if torch.compiler.is_compiling():
+        if not memory.are_calls_plain():
             return None
         sizes: tuple[int, ...] = tuple(map(_SIZE_OF, values))
-        vectors = values[0].ndim == 1
-        if not vectors:
-            shape = values[0].shape
+        shape, short = values[0].shape, are_short(values, sum(sizes))
+        # numpy would broadcast rows of other shapes; of short ones `torch.cat` refuses them
+        if not short and any(value.shape[1:] != shape[1:] or value.ndim != len(shape) for value in values):
+            return None
+        if len(shape) != 1:
             if self.dim or not shape or not all(sizes):  # only the shapes of empty ones tell their length
-                return None
-            if not are_short(values, sum(sizes)) and any(value.shape[1:] != shape[1:] for value in values):
                 return None
             width = sizes[0] // shape[0]
             sizes = tuple([size // width for size in sizes])
@@ -105,7 +105,7 @@ class RaggedField(Field):
         if not layout.total:
             return None
         (length,) = self.padding.extents((layout.max_length,))
-        if vectors and values[0].is_cpu and are_short(values, layout.total):  # as `pad`, sooner
+        if short and values[0].is_cpu:  # as `pad`, sooner
             rows = joined_with_padding(values, sizes, length, fill_value(self.padding.value, values[0].dtype))
         else:
             rows = pad(values, layout, dim=0, length=length, value=self.padding.value)
