@@ -105,7 +105,7 @@ TABLE = {
     ),
     "a padded length below 0": (
         lambda: bw.Layout([2, 1]).mask(-1),
-        "pass length=0 or more",
+        "pass a length of 0 or more",
         lambda: bw.Layout([2, 1]).mask(1),
     ),
     "a padded length below the longest sample": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import accumulate, islice
 from typing import Any, Literal, TypeVar, get_args
@@ -214,7 +215,8 @@ class Layout:
 
     def mask(self, length: int, side: Side = "right") -> Tensor:
         """bool, N x length: True at elements of samples, False at padding, for this padded length."""
-        length = check_integer(length, "length", least=0)
+        if _whole(length) < 0:
+            raise Infeasible(f"length is {length}", "pass a length of 0 or more")
         places = torch.arange(length, device=self.device)
         if one_of(side, "side", SIDES) == "left":
             return places >= length - self.lengths[:, None]
@@ -222,7 +224,7 @@ class Layout:
 
     def packed_to_padded(self, length: int, side: Side = "right") -> Tensor:
         """int64, total: the index of each packed element in the flattened N x length padded tensor."""
-        if check_integer(length, "length") < self.max_length:
+        if _whole(length) < self.max_length:
             raise Infeasible(
                 f"length is {length}, the longest sample has {self.max_length}", "pass at least that length"
             )
@@ -252,3 +254,8 @@ class Layout:
 
     def __repr__(self) -> str:
         return f"Layout({len(self)} samples, {self.total} elements, longest {self.max_length})"
+
+
+def _whole(length: int) -> int:
+    """A padded length: a whole number. A compiled function, which has a symbol for it, would be compiled for each."""
+    return length if torch.compiler.is_compiling() else operator.index(length)
