@@ -335,8 +335,11 @@ def builders() -> dict[str, Any]:
     }
 
 
-def plans(builder: str) -> Iterator[tuple[int, str, Any]]:
-    """The number of the call begun from, the argument that was changed ("" for none), and the plan, where there is one."""
+def plans(builder: str, step_sizes: tuple[int, ...] = STEP_SIZES) -> Iterator[tuple[int, str, Any]]:
+    """The number of the call begun from, the argument that was changed ("" for none), and the plan, where there is one.
+
+    It must have an epoch in each of these step sizes: a plan by length may find only there that its samples do not suffice.
+    """
     build, calls = builders()[builder], CALLS[builder]
     for number, begin in enumerate(calls.begin):
         for argument, value in [
@@ -347,7 +350,7 @@ def plans(builder: str) -> Iterator[tuple[int, str, Any]]:
                 warnings.simplefilter("ignore", bw.PoorWarning)
                 try:
                     plan = build(**begin | ({argument: value} if argument else {}))
-                    for step_size in STEP_SIZES:
+                    for step_size in step_sizes:
                         plan.epoch_length(step_size)
                 except bw.Infeasible:  # the argument contradicts others of this call
                     continue
@@ -355,7 +358,7 @@ def plans(builder: str) -> Iterator[tuple[int, str, Any]]:
 
 
 def fingerprints() -> dict[str, list[str]]:
-    return {builder: [plan.fingerprint for _, _, plan in plans(builder)] for builder in CALLS}
+    return {builder: [plan.fingerprint for _, _, plan in plans(builder, step_sizes=())] for builder in CALLS}
 
 
 if __name__ == "__main__":
