@@ -86,18 +86,20 @@ def below(word, bound):
     return ((word >> _U32) * bound) >> _U32
 
 
+_PLAIN = (1 << 64) - 1, int(GOLDEN), int(_FIRST), int(_SECOND)
+
+
 def child_key(key: int, number: int) -> int:
     """`child` in Python integers, for the few keys that are made outside of kernels.
 
     Written again, because a product of two NumPy integers that overflows gives a warning; one of arrays, with which `mix`
     can be called too, does not.
     """
-    mask = (1 << 64) - 1
-    golden, first, second = int(GOLDEN), int(_FIRST), int(_SECOND)
-
-    def mixed(word: int) -> int:
-        word = (word ^ (word >> 30)) * first & mask
-        word = (word ^ (word >> 27)) * second & mask
-        return word ^ (word >> 31)
-
-    return mixed(mixed((key + golden) & mask) ^ ((number * golden + 1) & mask))
+    mask, golden, first, second = _PLAIN
+    word = (key + golden) & mask
+    word = (word ^ (word >> 30)) * first & mask
+    word = (word ^ (word >> 27)) * second & mask
+    word ^= word >> 31 ^ ((number * golden + 1) & mask)
+    word = (word ^ (word >> 30)) * first & mask
+    word = (word ^ (word >> 27)) * second & mask
+    return word ^ (word >> 31)

@@ -45,13 +45,13 @@ class DistinctLengths(NamedTuple):
         longest = int(column.max(initial=0))
         if longest <= _DENSE * column.size:
             places, by_length = sorted_by_counting(column, longest)
-            lengths = np.flatnonzero(np.diff(by_length))
+            lengths = np.flatnonzero(by_length[1:] != by_length[:-1])
             starts = np.append(by_length[lengths], column.size)
         else:
             places = np.argsort(column, kind="stable")
             first = np.flatnonzero(np.diff(column[places], prepend=-1))
             lengths, starts = column[places[first]], np.append(first, column.size)
-        return cls(lengths, np.diff(starts), places, starts)
+        return cls(lengths, starts[1:] - starts[:-1], places, starts)
 
     def up_to(self, length: int) -> int:
         """How many of them are no longer than this."""
