@@ -74,16 +74,18 @@ EVERY_PLAN: dict[str, Callable[[int], Any]] = {
     "bucketed": lambda seed: bw.bucketed(SHAPES, 12, buckets=4, seed=seed),
     "packed": lambda seed: bw.packed(LENGTHS, 512, window=16, seed=seed),
     "packed in fours": lambda seed: bw.packed(LENGTHS, 300, packs=4, window=8, too_long="split", seed=seed),
-    "packed in shards": lambda seed: bw.packed(LENGTHS, 512, window=4, local=bw.Shards([90] * 10, open=6), seed=seed),
+    "packed in shards": lambda seed: bw.packed(
+        LENGTHS[:450], 512, window=4, local=bw.Shards([45] * 10, open=6), seed=seed
+    ),
     "mixed in shards": lambda seed: bw.mixed(
-        {"web": 700, "books": 90, "code": 210},
+        {"web": 350, "books": 45, "code": 105},
         16,
         target="sqrt",
-        local={"web": bw.Shards([100] * 7, open=6), "code": bw.Shards([70] * 3, open=4)},
+        local={"web": bw.Shards([50] * 7, open=6), "code": bw.Shards([35] * 3, open=4)},
         seed=seed,
     ),
     "balanced and packed": lambda seed: bw.packed(
-        LENGTHS, 512, packs=2, window=8, order=bw.balanced(np.arange(900) % 7, 28, seed=seed), seed=seed
+        LENGTHS[:450], 512, packs=2, window=8, order=bw.balanced(np.arange(450) % 7, 28, seed=seed), seed=seed
     ),
     "mixed": lambda seed: bw.mixed({"web": 700, "books": 90, "code": 210}, 32, target="sqrt", seed=seed),
     "nested mixture": lambda seed: quietly(lambda: nested(seed)),
@@ -166,7 +168,7 @@ def in_tokens(seed: int) -> Any:
     """Three sources whose tokens are mixed as asked."""
     shares = {"short": 0.5, "middle": 0.3, "long": 0.2}
     return bw.mixed(
-        {"short": 500, "middle": 300, "long": 100}, 24, target=bw.targets.in_units(shares, LENGTHS), epoch=30, seed=seed
+        {"short": 500, "middle": 300, "long": 100}, 24, target=bw.targets.in_units(shares, LENGTHS), epoch=15, seed=seed
     )
 
 

@@ -258,13 +258,13 @@ def test_an_audit_of_a_plan_by_lengths_names_what_is_broken(kind, fault):
 
 def test_an_audit_of_a_plan_by_lengths_sees_a_window_of_more_shards_than_are_open():
     plan = laws.EVERY_PLAN["packed in shards"](1)
-    one_of_each = at(4, lambda samples: np.arange(0, 900, 90))
+    one_of_each = at(4, lambda samples: np.arange(0, 450, 45))
     assert names_of(broken(plan, one_of_each).audit(), kept=False) - {"G1 budget"} == {"G4 coverage", "G8 open"}
 
 
 def test_an_audit_of_a_mixture_sees_a_micro_batch_of_more_shards_than_are_open():
     plan = laws.EVERY_PLAN["mixed in shards"](1)
-    one_of_each = at(4, lambda samples: np.append(np.arange(0, 700, 100), samples[7:]))
+    one_of_each = at(4, lambda samples: np.append(np.arange(0, 350, 50), samples[7:]))
     assert "G8 open" in names_of(broken(plan, one_of_each).audit(batches=50), kept=False)
 
 
