@@ -22,7 +22,7 @@ LONG = {f"label {number:06}": 1 / 4000 for number in range(4000)}
         lambda: bw.shuffled("x" * 50_000, 2),
         lambda: bw.multilabel(["x" * 50_000], 2),
         lambda: bw.rotating(["a", "b"], [["a"] * 9000, ["a"] * 9000], per_class=1),
-        lambda: bw.raked({name: ["a"] * number for number, name in enumerate(LONG, 1)}, LONG, 2),
+        lambda: bw.raked({name: ["a"] * (1 + number % 50) for number, name in enumerate(LONG, 1)}, LONG, 2),
         lambda: bw.targets.formula([bw.targets.Fixed("x" * 50_000, -1)], 3),
         lambda: bw.budgeted({name: [1] for name in LONG}, dict.fromkeys(list(LONG)[1:], 1)),
         lambda: bw.balanced(["a"], 2).sampler().load_state_dict({"version": "x" * 50_000}),

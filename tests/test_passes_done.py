@@ -32,7 +32,7 @@ def test_passes_are_those_that_were_counted_in_any_world(make, steps, worlds):
         for rank in ranks:
             rank.load_state_dict(json.loads(json.dumps(state)))
         for step, batches in enumerate(zip(*ranks, strict=True)):
-            counts += np.histogram(batches, STARTS)[0] if make is mixture else _by_name(make(), batches)
+            counts += np.histogram(batches, STARTS)[0] if make is mixture else _by_name(batches)
             if step == 2 and make is moved:
                 for rank in ranks:
                     rank.retarget([0.2, 0.2, 0.6])
@@ -46,8 +46,11 @@ def test_passes_are_those_that_were_counted_in_any_world(make, steps, worlds):
         state = ranks[0].state_dict()
 
 
-def _by_name(plan, batches):
-    return np.bincount(plan.groups.group_of(np.concatenate(batches)), minlength=3)
+NAMED = moved().groups
+
+
+def _by_name(batches):
+    return np.bincount(NAMED.group_of(np.concatenate(batches)), minlength=3)
 
 
 def test_packs_over_a_mixture_have_the_passes_of_their_order():

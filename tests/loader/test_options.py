@@ -105,28 +105,32 @@ def test_a_worker_reads_as_far_ahead_as_it_is_told(ahead):
     assert loader.batches_done == 1
 
 
-def _compare(rank, world_size, seeds):
+def _compare(rank, seeds):
     loader = bw.shuffled(40, 2, seed=seeds[rank]).loader(Numbers(40), num_workers=0)
     return sum(len(batch) for batch in loader)
 
 
-def _look_alone(rank, world_size):
+def _look_alone(rank):
     loader = bw.shuffled(40, 2).loader(Numbers(40), num_workers=0)
     if rank == 0:
         next(iter(loader))
     return sum(len(batch) for batch in loader)
 
 
-def _uncompared(rank, world_size):
+def _uncompared(rank):
     return sum(len(batch) for batch in bw.shuffled(40, 2, seed=rank).loader(Numbers(40), compare_ranks=False))
 
 
+def _one_after_the_other(rank, world_size):
+    """One gang does all: to start one costs more than they do."""
+    counts = [_compare(rank, [1, 1]), _look_alone(rank), _uncompared(rank)]
+    with pytest.raises(bw.Infeasible, match="seed of the plan is 1 on process 0 and 2 on process 1"):
+        _compare(rank, [1, 2])
+    return counts
+
+
 def test_ranks_are_compared_once():
-    assert Gang(_compare, 2, [1, 1]).results() == [20, 20]
-    with pytest.raises(RuntimeError, match="seed of the plan is 1 on process 0 and 2 on process 1"):
-        Gang(_compare, 2, [1, 2]).results()
-    assert Gang(_look_alone, 2).results() == [20, 20]
-    assert Gang(_uncompared, 2).results() == [20, 20]
+    assert Gang(_one_after_the_other, 2).results() == [[20, 20, 20]] * 2
 
 
 def test_wrong_values_are_refused_by_name():
