@@ -168,7 +168,7 @@ def in_tokens(seed: int) -> Any:
     """Three sources whose tokens are mixed as asked."""
     shares = {"short": 0.5, "middle": 0.3, "long": 0.2}
     return bw.mixed(
-        {"short": 500, "middle": 300, "long": 100}, 24, target=bw.targets.in_units(shares, LENGTHS), epoch=15, seed=seed
+        {"short": 500, "middle": 300, "long": 100}, 24, target=bw.targets.in_units(shares, LENGTHS), epoch=30, seed=seed
     )
 
 
