@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 
 import pytest
@@ -34,6 +35,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The same on every Python: from 3.14 on, another is the default. `test_platforms.py` has what is spawned.
+    multiprocessing.set_start_method("fork", force=True)
     settings.load_profile("long" if config.getoption("--long") else "suite")
 
 
