@@ -57,6 +57,38 @@ def test_sums_over_any_number_of_ranks_are_those_of_one(kind, world):
     assert abs(token_loss - (VALUES * LENGTHS)[:N].sum()) < 1e-12 * (np.abs(VALUES) * LENGTHS)[:N].sum()
 
 
+@given(
+    samples=st.integers(1, 30), size=st.integers(1, 8), world=st.integers(1, 4), accumulate=st.integers(1, 2),
+    rows=st.integers(0, 60), paired=st.booleans(),
+)  # fmt: skip
+def test_there_is_one_value_for_each_sample_of_a_batch_with_its_fillers_or_without(
+    samples, size, world, accumulate, rows, paired
+):
+    plan = bw.evaluation(samples, size)
+    for rank in range(world):
+        sampler = plan.sampler(rank=rank, world_size=world, accumulate=accumulate)
+        means = Means(sampler)
+        for number, batch in enumerate(sampler):
+            real, value = sampler.real(number), torch.arange(float(rows))
+            if rows in (real, len(batch)):
+                means.add(number, loss=value)
+                over, under = means._sums["loss"]
+                assert (over, under) == (value[:real].sum(), real)
+                means = Means(sampler)
+            else:
+                with pytest.raises(bw.Infeasible, match=rf"'loss' has shape \({rows},\), the batch has {real} samples"):
+                    means.add(number, loss=(torch.zeros(real), value) if paired else value)
+
+
+def test_nothing_is_added_where_one_of_the_values_is_refused():
+    means = Means(bw.evaluation(4, 2).sampler())
+    for number in range(2):
+        with pytest.raises(bw.Infeasible, match="'wrong' has shape"):
+            means.add(number, number=[number] * 2, wrong=[0] * 3)
+        means.add(number, number=[number] * 2, wrong=[0] * 2)
+    assert means.result() == {"number": 0.5, "wrong": 0}
+
+
 def gather_means(rank, world_size, kind):
     sampler = PLANS[kind]().sampler()
     means = Means(sampler)

@@ -35,6 +35,12 @@ def means(rows=2, step=0, **more):
     return found
 
 
+def filled(rows):
+    """Values of a batch of two samples and a filler."""
+    found = Means(bw.evaluation(5, 4).sampler(rank=1, world_size=2))
+    found.add(0, loss=torch.zeros(rows))
+
+
 def added(steps, **more):
     found = Means(PLAN.sampler())
     for step in steps:
@@ -113,6 +119,16 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         "'extra' has shape (), the batch has 2 samples that count; pass one value a sample, such as the loss with reduc",
         lambda: means(extra=torch.tensor([0.5, 0.5]))),
     "few values": (lambda: means(1), "'loss' has shape (1,), the batch has 2 samples that count", lambda: means(2)),
+    "many values": (lambda: means(6), "'loss' has shape (6,), the batch has 2 samples that count; pass one value a sample",
+        lambda: means(2)),
+    "neither with fillers nor without": (lambda: filled(4),
+        "'loss' has shape (4,), the batch has 2 samples that count and 1 that do not; pass one value a sample, such as",
+        lambda: (filled(2), filled(3))),
+    "a pair of three": (lambda: means(pair=([1, 2], [1, 2], [1, 2])),
+        "'pair' is a tuple of 3, and a tuple is a pair (sums, amounts); pass the values of the samples as a list or a",
+        lambda: (means(pair=[1, 2]), means(pair=torch.tensor([1, 2])), means(pair=([1, 2], [1, 2])))),
+    "complex": (lambda: means(extra=[1j, 2]), "'extra' has complex numbers, which have no mean here; pass real numbers",
+        lambda: means(extra=[1, 2])),
     "nothing": (lambda: Means(PLAN.sampler()).result(), "there are means of 0 values; call means.add(number, loss=...) af",
         lambda: added(range(10)).result()),
     "a training plan": (lambda: Means(bw.shuffled(20, 2).loader(range(20))),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Means"]
 
+_ONE_A_SAMPLE = 'pass one value a sample, such as the loss with reduction="none"'
+
 
 class Means:
     """Computes means of per-sample values over a whole evaluation, on all ranks together.
@@ -68,12 +70,13 @@ class Means:
                 `sampler.batches_done`. It is passed by position, so that values may have any name.
             epoch: the number of the epoch; default: the current one.
             values: for each name, an array-like of shape (samples of the batch,): one number for each sample, in the order
-                of the batch, fillers included. Or a pair (sums, amounts) of two such; the mean is then sums over amounts.
+                of the batch, with those of its fillers or without. Or a tuple (sums, amounts) of two such; the mean is then
+                sums over amounts.
                 For a mean over tokens, pass the summed loss of each sample and its number of tokens.
 
         Raises:
-            Infeasible: there is not one value for each sample of the batch, the names differ from those of earlier batches,
-                the batch was added before, or an earlier one was of another epoch.
+            Infeasible: there is not one real number for each sample of the batch, the names differ from those of earlier
+                batches, the batch was added before, or an earlier one was of another epoch. Nothing is added then.
         """
         real = self.sampler.real(number, epoch=epoch)
         if epoch is None:
@@ -94,14 +97,35 @@ class Means:
                 f"batch {number} has values called {listed(values)}, an earlier one {listed(self._sums)}",
                 "add the same names for every batch",
             )
-        for name, value in values.items():
-            over, under = value if isinstance(value, tuple) else (value, None)
-            sums = _sum(over, real, name)
-            amounts = torch.tensor(real) if under is None else _sum(under, real, name)
+        found = {name: self._sums_of(value, number, epoch, real, name) for name, value in values.items()}
+        for name, (sums, amounts) in found.items():
             before = self._sums.get(name)
             self._sums[name] = (sums, amounts) if before is None else (before[0] + sums, before[1] + amounts)
         self._added[number] = True
         self._samples += real
+
+    def _sums_of(self, value: Any, number: int, epoch: int, real: int, name: str) -> tuple[Tensor, Tensor]:
+        """The sum of the values of a batch that count, and the sum of their amounts."""
+        parts = value if isinstance(value, tuple) else (value,)
+        if isinstance(value, tuple) and len(parts) != 2:
+            raise Infeasible(
+                f"{shown(name)} is a tuple of {len(parts)}, and a tuple is a pair (sums, amounts)",
+                "pass the values of the samples as a list or a tensor, or pass a pair",
+            )
+        read = [_read(part, name) for part in parts]
+        for part in read:
+            if tuple(part.shape) == (real,):
+                continue
+            own = self.sampler.all_ranks(number, epoch=epoch)[self.sampler.rank :: self.sampler.world_size]
+            samples = sum(map(len, own))  # with fillers
+            if tuple(part.shape) != (samples,):
+                fillers = f" and {samples - real} that do not" if samples > real else ""
+                raise Infeasible(
+                    f"{shown(name)} has shape {tuple(part.shape)}, the batch has {real} samples that count{fillers}",
+                    _ONE_A_SAMPLE,
+                )
+        sums, *amounts = [_sum(part[:real]) for part in read]
+        return sums, amounts[0] if amounts else torch.tensor(real)
 
     def result(self, *, whole: bool = True, process_group: dist.ProcessGroup | None = None) -> dict[str, float]:
         """The means over all ranks of the group: one all-reduce, the same numbers on every rank.
@@ -147,16 +171,18 @@ class Means:
         return dict(zip(self._sums, means, strict=True))
 
 
-def _sum(values: Any, real: int, name: str) -> Tensor:
-    """The sum of the first `real` values, on the CPU: in int64 for integers and bools, in float64 for others."""
+def _read(values: Any, name: str) -> Tensor:
+    """The values as a tensor of integers, bools or floats."""
     if not isinstance(values, torch.Tensor):
         check_count(values, name)
-    with reading(values, name, 'pass one value a sample, such as the loss with reduction="none"'):
+    with reading(values, name, _ONE_A_SAMPLE):
         found = torch.as_tensor(values).detach()
-    if found.dim() != 1 or len(found) < real:
-        raise Infeasible(
-            f"{shown(name)} has shape {tuple(found.shape)}, the batch has {real} samples that count",
-            'pass one value a sample, such as the loss with reduction="none"',
-        )
-    counted = found[:real].cpu()
+    if found.is_complex():
+        raise Infeasible(f"{shown(name)} has complex numbers, which have no mean here", "pass real numbers")
+    return found
+
+
+def _sum(values: Tensor) -> Tensor:
+    """The sum of values, on the CPU: in int64 for integers and bools, in float64 for others."""
+    counted = values.cpu()
     return counted.double().sum() if counted.is_floating_point() else counted.sum(dtype=torch.int64)
