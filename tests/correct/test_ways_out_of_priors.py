@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ def by_domain(sizes: dict[str, int], target: dict[str, float]) -> Any:
     )
     return LogitAdjustment.from_plan(plan, class_of=lambda name: name[1], domain_of=lambda name: name[0])
 
+
+BY_DOMAIN = LogitAdjustment([[0.5, 0.5], [0.9, 0.1]], "uniform")
 
 TABLE = {
     "nothing trained": (
@@ -195,6 +198,57 @@ TABLE = {
         "domains has numbers from -1 to 1, the priors have 2 rows of domains",
         "pass numbers from 0 to 1",
         lambda: LogitAdjustment([[0.5, 0.5]] * 2, "uniform")(torch.zeros(2, 2), domains=torch.tensor([1, 0])),
+    ),
+    **{
+        f"domains {name}": (
+            lambda domains=domains: BY_DOMAIN(torch.zeros(3, 2), domains=domains),
+            fact,
+            f"pass the domain of each sample as an integer tensor (N,){more}",
+            lambda: [
+                BY_DOMAIN(torch.zeros(3, 2), domains=torch.tensor([1, 0, 1]).to(dtype))
+                for dtype in (torch.uint8, torch.int16, torch.int32, torch.int64)
+            ],
+        )
+        for name, domains, fact, more in (
+            ("of text", "day", r"domains is 'day', of type str \(TypeError.*", ""),
+            ("that are floats", torch.zeros(3), "domains has dtype float32, integers are needed", ""),
+            ("that are a mask", torch.ones(3).bool(), "domains has dtype bool, integers are needed", ""),
+            *(
+                (
+                    f"of shape {shape}",
+                    torch.zeros(shape, dtype=torch.int64),
+                    rf"domains has shape {re.escape(str(shape))}, the logits have shape \(3, 2\)",
+                    ", with the samples in dimension 0 of the logits",
+                )
+                for shape in ((), (1,), (2,), (3, 1))
+            ),
+        )
+    },
+    "domains of no samples": (
+        lambda: BY_DOMAIN(torch.zeros(2), domains=torch.tensor([0, 1])),
+        r"domains has shape \(2,\), the logits have shape \(2,\)",
+        "pass the domain of each sample as an integer tensor (N,), with the samples in dimension 0 of the logits",
+        lambda: BY_DOMAIN(torch.zeros(2, 2), domains=torch.tensor([0, 1])),
+    ),
+    **{
+        f"logits {name}": (
+            lambda logits=logits: LogitAdjustment([0.5, 0.5], [0.9, 0.1])(logits),
+            f"logits are of {kind}, whose dtype cannot hold the offset",
+            "give logits as a tensor of floating-point numbers",
+            lambda: LogitAdjustment([0.5, 0.5], [0.9, 0.1])(torch.zeros(3, 2)),
+        )
+        for name, logits, kind in (
+            ("that are integers", torch.zeros(3, 2, dtype=torch.int64), "torch.int64"),
+            ("that are a mask", torch.zeros(3, 2, dtype=torch.bool), "torch.bool"),
+            ("that are complex", torch.zeros(3, 2, dtype=torch.complex64), "torch.complex64"),
+            ("in a list", [[0.0, 0.0]], "type list"),
+        )
+    },
+    "deploy of a plan by a word": (
+        lambda: LogitAdjustment.from_plan(PLAN, deploy="even"),
+        "deploy is 'even'",
+        "pass 'natural', 'uniform' or shares",
+        lambda: [LogitAdjustment.from_plan(PLAN, deploy=deploy) for deploy in ("natural", "uniform", [0.9, 0.1])],
     ),
     "ids without domains": (
         lambda: LogitAdjustment([0.5, 0.5], "uniform")(torch.zeros(1, 2), domains=torch.tensor([0])),

@@ -17,6 +17,7 @@ from ..kernels.array_types import Floats
 from ..readings import as_list
 from ..sampler_of import needed_sampler
 from .class_priors import ClassPriors, LabelPart, class_priors
+from .domains import domain_ids
 
 if TYPE_CHECKING:
     from ..base_plan import BasePlan
@@ -222,23 +223,25 @@ class LogitAdjustment(nn.Module):
         if isinstance(deploy, Mapping):
             shares = _by_class(deploy, priors.classes)
             shares = shares if priors.domains is None else np.tile(shares, (len(priors.domains), 1))
-        elif isinstance(deploy, str) and deploy == "natural":
-            shares = priors.natural
+        elif isinstance(deploy, str):
+            word = one_of(deploy, "deploy", ("natural", "uniform"), or_else="shares")
+            shares = priors.natural if word == "natural" else "uniform"
         else:
-            shares = deploy  # "uniform" or shares; the constructor refuses other words
+            shares = deploy
         return cls(priors.trained, shares, mode=mode, tau=tau, binary=binary, names=priors.classes)
 
     def forward(self, logits: Tensor, *, domains: Tensor | None = None, dim: int | None = None) -> Tensor:
         """Add the offset to logits (..., C), or, if `binary`, to log-odds of any shape; their dtype does not change.
 
         Args:
-            logits: the output of the model.
+            logits: the output of the model, floating-point.
             domains: the domain of each sample, an integer tensor (N,); if and only if the priors have a row for each.
             dim: the dimension of the classes; the last if left out. Segmentation models give (N, C, H, W): pass `dim=1`.
 
         Raises:
-            Infeasible: the number of classes differs from that of the priors; `domains` is missing, not needed, or not one
-                of the rows; `dim` is no dimension, or it is left out and the logits could be (N, C, ..., C).
+            Infeasible: the logits are no floating-point numbers, or of another number of classes than the priors; `domains`
+                is missing, not needed, or not a row for each sample; `dim` is no dimension, or it is left out and the logits
+                could be (N, C, ..., C).
         """
         if domains is None and self.domains is not None:
             raise Infeasible(
@@ -249,6 +252,12 @@ class LogitAdjustment(nn.Module):
             raise Infeasible(
                 f"the priors have no rows of domains, domains is {typed(domains)}",
                 "leave domains out, or give the priors a row for each domain",
+            )
+        if not isinstance(logits, Tensor) or not logits.is_floating_point():
+            raise Infeasible(
+                f"logits are {f'of {logits.dtype}' if isinstance(logits, Tensor) else typed(logits)}, whose dtype cannot "
+                "hold the offset",
+                "give logits as a tensor of floating-point numbers",
             )
         if not self.binary and not logits.dim():
             raise Infeasible(
@@ -292,25 +301,13 @@ class LogitAdjustment(nn.Module):
         """The logits with the offset, of which the last dimension has the classes."""
         offset = self.offset.to(logits)
         if domains is not None:
-            domains = self._checked_domains(domains)
-            # Unlike plain indexing, it takes no number below 0, on an accelerator too.
-            offset = offset.index_select(0, domains.to(offset.device))
-            # From (N, C) to (N, 1, ..., 1, C), so that it broadcasts over all dimensions between.
             tail = 0 if self.binary else 1
+            ids = domain_ids(domains, logits, rows=offset.shape[0], per_sample=tail)
+            # Unlike plain indexing, it takes no number below 0, on an accelerator too.
+            offset = offset.index_select(0, ids.to(offset.device))
+            # From (N, C) to (N, 1, ..., 1, C), so that it broadcasts over all dimensions between.
             offset = offset.view(*offset.shape[:1], *(1,) * (logits.dim() - 1 - tail), *offset.shape[1:])
         return logits + offset
-
-    def _checked_domains(self, domains: Any) -> Tensor:
-        ids = torch.as_tensor(domains)
-        # On an accelerator a look at them would wait for it, and the device checks them itself.
-        if ids.device.type == "cpu" and not torch.compiler.is_compiling() and ids.numel():
-            least, most = int(ids.min()), int(ids.max())
-            if least < 0 or most >= self.offset.shape[0]:
-                raise Infeasible(
-                    f"domains has numbers from {least} to {most}, the priors have {self.offset.shape[0]} rows of domains",
-                    f"pass numbers from 0 to {self.offset.shape[0] - 1}",
-                )
-        return ids
 
     def extra_repr(self) -> str:
         """The arguments and the offset of each class, for `repr`."""
