@@ -21,6 +21,12 @@ def given(plan: Any) -> Any:
     return sampler
 
 
+def trained() -> Any:
+    loader = PLAN.loader(range(40))
+    list(loader)
+    return loader
+
+
 def by_domain(sizes: dict[str, int], target: dict[str, float]) -> Any:
     plan = bw.balanced(
         bw.Groups.from_sizes({(name, "cat"): size for name, size in sizes.items()}),
@@ -44,6 +50,12 @@ TABLE = {
         "a plan is needed, this is of type BatchSampler",
         "call LogitAdjustment.from_sampler(sampler), or pass sampler.plan",
         lambda: (LogitAdjustment.from_sampler(given(PLAN)), LogitAdjustment.from_plan(given(PLAN).plan)),
+    ),
+    "a loader as a plan": (
+        lambda: LogitAdjustment.from_plan(PLAN.loader(range(40))),
+        "a plan is needed, this is of type Loader",
+        "call LogitAdjustment.from_sampler(loader), or pass loader.plan",
+        lambda: (LogitAdjustment.from_sampler(trained()), LogitAdjustment.from_plan(trained().plan)),
     ),
     "shares that miss 1": (
         lambda: LogitAdjustment([2.0, 2.0], "uniform"),

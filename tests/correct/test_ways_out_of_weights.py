@@ -16,6 +16,7 @@ from .small import IMAGES, LABELS, PLAN, loader
 
 MOVING = bw.balanced(LABELS, batch_size=8, target=lambda counts, epoch: [0.5, 0.5] if epoch % 2 else [0.75, 0.25])
 PREDICTED = (torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 0]))
+OF_PLAN = PLAN.loader(IMAGES)
 ROWS = torch.utils.data.TensorDataset(torch.eye(3, 2), torch.tensor([0, 1, 1]))
 
 
@@ -158,9 +159,70 @@ TABLE = {
     ),
     "a loss of fewer than none": (
         lambda: loss_scale(-1.5),
-        "the counts of an optimizer step sum to -1.5, the least is 0",
+        "the counts of an optimizer step sum to -1.5, a finite number of 0 or more is needed",
         "count tokens or samples",
         lambda: loss_scale(torch.tensor([3, 4])),
+    ),
+    "an infinite loss": (
+        lambda: loss_scale(float("inf")),
+        "the counts of an optimizer step sum to inf, a finite number of 0 or more is needed",
+        "count tokens or samples",
+        lambda: loss_scale(3.0),
+    ),
+    "a complex count": (
+        lambda: loss_scale(1j),
+        "count is 1j, a complex number",
+        "count tokens or samples",
+        lambda: loss_scale(1),
+    ),
+    "a function that gives too many": (
+        lambda: LossScale(PLAN.sampler(), counts=lambda numbers: [1.0] * 9).at(0),
+        "counts gives 9 amounts for 8 numbers",
+        "return one amount for each number",
+        lambda: LossScale(PLAN.sampler(), counts=lambda numbers: [1.0] * len(numbers)).at(0),
+    ),
+    "a function that gives one": (
+        lambda: LossScale(PLAN.sampler(), counts=lambda numbers: numbers.sum()).at(0),
+        "what counts gives is a single value, .*",
+        "pass a list, an array or a tensor of them",
+        lambda: LossScale(PLAN.sampler(), counts=lambda numbers: numbers).at(0),
+    ),
+    "a function that gives less than none": (
+        lambda: LossScale(PLAN.sampler(), counts=lambda numbers: [2.0] * 7 + [-1.0]).at(0),
+        "what counts gives at position 7 is -1",
+        "pass amounts of 0 or more",
+        lambda: LossScale(PLAN.sampler(), counts=lambda numbers: [2.0] * 7 + [0.0]).at(0),
+    ),
+    **{
+        f"a report of {batches} batches": (
+            lambda batches=batches: Weights(MOVING).report(batches=batches),
+            fact,
+            way_out,
+            lambda: Weights(MOVING).report(batches=1),
+        )
+        for batches, fact, way_out in (
+            (0, "batches is 0, the least is 1", "pass batches=1 or more"),
+            (-3, "batches is -3, the least is 1", "pass batches=1 or more"),
+            (1.5, "batches is 1.5, not a whole number", "pass batches as an integer"),
+        )
+    },
+    "a loader of a plan as a plan": (
+        lambda: Weights(OF_PLAN),
+        "a plan is needed, this is of type Loader",
+        "pass loader.plan",
+        lambda: Weights(OF_PLAN.plan),
+    ),
+    "a loader of a sampler as a plan": (
+        lambda: Weights(loader()),
+        "a plan is needed, this is of type DataLoader",
+        "pass loader.batch_sampler.plan",
+        lambda: Weights(loader().batch_sampler.plan),
+    ),
+    "a sampler as a plan": (
+        lambda: Weights(PLAN.sampler()),
+        "a plan is needed, this is of type BatchSampler",
+        "pass sampler.plan",
+        lambda: Weights(PLAN.sampler().plan),
     ),
     "counts of others": (
         lambda: LossScale(PLAN.sampler(), counts=[1, 2]),

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import Infeasible, listed, shown, typed, warn
 from ..groups import Groups
 from ..readings import as_list, reading
+from ..sampler_of import sampler_of
 
 if TYPE_CHECKING:
     from ..base_plan import BasePlan
@@ -76,7 +77,7 @@ def class_priors(
         >>> priors.classes, priors.domains, priors.trained.tolist()
         (['cat', 'dog'], ['day', 'night'], [[1.0, 0.0], [0.5, 0.5]])
     """
-    plan = check_plan(plan, of_sampler="call LogitAdjustment.from_sampler(sampler), or pass sampler.plan")
+    plan = check_plan(plan, or_else="call LogitAdjustment.from_sampler({}), or ")
     groups = class_groups(classes, plan)
     sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
     _check_callable(class_of, "class_of")
@@ -157,16 +158,27 @@ def _in_order(order: Sequence[Hashable], sampled: list[Hashable]) -> list[Hashab
     return found
 
 
-def check_plan(plan: Any, *, of_sampler: str = "pass sampler.plan") -> BasePlan:
-    """Check that this is a plan; `of_sampler` is the way out in the message if a sampler was passed."""
+def check_plan(plan: Any, *, or_else: str = "") -> BasePlan:
+    """Check that this is a plan.
+
+    Args:
+        plan: what was passed.
+        or_else: what else may be done if it is a sampler or a loader, which is named where braces stand.
+
+    Raises:
+        Infeasible: it is something else.
+    """
     from ..base_plan import BasePlan
 
     if isinstance(plan, BasePlan):
         return plan
-    raise Infeasible(
-        f"a plan is needed, this is {typed(plan)}",
-        of_sampler if hasattr(plan, "plan") else "pass what balanced(...) or another of batchwright's functions made",
-    )
+    way_out = "pass what balanced(...) or another of batchwright's functions made"
+    sampler = sampler_of(plan)
+    if sampler is not None:
+        called = "sampler" if sampler is plan else "loader"
+        where = called if hasattr(plan, "plan") else f"{called}.batch_sampler"
+        way_out = f"{or_else.format(called)}pass {where}.plan"
+    raise Infeasible(f"a plan is needed, this is {typed(plan)}", way_out)
 
 
 def class_groups(classes: Any, plan: BasePlan) -> Groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from .. import columns
 from ..distributed import over, ranks, summed
-from ..errors import Infeasible, exactly
+from ..errors import Infeasible, exactly, shown
 from ..position import Position
 from ..readings import check_count, reading
 from ..sampler_of import needed_sampler, next_start
@@ -46,7 +47,7 @@ class LossScale:
     Raises:
         Infeasible: `counts` is no column of finite numbers of 0 or more, with one for each number that the plan yields;
             or it is `Weights` of a plan whose target moves; or a batch of the sampler has several optimizer steps
-            (`fetch`).
+            (`fetch`). A function is refused when it gives something else than one amount for each number.
 
     Example:
         >>> import batchwright as bw
@@ -149,9 +150,9 @@ class OptimizerSteps:
             samples = samples[: self._micro_batches.real(number)]
         if self._counts is None:
             return len(samples)
-        counts = self._counts(samples) if callable(self._counts) else self._counts[samples]
+        counts = _given(self._counts, samples) if callable(self._counts) else self._counts[samples]
         # Of a function too, narrow types are summed as float64: a sum of float16 is infinite above 65,504.
-        return float(columns.as_numbers(counts, called="what counts gives").sum(dtype=np.float64))
+        return float(counts.sum(dtype=np.float64))
 
 
 def loss_scale(
@@ -173,7 +174,7 @@ def loss_scale(
         world_size / (the sum of the counts over ranks); 0 if that sum is 0.
 
     Raises:
-        Infeasible: the counts sum to less than 0 or to NaN.
+        Infeasible: the counts are complex, or sum to less than 0, to infinity or to NaN.
 
     Example:
         >>> loss_scale(8)
@@ -181,22 +182,40 @@ def loss_scale(
     """
     check_count(count, "count")
     with reading(count, "count", "pass the tokens or samples of this rank's step"):
-        total = torch.as_tensor(count).detach().cpu().double().sum()
+        counted = torch.as_tensor(count).detach().cpu()
+    if counted.is_complex():
+        raise Infeasible(f"count is {shown(count)}, a complex number", "count tokens or samples")
+    total = counted.double().sum()
     processes = over(process_group, mesh, dims)
     return _factor(ranks(processes)[1], summed(total, processes).item())
 
 
 def _factor(world_size: int, total: float) -> float:
-    if not total >= 0:
+    if not 0 <= total < math.inf:
         raise Infeasible(
-            f"the counts of an optimizer step sum to {exactly(total)}, the least is 0", "count tokens or samples"
+            f"the counts of an optimizer step sum to {exactly(total)}, a finite number of 0 or more is needed",
+            "count tokens or samples",
         )
     return world_size / total if total else 0.0
 
 
 def _amounts(counts: Any, sampler: BatchSampler) -> np.ndarray:
     amounts = columns.numbers_of_plan(counts, sampler.plan.groups.sample_count, called="counts")
+    return _none_negative(amounts, "counts at sample")
+
+
+def _given(function: Counts, samples: np.ndarray) -> np.ndarray:
+    """The amounts that a function of the user gives for these numbers."""
+    amounts = columns.numbers(function(samples), called="what counts gives", each="position")
+    if amounts.size != len(samples):
+        raise Infeasible(
+            f"counts gives {amounts.size} amounts for {len(samples)} numbers", "return one amount for each number"
+        )
+    return _none_negative(amounts, "what counts gives at position")
+
+
+def _none_negative(amounts: np.ndarray, called: str) -> np.ndarray:
     if amounts.size and amounts.min() < 0:
         worst = int(amounts.argmin())
-        raise Infeasible(f"counts at sample {worst} is {exactly(amounts[worst])}", "pass amounts of 0 or more")
+        raise Infeasible(f"{called} {worst} is {exactly(amounts[worst])}", "pass amounts of 0 or more")
     return amounts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..aligned import aligned
-from ..errors import Infeasible, check_number, exactly, listed, noted, shown, typed
+from ..errors import Infeasible, check_integer, check_number, exactly, listed, noted, shown, typed
 from ..readings import reading
 from .class_priors import check_plan, class_groups
 
@@ -82,8 +82,11 @@ class Weights:
                 out.
 
         Raises:
-            Infeasible: `batches` is None and shares may always change, or `classes` is of other samples.
+            Infeasible: `batches` is no integer of at least 1, or None while shares may always change, or `classes` is of
+                other samples.
         """
+        if batches is not None:
+            batches = check_integer(batches, "batches", least=1)
         groups = class_groups(classes, self.plan)
         table = np.zeros((3, groups.group_count))
         for share, strata in _spans(self.plan, batches):
