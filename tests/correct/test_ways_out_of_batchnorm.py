@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import batchwright as bw
-from batchwright.correct import frozen, per_group, recalibrate, synchronised, without_running_stats
+from batchwright.correct import frozen, per_group, recalibrate, report, synchronised, without_running_stats
 from batchwright.correct.batchnorm import check
 from batchwright.errors import Infeasible
 
@@ -35,6 +35,8 @@ def quietly(call: Callable[[], Any]) -> Any:
 def state() -> dict[str, Any]:
     return recalibrate(norm(), [torch.ones(4, 3)])
 
+
+RESUME = "pass what an earlier call of recalibrate returned"
 
 TABLE = {
     "a list in place of a model": (
@@ -82,6 +84,80 @@ TABLE = {
         "pass what an earlier call of recalibrate returned",
         lambda: recalibrate(norm(), [torch.randn(4, 3)], resume=recalibrate(norm(), [torch.randn(4, 3)])),
     ),
+    **{
+        f"a damaged state: {name}": (
+            lambda state=state: recalibrate(norm(), [torch.randn(4, 3)], resume=state),
+            fact,
+            way_out,
+            lambda: recalibrate(norm(), [torch.randn(4, 3)], resume=recalibrate(norm(), [torch.randn(4, 3)])),
+        )
+        for name, state, fact, way_out in (
+            ("batches", {"batches": "x", "layers": {}}, "the state's 'batches' is 'x', not a whole number", None),
+            ("layers", {"batches": 1, "layers": [1]}, "the state's 'layers' is of type list", RESUME),
+            *(
+                (
+                    name,
+                    {"batches": 1, "layers": {"0": parts}},
+                    r"the state of BatchNorm layer '0' is not the three tensors count \(G, 1\), mean \(G, C\) and .*",
+                    RESUME,
+                )
+                for name, parts in (
+                    ("two parts", [torch.ones(1, 1), torch.ones(1, 3)]),
+                    ("numbers", [1, 2, 3]),
+                    ("no parts", None),
+                    ("no groups", [torch.ones(1, 1), torch.ones(3), torch.ones(3)]),
+                    ("other channels", [torch.ones(1, 1), torch.ones(1, 3), torch.ones(1, 2)]),
+                    ("other groups", [torch.ones(2, 1), torch.ones(1, 3), torch.ones(1, 3)]),
+                )
+            ),
+        )
+    },
+    **{
+        f"a batch of one sample in {name}": (
+            lambda call=call: call([torch.randn(4, 3), torch.randn(1, 3)]),
+            "BatchNorm layer '0' got 1 value per channel in a batch, it needs 2",
+            "pass batches of at least 2 samples, for instance with drop_last=True",
+            lambda call=call: call([torch.randn(4, 3), torch.randn(2, 3)]),
+        )
+        for name, call in (
+            ("recalibrate", lambda batches: recalibrate(norm(), batches)),
+            ("report", lambda batches: report(norm(), batches[:1], batches)),
+            ("a synchronised layer", lambda batches: recalibrate(synchronised(norm()), batches)),
+        )
+    },
+    "a batch of integers": (
+        lambda: recalibrate(norm(), [torch.ones(4, 3, dtype=torch.int64)]),
+        "BatchNorm layer '0' got values of torch.int64, it needs floating-point numbers",
+        "give the model floats: forward=lambda model, batch: model(batch.float())",
+        lambda: recalibrate(
+            norm(), [torch.ones(4, 3, dtype=torch.int64)], forward=lambda model, batch: model(batch.float())
+        ),
+    ),
+    "batches without names": (
+        lambda: recalibrate(norm(), [{"0": torch.randn(4, 3)}]),
+        "what would go into the model is of type dict, no tensor",
+        "say how to run it: forward=lambda model, batch: model(batch['0'])",
+        lambda: recalibrate(norm(), [{"0": torch.randn(4, 3)}], forward=lambda model, batch: model(batch["0"])),
+    ),
+    "groups in a text": (
+        lambda: per_group(norm(), "day"),
+        "groups is 'day', of type str",
+        "pass the names of the groups in a list",
+        lambda: per_group(norm(), ["day"]),
+    ),
+    **{
+        f"ids {name}": (
+            lambda ids=ids: per_group(norm(), ["day"])(torch.randn(2, 3), groups=ids),
+            fact,
+            "pass one whole id a sample",
+            lambda: (grouped([0, 0]), per_group(norm(), ["day"])(torch.randn(2, 3), groups=[0, 0])),
+        )
+        for name, ids, fact in (
+            ("of None", None, r"groups is None, None \(.*"),
+            ("in a text", "x", r"groups is 'x', of type str \(.*"),
+            ("that are complex", torch.zeros(2) * 1j, r"groups has shape \(2,\) and dtype complex64"),
+        )
+    },
     "no statistics": (
         lambda: recalibrate(norm(track_running_stats=False), [torch.randn(4, 3)]),
         "of the model's 1 BatchNorm layers 0 keep running statistics, at least 1 must",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import Infeasible, shown
+from ...errors import Infeasible, shown, typed
 from ...readings import as_list, reading
 from .layers import BatchNorm, named_layers, replaced, track
 from .moments import Moments
@@ -28,7 +28,7 @@ def per_group(model: nn.Module, groups: Sequence[Hashable]) -> PerGroup:
         groups: the names of the groups in the order of their ids, such as `plan.groups.names`.
 
     Raises:
-        Infeasible: the model has no BatchNorm layer, or `groups` is empty or has a name twice.
+        Infeasible: the model has no BatchNorm layer, or `groups` is empty, a text, or has a name twice.
 
     Example:
         >>> model = per_group(nn.Sequential(nn.BatchNorm1d(1)), ["day", "night"])
@@ -36,6 +36,8 @@ def per_group(model: nn.Module, groups: Sequence[Hashable]) -> PerGroup:
         >>> model(x, groups=torch.tensor([0, 1, 0, 1])).flatten().round().tolist()
         [-1.0, -1.0, 1.0, 1.0]
     """
+    if isinstance(groups, (str, bytes)):  # its letters would be the names
+        raise Infeasible(f"groups is {shown(groups)}, {typed(groups)}", "pass the names of the groups in a list")
     with reading(groups, "groups", "pass the names of the groups, each once"):
         names = as_list(groups, "groups")
         differing = len(set(names))
@@ -83,8 +85,10 @@ class _Routing:
         self.samples: list[int] = []
 
     def open(self, ids: Tensor) -> None:
-        ids = torch.as_tensor(ids)
-        if ids.dim() != 1 or ids.is_floating_point() or ids.dtype is torch.bool:
+        if not isinstance(ids, Tensor):
+            with reading(ids, "groups", "pass one whole id a sample"):
+                ids = torch.as_tensor(ids)
+        if ids.dim() != 1 or ids.is_floating_point() or ids.is_complex() or ids.dtype is torch.bool:
             raise Infeasible(
                 f"groups has shape {tuple(ids.shape)} and dtype {str(ids.dtype).removeprefix('torch.')}",
                 "pass one whole id a sample",

@@ -10,17 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...distributed import Over, gathered
-from ...errors import Infeasible, check_integer, typed, warn
+from ...distributed import Over, gathered, ranks
+from ...errors import Infeasible, check_integer, shown, typed, warn
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
 from .moments import Moments
 from .per_group import GroupBatchNorm
+from .synchronised import GlobalBatchNorm
 
 __all__ = ["Forward", "Population", "first_field", "observe", "raised_on_all"]
 
 Forward = Callable[[nn.Module, Any], Any]
 
+_WHAT_TO_RESUME = "pass what an earlier call of recalibrate returned"
 _LONGEST = 300  # characters of another rank's error in a message
 
 
@@ -32,9 +34,12 @@ def first_field(model: nn.Module, batch: Any) -> Any:
     """
     inputs = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
     if not isinstance(inputs, Tensor):
+        names = list(batch.keys()) if callable(getattr(batch, "keys", None)) else []
+        by_name = all(isinstance(name, str) and name.isidentifier() for name in names)
+        arguments = "**batch" if by_name else f"batch[{shown(names[0])}]"
         raise Infeasible(
             f"what would go into the model is {typed(inputs)}, no tensor",
-            "say how to run it: forward=lambda model, batch: model(**batch)",
+            f"say how to run it: forward=lambda model, batch: model({arguments})",
         )
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     return model(inputs.to(device))
@@ -50,15 +55,15 @@ class Population:
         self.batches = 0
         self.moments: dict[str, Moments] = {}
         if state is not None and not isinstance(state, Mapping):
-            raise Infeasible(f"resume is {typed(state)}", "pass what an earlier call of recalibrate returned")
+            raise Infeasible(f"resume is {typed(state)}", _WHAT_TO_RESUME)
         if state:
             missing = {"batches", "layers"} - set(state)
             if missing:
-                raise Infeasible(
-                    f"the state has no {min(missing)!r}", "pass what an earlier call of recalibrate returned"
-                )
-            self.batches = state["batches"]
-            self.moments = {name: Moments(*tensors) for name, tensors in state["layers"].items()}
+                raise Infeasible(f"the state has no {min(missing)!r}", _WHAT_TO_RESUME)
+            self.batches = check_integer(state["batches"], "the state's 'batches'", least=0)
+            if not isinstance(state["layers"], Mapping):
+                raise Infeasible(f"the state's 'layers' is {typed(state['layers'])}", _WHAT_TO_RESUME)
+            self.moments = {name: _moments_of(parts, name) for name, parts in state["layers"].items()}
 
     def add(self, name: str, moments: Moments) -> None:
         """Merge the moments of one batch into those of the layer `name`."""
@@ -91,6 +96,18 @@ class Population:
             for name, moments in part.moments.items():
                 pooled.add(name, moments)
         return pooled
+
+
+def _moments_of(parts: Any, name: str) -> Moments:
+    """The moments of a layer from a state: count (G, 1), mean and squares (G, C)."""
+    if isinstance(parts, (list, tuple)) and len(parts) == 3 and all(isinstance(part, Tensor) for part in parts):
+        count, mean, squares = parts
+        if mean.dim() == 2 and mean.shape == squares.shape and count.shape == (len(mean), 1):
+            return Moments(count, mean, squares)
+    raise Infeasible(
+        f"the state of BatchNorm layer {shown(name)} is not the three tensors count (G, 1), mean (G, C) and squares (G, C)",
+        _WHAT_TO_RESUME,
+    )
 
 
 @contextmanager
@@ -133,8 +150,8 @@ def observe(
         population: the moments so far; they are updated.
 
     Raises:
-        Infeasible: no layer keeps running statistics, `loader` has no batch, a value is not finite, or `population` is
-            of another model.
+        Infeasible: no layer keeps running statistics, `loader` has no batch, a layer gets one value per channel or values
+            that are no finite floating-point numbers, or `population` is of another model.
     """
     if batches is not None:
         batches = check_integer(batches, "batches", least=1)
@@ -167,12 +184,29 @@ def observe(
     return population
 
 
+def _alone(layer: BatchNorm) -> bool:
+    """Whether a layer normalises by nothing but this process's batch; those per group check each group themselves."""
+    if isinstance(layer, (nn.SyncBatchNorm, GlobalBatchNorm)):
+        return ranks(layer.process_group)[1] == 1
+    return type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
 @contextmanager
 def _hooks(layers: dict[str, BatchNorm], population: Population) -> Iterator[None]:
     names = {layer: name for name, layer in layers.items()}
 
     def look(layer: BatchNorm, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> None:
         values = (inputs[0] if inputs else keywords["input"]).detach()
+        if not values.is_floating_point():
+            raise Infeasible(
+                f"BatchNorm layer {names[layer]!r} got values of {values.dtype}, it needs floating-point numbers",
+                "give the model floats: forward=lambda model, batch: model(batch.float())",
+            )
+        if values.numel() == layer.num_features and _alone(layer):
+            raise Infeasible(
+                f"BatchNorm layer {names[layer]!r} got 1 value per channel in a batch, it needs 2",
+                "pass batches of at least 2 samples, for instance with drop_last=True",
+            )
         values = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
         if isinstance(layer, GroupBatchNorm):
             population.add(names[layer], layer.group_moments(values))

@@ -71,8 +71,9 @@ def recalibrate(
         The state to resume from: the number of batches, and by layer count, mean and sum of squares per channel.
 
     Raises:
-        Infeasible: no layer keeps running statistics, `loader` has no batch or does not draw as `plan` does, a value is
-            not finite, or `resume` is of another model. An error of one rank is raised on every rank.
+        Infeasible: no layer keeps running statistics, `loader` has no batch or does not draw as `plan` does, a layer gets
+            one value per channel or values that are no finite floating-point numbers, or `resume` is damaged or of another
+            model. An error of one rank is raised on every rank.
 
     Example:
         >>> model = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2))

@@ -69,7 +69,8 @@ def report(
         forward: runs the model on a batch; by default on its first field.
 
     Raises:
-        Infeasible: no layer keeps running statistics, or a loader has no batch.
+        Infeasible: no layer keeps running statistics, a loader has no batch, or a layer gets one value per channel or
+            values that are no finite floating-point numbers.
 
     Example:
         >>> import torch
