@@ -17,6 +17,7 @@ from .small import IMAGES, LABELS, PLAN, loader
 MOVING = bw.balanced(LABELS, batch_size=8, target=lambda counts, epoch: [0.5, 0.5] if epoch % 2 else [0.75, 0.25])
 PREDICTED = (torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 0]))
 OF_PLAN = PLAN.loader(IMAGES)
+COLLATED = bw.Collate()([(torch.tensor([0.0, 1.0]), 1), (torch.tensor([1.0, 0.0]), 0)])
 ROWS = torch.utils.data.TensorDataset(torch.eye(3, 2), torch.tensor([0, 1, 1]))
 
 
@@ -132,6 +133,56 @@ TABLE = {
         "the logits of a batch are of type list, no tensor",
         "say how the model is run: forward=lambda model, batch: ...",
         lambda: evaluate(nn.Identity(), [PREDICTED], PLAN, forward=lambda model, batch: batch[0]),
+    ),
+    **{
+        f"logits {name}": (
+            lambda logits=logits: evaluate(nn.Identity(), [(logits, PREDICTED[1])], PLAN),
+            fact,
+            "give floating-point logits (N, C), or log-odds (N,) or (N, 1)",
+            lambda: [
+                evaluate(nn.Identity(), [(logits, PREDICTED[1])], PLAN)
+                for logits in (torch.zeros(2, 2), torch.zeros(2), torch.zeros(2, 1))
+            ],
+        )
+        for name, logits, fact in (
+            (
+                "that are complex",
+                torch.zeros(2, 2) + 1j,
+                r"the logits of a batch are of torch.complex64 and shape \(2, 2\)",
+            ),
+            ("that are integers", torch.eye(2).long(), r"the logits of a batch are of torch.int64 and shape \(2, 2\)"),
+            ("that are a mean", torch.tensor(0.5), r"the logits of a batch are of torch.float32 and shape \(\)"),
+        )
+    },
+    "a batch of tuples": (
+        lambda: evaluate(nn.Identity(), [COLLATED], PLAN),
+        "what would go into the model is of type Batch, no tensor",
+        "say how to run it: forward=lambda model, batch: model(batch['0'])",
+        lambda: evaluate(
+            nn.Identity(),
+            [COLLATED],
+            PLAN,
+            forward=lambda model, batch: model(batch["0"]),
+            targets=lambda batch: batch["1"],
+        ),
+    ),
+    "targets of a batch of tuples": (
+        lambda: evaluate(nn.Identity(), [COLLATED], PLAN, forward=lambda model, batch: model(batch["0"])),
+        r"a batch is of type Batch, no tuple \(inputs, targets, ...\)",
+        "say where its targets are: targets=lambda batch: batch['1']",
+        lambda: evaluate(
+            nn.Identity(),
+            [COLLATED],
+            PLAN,
+            forward=lambda model, batch: model(batch["0"]),
+            targets=lambda batch: batch["1"],
+        ),
+    ),
+    "targets of a tensor": (
+        lambda: evaluate(nn.Identity(), [PREDICTED[0]], PLAN),
+        r"a batch is of type Tensor, no tuple \(inputs, targets, ...\)",
+        "say where its targets are: targets=lambda batch: ...",
+        lambda: evaluate(nn.Identity(), [PREDICTED[0]], PLAN, targets=lambda batch: batch.argmax(-1)),
     ),
     "targets in a list": (
         lambda: evaluate(nn.Identity(), [(PREDICTED[0], [0, 1])], PLAN),

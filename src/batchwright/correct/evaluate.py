@@ -67,7 +67,18 @@ class Evaluation:
 
 
 def second_field(batch: Any) -> Tensor:
-    """The classes of a batch that is (inputs, targets, ...)."""
+    """The classes of a batch that is (inputs, targets, ...).
+
+    Raises:
+        Infeasible: it is no tuple or list of two fields or more.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        names = list(batch.keys()) if callable(getattr(batch, "keys", None)) else []
+        where = f"batch[{shown(names[-1])}]" if names else "..."
+        raise Infeasible(
+            f"a batch is {typed(batch)}, no tuple (inputs, targets, ...)",
+            f"say where its targets are: targets=lambda batch: {where}",
+        )
     targets: Tensor = batch[1]
     return targets
 
@@ -213,6 +224,11 @@ def _predictions(
                 raise Infeasible(
                     f"the logits of a batch are {typed(given)}, no tensor",
                     "say how the model is run: forward=lambda model, batch: ...",
+                )
+            if not given.is_floating_point() or not given.dim():
+                raise Infeasible(
+                    f"the logits of a batch are of {given.dtype} and shape {tuple(given.shape)}",
+                    "give floating-point logits (N, C), or log-odds (N,) or (N, 1)",
                 )
             real = None if sampler is None else _real_rows(sampler, number, epoch, len(given))
             logits.append(given[:real])
