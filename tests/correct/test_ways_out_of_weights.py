@@ -305,6 +305,18 @@ TABLE = {
         "pass Weights(plan)",
         lambda: Weighted(IMAGES, Weights(PLAN))[0],
     ),
+    **{
+        f"weights of samples that have some, {name}": (
+            lambda read=read: read(Weighted([{"x": 1, "weight": 2.0}] * 40, Weights(PLAN))),
+            "sample 3 of the dataset has a field 'weight' of its own, 2.0",
+            "give that field another name in the dataset",
+            lambda read=read: read(Weighted([{"x": 1, "own_weight": 2.0}] * 40, Weights(PLAN))),
+        )
+        for name, read in (
+            ("one by one", lambda dataset: dataset[3]),
+            ("together", lambda dataset: dataset.__getitems__([3, 4])),
+        )
+    },
     "weights of another dataset": (
         lambda: Weighted(range(41), Weights(PLAN)),
         "the dataset has 41 samples, the plan of the weights yields 40 numbers",

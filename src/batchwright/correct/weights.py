@@ -196,7 +196,8 @@ class Weighted:
     """A map-style dataset whose samples include their weight, so that any collate function puts it into the batch.
 
     A tuple or list gets the weight as its last field, a dict as the field `"weight"`; any other sample becomes
-    `(sample, weight)`. The weight is a numpy float32, so that `default_collate` makes a float32 tensor of them.
+    `(sample, weight)`. The weight is a numpy float32, so that `default_collate` makes a float32 tensor of them. With
+    sample ids, wrap it: `bw.identified(Weighted(dataset, weights))`.
 
     Args:
         dataset: a map-style dataset; its `__getitems__(list)` is used if it has one.
@@ -204,7 +205,7 @@ class Weighted:
 
     Raises:
         Infeasible: the target of the plan moves, so a sample has different weights in different epochs, or the dataset
-            has another number of samples.
+            has another number of samples. A sample with a field `"weight"` of its own is refused when it is read.
 
     Example:
         >>> import batchwright as bw
@@ -231,7 +232,7 @@ class Weighted:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        return _with_weight(self._sample(index), self.weights([index]).astype(np.float32)[0])
+        return _with_weight(self._sample(index), self.weights([index]).astype(np.float32)[0], index)
 
     def _sample(self, index: int) -> Any:
         with noted(f"while sample {index} was read from the {type(self.dataset).__name__}"):
@@ -242,11 +243,16 @@ class Weighted:
         fetch = getattr(self.dataset, "__getitems__", None)
         samples = fetch(indices) if fetch else [self._sample(index) for index in indices]
         weights = self.weights(indices).astype(np.float32)
-        return [_with_weight(sample, weight) for sample, weight in zip(samples, weights, strict=True)]
+        return [_with_weight(*found) for found in zip(samples, weights, indices, strict=True)]
 
 
-def _with_weight(sample: Any, weight: np.float32) -> Any:
+def _with_weight(sample: Any, weight: np.float32, index: int) -> Any:
     if isinstance(sample, dict):
+        if "weight" in sample:
+            raise Infeasible(
+                f"sample {index} of the dataset has a field 'weight' of its own, {shown(sample['weight'])}",
+                "give that field another name in the dataset",
+            )
         return {**sample, "weight": weight}
     if isinstance(sample, (tuple, list)) and not hasattr(sample, "_fields"):
         return type(sample)([*sample, weight])
