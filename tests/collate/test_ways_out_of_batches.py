@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 import batchwright as bw
 
@@ -20,6 +20,7 @@ ONES = torch.ones
 ROWS = [{"x": ONES(n), "y": n} for n in (1, 2, 3)]
 BATCH = bw.Collate(x=bw.ragged(), y=bw.scalar())(ROWS)
 STACKED = bw.Collate(y=bw.scalar())([{"y": n} for n in range(3)])
+WEIGHTS = bw.correct.Weights(bw.balanced([0, 0, 1], 2))
 MASK = torch.tensor([True, False, True])
 DOCUMENTS = [{"input_ids": [5, 6, 7, 8]}, {"input_ids": [9, 10]}]
 
@@ -261,6 +262,34 @@ TABLE = {
         "pass a list or an array",
         lambda: bw.identified(ROWS, group=[sample["y"] for sample in ROWS]),
     ),
+    "a column that is a set": (
+        lambda: bw.identified(ROWS, group={5, 6, 7}),
+        "pass a list or an array",
+        lambda: bw.identified(ROWS, group=sorted({5, 6, 7}))[2],
+    ),
+    "a column that is a text": (
+        lambda: bw.identified(ROWS, group="dog"),
+        "pass a list or an array",
+        lambda: bw.identified(ROWS, group=["dog"] * 3)[2],
+    ),
+    "a dataset identified twice": (
+        lambda: bw.identified(bw.identified(ROWS, group=[1, 2, 1]), task=[0, 0, 1])[0],
+        "call bw.identified once, on the outermost dataset, with all columns",
+        lambda: bw.identified(ROWS, group=[1, 2, 1], task=[0, 0, 1])[0],
+    ),
+    "a part of a dataset identified twice": (
+        lambda: bw.identified(Subset(bw.identified(ROWS), [2])).__getitems__([0]),
+        "call bw.identified once, on the outermost dataset, with all columns",
+        lambda: bw.identified(Subset(ROWS, [2])).__getitems__([0]),
+    ),
+    **{
+        f"weights of identified samples, {name}": (
+            lambda samples=samples: bw.Collate()([bw.correct.Weighted(bw.identified(samples), WEIGHTS)[0]]),
+            "call bw.identified on the outermost dataset: bw.identified(bw.correct.Weighted(dataset, weights))",
+            lambda samples=samples: bw.Collate()([bw.identified(bw.correct.Weighted(samples, WEIGHTS))[0]]),
+        )
+        for name, samples in (("rows", ROWS), ("tuples", [(1.0, 2)] * 3))
+    },
     "a dataset without a length": (
         lambda: bw.identified(Lines()),
         "pass a map-style dataset, which has __len__ and __getitem__",

@@ -26,6 +26,7 @@ from .declaration_text import declaration
 from .fields import Field, ScalarField, StackField
 from .frames import MISSING, WAITING, Frame, FramePart, Gathering
 from .graphs import gather_graphs, is_graph
+from .identity import Identity
 from .memory import settle
 from .structure import Structure, Tree, structure_of
 from .values import Extension, Opaque, Stacked, Value
@@ -207,6 +208,11 @@ def _registered(value: Any) -> Any:
 
 
 def _joined_by_torch(column: FieldValues) -> Value:
+    if isinstance(column.values[0], Identity):
+        raise Infeasible(
+            f"{column.at(0)} is a sample of bw.identified within another sample",
+            "call bw.identified on the outermost dataset: bw.identified(bw.correct.Weighted(dataset, weights))",
+        )
     check_count(column.values[0], column.at(0))
     try:
         with noted(

@@ -153,6 +153,10 @@ class Identified(Dataset[Any]):
         for name, column in columns.items():
             if not hasattr(column, "__len__"):
                 raise Infeasible(f"{shown(name)} is {typed(column)}, which has no length", "pass a list or an array")
+            if isinstance(column, (str, bytes)) or not hasattr(column, "__getitem__"):
+                raise Infeasible(
+                    f"{shown(name)} is {typed(column)}, which has no value for each sample", "pass a list or an array"
+                )
             with reading(column, shown(name), "pass a list or an array"):
                 count = len(column)
             if count != len(dataset):
@@ -211,6 +215,11 @@ class Identified(Dataset[Any]):
         return index + len(self) if isinstance(index, int) and -len(self) <= index < 0 else index
 
     def _identity(self, place: Any, sample: Any) -> Identity:
+        if isinstance(sample, Identity):
+            raise Infeasible(
+                f"sample {shown(place)} of {type(self._dataset).__name__} is one of bw.identified already",
+                "call bw.identified once, on the outermost dataset, with all columns",
+            )
         labels = {"sample_id": place}
         for name, column in self._columns.items():
             with noted(f"{shown(name)} of sample {shown(place)} was read"):
@@ -228,7 +237,8 @@ def identified(dataset: Any, **columns: Any) -> Identified:
             batches: one with numbers and other values is always a list.
 
     Raises:
-        Infeasible: a column is not as long as the dataset, or one of them has no length.
+        Infeasible: a column is not as long as the dataset, or has no length or no order; or, when a sample is read, it
+            has an id already.
 
     Example:
         >>> import batchwright as bw
