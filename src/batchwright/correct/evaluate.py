@@ -73,7 +73,8 @@ def second_field(batch: Any) -> Tensor:
         Infeasible: it is no tuple or list of two fields or more.
     """
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-        names = list(batch.keys()) if callable(getattr(batch, "keys", None)) else []
+        keys = getattr(batch, "keys", None)
+        names = list(keys()) if callable(keys) else []
         where = f"batch[{shown(names[-1])}]" if names else "..."
         raise Infeasible(
             f"a batch is {typed(batch)}, no tuple (inputs, targets, ...)",

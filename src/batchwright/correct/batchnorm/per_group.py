@@ -84,7 +84,7 @@ class _Routing:
         self.ids: Tensor | None = None
         self.samples: list[int] = []
 
-    def open(self, ids: Tensor) -> None:
+    def open(self, ids: Any) -> None:
         if not isinstance(ids, Tensor):
             with reading(ids, "groups", "pass one whole id a sample"):
                 ids = torch.as_tensor(ids)
