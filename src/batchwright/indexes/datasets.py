@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
 from ..columns import sample_count
-from ..errors import Infeasible, empty_dataset, said, shown, typed
+from ..errors import Infeasible, empty_dataset, said, shown, typed, warn
 from ..values import plain
+from .functions import NotComparable, fingerprint_of
 from .parts import FinishedPart, Wanted, Writer
 from .sources import DataFile, IndexSource
 
@@ -48,9 +50,26 @@ class DatasetSource:
 
     def source(self) -> IndexSource:
         """It as one file, whose name is its type. Its stamp is its length, its fingerprint, and the functions."""
-        code = hashlib.sha256(repr([_code_of(function) for function in self.given.values()]).encode()).hexdigest()[:16]
-        stamp = " ".join(filter(None, [str(self.count), str(getattr(self.dataset, "_fingerprint", "")), code]))
+        stamp = " ".join(
+            filter(None, [str(self.count), str(getattr(self.dataset, "_fingerprint", "")), self.fingerprint])
+        )
         return IndexSource("dataset", "", (DataFile(0, type(self.dataset).__name__, "", stamp, 0),))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A fingerprint of the functions; of those that cannot be compared another one each time, so that all are read."""
+        found = []
+        for name, function in self.given.items():
+            try:
+                found.append(fingerprint_of(function, self.dataset))
+            except NotComparable as held:
+                warn(
+                    f"{name} holds a value {held}, which cannot be compared with that of an earlier call, so the index is "
+                    "made again whenever bw.index is called; pass a function without it, or open the index that is there "
+                    "with bw.Index.open"
+                )
+                found.append(uuid.uuid4().hex)
+        return " ".join(found)
 
     def units(self) -> list[range]:
         """The samples of each part."""
@@ -66,19 +85,6 @@ class DatasetSource:
 
     def __len__(self) -> int:
         return self.count
-
-
-def _code_of(function: Any) -> Any:
-    """What a function does, as far as its own code tells: another function is not taken for it."""
-    code = getattr(function, "__code__", function)
-    if not hasattr(code, "co_code"):
-        named = getattr(function, "__qualname__", type(function).__qualname__)
-        return function if isinstance(function, (str, int)) else named
-    return [
-        code.co_code,
-        code.co_names,
-        [_code_of(part) if hasattr(part, "co_code") else part for part in code.co_consts],
-    ]
 
 
 def read_dataset(
