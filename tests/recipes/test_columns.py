@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -84,3 +87,77 @@ def test_a_column_is_a_column_wherever_one_is_asked_for(tmp_path):
     both = bw.Groups.combine(kinds, lengths)
     assert bw.balanced(both, 8).fingerprint == bw.balanced(bw.Groups.combine(KINDS, LENGTHS), 8).fingerprint
     assert bw.shuffled(kinds, 4).fingerprint == bw.shuffled(8, 4).fingerprint
+
+
+TYPED = {
+    "bool, int": ([True, False], [0, 7]),
+    "int, bool": ([0, 7], [True, False]),
+    "bool, float": ([True, False], [0.0, 7.0]),
+    "int, text": ([1, 2], ["1", "07"]),
+    "text, int": (["1", "2"], [1, 7]),
+    "text, float": (["1", "2"], [1.5, 7.0]),
+    "bool, text": ([True, False], ["true", "no"]),
+    "int, float": ([1, 2], [1.5, 2.0]),
+    "float, int": ([1.5], [1]),
+    "widths of integers": (np.array([1], np.int8), np.array([1000]), np.array([7], np.uint64)),
+    "signed": (np.array([2**50], np.uint64), np.array([-1])),
+    "widths of floats": (np.array([0.1], np.float32), np.array([0.1, 0.2])),
+    "floats narrowed": (np.array([0.1, 0.2]), np.array([0.1], np.float32)),
+    "widths of text": (["a"], ["bcd", "a"]),
+    "types of text": (pyarrow.array(["a"]), pyarrow.array(["b", "a"], pyarrow.large_string())),
+    "no rows": (pyarrow.array([], pyarrow.int64()), pyarrow.array(["a", "b"])),
+    "dictionaries": (pyarrow.array(["b", "a"]).dictionary_encode(), pyarrow.array(["c"])),
+}
+
+
+def told(read):
+    """What a reading gives, or that it is refused; of several types, which they are."""
+    try:
+        return read()
+    except bw.Infeasible as refused:
+        return "refused", refused.fact.partition("of several types: ")[2]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "npy", "pt", "jsonl"])
+@pytest.mark.parametrize("name", TYPED)
+def test_files_of_several_types_are_read_as_an_index_reads_them(tmp_path, name, kind):
+    (tmp_path / "data").mkdir()
+    for number, values in enumerate(TYPED[name]):
+        path, array = tmp_path / "data" / f"{number}.{kind}", pyarrow.array(values)
+        if kind in ("parquet", "arrow"):
+            held = pyarrow.table({"k": array})
+            pyarrow.parquet.write_table(held, path) if kind == "parquet" else pyarrow.feather.write_feather(held, path)
+        elif kind == "jsonl":
+            if not array:
+                return  # such a file has no columns
+            path.write_text("".join(json.dumps({"k": value}) + "\n" for value in array.to_pylist()))
+        elif isinstance(values, pyarrow.Array) or (kind == "pt" and isinstance(values[0], str)):
+            return  # there are no such arrays
+        else:
+            torch.save({"k": torch.tensor(values)}, path) if kind == "pt" else np.save(path, values)
+
+    def index(**role):
+        return bw.index(tmp_path / "data", path=tmp_path / "made", **role)
+
+    def column():
+        return bw.Column(tmp_path / "data", "k")
+
+    found, wanted = told(lambda: bw.Groups.from_labels(column())), told(lambda: index(label="k").groups())
+    if isinstance(wanted, bw.Groups):
+        assert (found.names, found.digest) == (wanted.names, wanted.digest)
+        assert column().digest == index(label="k").labels.digest
+    else:
+        assert found == wanted
+    found = told(lambda: bw.budgeted(column(), 2**51).fingerprint)
+    wanted = told(lambda: bw.budgeted(index(length="k").lengths, 2**51).fingerprint)
+    assert found == wanted or found[0] == wanted[0] == "refused"
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_later_file_without_the_column_is_refused(tmp_path, kind):
+    for name in ("k", "other"):
+        held = pyarrow.table({name: [1, 2]})
+        path = tmp_path / f"{name}.{kind}"
+        pyarrow.parquet.write_table(held, path) if kind == "parquet" else pyarrow.feather.write_feather(held, path)
+    with pytest.raises(bw.Infeasible, match=r"other\.\w+' has no column 'k', it has other"):
+        len(bw.Column(tmp_path, "k"))

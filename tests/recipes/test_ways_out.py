@@ -169,6 +169,8 @@ CASES = cases("refuse message follow", {
         column("l.csv", "kind\ncaf\xe9\n")),
     "lines not UTF-8": (column("l.jsonl", '{"kind": "\xe9"}'.encode("latin-1")), "cannot be read: UnicodeDecodeError",
         column("l.jsonl", '{"kind": "\xe9"}')),
+    "types": (column("x.jsonl", '{"kind": "a"}\n{"kind": 1}'), "column 'kind' are of several types: int, text; use one type",
+        column("x.jsonl", '{"kind": "a"}\n{"kind": "1"}')),
     "no parquet": (column("l.parquet", b"not parquet"), "cannot be read: ArrowInvalid", of_parquet),
     "no arrow": (no_arrow, "cannot be read: ArrowInvalid", saved_well),
     "no JSON": (column("x.jsonl", "{"), "line 1 of", column("x.jsonl", '{"kind": "a"}')),

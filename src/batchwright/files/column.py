@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, shown
+from ..arrays import EXACT_AS_FLOAT
+from ..errors import Infeasible, listed, shown
 from ..tables import Coded, coded
 from .folder import Folder, StoredGroups
 from .paths import files_of, kind_of
-from .readers import READERS, Texts, column_names
+from .readers import READERS, Parts, Texts, column_names
 
 __all__ = ["FLOAT", "INTEGER", "Column", "Digest", "typed_texts"]
 
@@ -81,7 +82,7 @@ class Column:
         if self.folder is not None:
             return self.folder.values(self.name)
         files = files_of(self.path)
-        return _held(READERS[kind_of(files)](files, self.name))
+        return _held(READERS[kind_of(files)](files, self.name), self.name)
 
     @cached_property
     def digest(self) -> str:
@@ -170,15 +171,20 @@ _WIDE = {"b": "?", "i": "<i8", "u": "<u8", "f": "<f8"}
 _AT_ONCE = 1 << 22  # values that are widened at once
 
 
-def _held(values: Any) -> np.ndarray | Coded:
+def _held(values: Any, name: str) -> np.ndarray | Coded:
     """What a reader gave as an array of numbers or as codes."""
+    if isinstance(values, Parts):
+        parts = [_held(part, name) for part in values.parts]
+        return _of_list(
+            [each for part in parts for each in (part.array() if isinstance(part, Coded) else part).tolist()], name
+        )
     if isinstance(values, Texts):
         texts = _codes(values.values) if isinstance(values.values, list) else coded(values.values)
         return np.empty(0) if texts is None else typed_texts(texts)
     if isinstance(values, np.ndarray):
-        return _of_list(values.ravel().tolist()) if values.dtype.kind in "US" else values
+        return _of_list(values.ravel().tolist(), name) if values.dtype.kind in "US" else values
     if isinstance(values, list):
-        return _of_list(values)
+        return _of_list(values, name)
     kind = str(values.type)
     if kind.startswith(("string", "large_string")):
         values = values.dictionary_encode()
@@ -187,16 +193,26 @@ def _held(values: Any) -> np.ndarray | Coded:
         return found
     if kind.startswith(("int", "uint", "float", "double", "halffloat", "bool")) and not values.null_count:
         return np.asarray(values.to_numpy())
-    return _of_list(values.to_pylist())
+    return _of_list(values.to_pylist(), name)
 
 
-def _of_list(values: list[Any]) -> np.ndarray | Coded:
+def _of_list(values: list[Any], name: str) -> np.ndarray | Coded:
     kinds = set(map(type, values))
     if kinds == {str}:
         return _codes(values)
+    there = kinds - {type(None)}
+    if len(there) > 1 and there != {int, float}:
+        types = listed(sorted("text" if kind is str else kind.__name__ for kind in there))
+        raise Infeasible(
+            f"the values in column {shown(name)} are of several types: {types}",
+            "use one type of values in all files: cast the column and write the files again",
+        )
     if kinds <= {int, float} or kinds == {bool}:
-        return np.array(values)
-    array = np.empty(len(values), object)  # with missing values, or of mixed types: refused by what reads the column
+        array = np.array(values)
+        # NumPy makes floats of integers that no integer type holds together, and of those beside floats.
+        if array.dtype.kind != "f" or all(type(each) is float or abs(each) <= EXACT_AS_FLOAT for each in values):
+            return array
+    array = np.empty(len(values), object)  # with missing values, or too large: refused by what reads the column
     array[:] = values
     return array
 

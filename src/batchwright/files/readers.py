@@ -19,7 +19,7 @@ from ..readings import library, reading_file
 from .folder import Folder
 from .tar import names_of_shard, rows_of_shard
 
-__all__ = ["READERS", "Texts", "arrow_reader", "column_names", "delimiter_of", "parts_of_saved", "shard_rows"]
+__all__ = ["READERS", "Parts", "Texts", "arrow_reader", "column_names", "delimiter_of", "parts_of_saved", "shard_rows"]
 
 
 class Texts(NamedTuple):
@@ -30,6 +30,16 @@ class Texts(NamedTuple):
     """
 
     values: Any
+
+
+class Parts(NamedTuple):
+    """A column whose values are of one type in some files and of another in others.
+
+    Attributes:
+        parts: the values of each file, an array of Arrow or of NumPy.
+    """
+
+    parts: list[Any]
 
 
 _AS_TEXT = "write the file again, as CSV in UTF-8"
@@ -90,10 +100,19 @@ def delimiter_of(file: Path | str) -> str:
 
 
 def _parquet(files: Sequence[Path], name: str) -> Any:
-    _require(name, _parquet_names(files[0]), files[0])
-    dataset = _arrow("dataset")
-    with _reading(files[0].parent if len(files) > 1 else files[0], _AGAIN):
-        return dataset.dataset([str(file) for file in files], format="parquet").to_table(columns=[name])[name]
+    dataset, parquet = _arrow("dataset"), _arrow("parquet")
+    types = []
+    for file in files:
+        with _reading(file, _AGAIN):
+            schema = parquet.read_schema(file)
+        types.append(schema.types[_require(name, schema.names, file)])
+    # One data set takes the type of its first file for all files, and casts the others to it.
+    alike = types.count(types[0]) == len(types)
+    parts = []
+    for some in [files] if alike else [[file] for file in files]:
+        with _reading(some[0].parent if len(some) > 1 else some[0], _AGAIN):
+            parts.append(dataset.dataset([str(file) for file in some], format="parquet").to_table(columns=[name])[name])
+    return parts[0] if alike else Parts(parts)
 
 
 def _parquet_names(file: Path) -> list[str]:
@@ -131,16 +150,24 @@ def _line_names(file: Path) -> list[str]:
     return next((list(row) for _, row in _rows(file)), [])
 
 
-def _npy(files: Sequence[Path], name: str) -> np.ndarray:
+def _npy(files: Sequence[Path], name: str) -> np.ndarray | Parts:
     parts = []
     for file in files:
         with _reading(file, "save an array of numbers or text"):
             parts.append(np.atleast_1d(np.load(file, mmap_mode="r", allow_pickle=False)))
-    return np.asarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
+    return _array(parts)
 
 
-def _pt(files: Sequence[Path], name: str) -> np.ndarray:
-    return np.concatenate([_tensor(file, name) for file in files])
+def _array(parts: list[np.ndarray]) -> np.ndarray | Parts:
+    """Arrays as one; of several types as they are, as NumPy would make floats of integers and text of numbers."""
+    if len(parts) == 1:
+        return np.asarray(parts[0])
+    alike = all(part.dtype == parts[0].dtype or part.dtype.kind == parts[0].dtype.kind == "U" for part in parts)
+    return np.concatenate(parts) if alike else Parts(parts)
+
+
+def _pt(files: Sequence[Path], name: str) -> np.ndarray | Parts:
+    return _array([_tensor(file, name) for file in files])
 
 
 def _tensor(file: Path, name: str) -> np.ndarray:
@@ -173,6 +200,8 @@ def _arrow_files(files: Sequence[Path], name: str) -> Any:
         _require(name, _arrow_names(file), file)
         with _reading(file, _AGAIN), arrow_reader(file) as reader:
             parts.append(reader.read_all()[name])
+    if any(part.type != parts[0].type for part in parts):
+        return Parts(parts)
     return pyarrow.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
 
 

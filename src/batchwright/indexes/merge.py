@@ -170,20 +170,19 @@ def _names(parts: Sequence[FinishedPart], number: int, wanted: Wanted) -> tuple[
         values = every if isinstance(read, Coded) else read.tolist()
         value_of = dict(zip(every, values, strict=True))
         held = [[value_of[name] for name in names] for names in held]
-    elif types == {"int", "float"}:
-        held = [[float(name) for name in names] for names in held]
-    distinct = set().union(*held)
-    if not distinct:
+    if not any(held):
         first = next(error for part in parts for _, error in part.errors)
         raise Infeasible(f"every sample raised, the first of them {first}", "look at what it raises, and index again")
-    numbers = [name for name in distinct if isinstance(name, (int, float))]
+    numbers = [name for names in held for name in names if isinstance(name, (int, float))]
     bad = next((name for name in numbers if not math.isfinite(name) or abs(name) > EXACT_AS_FLOAT), None)
     if bad is not None:
         raise Infeasible(
             f"a label in column {shown(wanted.name)} is {bad}",
             f"use labels from -{EXACT_AS_FLOAT} to {EXACT_AS_FLOAT}, or text",
         )
-    names = sorted(distinct)
+    if types == {"int", "float"}:  # only now: as floats, larger integers would be other labels
+        held = [[float(name) for name in names] for names in held]
+    names = sorted(set().union(*held))
     place = {name: code for code, name in enumerate(names)}
     return names, [np.array([*(place[name] for name in part), len(names)], np.int64) for part in held]
 
