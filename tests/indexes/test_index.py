@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -309,6 +310,31 @@ def test_a_plan_of_an_index_is_sent_by_its_path(tmp_path):
     os.utime(file, (1, 1))
     unchecked = bw.balanced(bw.Index.open(tmp_path / "made", source=None), 16)
     assert pickle.loads(pickle.dumps(unchecked)).fingerprint == plan.fingerprint
+
+
+def test_what_was_sent_of_an_index_is_refused_once_the_index_is_another_one(tmp_path):
+    data = tmp_path / "data.csv"
+    data.write_text("kind,n\n" + "a,1\n" * 9 + "b,2\n")
+    index = bw.index(data, path=tmp_path / "made", label="kind", length="n")
+    plan = bw.balanced(index, 4)
+    sent = [pickle.dumps(each) for each in (plan, plan.groups, index.labels, index.lengths, index)]
+    for _ in range(2):  # the same data again are the same index
+        assert pickle.loads(sent[0])[5].tolist() == plan[5].tolist()
+        (tmp_path / "made").rename(tmp_path / "old")
+        bw.index(data, path=tmp_path / "made", label="kind", length="n")
+        shutil.rmtree(tmp_path / "old")
+    data.write_text("kind,n\n" + "b,1\n" + "a,2\n" * 9)
+    bw.index(data, path=tmp_path / "made", label="kind", length="n")
+    for each in sent:
+        with pytest.raises(
+            bw.Infeasible, match=r"was written again since .* was sent; make the plan again from the index"
+        ):
+            pickle.loads(each)
+    assert bw.balanced(bw.Index.open(tmp_path / "made"), 4).groups.names == plan.groups.names
+    shutil.rmtree(tmp_path / "made")
+    for each in sent:
+        with pytest.raises(bw.Infeasible, match=r"there is no index at .*made"):
+            pickle.loads(each)
 
 
 def test_a_plan_of_an_index_has_a_recipe(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import sys
 import tempfile
@@ -175,6 +176,26 @@ def long_integers():
     return made(FOLDER / "long.parquet")()
 
 
+def sent(change):
+    """A plan of an index that is sent to another process, and the index changed on the way."""
+
+    def call():
+        plan = pickle.dumps(bw.balanced(back(), 2))
+        change()
+        return pickle.loads(plan)
+
+    return call
+
+
+def written_again():
+    touched(0)
+    GOOD()
+
+
+def long_name(path):
+    return lambda: bw.index(DATA, path=FOLDER / path, label="kind")
+
+
 CASES = cases("refuse message follow", {
     # the source
     "source": (made([3]), "the source of an index is of type list; pass a path", GOOD),
@@ -228,6 +249,8 @@ CASES = cases("refuse message follow", {
     "a zero byte": (lambda: bw.index(DATA, path="\0", label="kind"), "zero byte in the path); pass the path of a new", GOOD),
     "no index there": (folder_that_is_none, "is there already, and is no index; pass the path of a new", GOOD),
     "no folder": (lambda: bw.index(DATA, path=FOLDER / "a" / "b", label="kind"), "there is no folder", GOOD),
+    "no such name": (long_name("x" * 250), "File name too long", GOOD),
+    "a file in the way": (lambda: ((FOLDER / "way.partial").touch(), made(path="way")()), "File exists", GOOD),
     "by": (made(by="year"), "by is 'year'; pass a list of names", made(by=["year"])),
     "name": (made(length=3), "length is 3, no name of a column", made(length="n")),
     "nothing": (made(label=None), "the index has no columns; pass label=", GOOD),
@@ -252,6 +275,8 @@ CASES = cases("refuse message follow", {
     "groups of numbers": (lambda: made(length="n")().groups("n"),
         "holds column 'n' as numbers; write it again with by=['n']",
         lambda: made(length="n", by=["n"])().groups("n")),
+    "sent": (sent(written_again), "was written again since this was sent; make the plan again from the index", sent(GOOD)),
+    "sent and removed": (sent(lambda: shutil.rmtree(FOLDER / "made")), "there is no index at", sent(GOOD)),
     "no such column": (lambda: GOOD().column("n"), "has no column 'n', it has kind; pass one of these",
         lambda: GOOD().column("kind")),
     "where a table is": (lambda: GOOD().where([[3]]), "samples have 2 dimensions; pass their numbers as a list",

@@ -99,6 +99,15 @@ class Folder:
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "meta": self.meta}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path = state["path"]
+        self.meta = self._read()
+        if self.meta["seal"] != state["meta"]["seal"]:  # it is that of the checksums of all files of the index
+            raise Infeasible(
+                f"the index {shown(str(self.path))} was written again since this was sent",
+                "make the plan again from the index as it is now, and send that",
+            )
+
     def _read(self) -> dict[str, Any]:
         with reading(str(self.path), "path", "pass the path of the folder that bw.index wrote"):
             there = (self.path / META).is_file()  # a path that is too long for the system raises
