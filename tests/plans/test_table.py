@@ -84,3 +84,10 @@ def test_one_row_group_a_step_holds_no_other_names(tmp_path):
     labels = [f"a name of a class that is long {number}" for number in np.arange(20_000) % 5_000]
     bw.balanced(labels, 10, epoch=200).table().to_parquet(tmp_path / "plan.parquet")
     assert (tmp_path / "plan.parquet").stat().st_size < 2_000_000
+
+
+def test_a_place_that_cannot_be_written_is_refused_in_words(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "none" / "plan.parquet", tmp_path / "file" / "plan.parquet", tmp_path, "a\0b", 3):
+        with pytest.raises(bw.Infeasible, match="pass the path of a file in a folder that can be written"):
+            PLANS["balanced"].table().to_parquet(path)

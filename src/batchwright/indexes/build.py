@@ -234,11 +234,12 @@ def _locked(place: Path) -> Iterator[Path]:
     """The folder of the unfinished index, for one process at a time; others wait."""
     partial = _partial(place)
     while True:
-        partial.mkdir(exist_ok=True)
-        try:
-            opened = os.open(partial, os.O_RDONLY)
-        except FileNotFoundError:  # the process that held it has just finished
-            continue
+        with reading(str(place), "path", "pass the path of a new folder, in a folder that can be written"):
+            partial.mkdir(exist_ok=True)
+            try:
+                opened = os.open(partial, os.O_RDONLY)
+            except FileNotFoundError:  # the process that held it has just finished
+                continue
         try:
             fcntl.flock(opened, fcntl.LOCK_EX)
             if partial.exists() and os.path.samestat(os.fstat(opened), partial.stat()):

@@ -11,7 +11,7 @@ import numpy as np
 from ..base_plan import BasePlan
 from ..errors import Infeasible, check_integer
 from ..micro_batches import MOST_RANKS
-from ..readings import library
+from ..readings import library, reading
 
 __all__ = ["PlanTable"]
 
@@ -123,6 +123,9 @@ class PlanTable:
         Returns:
             The number of rows.
 
+        Raises:
+            Infeasible: the file cannot be written.
+
         Example:
             >>> import tempfile, pathlib
             >>> import batchwright as bw
@@ -134,7 +137,9 @@ class PlanTable:
         written, steps = 0, self.batches()
         place = self.schema.get_field_index("group")
         schema = self.schema.set(place, self._arrow.field("group", self._arrow.string())) if self._text else self.schema
-        with parquet.ParquetWriter(path, schema) as writer:
+        with reading(path, "path", "pass the path of a file in a folder that can be written"):
+            opened = parquet.ParquetWriter(path, schema)
+        with opened as writer:
             for batch in steps if watch is None else watch(steps, self.steps):
                 # As text: a row group would else hold the names of all groups.
                 plain = (
