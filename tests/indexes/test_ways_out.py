@@ -196,6 +196,19 @@ def long_name(path):
     return lambda: bw.index(DATA, path=FOLDER / path, label="kind")
 
 
+def of_array(*shape):
+    np.save(FOLDER / "shaped.npy", np.zeros(shape, np.int64))
+    return made(FOLDER / "shaped.npy")()
+
+
+def empty_line(engine, line=""):
+    def call():
+        (FOLDER / "line.csv").write_text(f"kind\na\n{line}\nb\n")
+        return made(FOLDER / "line.csv", engine=engine)()
+
+    return call
+
+
 CASES = cases("refuse message follow", {
     # the source
     "source": (made([3]), "the source of an index is of type list; pass a path", GOOD),
@@ -266,6 +279,23 @@ CASES = cases("refuse message follow", {
         made(Samples(3), label=int)),
     "no value": (made(Samples(3), label=lambda sample: [[sample], "a"]), "label of the samples is of type list, such as [",
         made(Samples(3), label=int)),
+    "None": (made(Samples(3), label={0: 1, 1: 2}.get), "label of sample 2 is None, which is no value; pass a function that",
+        made(Samples(3), label=int)),
+    "NaN of a function": (made(Samples(3), label=None, length=lambda sample: float("nan") if sample else 1.0),
+        "length of sample 1 is nan, which is no value; pass a function that returns one number for each sample as length",
+        made(Samples(3), label=None, length=float)),
+    "a list": (made(Samples(3), label=lambda sample: [sample]), "label of the samples is of type list, such as [0]; pass a",
+        made(Samples(3), label=int)),
+    "text as length": (made(Samples(3), label=None, length=str), "length of the samples is of type str, such as '0'; pass a",
+        made(Samples(3), label=None, length=int)),
+    "None as source": (made(None, label=int), "neither a dataset with a length nor a whole number; pass the paths of",
+        made(Samples(3), label=int)),
+    "a number as source": (made(5, label=int), "source is 5, which has no samples; pass the paths of data files, or",
+        made(Samples(3), label=int)),
+    "two dimensions": (lambda: of_array(3, 2), "has shape 3 x 2, one value a sample is needed; pass a one-dimensional",
+        lambda: of_array(3)),
+    **{f"empty line of {engine}": (empty_line(engine), "column 'kind' has no value at row 1 of", empty_line(engine, "a"))
+       for engine in ("duckdb", "polars", "pyarrow")},
     "workers": (made(Samples(3), label=int, num_workers=-1), "num_workers is -1", made(Samples(3), label=int)),
     "no column of images": (made(IMAGES, label="color"), "an index of images has no column 'color', it has class,",
         made(IMAGES, label="class")),

@@ -34,6 +34,14 @@ def test_every_kind_of_file_gives_the_same_values_and_the_same_fingerprint(tmp_p
     assert [len(found) for found in digests.values()] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("hidden", ["", "pyarrow"])
+def test_an_empty_line_of_an_only_column_is_a_missing_value(tmp_path, monkeypatch, hidden):
+    (tmp_path / "x.csv").write_text("k\na\n\nb\n")
+    monkeypatch.setitem(sys.modules, hidden, None)
+    with pytest.raises(bw.Infeasible, match="no value at sample 1"):
+        bw.balanced(bw.Column(tmp_path / "x.csv", "k"), 2)
+
+
 def test_csv_is_read_alike_with_and_without_pyarrow(tmp_path, monkeypatch):
     path = tmp_path / "odd.csv"
     path.write_bytes('\ufeffa,b,c,d,e\r\n007,1,1.5,-3,"x,\ny"\r\n8,2,2,0,z\r\n\r\n9,30,1e3,5,z\r\n'.encode())

@@ -19,7 +19,17 @@ from ..readings import library, reading_file
 from .folder import Folder
 from .tar import names_of_shard, rows_of_shard
 
-__all__ = ["READERS", "Parts", "Texts", "arrow_reader", "column_names", "delimiter_of", "parts_of_saved", "shard_rows"]
+__all__ = [
+    "READERS",
+    "Parts",
+    "Texts",
+    "arrow_reader",
+    "column_names",
+    "csv_options",
+    "delimiter_of",
+    "parts_of_saved",
+    "shard_rows",
+]
 
 
 class Texts(NamedTuple):
@@ -67,7 +77,7 @@ def _csv(files: Sequence[Path], name: str) -> Any:
         with _reading(file, _AS_TEXT):
             read = arrow.read_csv(
                 file,
-                parse_options=arrow.ParseOptions(delimiter=delimiter_of(file), newlines_in_values=True),
+                parse_options=csv_options(file),
                 convert_options=arrow.ConvertOptions(include_columns=[name], column_types={name: pyarrow.string()}),
             )
         chunks += read[name].chunks
@@ -80,6 +90,8 @@ def _csv_values(file: Path, name: str) -> Iterator[str]:
         rows = csv.reader(opened, delimiter=delimiter_of(file))
         width = len(next(rows))
         for number, row in enumerate(rows):
+            if not row and width == 1:
+                yield ""  # an empty line is the empty value of the only column
             if row and len(row) != width:
                 raise Infeasible(
                     f"row {number} of {shown(str(file))} has {len(row)} values, there are {width} columns",
@@ -92,6 +104,15 @@ def _csv_values(file: Path, name: str) -> Iterator[str]:
 def _csv_names(file: Path) -> list[str]:
     with _reading(file, _AS_TEXT), file.open(encoding="utf-8-sig", newline="") as opened:
         return next(csv.reader(opened, delimiter=delimiter_of(file)), [])
+
+
+def csv_options(file: Path) -> Any:
+    """How pyarrow takes a file of CSV apart: an empty line is the empty value of an only column, else no row."""
+    from pyarrow import csv as arrow
+
+    return arrow.ParseOptions(
+        delimiter=delimiter_of(file), newlines_in_values=True, ignore_empty_lines=len(_csv_names(file)) > 1
+    )
 
 
 def delimiter_of(file: Path | str) -> str:

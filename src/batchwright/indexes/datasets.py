@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from ..columns import sample_count
 from ..errors import Infeasible, empty_dataset, said, shown, typed, warn
-from ..values import plain
+from ..values import missing, plain
 from .functions import NotComparable, fingerprint_of
 from .parts import FinishedPart, Wanted, Writer
 from .sources import DataFile, IndexSource
@@ -20,6 +20,7 @@ from .sources import DataFile, IndexSource
 __all__ = ["DatasetSource", "read_dataset"]
 
 _ROWS = 1 << 16  # of a part: so many samples are read again after an interruption
+_SOURCES = "pass the paths of data files, or a dataset that has a length and samples"
 _AT_ONCE = 256  # samples that a worker sends together
 
 
@@ -36,7 +37,12 @@ class DatasetSource:
     """
 
     def __init__(self, dataset: Any, functions: Mapping[str, Any]) -> None:
-        self.dataset, self.count = dataset, sample_count(dataset, called="source")
+        if isinstance(dataset, int):
+            raise Infeasible(f"source is {shown(dataset)}, which has no samples", _SOURCES)
+        try:
+            self.dataset, self.count = dataset, sample_count(dataset, called="source")
+        except Infeasible as refused:  # a number of samples would do elsewhere
+            raise Infeasible(refused.fact, _SOURCES) from None
         self.given = functions
         self.functions: dict[str, Callable[[Any], Any]] = {}
         for name, function in functions.items():
@@ -147,20 +153,36 @@ def _add(writer: Writer, file: DataFile, names: Sequence[str], batches: Iterator
 
 
 def _flush(writer: Writer, file: DataFile, names: Sequence[str], held: list[list[Any]], first: int) -> None:
-    import pyarrow
-
     if not held[0]:
         return
-    batch = {}
-    for name, values in zip(names, held, strict=True):
-        try:
-            batch[name] = pyarrow.array(values)
-        except (pyarrow.ArrowException, OverflowError):  # mixed types, objects, an integer of more than 64 bits
-            some = list(dict.fromkeys(map(typed, values)))
-            raise Infeasible(
-                f"{name} of the samples is {' and '.join(some[:2])}, such as {shown(values[0])}",
-                f"pass a function that returns one number or one text for each sample as {name}",
-            ) from None
+    before = first + writer.part.rows.get(file.number, 0)
+    numbers = {each.name for each in writer.wanted if each.form == "numbers"}
+    batch = {name: _array(name, values, name in numbers, before) for name, values in zip(names, held, strict=True)}
     writer.add(DataFile(file.number, file.name, f"the dataset {file.name}", file.stamp, 0), "typed", batch, first)
     for values in held:
         values.clear()
+
+
+def _array(name: str, values: list[Any], as_number: bool, first: int) -> Any:
+    """What a function gave of consecutive samples as an array of Arrow."""
+    import pyarrow
+    from pyarrow import compute, types
+
+    way_out = (
+        f"pass a function that returns one {'number' if as_number else 'number or one text'} for each sample as {name}"
+    )
+    try:
+        array = pyarrow.array(values)
+        number = types.is_integer(array.type) or types.is_floating(array.type)
+        fits = number or (not as_number and (types.is_boolean(array.type) or types.is_string(array.type)))
+    except (pyarrow.ArrowException, OverflowError):  # mixed types, objects, an integer of more than 64 bits
+        fits = False
+    absent = compute.index(compute.is_null(array, nan_is_null=True), True).as_py() if fits else -1
+    if not fits:
+        absent = next((place for place, value in enumerate(values) if missing(value)), -1)
+    if absent >= 0:
+        raise Infeasible(f"{name} of sample {first + absent} is {shown(values[absent])}, which is no value", way_out)
+    if not fits:
+        some = list(dict.fromkeys(map(typed, values)))
+        raise Infeasible(f"{name} of the samples is {' and '.join(some[:2])}, such as {shown(values[0])}", way_out)
+    return array

@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..columns import one_dimensional
 from ..errors import no_column, said, shown
 from ..files.column import INTEGER
-from ..files.readers import READERS, arrow_reader, column_names, delimiter_of, shard_rows
+from ..files.readers import READERS, arrow_reader, column_names, csv_options, delimiter_of, shard_rows
 from ..readings import library, reading_file
 from .sources import DataFile
 
@@ -193,7 +194,7 @@ def _arrow_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Arrow
 
     with csv.open_csv(
         path,
-        parse_options=csv.ParseOptions(delimiter=delimiter_of(path), newlines_in_values=True),
+        parse_options=csv_options(Path(path)),
         convert_options=csv.ConvertOptions(
             include_columns=list(names), column_types={name: pyarrow.string() for name in names}
         ),
@@ -307,7 +308,8 @@ def _whole(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColu
     import pyarrow
 
     kind = "pt" if path.endswith((".pt", ".pth")) else "npy"
-    yield "typed", {name: pyarrow.array(READERS[kind]([Path(path)], name)) for name in names}
+    arrays = {name: one_dimensional(READERS[kind]([Path(path)], name), called=shown(path)) for name in names}
+    yield "typed", {name: pyarrow.array(array) for name, array in arrays.items()}
 
 
 Reader = Callable[[str, Sequence[str]], Iterator[tuple[AsTyped, ArrowColumns]]]
