@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.compiler import is_compiling
 from torch.utils.data import get_worker_info
 
 __all__ = [
@@ -39,6 +40,9 @@ NUMPY_DTYPES = {
 }
 """The dtypes of torch that numpy has too."""
 
+# There are no public functions for what is active of torch's modes and of the transforms of `torch.func`.
+_modes, _transform = torch._C._len_torch_dispatch_stack, torch._C._functorch.peek_interpreter_stack
+
 SMALL = 1 << 16
 """Bytes below which a worker of `plan.loader` sends a tensor as bytes: there, that takes a quarter of the time.
 
@@ -59,9 +63,9 @@ def stack(pieces: Pieces) -> Tensor:
 def cat(pieces: Pieces, dim: int = 0, size: int | None = None) -> Tensor:
     """`torch.cat`, in a worker into shared memory; elsewhere, computing its size first takes more time than it saves.
 
-    Compiled functions may call it. `size` is that of the result along `dim`, where it is known.
+    Compiled functions may call it without `size`, which is that of the result along `dim`, where it is known.
     """
-    if torch.compiler.is_compiling() or get_worker_info() is None:
+    if (size is None and is_compiling()) or get_worker_info() is None:
         return torch.cat(pieces, dim)
     shape = list(pieces[0].shape)
     shape[dim] = sum(piece.shape[dim] for piece in pieces) if size is None else size
@@ -100,17 +104,12 @@ def are_calls_plain() -> bool:
 
     What is computed otherwise is of other kinds than `Tensor`, some of which look like one, and must not be kept.
     """
-    return (
-        not torch.compiler.is_compiling()
-        and not torch._C._len_torch_dispatch_stack()  # there are no public functions for these three
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and forward_ad._current_level < 0
-    )
+    return not is_compiling() and not _modes() and _transform() is None and forward_ad._current_level < 0
 
 
 def lasting(make: Callable[[], Made]) -> Made:
     """The result of `make`, computed outside of inference mode: tensors made in that mode cannot be used in training."""
-    if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
+    if is_compiling() or not torch.is_inference_mode_enabled():
         return make()
     with torch.inference_mode(False):
         return make()

@@ -92,12 +92,14 @@ class RaggedField(Field):
         if not memory.are_calls_plain():
             return None
         sizes: tuple[int, ...] = tuple(map(_SIZE_OF, values))
-        shape, short = values[0].shape, are_short(values, sum(sizes))
-        # numpy would broadcast rows of other shapes; of short ones `torch.cat` refuses them
-        if not short and any(value.shape[1:] != shape[1:] or value.ndim != len(shape) for value in values):
-            return None
-        if len(shape) != 1:
-            if self.dim or not shape or not all(sizes):  # only the shapes of empty ones tell their length
+        short, dims = are_short(values, sum(sizes)), values[0].ndim
+        if not short or dims != 1:
+            shape = values[0].shape
+            # numpy would broadcast rows of other shapes; of short ones `torch.cat` refuses them
+            if not short and any(value.ndim != dims or value.shape[1:] != shape[1:] for value in values):
+                return None
+        if dims != 1:
+            if self.dim or not dims or not all(sizes):  # only the shapes of empty ones tell their length
                 return None
             width = sizes[0] // shape[0]
             sizes = tuple([size // width for size in sizes])
