@@ -72,13 +72,22 @@ class BatchesOfRun:
 
     def position(self) -> Position:
         """The position of the run: as set by `set_epoch` or `seek`, else after the last batch that was yielded."""
-        return self._present().position() if self.run.requested is None else self._present().next_start()
+        return self._position(self.run)
 
-    def _present(self) -> PresentRun:
+    def _position(self, run: RunState) -> Position:
+        present = self._present(run)
+        return present.position() if run.requested is None else present.next_start()
+
+    def _present(self, run: RunState | None = None) -> PresentRun:
         """The run on the ranks that there are now."""
         world_size, fetch = self._ranks()[1], self.fetch
         # A whole number both of steps and of batches: `lcm` differs from `accumulate` only with `fetch` of several.
-        return PresentRun(self.run, self.plan, world_size * math.lcm(self.accumulate, fetch), world_size * fetch)
+        return PresentRun(
+            self.run if run is None else run,
+            self.plan,
+            world_size * math.lcm(self.accumulate, fetch),
+            world_size * fetch,
+        )
 
     def _ranks(self) -> tuple[int, int]:
         if self._fixed_ranks is not None:
@@ -88,9 +97,12 @@ class BatchesOfRun:
     @property
     def epoch(self) -> int:
         """The epoch that the next iterator takes."""
-        if self.run.requested is None:
-            return self.run.next_epoch
-        epoch, batches = self.run.requested
+        return self._next_epoch(self.run)
+
+    def _next_epoch(self, run: RunState) -> int:
+        if run.requested is None:
+            return run.next_epoch
+        epoch, batches = run.requested
         return epoch + (batches == len(self))  # the end of an epoch means the start of the next
 
     @property

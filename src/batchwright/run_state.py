@@ -39,6 +39,10 @@ class RunState(NamedTuple):
         # Without the function of a `NamedTuple` in between: this is called for every batch.
         return tuple.__new__(cls, (start, consumed, True, None, ended))
 
+    def with_shares_of(self, plan: BasePlan) -> RunState:
+        """The same run, with the shares of groups that were set in `plan`."""
+        return self if self.start is None else self._replace(start=self.start.with_shares_of(plan))
+
     @property
     def next_epoch(self) -> int:
         """The epoch that the next iterator takes, if `requested` is not set."""

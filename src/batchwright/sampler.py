@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch.distributed
 import torch.utils.data
@@ -19,6 +19,7 @@ from .divided import refuse_to_be_divided
 from .epoch_iterator import BatchQueue, EpochIterator, ReadAhead, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
 from .known_batches import KnownBatches
+from .looks import Looks
 from .micro_batches import AS_IT_WAS
 from .position import Position
 from .public import internal, public
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from .audit import Audit
 
 __all__ = ["BatchSampler", "Fetch"]
+
+Answer = TypeVar("Answer")
 
 # What was warned of, by plan: one process may run the samplers of all ranks, which would all say the same.
 _WARNED: weakref.WeakKeyDictionary[BasePlan, set[str]] = weakref.WeakKeyDictionary()
@@ -49,6 +52,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
         follows_group: whether rank and world size come from the process group or a mesh.
         of_mesh: whether they come from a mesh.
+        looks: whether the latest loop of its loader only looked at a batch.
         shares_from: the first micro-batch that may be another since `retarget` set shares; None if it set none in this
             process.
 
@@ -96,6 +100,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self.fetch = micro_batches_fetched(fetch, accumulate)
         self.copies, self.follows_group, self._fixed_ranks = own.copies, own.follows_group, own.fixed_ranks
         self.of_mesh, self._groups = own.groups is not None, own.groups
+        self.looks = Looks()
         self._run = RunState()
         self._queue = None
         self._known = KnownBatches()
@@ -150,7 +155,9 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             Infeasible: the epoch has fewer batches, or the batch came before a change of the world size.
         """
         batches = check_integer(batches, "batches")
-        epoch = check_integer(self.epoch if epoch is None else epoch, "epoch", least=0)
+        if epoch is None:
+            epoch = self._next_epoch(self.looks.run_if_taken_back(self.run))
+        epoch = check_integer(epoch, "epoch", least=0)
         self._present().after(batches, epoch)
         self.run = self.run._replace(requested=(epoch, batches), ended=False)
 
@@ -200,7 +207,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
     def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
         """Set the shares of groups from the next round of micro-batches on. Call it on every rank, at the same step.
 
-        The next round is the one after the batches that the loop was given. What workers of a plan's loader have read of it
+        The next round is the one after the batches that the loop was given; after a look (see `Loader`), the one after the
+        batches before the look. What workers of a plan's loader have read of it
         is read again, so neither the batches nor the returned number depend on how many workers each rank has. No sample is
         skipped or repeated. The state holds the new shares, so a resumed run uses them too. If shares are set again before
         the round begins, the later ones are used.
@@ -224,12 +232,16 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             "the new shares begin after them, which may be another round on a rank with other workers; make the loader with "
             "plan.loader(dataset)"
         )
-        here = self.position()
+        run, looks = self.run, self.looks
+        looked, before = looks.looked(run), looks.run_if_taken_back(run)
+        if looked and not looks.may_go_on():  # the next loop begins before the look, and has the new shares
+            run = before
+        here = self._position(run)
         sequence, self.shares_from, first = here.sequence.retargeted(here.micro_batch, shares, in_samples=in_samples)
         self.plan = self.plan.with_shares_of(sequence)
-        start = self.run.start
-        if start is not None:
-            self.run = self.run._replace(start=start.with_shares_of(self.plan))
+        self.run = run.with_shares_of(self.plan)
+        if looked:
+            looks.replace(before.with_shares_of(self.plan), self.run)
         if self._known.since is not None:
             self._known = self._known._replace(since=self._known.since.with_shares_of(self.plan))
         return first
@@ -259,6 +271,30 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             _WARNED[self.plan].add(cost)
             warn(cost)
         return start
+
+    @internal
+    def begin_loop(self, number: int | None) -> Position:
+        """Where a loop of a loader begins, of epoch `number` if that was asked for; a look before it is taken back."""
+        run, looks = self.run, self.looks
+        looked = looks.looked(run)
+        if looked:
+            self.run = looks.run_if_taken_back(run)
+        looks.count(looked, self.epoch, plain=number is None)
+        if number is not None and number != self.epoch:
+            self.set_epoch(number)
+        return self.next_start()
+
+    @internal
+    def asked_before_a_look(self, question: Callable[[], Answer]) -> Answer:
+        """What `question` returns where the next loop of a loader begins; the position of the run stays."""
+        after = self.run
+        if not self.looks.looked(after):
+            return question()
+        self.run = self.looks.run_if_taken_back(after)
+        try:
+            return question()
+        finally:
+            self.run = after
 
     @internal
     def begin(self, read_ahead: ReadAhead | None) -> tuple[Position, int, int]:

@@ -21,7 +21,6 @@ from ..ranks import compare_loaders
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring
-from .looks import Looks
 from .loops import Batches, Epoch, epochs_left, unrecorded
 from .padded import check_padding
 from .parts import check_parts
@@ -85,7 +84,7 @@ class Loader:
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
         self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
         self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared
-        self._looks = Looks(sampler)
+        self._looks = sampler.looks
         self._compared = None if compare_ranks is None else check_bool(compare_ranks, "compare_ranks")
         compare_loaders(sampler, self._compared)
 
@@ -174,7 +173,7 @@ class Loader:
 
     def next_start(self) -> tuple[int, int]:
         """Where the next loop begins: its epoch, and how many batches of that epoch it leaves out."""
-        return self._looks.asked_as_if_taken_back(lambda: (self.sampler.epoch, self.sampler.batches_done))
+        return self.sampler.asked_before_a_look(lambda: (self.sampler.epoch, self.sampler.batches_done))
 
     @property
     def _runs(self) -> bool:
@@ -221,7 +220,7 @@ class Loader:
 
     def peek(self) -> Any:
         """The batch that the next loop will give first; nothing moves, and no worker starts."""
-        return self._looks.asked_as_if_taken_back(self._first_batch)
+        return self.sampler.asked_before_a_look(self._first_batch)
 
     def progress(self) -> Progress:
         """How far the loop has come, for a progress bar or a log."""
@@ -284,7 +283,9 @@ class Loader:
 
         It can be loaded with any number of workers and ranks, and into a sampler of the same plan.
         """
-        return self._saved(self.sampler.state_dict())
+        state = self._saved(self.sampler.state_dict())
+        self._looks.count_as_training()  # a batch after which a checkpoint is saved was no look
+        return state
 
     def state_at(self, batches: int, *, epoch: int | None = None) -> dict[str, Any]:
         """The state after the first `batches` of this rank's batches of an epoch (the present one if left out).
@@ -320,7 +321,6 @@ class Loader:
 
     def _saved(self, state: dict[str, Any]) -> dict[str, Any]:
         """A state of the sampler as one of the loader: with the samples that are known to raise."""
-        self._looks.count_as_training()  # a batch after which a checkpoint is saved was no look
         broken = self._requests.broken.union(entry.sample for entry in self.broken)
         return {**state, "broken": sorted(broken)} if broken else state
 
@@ -330,10 +330,7 @@ class Loader:
         return self._moved(given.batch if isinstance(given, WithRemarks) else given)
 
     def _begin(self, number: int | None) -> Position:
-        self._looks.take_back(number)
-        if number is not None and number != self.sampler.epoch:
-            self.sampler.set_epoch(number)
-        return self.sampler.next_start()
+        return self.sampler.begin_loop(number)
 
     def _read_from(self, start: Position) -> Iterator[Any]:
         self._requests.start = start

@@ -10,10 +10,10 @@ from torch._C._autograd import _profiler_enabled
 
 from ..collate import Batch
 from ..errors import Infeasible, check_integer, warn
+from ..looks import Looks
 from ..position import Position
 from ..run_state import RunState
 from ..sampler import BatchSampler
-from .looks import Looks
 from .requests import Requests
 from .samples import WithRemarks
 from .trainers import Accumulation, trainer_of_this_loop
@@ -162,7 +162,7 @@ class Batches(Iterator[Any]):
         if ended:
             self._inner = iter(())  # lets workers end: some trainers never ask for more than the last batch
         if self._returned == 1:
-            loader._looks.note_first_batch(run)
+            loader._looks.note_first_batch(self, run, sampler.run)
         if loader.watch is not None:
             loader.watch(start.epoch, after // self._fetched_by_all, self._returned == 1)
 
