@@ -66,3 +66,30 @@ def test_those_that_follow_each_other_take_few_calls_of_a_kernel(plan, stride):
     epochs = 1 if plan.order.shares.settles_at == 0 else 3 * stride
     assert len(asked) <= 13 * epochs
     assert sum(asked) < 2 * 3000 + 2
+
+
+def inner_plan_that_ends():
+    return bw.mixed({"x": 100, "y": bw.balanced([0, 1, 2] * 130, 4)}, 16, target={"x": 0.2, "y": 0.8})
+
+
+def given_alone(number):
+    try:
+        return inner_plan_that_ends()[number].tolist()
+    except bw.Infeasible:
+        return None
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_what_is_computed_ahead_refuses_nothing_that_would_be_given(stride):
+    """A mixture takes several micro-batches of a plan in it for one of its own, so that plan ends first."""
+    given, refused = 0, LAST
+    while refused - given > 1:
+        middle = (given + refused) // 2
+        given, refused = (given, middle) if given_alone(middle) is None else (middle, refused)
+    plan = inner_plan_that_ends()
+    for number in range(given - 60 * stride, given + 1, stride):
+        assert plan[number].tolist() == given_alone(number)
+    with pytest.raises(bw.Infeasible):
+        plan[given + stride]
+    (epoch,) = inner_plan_that_ends().computed_together(given - 2 * stride, stride, 3)
+    assert epoch == [given_alone(number) for number in range(given - 2 * stride, given + 1, stride)]

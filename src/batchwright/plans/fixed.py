@@ -111,7 +111,11 @@ class FixedPlan(Plan):
                 end = (first // length + 1) * length if moves else LAST + 1
                 most = min(_SAMPLES_AHEAD // self.batch_size, -((first - end) // stride))
                 calls = max(1, min(2 * len(table), most) // count)
-            table, done = self.order.batches_at(np.arange(first, first + calls * count * stride, stride)), 0
+            asked = np.arange(first, first + calls * count * stride, stride)
+            try:
+                table, done = self.order.batches_at(asked), 0
+            except Infeasible:  # a plan in this one may end before: what was not asked for must not refuse what was
+                table, done = self.order.batches_at(asked[:count]), 0
         self._ahead = first + count * stride, stride, table, done + count
         return table[done : done + count]
 
