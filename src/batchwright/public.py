@@ -158,7 +158,11 @@ def _misspelt(error: TypeError, function: Callable[..., Any], named: dict[str, A
         parameters = inspect.signature(function).parameters
         if found and name not in parameters:
             known = [key for key, one in parameters.items() if one.kind is not one.VAR_KEYWORD]
-            message = _of_ranks(name, function, known) or suggestion(_OF_TORCH.get(name, name), known)
+            message = (
+                _of_ranks(name, function, known)
+                or _of_audits(name, known)
+                or suggestion(_OF_TORCH.get(name, name), known)
+            )
             return f"{said}{found}; {message}" if message else ""
     return ""
 
@@ -172,6 +176,13 @@ def _of_ranks(name: str, function: Callable[..., Any], known: list[str]) -> str:
     if function.__name__ == "audit" and not function.__module__.startswith(f"{_PACKAGE}.online"):
         return "plan.sampler(rank=..., world_size=...).audit() measures the batches of a rank"
     return ""
+
+
+def _of_audits(name: str, known: list[str]) -> str:
+    """What to pass to an audit of another kind of plan; empty for any other argument."""
+    if name == "batches" and "epochs" in known:
+        return "pass epochs=, of this plan complete epochs are measured"
+    return "pass batches=, the number of micro-batches" if name == "epochs" and "batches" in known else ""
 
 
 def opened(value: Any) -> Any:

@@ -49,3 +49,11 @@ def test_pairs_that_stay_together_are_kept():
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(bw.Infeasible, match="epochs is 0"):
         audit_lengths(laws.EVERY_PLAN["budgeted"](0), epochs=0)
+
+
+@pytest.mark.parametrize("plan", [bw.budgeted([5, 3, 8, 2], 16), bw.evaluation(9, batch_size=4)])
+def test_an_audit_of_whole_epochs_says_so_where_batches_are_asked_for(plan):
+    with pytest.raises(TypeError, match="'batches'; pass epochs=, of this plan complete epochs are measured"):
+        plan.audit(batches=20)
+    with pytest.raises(TypeError, match="'epochs'; pass batches=, the number of micro-batches"):
+        bw.shuffled(9, 2).audit(epochs=1)
