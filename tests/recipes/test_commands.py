@@ -202,6 +202,34 @@ def test_the_command_line_comes_before_the_run_of_a_recipe(recipe):
     assert (found["world_size"], found["accumulate"]) == (3, 2)
 
 
+def test_a_table_of_a_plan_has_the_name_of_its_format(data):
+    for name in ("plan.csv", "plan.xyz", "plan"):
+        out = data.with_name(name)
+        assert "does not end in .parquet" in " ".join(
+            run("plan", data, "--batch-size", 8, "--out", out, code=1).stderr.split()
+        )
+        assert not out.exists()
+
+
+def test_a_refused_index_leaves_no_recipe(data):
+    saved = data.with_name("w.json")
+    run("plan", data, "--weight", "n", "--batch-size", 8, "--save", saved, "--index", code=1)
+    assert not saved.exists()
+
+
+def test_margins_that_cannot_be_met_are_met_as_nearly_as_possible_with_closest(data):
+    margins = "--margin", "label:a=0.9,b=0.1,c=0,d=0", "--margin", "pair:uniform", "--batch-size", 8
+    assert "closest" in run("plan", data, *margins, code=1).stderr
+    assert "reaches" in run("plan", data, *margins, "--closest").stdout
+
+
+def test_the_summary_of_an_evaluation_is_that_on_the_ranks_of_the_run(data):
+    heads = [bw.evaluation(500, batch_size=64).summary(ranks).head()[0] for ranks in (1, 3)]
+    given = ("plan", data, "--kind", "evaluation", "--batch-size", 64)
+    assert heads[0] in run(*given).stdout
+    assert heads[1] in run(*given, "--world-size", 3).stdout
+
+
 def test_the_table_is_the_plan(recipe):
     out = recipe.parent / "plan.parquet"
     rows = json.loads(run("plan", recipe, "--out", out, "--epochs", 2, "--json").stdout)["rows"]

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ..plans.by_length import LengthPlan
+from ..plans.evaluation import EvaluationPlan
 from ..recipes import read_recipe
-from . import planning, printing, recipe_paths
+from . import planning, printing, recipe_paths, written
 from .shared import (
     BROKEN,
     Accumulate,
@@ -85,6 +86,7 @@ def plan(
     margin: Annotated[
         list[str] | None, _number("a column and its shares, source:web=0.7,books=0.3 or sex:uniform; repeat it")
     ] = None,
+    closest: Annotated[bool, _number("margin: as near as possible, where margins cannot be met")] = False,
     per_class: Annotated[int | None, _number("samples of a class that come together")] = None,
     per: Annotated[list[int] | None, _number("hierarchy: how many of each level, then samples; repeat it")] = None,
     cohorts: Annotated[int | None, _number("rotating: classes are divided into so many cohorts")] = None,
@@ -130,8 +132,9 @@ def plan(
     With --label, plans by lengths cut samples that come in balance. For mixtures and tasks, pass a recipe.
     """
     options = {name: value for name, value in locals().items() if name not in _OF_THE_RUN}
-    for option, path in (("--save", save), ("--out", out), ("--html", html)):
+    for option, path in (("--save", save), ("--html", html)):
         check_folder(option, path)
+    written.check_plan_table(out)
     if index and save is None:
         raise typer.BadParameter("--index is written beside the recipe; pass --save recipe.json too")
     with printing.spinner("making the plan"):
@@ -141,6 +144,8 @@ def plan(
     with printing.spinner("measuring it"):
         if isinstance(made, LengthPlan):  # its micro-batches depend on the ranks
             summary: Any = made.summary(run.step_size, accumulate=run.accumulate)
+        elif isinstance(made, EvaluationPlan):
+            summary = made.summary(run.step_size)
         else:
             summary = made.summary()
         audit = audit_in(made, run)
@@ -158,10 +163,10 @@ def plan(
     }
     if save is not None and recipe is not None:
         recipe["run"] = {"world_size": run.world_size, "accumulate": run.accumulate}
+        if index:  # before the recipe: this may refuse the plan
+            facts["index"] = str(recipe_paths.write_index_of(made, save, recipe["arguments"]))
         save.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
         facts["saved"] = str(save)
-        if index:
-            facts["index"] = str(recipe_paths.write_index_of(made, save, recipe["arguments"]))
     if out is not None:
         table = made.table(epochs=epochs, world_size=run.world_size, accumulate=run.accumulate)
         facts["out"] = str(out)

@@ -10,7 +10,7 @@ from ..errors import Infeasible, shown
 from ..exported import Table
 from .shared import check_folder
 
-__all__ = ["check_table", "table_of_description", "write_table"]
+__all__ = ["check_plan_table", "check_table", "table_of_description", "write_table"]
 
 _KINDS = ".csv", ".parquet", ".md"
 
@@ -22,6 +22,16 @@ def check_table(path: Path | None) -> None:
         raise Infeasible(
             f"--out {shown(path.name)} ends in none of {', '.join(_KINDS)}",
             "pass a name that ends in one of them; --json gives the same numbers as JSON",
+        )
+
+
+def check_plan_table(path: Path | None) -> None:
+    """Refuse a path that the table of a plan cannot be written to, before anything is read."""
+    check_folder("--out", path)
+    if path is not None and path.suffix != ".parquet":
+        raise Infeasible(
+            f"--out {shown(path.name)} does not end in .parquet, and the table of a plan is written as Parquet",
+            "pass a name that ends in it",
         )
 
 
