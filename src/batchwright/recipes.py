@@ -151,7 +151,7 @@ def _read(recipe: Any) -> tuple[dict[str, Any], Path | None]:
             f"this is no recipe: {shown(recipe)}", "pass what plan.to_recipe() gave, or a file that holds it"
         )
     version = recipe["batchwright"]
-    if version != RECIPE_VERSION:
+    if type(version) is not int or version != RECIPE_VERSION:
         raise Infeasible(
             f"the recipe is of version {shown(version)}, this batchwright reads version {RECIPE_VERSION}",
             "write the recipe again with this version of batchwright",

@@ -316,6 +316,7 @@ CASES = cases("refuse message follow", {
     # on disk
     "no index": (lambda: bw.Index.open(FOLDER / "none"), "there is no index at", opened()),
     "meta": (opened(lambda folder: (folder / "meta.json").write_text("{")), "meta.json of", opened()),
+    "no number as version": (opened(meta(batchwright_index=True)), "is of version True, this batchwright reads 1", opened()),
     "version": (opened(meta(batchwright_index=2)), "is of version 2, this batchwright reads 1", opened()),
     "seal": (opened(meta(samples=5, seal="0")), "is not as it was written; remove the folder", opened()),
     "truncated": (opened(lambda folder: (folder / "0.codes.npy").write_bytes(b"")),

@@ -192,6 +192,8 @@ CASES = cases("refuse message follow", {
     "no recipe": (lambda: bw.from_recipe({"plan": "shuffled"}), "this is no recipe", made()),
     "version": (made(batchwright=2), "is of version 2, this batchwright reads version 1", lambda: bw.shuffled(10,
         4).to_recipe()),
+    "no number as version": (made(batchwright=True), "is of version True, this batchwright reads version 1",
+        lambda: bw.shuffled(10, 4).to_recipe()),
     "key": (made(code="import os"), "has the unknown key 'code'; use arguments, batchwright", made()),
     "plan": (made(plan=3), "the recipe's plan is 3; write one of alternating", made()),
     "data file": (lambda: bw.from_recipe(FOLDER / "good.npy"), "good.npy' is a data file (npy), not a recipe; pass the JSON",

@@ -119,7 +119,7 @@ class Folder:
             whole = sealed(meta)["seal"] == meta["seal"]
         except (ValueError, KeyError, TypeError) as error:
             raise Infeasible(f"{META} of {shown(str(self.path))} cannot be read: {said(error)}", _AGAIN) from None
-        if version != FORMAT:
+        if type(version) is not int or version != FORMAT:
             raise Infeasible(
                 f"the index {shown(str(self.path))} is of version {shown(version)}, this batchwright reads {FORMAT}",
                 _AGAIN,
