@@ -233,3 +233,15 @@ def test_padding_is_known_in_a_run_that_goes_on_within_a_window_in_another_world
     found = bw.Composition(second, lengths=lengths if given else None).measured(start, start + 1, epoch=0)
     both = [lengths[batch] for batch in second.all_ranks(start, epoch=0)]
     assert found["padding"] == pytest.approx(1 - sum(map(np.sum, both)) / sum(one.max() * one.size for one in both))
+
+
+@pytest.mark.parametrize("of", ["", "/kind"])
+def test_labels_of_one_text_have_names_of_their_own(of):
+    labels = [1, "1", "one"] * 4
+    plan = bw.balanced(np.array(labels, object), 6) if not of else bw.shuffled(12, 6)
+    found = bw.Composition(plan.sampler(), by={"kind": np.array(labels, object)} if of else None).measured(
+        0, 1, epoch=0
+    )
+    shares = {name: value for name, value in found.items() if name.startswith(f"share{of}/")}
+    assert set(shares) == {f"share{of}/1", f"share{of}/'1'", f"share{of}/one"}
+    assert sum(shares.values()) == pytest.approx(1)

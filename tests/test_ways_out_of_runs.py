@@ -66,6 +66,18 @@ TABLE = {
         "pass one for each of them",
         lambda: bw.Composition(PLAN.sampler(), by={"kind": [1] * 40}).measured(0, 2, epoch=0),
     ),
+    "two groupings of one name": (
+        lambda: bw.Composition(PLAN.sampler(), by={1: [1] * 40, "1": [2] * 40}),
+        "by has 2 groupings, and 1 of them have names of their own",
+        "give each a name of its own",
+        lambda: bw.Composition(PLAN.sampler(), by={"a": [1] * 40, "b": [2] * 40}),
+    ),
+    "a grouping and a group of one name": (
+        lambda: bw.Composition(bw.balanced(["lang/x", "y"], 2).sampler(), by={"lang": ["x", "y"]}),
+        "a group 'lang/x' of the plan and a group 'x' of by\\['lang'\\] would be logged under one name",
+        "give that grouping another name in `by`",
+        lambda: bw.Composition(bw.balanced(["lang/x", "y"], 2).sampler(), by={"language": ["x", "y"]}),
+    ),
     "no batches to measure": (
         lambda: bw.Composition(PLAN.sampler()).measured(2, 2, epoch=0),
         "batches from 2 to before 2 are none",

@@ -87,6 +87,12 @@ class Composition:
         self.costs = None if costs is None else numbers_of_plan(costs, count, called="costs")
         named = {} if by is None else check_mapping(by_column(by), "by")
         self.by = {shortened(name): self._grouped(labels, name) for name, labels in named.items()}
+        if len(self.by) < len(named):
+            raise Infeasible(
+                f"by has {len(named)} groupings, and {len(self.by)} of them have names of their own",
+                "give each a name of its own",
+            )
+        _check_names({"": sampler.plan.groups, **self.by})
 
     def _grouped(self, labels: Any, name: Any) -> Groups:
         groups, count = Groups.from_labels(labels), self.sampler.plan.groups.sample_count
@@ -212,6 +218,24 @@ class Composition:
         return np.asarray(plan.cost(batches)) if plan.cutter is not None else None
 
 
+def _check_names(groupings: Mapping[str, Groups]) -> None:
+    """Refuse groupings of which two groups would be logged under one name, as "lang/x" and "x" of "lang"."""
+    for of, groups in groupings.items():
+        for other, those in groupings.items():
+            within = other.removeprefix(f"{of}/") if of else other
+            if other == of or not other.startswith(f"{of}/" if of else ""):
+                continue
+            longer = {text for name in groups.called if (text := str(name)).startswith(f"{within}/")}
+            for name in those.called if longer else ():
+                if f"{within}/{name}" in longer:
+                    of_which = f"by[{shown(of)}]" if of else "the plan"
+                    raise Infeasible(
+                        f"a group {shown(f'{within}/{name}')} of {of_which} and a group {shown(str(name))} of "
+                        f"by[{shown(other)}] would be logged under one name",
+                        "give that grouping another name in `by`",
+                    )
+
+
 def _shares(
     groups: Groups, samples: np.ndarray, target: np.ndarray, weights: np.ndarray | None, of: str
 ) -> dict[str, float]:
@@ -230,8 +254,11 @@ def _shares(
             named[: _MOST_GROUPS // 2], rest[np.argsort(-apart[rest], kind="stable")[: _MOST_GROUPS // 2]]
         )
     tokens = None if weights is None else np.bincount(codes, weights=weights, minlength=count)[:count] / weights.sum()
-    for group in named.tolist():
-        name = groups.called[group]
+    numbers = named.tolist()
+    texts = [str(groups.called[group]) for group in numbers]
+    often = Counter(texts)
+    for group, text in zip(numbers, texts, strict=True):
+        name = text if often[text] == 1 else shown(groups.names[group])  # such as 1 and "1"
         found[f"share{of}/{name}"], found[f"target{of}/{name}"] = float(share[group]), float(target[group])
         if tokens is not None:
             found[f"token_share{of}/{name}"] = float(tokens[group])
