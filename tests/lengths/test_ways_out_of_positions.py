@@ -113,6 +113,12 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         with_too_few_at_the_end, " micro-batches, and 1 are left of it; pass window=\"epoch\"",
         lambda: ends(buckets("epoch"))),
     # orders
+    "a sample of no shard": (
+        lambda: bw.Shards([3, 4]).of([0, 7]), "samples 0 to 7 asked for, the set of shards has 7; pass numbers from 0 to 6",
+        lambda: bw.Shards([3, 4]).of([0, 6])),
+    "a sample before the first shard": (
+        lambda: bw.Shards([3, 4]).of(-1), "samples -1 to -1 asked for, the set of shards has 7; pass numbers from 0 to 6",
+        lambda: bw.Shards([3, 4]).of(0)),
     "forgotten shares": (
         lambda: set_often().prior_between(5, 9), "the shares before micro-batch ",
         lambda: set_often().prior_between(set_often().share_changes[0].first, 1000)),

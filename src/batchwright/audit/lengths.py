@@ -169,7 +169,7 @@ class WindowShards(Guarantee[MeasuredWindows]):
             window = (seen.start + first) // batches
             places = self._windows.start(window + 1).place - self._windows.start(window).place + 1
             samples = self._admission.samples_of(np.concatenate(seen.items[first : first + batches]))
-            read = np.unique(self._order.shards.of(samples)).size
+            read = np.unique(self._order.shards.around(samples)).size
             self.offer(read - self._order.most_read(places), f"window {window}")
 
 

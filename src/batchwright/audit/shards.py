@@ -30,7 +30,7 @@ class Open(Guarantee[Drawn]):
     def see(self, seen: Drawn) -> None:
         """See `Guarantee`."""
         turn, rank = divmod(seen.number, self._order.shards.ranks)
-        shards = self._order.shards.of(seen.samples)
+        shards = self._order.shards.around(seen.samples)
         for passed, some in _by_pass(self._order, seen, shards):
             for shard in np.unique(some).tolist():
                 self._opened.setdefault((rank, passed, shard), [turn, turn])[1] = turn
@@ -195,7 +195,7 @@ class SourceShards(Guarantee[Drawn]):
         for number, (shards, may_be_open) in self.sources.items():
             begin, end = self._starts[number], self._starts[number + 1]
             samples = seen.samples[(seen.samples >= begin) & (seen.samples < end)]
-            read = np.unique(shards.of(samples - begin)).size
+            read = np.unique(shards.around(samples - begin)).size
             self.offer(read - may_be_open, f"micro-batch {seen.number}, source {self._names[number]!r}")
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..calls import MOST_VALUES, Call
-from ..columns import sample_numbers, whole_numbers
+from ..columns import numbers_within, sample_numbers, whole_numbers
 from ..errors import Infeasible, check_integer, shown
 from ..micro_batches import MOST_RANKS
+from ..public import internal
 
 __all__ = ["Shards"]
 
@@ -74,10 +75,18 @@ class Shards:
     def of(self, samples: Any) -> np.ndarray:
         """The shard of each of these samples, from 0: an integer array.
 
+        Raises:
+            Infeasible: there is no such sample.
+
         Example:
             >>> Shards([3, 2]).of([0, 2, 3]).tolist()
             [0, 0, 1]
         """
+        return self.around(numbers_within(samples, int(self.starts[-1]), "the set of shards"))
+
+    @internal
+    def around(self, samples: Any) -> np.ndarray:
+        """The same of any numbers, as an audit meets them; those of no sample are of the shards -1 and `sizes.size`."""
         found: np.ndarray = np.searchsorted(self.starts, sample_numbers(samples), side="right") - 1
         return found
 
