@@ -150,7 +150,9 @@ def test_an_audit_of_balanced_shards_finds_what_is_broken(monkeypatch):
     whole = kind.batches_at
     monkeypatch.setattr(kind, "batches_at", lambda order, numbers: whole(order, numbers)[:, [0, *range(19)]])
     assert {"G2 quota", "G5 distinct", "G4 coverage"} <= found()
-    monkeypatch.setattr(kind, "batches_at", lambda order, numbers: (whole(order, numbers) * 3 + numbers) % 8000)
+    monkeypatch.setattr(
+        kind, "batches_at", lambda order, numbers: (whole(order, numbers) * 3 + numbers[:, None]) % 8000
+    )
     assert "G8 open" in found()
 
 

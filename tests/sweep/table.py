@@ -346,13 +346,9 @@ BY_THE_LIBRARY = {
         "bw.online.Strided.deal",
         "bw.online.Sharded.open",
     ),
-    *(
-        "bw.online.Strided.open",
-        "bw.Shards.check_samples",
-        "bw.Ragged.spread",
-        "bw.BatchSampler.before",
-        "bw.BatchSampler.begin",
-    ),
+    *("bw.online.Strided.open", "bw.Shards.check_samples", "bw.Shards.around", "bw.Ragged.spread"),
+    *("bw.BatchSampler.asked_before_a_look", "bw.BatchSampler.begin_loop"),
+    *("bw.BatchSampler.before", "bw.BatchSampler.begin"),
     *("bw.online.Sharded.title", "bw.online.Strided.title", "bw.online.Sharded.with_groups"),
     *(
         "bw.targets.Target.__init__",

@@ -238,12 +238,12 @@ def joined_with_padding(
 
 
 @lru_cache(maxsize=64)
-def _padding(dtype: torch.dtype, shape: tuple[int, ...], text: str, value: float | complex | bool) -> _Padding:
+def _padding(dtype: torch.dtype, shape: tuple[int, ...], text: str, value: float | complex | bool) -> _KeptPadding:
     """Padding of this value; `text` is its `repr`."""
-    return _Padding(dtype, shape, value)
+    return _KeptPadding(dtype, shape, value)
 
 
-class _Padding(dict[int, Tensor]):
+class _KeptPadding(dict[int, Tensor]):
     """Padding by its length along dim 0: views of one tensor, which are kept, as making one takes as long as a copy."""
 
     def __init__(self, dtype: torch.dtype, shape: tuple[int, ...], value: float | complex | bool) -> None:
