@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 import subprocess
 import sys
-from importlib.resources import files
 
 import numpy as np
 import pyarrow.parquet
 import pytest
-from jsonschema import Draft202012Validator
 from rich.console import Console
-from typer.testing import CliRunner
 
 import batchwright as bw
 import batchwright.cli
@@ -24,43 +20,8 @@ from batchwright.cli.planning import KINDS
 from batchwright.kernels.compile import DECLARED
 from batchwright.recipes import PLANS as PLANS_OF_RECIPES
 
+from .commands import SHELL, run, told
 from .data import table
-
-SHELL = CliRunner()
-
-SCHEMAS = json.loads(files(batchwright.cli).joinpath("schemas.json").read_text())
-
-
-def run(*arguments, code=0):
-    done = SHELL.invoke(app, [str(argument) for argument in arguments])
-    assert done.exit_code == code, (done.output, done.exception)
-    return done
-
-
-def told(*arguments, form, code=0):
-    found = json.loads(run(*arguments, "--json", code=code).stdout)
-    Draft202012Validator({"$ref": f"#/$defs/{form}", **SCHEMAS}).validate(found)
-    return found
-
-
-@pytest.fixture
-def data(tmp_path):
-    draw = random.Random(1)
-    rows = [
-        (f"{i}.png", draw.choices("abcd", [60, 25, 10, 5])[0], draw.randint(5, 99), i % 3, 499 - i, i // 2, 8 + i % 5)
-        for i in range(500)
-    ]
-    path = tmp_path / "t.csv"
-    path.write_text("file,label,n,k,i,pair,n2\n" + "\n".join(",".join(map(str, row)) for row in rows))
-    return path
-
-
-@pytest.fixture
-def recipe(data):
-    path = data.parent / "r.json"
-    run("plan", data, "--label", "label", "--batch-size", 8, "--target", "sqrt", "--world-size", 2,
-        "--accumulate", 2, "--save", path)  # fmt: skip
-    return path
 
 
 def test_inspect_counts(data):
@@ -158,43 +119,6 @@ def test_labels_in_lists_make_a_plan_of_several_labels(tmp_path):
 def test_every_plan_has_options_or_is_named_as_one_of_several_data_sets():
     made = {name.split()[0] for name in PLANS} - {"cells", "classes", "random"} | {"multilabel"}
     assert made == set(KINDS) == set(PLANS_OF_RECIPES) - {"mixed", "alternating"}
-
-
-@pytest.mark.parametrize(("world_size", "accumulate"), [(1, 1), (3, 1), (2, 2)])
-def test_rewind_tells_what_the_ranks_were_given(recipe, world_size, accumulate):
-    plan = bw.from_recipe(recipe)
-    ranks = [plan.sampler(rank=rank, world_size=world_size, accumulate=accumulate) for rank in range(world_size)]
-    world = "--world-size", world_size, "--accumulate", accumulate
-    steps = plan.epoch_length(world_size * accumulate) // (world_size * accumulate)
-    epochs = [[list(rank) for rank in ranks] for _ in range(2)]
-    for step in (0, 7, steps - 1, steps, steps + 5):
-        lists = epochs[step // steps]
-        for rank in range(world_size):
-            first = step % steps * accumulate
-            wanted = [sample for batch in lists[rank][first : first + accumulate] for sample in batch]
-            found = told("rewind", recipe, "--step", step, "--rank", rank, *world, form="rewind")
-            assert [row["sample"] for row in found["samples"]] == wanted
-            assert (found["epoch"], found["step_in_epoch"]) == divmod(step, steps)
-
-
-def test_rewind_finds_a_sample_before_and_after(recipe):
-    plan = bw.from_recipe(recipe)
-    found = told("rewind", recipe, "--sample", 7, "--step", 40, "--epochs", 6, form="rewind --sample")
-    low, middle, high = found["before"]["micro_batch"], 40 * 4, found["next"]["micro_batch"]
-    assert low < middle <= high
-    assert [number for number in range(low, high + 1) if 7 in plan[number]] == [low, high]
-    nowhere = json.loads(run("rewind", recipe, "--sample", 7, "--step", 0, "--json").stdout)
-    assert nowhere["before"] is None
-    assert "never came before" in run("rewind", recipe, "--sample", 7, "--step", 0).stdout
-
-
-def test_rewind_shows_columns_of_the_data(recipe):
-    rows = json.loads(run("rewind", recipe, "--step", 3, "--show", "file", "--show", "label", "--json").stdout)[
-        "samples"
-    ]
-    labels = bw.Column(recipe.parent / "t.csv", "label")
-    assert all(row["file"] == f"{row['sample']}.png" and row["label"] == labels[row["sample"]] for row in rows)
-    assert "0.png" in run("rewind", recipe, "--step", 3, "--show", "file").stdout
 
 
 def test_the_command_line_comes_before_the_run_of_a_recipe(recipe):

@@ -14,8 +14,8 @@ import torch
 
 import batchwright as bw
 
+from .commands import run, told
 from .data import every_kind, images
-from .test_commands import run, told
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::batchwright.PoorWarning"),

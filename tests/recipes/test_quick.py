@@ -14,7 +14,7 @@ import pytest
 import batchwright as bw
 from batchwright.cli import quick
 
-from .test_commands import run
+from .commands import run
 
 COMMAND = [
     sys.executable,
