@@ -160,7 +160,7 @@ def _misspelt(error: TypeError, function: Callable[..., Any], named: dict[str, A
             known = [key for key, one in parameters.items() if one.kind is not one.VAR_KEYWORD]
             message = (
                 _of_ranks(name, function, known)
-                or _of_audits(name, known)
+                or _of_audits(name, function, known)
                 or suggestion(_OF_TORCH.get(name, name), known)
             )
             return f"{said}{found}; {message}" if message else ""
@@ -178,8 +178,10 @@ def _of_ranks(name: str, function: Callable[..., Any], known: list[str]) -> str:
     return ""
 
 
-def _of_audits(name: str, known: list[str]) -> str:
-    """What to pass to an audit of another kind of plan; empty for any other argument."""
+def _of_audits(name: str, function: Callable[..., Any], known: list[str]) -> str:
+    """What to pass to an audit of another kind of plan; empty for any other argument or function."""
+    if function.__name__ != "audit":
+        return ""
     if name == "batches" and "epochs" in known:
         return "pass epochs=, of this plan complete epochs are measured"
     return "pass batches=, the number of micro-batches" if name == "epochs" and "batches" in known else ""

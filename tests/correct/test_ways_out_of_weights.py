@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -19,6 +21,17 @@ PREDICTED = (torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 0]))
 OF_PLAN = PLAN.loader(IMAGES)
 COLLATED = bw.Collate()([(torch.tensor([0.0, 1.0]), 1), (torch.tensor([1.0, 0.0]), 0)])
 ROWS = torch.utils.data.TensorDataset(torch.eye(3, 2), torch.tensor([0, 1, 1]))
+
+
+def evaluated_by_name() -> Any:
+    """The way out of a batch of tuples, whose fields have numbers as names."""
+    return evaluate(
+        nn.Identity(),
+        [COLLATED],
+        PLAN,
+        forward=lambda model, batch: model(batch["0"]),
+        targets=lambda batch: batch["1"],
+    )
 
 
 def filled() -> bw.loader.Loader:
@@ -158,25 +171,13 @@ TABLE = {
         lambda: evaluate(nn.Identity(), [COLLATED], PLAN),
         "what would go into the model is of type Batch, no tensor",
         "say how to run it: forward=lambda model, batch: model(batch['0'])",
-        lambda: evaluate(
-            nn.Identity(),
-            [COLLATED],
-            PLAN,
-            forward=lambda model, batch: model(batch["0"]),
-            targets=lambda batch: batch["1"],
-        ),
+        evaluated_by_name,
     ),
     "targets of a batch of tuples": (
         lambda: evaluate(nn.Identity(), [COLLATED], PLAN, forward=lambda model, batch: model(batch["0"])),
         r"a batch is of type Batch, no tuple \(inputs, targets, ...\)",
         "say where its targets are: targets=lambda batch: batch['1']",
-        lambda: evaluate(
-            nn.Identity(),
-            [COLLATED],
-            PLAN,
-            forward=lambda model, batch: model(batch["0"]),
-            targets=lambda batch: batch["1"],
-        ),
+        evaluated_by_name,
     ),
     "targets of a tensor": (
         lambda: evaluate(nn.Identity(), [PREDICTED[0]], PLAN),
