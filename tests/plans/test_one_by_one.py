@@ -68,6 +68,57 @@ def test_those_that_follow_each_other_take_few_calls_of_a_kernel(plan, stride):
     assert sum(asked) < 2 * 3000 + 2
 
 
+def asked_of(plan, numbers):
+    """Ask for micro-batches, and return how many each call of a kernel computed."""
+    asked, batches_at = [], plan.order.batches_at
+    expected = pickle.loads(pickle.dumps(plan.order)) if len(numbers) < 1000 else None
+    plan.order.batches_at = lambda numbers: asked.append(numbers.size) or batches_at(numbers)
+    for number in numbers:
+        samples = plan[number]
+        assert samples.base is None
+        if expected is not None:
+            np.testing.assert_array_equal(samples, expected.batches_at(np.array([number]))[0])
+    return asked
+
+
+@pytest.mark.parametrize("epochs_at_once", [1, 3])
+@every_plan
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+def test_epochs_in_any_order_are_each_computed_once(plan, epochs_at_once):
+    """But for the first few micro-batches of each."""
+    plan = PLANS[plan]()
+    length, rng = plan.epoch_batches, np.random.default_rng(5)
+    numbers = []
+    for first in range(0, 6, epochs_at_once):
+        several = np.arange(first * length, (first + epochs_at_once) * length)
+        numbers += rng.permutation(several).tolist()
+    asked = asked_of(plan, numbers)
+    assert sum(count for count in asked if count > 1) <= 7 * length
+    assert sum(count for count in asked if count == 1) <= 6 * (4 + length / 64)
+
+
+def test_of_long_epochs_in_turns_what_is_computed_is_bounded():
+    """Two of them do not fit into what is kept: each call would drop what the next one needs."""
+    length = 10_000
+    plan, rng = bw.shuffled(64 * length, 64), np.random.default_rng(5)
+    numbers = (rng.permutation(length)[:2_000, None] + [[0, length]]).ravel().tolist()
+    asked = asked_of(plan, numbers)
+    assert sum(asked) <= 2 * len(numbers) + (1 << 20) / 64
+    assert sum(table.size for table in plan._ahead._kept.values()) <= 1 << 20
+
+
+def test_a_look_computes_what_it_shows():
+    plan = bw.shuffled(640, 64)
+    assert asked_of(plan, [7, 2]) == [1, 1]
+
+
+def test_longer_epochs_are_not_kept():
+    plan = bw.shuffled((1 << 20) + 64, 64)
+    asked = asked_of(plan, np.random.default_rng(5).permutation(plan.epoch_batches)[:900].tolist())
+    assert max(asked) <= 2
+    assert not plan._ahead._kept
+
+
 def inner_plan_that_ends():
     return bw.mixed({"x": 100, "y": bw.balanced([0, 1, 2] * 130, 4)}, 16, target={"x": 0.2, "y": 0.8})
 

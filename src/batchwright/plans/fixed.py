@@ -11,10 +11,11 @@ import numpy as np
 
 from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, check_number, shown
-from ..micro_batches import AS_IT_WAS, LAST, counted
+from ..micro_batches import AS_IT_WAS, counted
 from ..orders import Shards, ShareChange, SharedOrder
 from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, shards_change_rates
 from ..public import internal
+from .ahead import Ahead
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ _CHANGES_KEPT = 8  # workers of a loader are ahead of training, and may need ear
 # Samples computed in one call of a kernel: few at first, so that the first batch comes quickly; later so many that
 # calling the kernel takes no time in proportion.
 _SAMPLES_AT_ONCE = 4096, 32_768
-_SAMPLES_AHEAD = 16_384  # of short epochs and single micro-batches, which is a millisecond of work
-_NOTHING_AHEAD: tuple[int, int, np.ndarray, int] = -1, 0, np.empty((0, 0), np.int64), 0
 
 
 class FixedPlan(Plan):
@@ -60,21 +59,17 @@ class FixedPlan(Plan):
         self.groups: Groups = order.groups
         self.batch_size = order.batch_size
         self.epoch_batches = epoch_batches
-        # Where the next call would begin, its stride, micro-batches that were computed together, and how many are gone.
-        self._ahead = _NOTHING_AHEAD
+        self._ahead = Ahead(order, epoch_batches)
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 (batch_size,)."""
-        number = counted(batch)
-        following, stride = self._ahead[:2]
-        samples: np.ndarray = self._computed_ahead(number, max(1, number - following + stride), 1)[0]
-        return samples.copy()  # one that is kept should not keep those that were computed with it
+        return self._ahead.one(counted(batch))
 
     @internal
     def computed_together(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
         """See `MicroBatches`."""
         if 0 < count * self.batch_size <= _SAMPLES_AT_ONCE[0]:
-            return iter((self._computed_ahead(first, stride, count).tolist(),))
+            return iter((self._ahead.together(first, stride, count).tolist(),))
         return self._in_calls(first, stride, count)
 
     @internal
@@ -95,32 +90,8 @@ class FixedPlan(Plan):
             yield self.order.batches_at(np.arange(first, end, stride))
             first, count, at_once = end, count - asked, min(2 * at_once, most)
 
-    def _computed_ahead(self, first: int, stride: int, count: int) -> np.ndarray:
-        """Micro-batches of a short epoch, or a single one, int64 (count, batch_size).
-
-        Calling a kernel takes as long as several of them. So where such calls follow each other, twice as many are
-        computed together each time.
-        """
-        place, apart, table, done = self._ahead
-        following = place == first and apart == stride
-        if not following or len(table) < done + count:
-            calls = 1
-            if following:
-                # A target that moves is not asked for later epochs.
-                moves, length = self.order.shares.settles_at != 0, self.epoch_batches
-                end = (first // length + 1) * length if moves else LAST + 1
-                most = min(_SAMPLES_AHEAD // self.batch_size, -((first - end) // stride))
-                calls = max(1, min(2 * len(table), most) // count)
-            asked = np.arange(first, first + calls * count * stride, stride)
-            try:
-                table, done = self.order.batches_at(asked), 0
-            except Infeasible:  # a plan in this one may end before: what was not asked for must not refuse what was
-                table, done = self.order.batches_at(asked[:count]), 0
-        self._ahead = first + count * stride, stride, table, done + count
-        return table[done : done + count]
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_ahead": _NOTHING_AHEAD}
+        return {**vars(self), "_ahead": Ahead(self.order, self.epoch_batches)}
 
     @cached_property
     def identity(self) -> dict[str, str]:
