@@ -228,3 +228,13 @@ def test_no_rank_is_in_step_with_reordered_turns(weights, world):
         had = np.bincount([found.at(rank + world * k)[0] for k in range(asked)], minlength=len(weights))
         assert np.abs(had - shares * asked).max() < 6 * math.sqrt(asked / 4)
         assert had.min() > 0
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [501, 500], [10**9, 10**9 + 1]])
+def test_in_any_order_the_turns_of_a_block_are_shuffled_once(weights):
+    found, made = Reordered(task_schedule(reduced(weights)), reduced(weights)), []
+    make = found._made
+    found._made = lambda number: made.append(number) or make(number)
+    for turn in np.random.default_rng(3).permutation(20_000).tolist():
+        found.at(turn)
+    assert len(made) == len(set(made)) <= 20_000 / 128 + 1

@@ -10,6 +10,8 @@ its share after every turn (see `earliest_deadline`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +41,13 @@ class Reordered(TurnBlocks):
     def __init__(self, inner: TaskSchedule, weights: Sequence[int]) -> None:
         self._inner = inner
         self._total = sum(weights)
+        self._repeats = self._total <= LONGEST_PERIOD
         periods = max(1, _SHORT // self._total)
-        super().__init__(weights, periods * self._total if self._total <= LONGEST_PERIOD else _SHORT)
+        super().__init__(weights, periods * self._total if self._repeats else _SHORT)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what follows from the weights: a plan is sent to every worker.
+        return {name: value for name, value in vars(self).items() if name != "_first_block"}
 
     @property
     def bound(self) -> float:
@@ -54,11 +61,20 @@ class Reordered(TurnBlocks):
     def _made(self, number: int) -> Block:
         first = number * self._length
         counts = self._inner.counts(first)
-        tasks = np.array([self._inner.at(turn)[0] for turn in range(first, first + self._length)], np.int64)
-        earliest, latest = self._intervals(first, counts, tasks)
+        # Where a block is whole periods of the other schedule, all blocks are the same before they are shuffled.
+        tasks, earliest, latest = (part.copy() for part in self._first_block) if self._repeats else self._before(first)
         key = child_key(child_key(0, PURPOSE.TURNS), number & _WORD)
         reorder(tasks, earliest, latest, _ATTEMPTS, _FARTHEST, np.uint64(key))
-        return Block(tasks, _earlier(tasks), counts)
+        return Block(tasks.astype(np.int32), _earlier(tasks).astype(np.int32), counts)
+
+    @cached_property
+    def _first_block(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self._before(0)
+
+    def _before(self, first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The turns of a block before they are shuffled, and the first and the last place that each may have, int64."""
+        tasks = np.array([self._inner.at(turn)[0] for turn in range(first, first + self._length)], np.int64)
+        return tasks, *self._intervals(first, self._inner.counts(first), tasks)
 
     def _intervals(self, first: int, counts: Sequence[int], tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The first and the last place in the block that each of its turns may have, int64."""

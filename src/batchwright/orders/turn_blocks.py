@@ -13,12 +13,17 @@ from ..recent import Recent
 __all__ = ["Block", "TurnBlocks"]
 
 
+# Turns whose tasks are kept, 8 bytes each, so 8 MB; an integer of Python takes four times that. Of a run on many ranks each turn
+# may lie in a block of its own.
+_KEPT = 1 << 20
+
+
 class Block(NamedTuple):
     """A block of turns; of a schedule that has some turns only, these are its slots.
 
     Attributes:
-        tasks: the task of each slot, int array.
-        before: how many earlier slots of the block are of the same task, int array.
+        tasks: the task of each slot, int32 array.
+        before: how many earlier slots of the block are of the same task, int32 array.
         counts: how many turns each task had before the block.
     """
 
@@ -28,7 +33,7 @@ class Block(NamedTuple):
 
 
 class TurnBlocks(ABC):
-    """Turns of tasks in blocks of `length` turns; the block used last is kept."""
+    """Turns of tasks in blocks of `length` turns; those that were computed last are kept."""
 
     def __init__(self, weights: Sequence[int], length: int) -> None:
         self._weights, self._length = list(weights), length
@@ -58,5 +63,7 @@ class TurnBlocks(ABC):
         number = turn // self._length
         block = self._blocks.get(number)
         if block is None:
-            block = self._blocks.keep(number, self._made(number), 1)
+            block = self._blocks.keep(
+                number, self._made(number), max(1, _KEPT // (self._length + 4 * len(self._weights)))
+            )
         return block, self.slots(turn) - self.slots(number * self._length)
