@@ -13,8 +13,8 @@ from ..recent import Recent
 __all__ = ["Block", "TurnBlocks"]
 
 
-# Turns whose tasks are kept, 8 bytes each, so 8 MB; an integer of Python takes four times that. Of a run on many ranks each turn
-# may lie in a block of its own.
+# Turns whose tasks are kept, 8 bytes each, so 8 MB; an integer of Python takes four times that. One rank of many needs a
+# block for each of its turns.
 _KEPT = 1 << 20
 
 
