@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from operator import attrgetter, countOf
 from typing import Any
@@ -18,16 +16,12 @@ from torch.masked import MaskedTensor
 from ..errors import Infeasible, listed, said, shown, typed
 from .declaration_text import declaration
 from .memory import NUMPY_DTYPES
+from .numbers import DTYPES, joined, vector_of
 
-__all__ = ["FieldValues", "described", "is_plain", "is_sparse_matrix", "shared", "vector_of"]
+__all__ = ["FieldValues", "described", "is_plain", "is_sparse_matrix", "shared"]
 
 _DEEPEST = 64  # as many dimensions as a tensor may have
 
-# Python's numbers keep their full width, as in `default_collate`.
-_DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
-_FORMATS: dict[Any, str] = {bool: "?", int: "q", float: "d"}  # of `struct`, the same widths
-_CHUNK = 4096  # numbers that are written in one call: its arguments make a tuple, and a long one leaves the cache
-_MANY = 64  # numbers: with fewer, numpy is faster than `struct`, whose format is parsed first (chosen by trial)
 _PLAIN = frozenset({*NUMPY_DTYPES, torch.bfloat16})
 _DTYPE_OF, _SHAPE_OF = attrgetter("dtype"), attrgetter("shape")
 
@@ -109,10 +103,7 @@ class FieldValues:
         """The numbers of all lists end to end, and their lengths; None unless all are flat lists of numbers of one type."""
         if type(self.values[0]) is not list or shared(list(map(type, self.values))) is None:
             return None
-        joined: list[Any] = []
-        for value in self.values:  # three times as fast as `chain`
-            joined += value
-        vector = vector_of(joined)
+        vector = joined(self.values)
         return None if vector is None else (vector, list(map(len, self.values)))
 
     def numbers(self) -> Tensor:
@@ -178,7 +169,7 @@ class FieldValues:
         try:
             if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
                 return _from_numpy(np.asarray(value))
-            for kind, dtype in _DTYPES.items():
+            for kind, dtype in DTYPES.items():
                 if isinstance(value, kind):
                     return torch.tensor(value, dtype=dtype)
             if isinstance(value, (list, tuple)):
@@ -208,7 +199,7 @@ class FieldValues:
         if not leaves:
             return None
         kinds = set(map(type, leaves))
-        dtype = _DTYPES.get(next(iter(kinds))) if len(kinds) == 1 else None
+        dtype = DTYPES.get(next(iter(kinds))) if len(kinds) == 1 else None
         if dtype is None:
             names = listed(sorted(kind.__name__ for kind in kinds))
             raise Infeasible(
@@ -216,34 +207,6 @@ class FieldValues:
                 f"make it a tensor in the dataset, or {self.declared('bw.opaque()')}",
             )
         return torch.tensor(value, dtype=dtype)
-
-
-def vector_of(values: list[Any]) -> Tensor | None:
-    """Python numbers of one type as a vector; None for anything else, and for integers of more than 64 bits.
-
-    It takes two passes, one over the types and one over the numbers, because numpy alone would convert a bool among integers
-    to an integer. If there are many numbers, `struct` is twice as fast as numpy.
-    """
-    kind: Any = type(values[0]) if values else None
-    dtype = _DTYPES.get(kind)
-    if dtype is None or countOf(map(type, values), kind) < len(values):
-        return None
-    try:
-        if len(values) < _MANY or kind is complex:
-            return torch.from_numpy(np.fromiter(values, NUMPY_DTYPES[dtype], len(values)))
-        memory = bytearray()  # making an array of numpy takes longer
-        for start in range(0, len(values), _CHUNK):
-            part = values[start : start + _CHUNK]
-            memory += _packer(len(part), kind)(*part)
-    except (OverflowError, struct.error):  # an integer of more than 64 bits
-        return None
-    return torch.frombuffer(memory, dtype=dtype)
-
-
-@lru_cache(maxsize=256)
-def _packer(count: int, kind: Any) -> Callable[..., bytes]:
-    """What writes so many numbers of this type; kept, since `struct` takes longer to look up a format."""
-    return struct.Struct(f"{count}{_FORMATS[kind]}").pack
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:

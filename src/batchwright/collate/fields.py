@@ -14,10 +14,11 @@ from typing_extensions import override
 
 from ..errors import Infeasible, listed, shown
 from . import memory
-from .column import FieldValues, is_plain, vector_of
+from .column import FieldValues, is_plain
 from .indices import ADDED
 from .layout import Layout
 from .memory import settle
+from .numbers import vector_of
 from .values import Opaque, Scalars, Stacked, Value
 
 __all__ = ["Aside", "Context", "Field", "OpaqueField", "ScalarField", "StackField"]

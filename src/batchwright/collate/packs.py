@@ -207,9 +207,8 @@ class Packed(Value):
         """Place a ragged field in packs; `masked` replaces the first element of each sample by the pad value."""
         if not (rules.fills or masked):
             return cls(ragged.packed, plot, rules.shape)
-        pieces = ragged.list
-        pad = fill_value(ragged.padding.value, pieces[0].dtype)
-        tensor = _filled(pieces, plot, pad) if rules.fills else ragged.packed
+        pad = fill_value(ragged.padding.value, ragged.dtype)
+        tensor = _filled(ragged.list, plot, pad) if rules.fills else ragged.packed
         if not masked:
             return cls(tensor, plot, rules.shape)
         starts = _seams(plot)

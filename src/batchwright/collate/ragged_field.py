@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import countOf
 from typing import Any, get_args
 
 import torch
@@ -20,6 +21,7 @@ from .fields import Context, Field
 from .indices import elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout, Side
 from .memory import settle
+from .numbers import padded
 from .padding import Padding, are_short, fill_value, joined_with_padding, pad
 from .ragged_value import Form, Ragged
 
@@ -86,10 +88,12 @@ class RaggedField(Field):
             return None
 
     def _rows(self, values: list[Any], context: Context) -> Ragged | None:
-        """Tensors that are padded at the right of dim 0, which most padded fields are; None for all others."""
-        if self.padding.side != "right" or self.dim not in (0, -1) or not is_plain(values):
+        """Lists, or tensors that are padded at the right of dim 0, which most padded fields are; None for all others."""
+        if self.dim not in (0, -1) or not memory.are_calls_plain():
             return None
-        if not memory.are_calls_plain():
+        if type(values[0]) is list:
+            return self._rows_of_lists(values, context) if countOf(map(type, values), list) == len(values) else None
+        if self.padding.side != "right" or not is_plain(values):
             return None
         sizes: tuple[int, ...] = tuple(map(_SIZE_OF, values))
         short, dims = are_short(values, sum(sizes)), values[0].ndim
@@ -112,6 +116,14 @@ class RaggedField(Field):
         else:
             rows = pad(values, layout, dim=0, length=length, value=self.padding.value)
         return Ragged._of_rows(rows, layout, self.padding)
+
+    def _rows_of_lists(self, values: list[list[Any]], context: Context) -> Ragged | None:
+        layout = context.layout(tuple(map(len, values)))
+        if not layout.total:
+            return None
+        (length,) = self.padding.extents((layout.max_length,))
+        rows = padded(values, length, self.padding.value, self.padding.side)
+        return None if rows is None else Ragged._of_rows(settle(rows), layout, self.padding)
 
     def _end_to_end(self, values: list[Any]) -> tuple[Tensor, list[int], int] | None:
         """Dense tensors concatenated along the ragged dimension, their lengths, and the dimension.
