@@ -146,8 +146,11 @@ class MicroBatches(ABC):
         """The same sequence with the shares that were set in `plan`, a plan of the same kind."""
         return self
 
-    def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
-        """A warning of what it costs to run from `batch` on in steps of `step_size`, on so many ranks; None if nothing."""
+    def warning_of_run(self, batch: int, end: int, step_size: int, world_size: int) -> str | None:
+        """A warning of what it costs to run from `batch` on in steps of `step_size`, on so many ranks; None if nothing.
+
+        The epoch of the run ends before micro-batch `end`.
+        """
         return None
 
     def plan_state(self, batch: int, since: int) -> dict[str, Any]:

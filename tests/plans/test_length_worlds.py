@@ -211,3 +211,21 @@ def test_a_chain_of_worlds_is_gone_through_by_all_ranks_alike(kind, window, capa
             return
         sampler.load_state_dict(state)
         state = sampler.state_at(sampler.batches_done + cut % (len(sampler) - sampler.batches_done))
+
+
+def test_what_is_left_beyond_an_epoch_of_fewer_ranks_is_said_and_comes_first_in_the_next_one():
+    """Buckets are rounded up to steps: an epoch of 9 ranks has more micro-batches than one of a single rank."""
+    shapes = np.random.default_rng(0).choice([384, 512, 640], (997, 2))
+    plan = bw.bucketed(shapes, 8)
+    samplers = [plan.sampler(rank=rank, world_size=9) for rank in range(9)]
+    taken = [batch for _, *step in zip(range(2), *map(iter, samplers), strict=False) for batch in step]
+    one = plan.sampler(rank=0, world_size=1)
+    one.load_state_dict(samplers[0].state_dict())
+    left, length = plan.epoch_length(9) - 18, plan.epoch_length(1)
+    assert left > length
+    said = rf"has {left} micro-batches left.* has {length}: the last {left - length} come at the beginning of the next epoch"
+    with pytest.warns(bw.PoorWarning, match=said):
+        epoch = list(one)
+    assert len(epoch) == length
+    late = [batch for batch, _ in zip(one, range(left - length), strict=False)]
+    assert np.bincount(np.concatenate([*taken, *epoch, *late]), minlength=997).tolist() == [1] * 997

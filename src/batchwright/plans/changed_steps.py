@@ -177,10 +177,15 @@ class _Spliced(MicroBatches):
         """See `MicroBatches`."""
         return (self, batch) if batch < self._at else self._part(batch)
 
-    def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
-        """See `MicroBatches`: a warning with numbers, from the costs of the next steps."""
+    def warning_of_run(self, batch: int, end: int, step_size: int, world_size: int) -> str | None:
+        """See `MicroBatches`: of samples that come late, and of uneven steps, with numbers from the costs of the next steps."""
         before: Any = self._before
         plan = before.plan if isinstance(before, Rotated) else before
+        found = _warning_of_rest(plan, self._at - batch, end - batch), self._warning_of_steps(plan, batch, step_size)
+        return "; ".join(filter(None, found)) or None
+
+    def _warning_of_steps(self, plan: Any, batch: int, step_size: int) -> str | None:
+        before: Any = self._before
         count = min(_COSTED * max(step_size, plan.step_size), self._at - batch) // step_size * step_size
         # The run may be inside a step of the plan: its first whole one begins here.
         begins = (getattr(before, "shift", 0) - batch) % plan.step_size
@@ -238,6 +243,16 @@ class _Spliced(MicroBatches):
 
     def __repr__(self) -> str:
         return f"<{self._before!r}, from micro-batch {self._at} on {self._after!r}>"
+
+
+def _warning_of_rest(plan: Windowed, left: int, length: int) -> str | None:
+    """A warning if an epoch whose samples come once has more micro-batches left than the run has in what is its epoch."""
+    if left <= length or plan.windows.batches_between_boundaries != plan.epoch_batches:
+        return None
+    return (
+        f"the epoch has {left} micro-batches left, which were planned in steps of {plan.step_size}, and an epoch of this run "
+        f"has {length}: the last {left - length} come at the beginning of the next epoch, so train one more"
+    )
 
 
 def _balance(costs: np.ndarray, step_size: int) -> float:

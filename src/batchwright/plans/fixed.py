@@ -143,7 +143,7 @@ class FixedPlan(Plan):
         return found
 
     @internal
-    def warning_of_run(self, batch: int, step_size: int, world_size: int) -> str | None:
+    def warning_of_run(self, batch: int, end: int, step_size: int, world_size: int) -> str | None:
         """See `MicroBatches`: shards are divided among a number of ranks."""
         shards = getattr(self.order, "shards", None)
         if not isinstance(shards, Shards) or shards.ranks == world_size:
