@@ -178,7 +178,7 @@ class _Spliced(MicroBatches):
         return (self, batch) if batch < self._at else self._part(batch)
 
     def warning_of_run(self, batch: int, end: int, step_size: int, world_size: int) -> str | None:
-        """See `MicroBatches`: of samples that come late, and of uneven steps, with numbers from the costs of the next steps."""
+        """See `MicroBatches`: of samples that come late, and of uneven steps, with numbers from the costs of some steps."""
         before: Any = self._before
         plan = before.plan if isinstance(before, Rotated) else before
         found = _warning_of_rest(plan, self._at - batch, end - batch), self._warning_of_steps(plan, batch, step_size)
@@ -250,8 +250,8 @@ def _warning_of_rest(plan: Windowed, left: int, length: int) -> str | None:
     if left <= length or plan.windows.batches_between_boundaries != plan.epoch_batches:
         return None
     return (
-        f"the epoch has {left} micro-batches left, which were planned in steps of {plan.step_size}, and an epoch of this run "
-        f"has {length}: the last {left - length} come at the beginning of the next epoch, so train one more"
+        f"the epoch has {left} micro-batches left, which were planned in steps of {plan.step_size}, and an epoch of this "
+        f"run has {length}: the last {left - length} come at the beginning of the next epoch, so train one more"
     )
 
 
