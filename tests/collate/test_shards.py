@@ -76,7 +76,7 @@ def of_torch(layout, size):
     }
 
 
-def test_blocks_are_level_for_every_pack_of_long_sequences_where_those_of_torch_are_not():
+def test_blocks_are_level_for_every_pack_of_long_sequences_where_head_and_tail_is_not():
     lengths = np.clip(np.random.default_rng(0).lognormal(7.0, 1.6, 3_000), 16, 131_072).astype(int)
     plan, of_theirs = bw.packed(lengths, 131_072), []
     for pack in plan[0], plan[20], np.array([int(lengths.argmax())]):
@@ -93,8 +93,7 @@ def test_blocks_are_level_for_every_pack_of_long_sequences_where_those_of_torch_
             assert ours <= 1.01
             assert ours <= min(waiting(layout, parts) for parts in theirs.values()) + 1e-3
             of_theirs.append({name: waiting(layout, parts) for name, parts in theirs.items()})
-    worst = {name: max(found[name] for found in of_theirs) for name in of_theirs[0]}
-    assert min(worst.values()) > 1.01
+    assert max(found["head_tail"] for found in of_theirs) > 1.01
 
 
 @settings(max_examples=15)

@@ -100,13 +100,13 @@ def test_a_folder_of_images_is_balanced_by_its_folders(tmp_path):
 
 
 def test_of_a_large_parquet_file_only_the_column_is_read(tmp_path):
-    """The file has 40 MB of text; a column of two words takes a few bytes a row."""
+    """The file has 30 MB of text; a column of two words takes a few bytes a row."""
     rows = 200_000
     writer = None
     for part in range(4):
-        text = np.random.default_rng(part).bytes(rows // 4 * 50).hex()
+        text = np.random.default_rng(part).bytes(rows // 4 * 75).hex()
         table = pyarrow.table({
-            "text": [text[100 * row : 100 * row + 100] for row in range(rows // 4)],
+            "text": [text[150 * row : 150 * row + 150] for row in range(rows // 4)],
             "label": pyarrow.array(["rare" if row % 9 == 0 else "frequent" for row in range(rows // 4)]),
         })  # fmt: skip
         writer = writer or pyarrow.parquet.ParquetWriter(tmp_path / "large.parquet", table.schema)

@@ -21,6 +21,9 @@ _SETS = frozenset({set, frozenset})
 _FUNCTIONS = (FunctionType, staticmethod, classmethod, property)
 _VALUES = _LEAVES | _LISTS | _SETS | {bytes, dict}
 
+# From Python 3.14 on a class has a function that makes its annotations, which holds all that the class defines.
+_ANNOTATIONS = frozenset({"__annotate__", "__annotate_func__"})
+
 
 class NotComparable(Exception):
     """A function holds a value that cannot be compared with that of another process; the message is its type."""
@@ -144,5 +147,6 @@ def _own(kind: type) -> Mapping[str, Any]:
     return {
         name: value
         for name, value in vars(kind).items()
-        if isinstance(value, _FUNCTIONS) or (type(value) in _VALUES and not name.startswith("__"))
+        if name not in _ANNOTATIONS
+        and (isinstance(value, _FUNCTIONS) or (type(value) in _VALUES and not name.startswith("__")))
     }
