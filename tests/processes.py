@@ -18,13 +18,14 @@ from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _HEAVY = ["torch.distributed", "torch.utils.data", "torch._dynamo", "batchwright.sampler", "batchwright.plans"]
+_HEAVY += ["batchwright.loader", "batchwright.collate", "batchwright.correct"]
 _KILLED = "killed"
 
 
 def preload(*modules: str) -> None:
     """Let the server import these as well; before the first gang."""
     _HEAVY.extend(modules)
-    _CONTEXT.set_forkserver_preload(_HEAVY)
+    _CONTEXT.set_forkserver_preload([*_HEAVY, "tests.frozen"])
 
 
 preload()
