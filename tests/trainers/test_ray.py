@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import ray
 import ray.train
-from ray.train import RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
@@ -40,36 +40,61 @@ def cluster():
 
 
 def train(settings):
-    """What a worker runs: a life, or the next one where Ray has started it again."""
+    """What a worker runs: a life of each run, or the next one where Ray has started it again."""
     import ray.train
+
+    kept = ray.train.get_checkpoint() or (settings["from"] and ray.train.Checkpoint(settings["from"]))
+    done = int(Path(kept.path, "done").read_text()) if kept else 0
+    runs = [steps(Life(**life), adapter, settings, kept or None, done) for life, adapter in settings["runs"]]
+    for saves in zip(*runs, strict=True):
+        done += 1
+        if done % settings["checkpoint_every"] == 0:
+            with tempfile.TemporaryDirectory() as folder:
+                for save in saves:
+                    save(folder)
+                Path(folder, "done").write_text(str(done))
+                ray.train.report({}, checkpoint=ray.train.Checkpoint(folder))
+        if done == settings["until"]:
+            return
+    settings["then"]()
+
+
+def steps(life, adapter, settings, kept, done):
+    """Trains; after each optimizer step it gives what writes the position into the folder of a checkpoint."""
     import ray.train.torch
     import torch
 
-    from batchwright.adapters import ray as adapter
+    from batchwright.adapters import ray as adapter_of_ray
 
     from ..loader.datasets import Numbers
 
     context = ray.train.get_context()
     rank = context.get_world_rank()
-    life = Life(**settings["life"])
     again = len(recorder.lives(life.folder, rank)) - life.number  # lives that Ray has started in the place of this one
     if again > 0:
         dies_after = life.dies_after if again < settings["kills"] else 0
-        life = Life(**{**settings["life"], "number": life.number + again, "dies_after": dies_after})
-    kept = ray.train.get_checkpoint() or (settings["from"] and ray.train.Checkpoint(settings["from"]))
+        life = replace(life, number=life.number + again, dies_after=dies_after)
     record = recorder.Recorder(life, rank, context.get_world_size())
     options = {"num_workers": life.workers, "accumulate": life.accumulate}
     loader = recorder.plan().loader(Numbers(len(recorder.LABELS)), **options)
-    if settings["adapter"]:
-        assert adapter.prepare(loader).device == ray.train.torch.get_device()
-        adapter.load_position(loader, kept or None)
+    if adapter:
+        assert adapter_of_ray.prepare(loader).device == ray.train.torch.get_device()
+        adapter_of_ray.load_position(loader, kept)
     elif kept:
         loader.load_state_dict(json.loads(Path(kept.path, "loader").read_text()))
     network = ray.train.torch.prepare_model(recorder.model())
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
     optimizer.register_step_post_hook(record.stepped)
-    done = int(Path(kept.path, "done").read_text()) if kept else 0
     record.begin(done)
+
+    def save(folder):
+        if not adapter:
+            Path(folder, "loader").write_text(json.dumps(loader.state_dict()))
+        elif done % 2:
+            adapter_of_ray.save_position(loader, folder)
+        else:  # as with a loader that does not know what reached the loop
+            adapter_of_ray.save_position(loader.sampler, folder, step=step)
+
     for epoch in loader.epochs(life.epochs):
         for batch in epoch:
             record.saw(batch)
@@ -79,43 +104,46 @@ def train(settings):
                 continue
             optimizer.step()
             done += 1
-            if done % life.checkpoint_every == 0:
-                with tempfile.TemporaryDirectory() as folder:
-                    if not settings["adapter"]:
-                        Path(folder, "loader").write_text(json.dumps(loader.state_dict()))
-                    elif done % 2:
-                        adapter.save_position(loader, folder)
-                    else:  # as with a loader that does not know what reached the loop
-                        adapter.save_position(loader.sampler, folder, step=step)
-                    Path(folder, "done").write_text(str(done))
-                    ray.train.report({}, checkpoint=ray.train.Checkpoint(folder))
+            yield save
             record.end_of_step()
-            if done == settings["until"]:
-                return
 
 
-def live(world, life, *, until=-1, start=None, adapter=True, kills=1):
-    """Run a life up to an optimizer step of the run; gives where its last checkpoint is."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
+def live(world, *lives, until=-1, start=None, adapters=(True,), kills=0, then=lambda: None, callbacks=()):
+    """Run a life of each run up to an optimizer step; gives where the last checkpoint is."""
+    runs = [(asdict(life), adapter) for life, adapter in zip(lives, adapters, strict=True)]
+    first, folder = lives[0], Path(lives[0].folder)
+    told = {"runs": runs, "until": until, "from": start, "kills": kills, "then": then}
     trainer = TorchTrainer(
         train,
-        train_loop_config={"life": asdict(life), "until": until, "from": start, "adapter": adapter, "kills": kills},
+        train_loop_config={**told, "checkpoint_every": first.checkpoint_every},
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(num_workers=world, use_gpu=False),
         run_config=RunConfig(
-            name=str(life.number), storage_path=life.folder, failure_config=FailureConfig(max_failures=kills)
+            name=str(first.number), storage_path=str(folder), failure_config=FailureConfig(max_failures=kills),
+            callbacks=list(callbacks),
         ),
-    )
+    )  # fmt: skip
     return trainer.fit().checkpoint.path
 
 
+@pytest.fixture(scope="module")
+def two_workers(cluster, tmp_path_factory):
+    """The folder of what two workers did: each step of two runs, killed once in mid-epoch; then `reads`.
+
+    One has the adapter. The other's checkpoints hold `loader.state_dict()`, and Ray's process group says which rank it is.
+    """
+    folder = tmp_path_factory.mktemp("two workers")
+    lives = []
+    for adapter in (True, False):
+        (own := folder / str(adapter)).mkdir()
+        lives.append(Life(str(own), epochs=2, workers=1, dies_after=7))
+    live(2, *lives, adapters=(True, False), kills=1, then=reads, callbacks=[Kept(folder / "reports")])
+    return folder
+
+
 @pytest.mark.parametrize("adapter", [True, False])
-def test_two_workers_killed_in_mid_epoch_are_started_again_and_go_on(cluster, adapter, tmp_path):
-    """Without the adapter the checkpoint holds `loader.state_dict()`, and Ray's process group says which rank this is."""
-    live(2, Life(str(tmp_path), epochs=2, workers=1, dies_after=7), adapter=adapter)
-    steps = recorder.check(tmp_path)
+def test_two_workers_killed_in_mid_epoch_are_started_again_and_go_on(two_workers, adapter):
+    steps = recorder.check(two_workers / str(adapter))
     assert steps[0] == 7
     assert len(steps) == 2
 
@@ -161,21 +189,14 @@ def reads():
         pass
 
 
-def test_the_composition_is_logged_by_one_worker_or_reported_by_all(cluster, tmp_path):
-    trainer = TorchTrainer(
-        reads,
-        torch_config=TorchConfig(backend="gloo"),
-        scaling_config=ScalingConfig(num_workers=2, use_gpu=False),
-        run_config=RunConfig(name="reads", storage_path=str(tmp_path), callbacks=[Kept(tmp_path / "reports")]),
-    )
-    trainer.fit()
+def test_the_composition_is_logged_by_one_worker_or_reported_by_all(two_workers):
     plan = recorder.plan()
     composition = bw.Composition(plan.sampler(rank=0, world_size=2), every=10)
     lists = plan.epoch_length(2) // 2
     expected = [{**composition.measured(step - 10, step, epoch=0), "step": step} for step in range(10, lists + 1, 10)]
     assert expected
-    reported = [json.loads(line) for line in (tmp_path / "reports").read_text().splitlines()]
-    assert reported == [[one, one] for one in expected]
+    reported = [json.loads(line) for line in (two_workers / "reports").read_text().splitlines()]
+    assert [metrics for metrics in reported if any(metrics)] == [[one, one] for one in expected]
 
 
 def test_the_page_on_ray_data_runs(cluster):
