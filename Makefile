@@ -63,7 +63,7 @@ $(VENV)/.trainers: $(VENV)/.test
 
 # whole trainers, in real processes that are killed; LONG=--long for five hundred kills more
 test-trainers: $(VENV)/.trainers .venv-apart/.trainers
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG) --ignore tests/trainers/test_torchtitan.py \
+	$(BIN)/python -m pytest -q -n 2 $(LONG) --ignore tests/trainers/test_torchtitan.py \
 	    --ignore tests/trainers/test_torchtitan_runs.py --ignore tests/trainers/test_self_splitting.py \
 	    --ignore tests/trainers/test_megatron.py --ignore tests/trainers/test_dgl.py tests/trainers
 	.venv-apart/bin/python -m pytest -q -n 2 $(LONG) tests/trainers/test_arguments.py tests/trainers/test_transformers.py \

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from .. import processes
@@ -13,6 +16,25 @@ processes.preload(
     *[f"tests.trainers.programs.{name}" for name in ("accelerate", "ignite", "lightning", "stateful", "transformers")],
     "tests.trainers.programs.evaluating",
 )
+
+
+TOGETHER = {path.name for path in Path(__file__).parent.glob("test_*.py") if 'scope="module"' in path.read_text()}
+"""Files with processes or a cluster that their tests share, which each process of xdist would start again."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Those files first, each in one process of xdist; every other test by itself. (No use of xdist's own groups: with
+    pytest 9.2, xdist 3.8 does not see them.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, _ = nodeid.partition("::")
+            return file if Path(file).name in TOGETHER else nodeid
+
+    return Together(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

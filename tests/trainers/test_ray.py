@@ -21,10 +21,7 @@ from batchwright.adapters.ray import prepare
 from . import recorder
 from .recorder import Life
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),  # of Ray's own, on every import
-    pytest.mark.xdist_group("ray"),  # one cluster
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's own, on every import
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from .test_runs import goes_on_from_the_end_of_an_epoch
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
-processes.preload("sentence_transformers")
+processes.preload("tests.trainers.programs.sentence_transformers")
 
 
 @pytest.fixture(scope="module", params=[1, 2])

@@ -19,7 +19,12 @@ pytestmark = pytest.mark.filterwarnings("ignore", "error::batchwright.PoorWarnin
 
 
 processes.preload(
-    "trl.trainer.sft_trainer", "trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.rloo_trainer"
+    "trl.trainer.sft_trainer",
+    "trl.trainer.dpo_trainer",
+    "trl.trainer.grpo_trainer",
+    "trl.trainer.rloo_trainer",
+    "transformers.models.llama.modeling_llama",
+    "tests.trainers.programs.trl",
 )
 
 
