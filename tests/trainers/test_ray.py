@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import asdict, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,11 @@ def train(settings):
     kept = ray.train.get_checkpoint() or (settings["from"] and ray.train.Checkpoint(settings["from"]))
     done = int(Path(kept.path, "done").read_text()) if kept else 0
     runs = [steps(Life(**life), adapter, settings, kept or None, done) for life, adapter in settings["runs"]]
-    for saves in zip(*runs, strict=True):
+    for saves in zip_longest(*runs):
         done += 1
         if done % settings["checkpoint_every"] == 0:
             with tempfile.TemporaryDirectory() as folder:
-                for save in saves:
+                for save in filter(None, saves):  # of the runs that have not ended
                     save(folder)
                 Path(folder, "done").write_text(str(done))
                 ray.train.report({}, checkpoint=ray.train.Checkpoint(folder))
