@@ -30,6 +30,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.05")  # how long each report waits for the controller
         patch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")  # not 60: other tests want the machine too
+        patch.setenv("RAY_worker_niceness", "0")  # not 15: beside other tests its workers would wait for minutes
         patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         patch.setenv("RAY_TRAIN_METRICS_ENABLED", "0")
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
