@@ -62,12 +62,22 @@ class BasePlan(MicroBatches):
 
     @property
     @abstractmethod
-    def identity(self) -> dict[str, str]:
-        """Every argument that can change a micro-batch, by name, as short text.
+    def run_identity(self) -> dict[str, str]:
+        """Every argument that can change a micro-batch of a run, by name, as short text.
 
-        A target that is a function of the epoch is represented by its shares in the first 4 epochs. The step size is
-        not included: a run chooses it.
+        A target that is a function of the epoch is represented by its shares in the first 4 epochs. Step sizes are not
+        included, also those of tasks: a run chooses its own, and its state has all of them.
         """
+
+    @property
+    @abstractmethod
+    def run_fingerprint(self) -> str:
+        """16 hexadecimal digits: equal for two plans if and only if their `run_identity` is equal."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, str]:
+        """Every argument that can change a micro-batch, by name, as short text: `run_identity`, and what was stepped."""
 
     @property
     @abstractmethod

@@ -17,7 +17,7 @@ from .errors import said, shown, typed
 from .files import Column
 from .values import is_tensor
 
-__all__ = ["MOST_VALUES", "Call", "call_of", "made_of", "parts_of", "recorded", "recorded_counting"]
+__all__ = ["MOST_VALUES", "Call", "as_written", "call_of", "made_of", "parts_of", "recorded", "recorded_counting"]
 
 MOST_VALUES = 4096  # of one argument that are written down; more belong into a file
 _PLAIN = frozenset({bool, int, str, type(None)})  # the types that JSON has, of any value
@@ -32,11 +32,13 @@ class Call(NamedTuple):
         name: the name of the function.
         arguments: the arguments as JSON values, by name.
         unwritten: why the call cannot be written down; empty if it can.
+        step_size: the step size of the plan that was made; 1 of what is no plan.
     """
 
     name: str
     arguments: dict[str, Any]
     unwritten: str = ""
+    step_size: int = 1
 
 
 class _Objects:
@@ -75,7 +77,7 @@ def recorded(function: Callable[Params, Made], *, counted: str = "") -> Callable
     @functools.wraps(function)
     def record(*arguments: Params.args, **named: Params.kwargs) -> Made:
         made, bound = function(*arguments, **named), signature.bind(*arguments, **named)
-        vars(made)["_call"] = _call(function.__name__, bound, counted)
+        vars(made)["_call"] = _call(function.__name__, bound, counted)._replace(step_size=getattr(made, "step_size", 1))
         first = next(iter(bound.arguments.values()), None)
         vars(made)["_objects"] = _Objects(tuple(first.values()) if isinstance(first, Mapping) else (first,))
         return made
@@ -92,6 +94,12 @@ def call_of(made: Any) -> Call | None:
     """The call that made a plan or a target; None if it was made in another way."""
     found = getattr(made, "_call", None)
     return found if isinstance(found, Call) else None
+
+
+def as_written(made: Any, call: Call) -> dict[str, Any]:
+    """The arguments of the call that made a plan or a target, and the n of `stepped(n)` if a plan was stepped since."""
+    step_size = getattr(made, "step_size", call.step_size)
+    return {"arguments": call.arguments} | ({"stepped": step_size} if step_size != call.step_size else {})
 
 
 def made_of(made: Any) -> list[list[Any]]:
@@ -162,7 +170,7 @@ def _written(value: Any, called: str, left: list[int]) -> Any:
     if call is not None:
         if call.unwritten:
             raise _UnwritableError(call.unwritten)
-        return {_tag(value): call.name, "arguments": call.arguments}
+        return {_tag(value): call.name, **as_written(value, call)}
     if isinstance(value, Mapping):
         return {"map": [[_written(name, called, left), _written(part, called, left)] for name, part in value.items()]}
     if is_tensor(value) or isinstance(value, np.ndarray):

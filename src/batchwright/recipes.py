@@ -61,7 +61,7 @@ _TARGETS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 _GROUPS: dict[str, Callable[..., Any]] = {"combine": Groups.combine}
 _SHARDS: dict[str, Callable[..., Any]] = {"Shards": Shards}
-_KEYS = frozenset({"batchwright", "plan", "arguments", "fingerprint", "run"})
+_KEYS = frozenset({"batchwright", "plan", "arguments", "stepped", "fingerprint", "run"})
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def from_recipe(recipe: Any, *, root: str | os.PathLike[str] | None = None, chec
     run_of(held)
     home = Path(root) if root is not None else beside.parent if beside is not None else Path()
     index = None if beside is None or held["plan"] != "balanced" else read_index(beside, held["arguments"], home)
-    plan: Plan = _ArgumentReader(home, check, index).called(PLANS, "plan", held["plan"], held["arguments"])
+    plan = _ArgumentReader(home, check, index).plan(held)
     wanted = held.get("fingerprint", plan.fingerprint)
     if check and wanted != plan.fingerprint:
         raise Infeasible(
@@ -238,6 +238,14 @@ class _ArgumentReader:
         variadic = [key for key, each in known.items() if each.kind is each.VAR_POSITIONAL]
         return function(*values[variadic[0]]) if variadic else function(**values)
 
+    def plan(self, written: Mapping[str, Any], depth: int = 0) -> Plan:
+        """The plan of a recipe, or of an argument of one, in the steps that it names."""
+        found: Any = self.called(PLANS, "plan", written["plan"], written.get("arguments", {}), depth)
+        made: Plan = (
+            found.stepped(check_integer(written["stepped"], "stepped", least=1)) if "stepped" in written else found
+        )
+        return made
+
     def value(self, written: Any, depth: int) -> Any:
         """The argument that a JSON value stands for."""
         if depth > _DEEPEST:
@@ -296,8 +304,8 @@ class _ArgumentReader:
         return Fraction(check_integer(parts[0], "the numerator"), check_integer(parts[1], "the denominator", least=1))
 
     def _plan(self, written: Mapping[str, Any], depth: int) -> Any:
-        _only(written, {"plan", "arguments"})
-        return self.called(PLANS, "plan", written["plan"], written.get("arguments", {}), depth)
+        _only(written, {"plan", "arguments", "stepped"})
+        return self.plan(written, depth)
 
     def _target(self, written: Mapping[str, Any], depth: int) -> Any:
         _only(written, {"target", "arguments"})

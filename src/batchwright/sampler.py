@@ -350,7 +350,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         return start if self.shares_from is None else start.with_shares_of(self.plan)
 
     def _state(self, position: Position) -> dict[str, Any]:
-        known = {"version": VERSION, "fingerprint": self.plan.fingerprint, "identity": dict(self._identity)}
+        known = {"version": VERSION, "fingerprint": self.plan.run_fingerprint, "identity": dict(self._identity)}
         return known | position.or_next_epoch().as_state()
 
     @cached_property

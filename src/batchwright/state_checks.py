@@ -55,7 +55,7 @@ _FOLLOW |= {"order.groups", "order.epoch_batches", "epoch_samples", "steps"}
 
 def bounded_identity(plan: BasePlan) -> dict[str, str]:
     """A plan's identity in bounded size, for a state: it says what differs where a state is of another plan."""
-    return {name: shortened(text) for name, text in islice(plan.identity.items(), _MOST_NAMED)}
+    return {name: shortened(text) for name, text in islice(plan.run_identity.items(), _MOST_NAMED)}
 
 
 def check_same_place(asked: Position, epoch: int, consumed: int, fetched_by_all: int) -> None:
@@ -109,10 +109,10 @@ def check_state_of(plan: BasePlan, state: Mapping[str, Any]) -> None:
         )
     if fingerprint is None:
         raise Infeasible("the state has no 'fingerprint'", "load what state_dict() gave")
-    if not isinstance(fingerprint, str) or fingerprint != plan.fingerprint:
+    if not isinstance(fingerprint, str) or fingerprint != plan.run_fingerprint:
         given = fingerprint[:_LONGEST_SHOWN] if isinstance(fingerprint, str) else shown(fingerprint)
         raise Infeasible(
-            f"the state is of plan {given}, this is plan {plan.fingerprint}{_difference(state.get('identity'), plan)}",
+            f"the state is of plan {given}, this is plan {plan.run_fingerprint}{_difference(state.get('identity'), plan)}",
             "build the plan with the arguments, labels and seed it had",
         )
 

@@ -71,7 +71,7 @@ class Loader:
         self.watch: Callable[[int, int, bool], None] | None = None
         self._on_error: OnError = one_of(on_error, "on_error", ("refuse", "replace", "skip"))
         self._max_errors = check_integer(max_errors, "max_errors", least=0)
-        self._key = child_key(int(sampler.plan.fingerprint, 16), PURPOSE.SAMPLES)
+        self._key = child_key(int(sampler.plan.run_fingerprint, 16), PURPOSE.SAMPLES)
         check_options(options, collate, device)
         check_named(sampler.plan, self._on_error)
         if check_bool(check_data, "check_data"):

@@ -305,10 +305,10 @@ class LengthPlan(Plan, Windowed):
         return self.cutter.padded_budget
 
     @cached_property
-    def identity(self) -> dict[str, str]:
-        """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
+    def run_identity(self) -> dict[str, str]:
+        """Every argument that can change a micro-batch, by name, as short text; see `BasePlan`."""
         return {
-            **{f"order.{name}": value for name, value in self.order_plan.identity.items()},
+            **{f"order.{name}": value for name, value in self.order_plan.run_identity.items()},
             "order": "none" if self.same_samples else how_passed(self.order_plan),
             "cut": self.cutter.builder,
             **self.cutter.identity,

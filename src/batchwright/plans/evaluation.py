@@ -164,8 +164,8 @@ class EvaluationPlan(EachOnce):
         return bool(self.start) and self.first <= batch < end
 
     @cached_property
-    def identity(self) -> dict[str, str]:
-        """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
+    def run_identity(self) -> dict[str, str]:
+        """Every argument that can change a micro-batch, by name, as short text; see `BasePlan`."""
         return {
             "plan": "evaluation",
             "order": self.sequence.identity,

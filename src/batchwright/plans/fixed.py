@@ -94,8 +94,8 @@ class FixedPlan(Plan):
         return {**vars(self), "_ahead": Ahead(self.order, self.epoch_batches)}
 
     @cached_property
-    def identity(self) -> dict[str, str]:
-        """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
+    def run_identity(self) -> dict[str, str]:
+        """Every argument that can change a micro-batch, by name, as short text; see `BasePlan`."""
         return {**self.order.identity, "epoch_batches": str(self.epoch_batches)}
 
     @property

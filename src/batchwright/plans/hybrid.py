@@ -226,7 +226,7 @@ class HybridPlan(EachOnce):
         return [range(at, at + size) for size in sizes[1:] for at in range(0, self.ranks, size)]
 
     @cached_property
-    def identity(self) -> dict[str, str]:
+    def run_identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch, by name, as short text; see `Plan`. The ranks are the run's."""
         return {
             "plan": "hybrid",
@@ -234,6 +234,11 @@ class HybridPlan(EachOnce):
             "steps": str(self.steps),
             "seed": str(self.strata.seed),
         }
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `BasePlan`: without the ranks, as that of a run."""
+        return self.run_identity
 
     def summary(self) -> HybridSummary:
         """Steps, groups of ranks, and how long ranks wait, measured on the first epoch; `print` it."""

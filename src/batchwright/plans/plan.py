@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..base_plan import BasePlan
-from ..calls import call_of
+from ..calls import as_written, call_of
 from ..errors import Infeasible
 from ..orders.protocol import fingerprint_of
 from ..public import internal, public
@@ -56,10 +56,20 @@ class Plan(BasePlan):
         super().__init_subclass__(**options)
         public(cls)
 
-    @cached_property
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `BasePlan`. A step size of 1 is that of a plan which nobody stepped."""
+        return self.run_identity | ({"step_size": str(self.step_size)} if self.step_size > 1 else {})
+
+    @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits, made of every argument that can change a batch."""
+        """16 hexadecimal digits, made of every argument that can change a batch, and of the `n` of `stepped(n)`."""
         return fingerprint_of(self.identity)
+
+    @cached_property
+    def run_fingerprint(self) -> str:
+        """The fingerprint of a run of this plan, the same on any number of ranks: without the `n` of `stepped(n)`."""
+        return fingerprint_of(self.run_identity)
 
     @abstractmethod
     def summary(self) -> Any:
@@ -88,7 +98,8 @@ class Plan(BasePlan):
         values, at most 4,096 of an argument.
 
         Returns:
-            The kind of the plan, its arguments, and its fingerprint. `json.dumps` writes it.
+            The kind of the plan, its arguments, the n of `stepped(n)` if it was stepped, and its fingerprint. `json.dumps`
+            writes it.
 
         Raises:
             Infeasible: an argument cannot be written down: long data that is not a `bw.Column`, a function, an object; or
@@ -117,7 +128,7 @@ class Plan(BasePlan):
         return {
             "batchwright": RECIPE_VERSION,
             "plan": call.name,
-            "arguments": copy.deepcopy(call.arguments),
+            **copy.deepcopy(as_written(self, call)),
             "fingerprint": self.fingerprint,
         }
 

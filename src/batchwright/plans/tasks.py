@@ -133,9 +133,9 @@ class TaskPlan(Plan):
         return self.turns.bound
 
     @cached_property
-    def identity(self) -> dict[str, str]:
-        """Every argument that can change a micro-batch, by name, as short text; see `Plan`."""
-        tasks = {f"task {number}": child.fingerprint for number, child in enumerate(self.children)}
+    def run_identity(self) -> dict[str, str]:
+        """Every argument that can change a micro-batch, by name, as short text; see `BasePlan`."""
+        tasks = {f"task {number}": child.run_fingerprint for number, child in enumerate(self.children)}
         shares = ",".join(map(str, self.weights_of_tasks))
         if self.named:  # only then are the names part of the lists of a sampler
             tasks["tasks"] = repr(self.names)
@@ -144,6 +144,11 @@ class TaskPlan(Plan):
             "target": shares, "unit": self.unit, "named": str(self.named),
             "starts": ",".join(map(str, self.starts)), "epoch_batches": str(self.epoch_batches), **tasks,
         }  # fmt: skip
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """See `BasePlan`: tasks keep the steps in which their plans were passed."""
+        return super().identity | {f"task {number}": child.fingerprint for number, child in enumerate(self.children)}
 
     @property
     def shortcomings(self) -> list[str]:

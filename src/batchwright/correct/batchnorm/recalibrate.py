@@ -132,7 +132,7 @@ def _check_stream(loader: Iterable[Any], plan: BasePlan) -> None:
 
 
 def _draw_alike(one: BasePlan, other: BasePlan) -> bool:
-    if one.fingerprint == other.fingerprint:  # a fingerprint does not include shares that were set during a run
+    if one.run_fingerprint == other.run_fingerprint:  # it does not include shares that were set during a run
         return True
     if one.groups.digest != other.groups.digest or one.settles_after is None or other.settles_after is None:
         return False
