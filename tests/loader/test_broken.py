@@ -188,3 +188,22 @@ def test_a_sample_that_raises_stop_iteration_may_be_left_out():
     loader = bw.shuffled(60, 4).loader(Ending(60), on_error="skip", max_errors=1, num_workers=0)
     with pytest.warns(bw.PoorWarning, match="sample 17 raised StopIteration"):
         assert sorted(sample for batch in loader for sample in batch.tolist()) == [n for n in range(60) if n != 17]
+
+
+@pytest.mark.parametrize("on_error", ["replace", "skip"])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        bw.evaluation(13, 4),
+        bw.evaluation(range(1, 14), max_tokens=30),
+        bw.evaluation(range(1, 14), capacity=20, order="length"),
+        bw.evaluation(13, 4).stepped(2),
+        bw.hybrid(range(1, 14), ranks=2, tokens_per_rank=10),
+    ],
+    ids=repr,
+)
+def test_no_sample_of_an_evaluation_is_left_out_or_replaced(plan, on_error):
+    for options in ({}, {"rank": 1, "world_size": 2}):
+        with pytest.raises(bw.Infeasible, match=f"on_error is '{on_error}', and an epoch of <plan: .* exactly once"):
+            plan.loader(range(13), num_workers=0, on_error=on_error, **options)
+        plan.loader(range(13), num_workers=0, on_error="refuse", **options)

@@ -290,6 +290,17 @@ TABLE = {
         'build the plan with named=False, or pass on_error="refuse"',
         lambda: (looped(Pairs(), plan=NAMED), looped(plan=bw.alternating(TASKS), on_error="skip")),
     ),
+    "an evaluation of samples that raise": (
+        lambda: made(Broken(12, 11), plan=bw.evaluation(12, 4), on_error="replace"),
+        "on_error is 'replace', and an epoch of <plan: evaluation of 12 samples in 3 micro-batches> has every sample "
+        "exactly once: none may be left out or stand for another",
+        "leave on_error out; to leave samples out, make the plan for the others alone, numbers=[...], as "
+        "bw.evaluation(len(numbers), ...), and pass torch.utils.data.Subset(dataset, numbers)",
+        lambda: (
+            looped(plan=bw.evaluation(12, 4)),
+            looped(Subset(Broken(12, 11), range(11)), plan=bw.evaluation(len(range(11)), 4)),
+        ),
+    ),
     "a data set that is not cut": (
         lambda: made(SEQUENCES, plan=SPLIT),
         "the data set has 3 samples, the plan yields 5 pieces of samples",

@@ -17,7 +17,14 @@ from ..errors import Infeasible, check_integer, did_you_mean, said, shown, typed
 from ..labels import class_names, known_labels
 from ..readings import reading
 
-__all__ = ["check_dataset", "check_named", "check_named_of_torch", "check_options", "fitting_workers", "starts_python"]
+__all__ = [
+    "check_dataset",
+    "check_named_of_torch",
+    "check_on_error",
+    "check_options",
+    "fitting_workers",
+    "starts_python",
+]
 
 _COMPARED = 1 << 16  # labels that are compared, evenly spaced: a data set in another order differs at most of them
 _MOST_WORKERS = 8  # more seldom help one process, and each costs memory
@@ -123,13 +130,22 @@ def check_dataset(plan: BasePlan, dataset: Any) -> None:
     _check_labels(plan, dataset)
 
 
-def check_named(plan: BasePlan, on_error: str) -> None:
-    """Refuse to continue past samples that raise where samples are pairs of a task and a number, which have no groups.
+def check_on_error(plan: BasePlan, on_error: str) -> None:
+    """Refuse to continue past samples that raise where samples have no groups, or each must come exactly once.
 
     Raises:
-        Infeasible: the plan yields such pairs, and `on_error` is not "refuse".
+        Infeasible: the plan yields pairs of a task and a number, or is for evaluation, and `on_error` is not "refuse".
     """
-    if plan.named and on_error != "refuse":
+    if on_error == "refuse":
+        return
+    if plan.whole_epochs:
+        raise Infeasible(
+            f"on_error is {shown(on_error)}, and an epoch of {plan!r} has every sample exactly once: none may be left out "
+            "or stand for another",
+            "leave on_error out; to leave samples out, make the plan for the others alone, numbers=[...], as "
+            "bw.evaluation(len(numbers), ...), and pass torch.utils.data.Subset(dataset, numbers)",
+        )
+    if plan.named:
         raise Infeasible(
             f"on_error is {shown(on_error)}, and the plan yields pairs of a task and a number",
             'build the plan with named=False, or pass on_error="refuse"',

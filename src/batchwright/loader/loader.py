@@ -19,7 +19,7 @@ from ..position import Position
 from ..public import public
 from ..ranks import compare_loaders
 from ..sampler import BatchSampler
-from .checks import check_dataset, check_named, check_options, fitting_workers, starts_python
+from .checks import check_dataset, check_on_error, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring
 from .loops import Batches, Epoch, epochs_left, unrecorded
 from .padded import check_padding
@@ -73,7 +73,7 @@ class Loader:
         self._max_errors = check_integer(max_errors, "max_errors", least=0)
         self._key = child_key(int(sampler.plan.run_fingerprint, 16), PURPOSE.SAMPLES)
         check_options(options, collate, device)
-        check_named(sampler.plan, self._on_error)
+        check_on_error(sampler.plan, self._on_error)
         if check_bool(check_data, "check_data"):
             check_dataset(sampler.plan, dataset)
             check_parts(sampler.plan, dataset)

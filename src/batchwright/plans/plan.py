@@ -324,7 +324,8 @@ class Plan(BasePlan):
                 after any restart and in any world, and something else each time it is drawn. A data set that reads lists at
                 once (`__getitems__`) is seeded once a micro-batch.
             on_error: what to do with a sample that raises: "refuse" raises its error, "replace" gives the next sample of its
-                group, so that sizes and quotas hold, "skip" leaves it out.
+                group, so that sizes and quotas hold, "skip" leaves it out. Plans for evaluation, and hybrid plans, whose
+                epochs have every sample once, take "refuse" only.
             max_errors: samples that may raise in this process before the loader refuses to go on.
             compare_ranks: compare the plan, its arguments and the place of the loop between all processes, with one small
                 gather: now, and again when a loop asks for its second batch. If left out, loaders with a `rank` are compared
