@@ -9,9 +9,18 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from .errors import Infeasible, said, shown, typed
+from .errors import Infeasible, no_column, said, shown, typed
 
-__all__ = ["MOST_VALUES", "as_list", "call_in_loop", "check_count", "library", "reading", "reading_file"]
+__all__ = [
+    "MOST_VALUES",
+    "as_list",
+    "call_in_loop",
+    "check_column",
+    "check_count",
+    "library",
+    "reading",
+    "reading_file",
+]
 
 MOST_VALUES = 1 << 32  # of a column or a list: the samples of groups are numbered by 32 bits
 _MOST_LISTED = 1 << 20
@@ -63,6 +72,26 @@ def reading_file(
         raise
     except errors as error:
         raise Infeasible(f"{shown(str(path))} cannot be read: {said(error)}", way_out) from None
+
+
+def check_column(of: str, name: Any, names: Iterable[Any]) -> None:
+    """Refuse the name of a column that a file does not have, or has more than once.
+
+    Args:
+        of: the file, in words.
+        name: the column that was named.
+        names: the columns that there are.
+
+    Example:
+        >>> check_column("a.csv", "class", ["class", "text"])
+    """
+    known = list(names)
+    if name not in known:
+        raise no_column(of, name, known)
+    if known.count(name) > 1:
+        raise Infeasible(
+            f"{of} has {known.count(name)} columns {shown(name)}", "write the file again, every column by another name"
+        )
 
 
 def check_count(values: Any, called: str) -> None:

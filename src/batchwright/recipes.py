@@ -181,7 +181,7 @@ def _parsed(path: Path) -> Any:
             f"{shown(str(path))} has {size} bytes, a recipe has {MOST_BYTES} at most", "keep data in files, as columns"
         )
     with reading_file(path, "write it as JSON or TOML", (ValueError, RecursionError)):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors mark UTF-8 at its start
         if path.suffix.lower() == ".toml":
             return tomllib.loads(text)
         return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)

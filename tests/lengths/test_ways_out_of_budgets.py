@@ -165,6 +165,10 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: bw.bucketed([1, 2], 2), "shapes have 1 dimensions, not 2; pass one row of sizes for every sample, as "
         "np.array(shapes)[:, None]; for lengths, which are padded, pass them to bw.budgeted",
         lambda: (ends(bw.bucketed(np.array([1, 2])[:, None], 2)), ends(bw.budgeted([1, 2], 4)))),
+    "shapes of other lengths": (
+        lambda: bw.bucketed([(1, 2), (1, 2, 3)], 2), "sample 1 of shapes has 3 sizes, sample 0 has 2; pass equally "
+        "many sizes for every sample",
+        lambda: ends(bw.bucketed([(1, 2), (1, 2)], 2))),
     "a side of 0": (
         lambda: bw.bucketed([(1, 2), (3, 0)], 2), "side 1 of sample 1 of shapes is 0, not a finite number above 0; pass",
         lambda: ends(bw.bucketed([(1, 2), (3, 0.5)], 2))),

@@ -94,7 +94,7 @@ def test_summary_and_prior_speak_of_the_innermost_groups():
     [
         ([2, 2], {}, "2 levels and 2 counts"),
         ([2, 0, 1], {}, r"\[2, 0, 1\]"),
-        ([2, 2.5, 1], {}, "per is 2.5"),
+        ([2, 2.5, 1], {}, r"per\[1\] is 2.5"),
         ([4, 1, 1], {}, "'the dataset' has 3"),
         ([2, 3, 1], {}, "'a' has 2"),
         ([2, 2, 3], {"distinct": True}, "'a / 0' has 2 samples"),

@@ -57,6 +57,10 @@ CASES = cases("refuse message follow", {
     "margin": (made(kind="raked", batch_size=2),
         "a plan 'raked' needs --margin, a column and its shares; pass --margin label:uniform",
         made(margin=["kind:uniform"], batch_size=2)),
+    "one side": (made(shape=["n"], batch_size=2),
+        "--shape n is one number a sample, and a shape has several; pass --shape once for each side; for lengths, which are "
+        "padded, pass --length and --max-tokens in place of --shape and --batch-size",
+        lambda: (made(shape=["n", "w"], batch_size=2)(), made(length="n", max_tokens=100)())),
     "column": (made(kind="weighted", batch_size=2),
         "a plan 'weighted' needs --weight, the name of a column; pass one of kind, n, w",
         made(kind="weighted", batch_size=2, weight="w")),

@@ -164,6 +164,12 @@ def _by_length(kind: str) -> Callable[[str, Given], Given]:
         if kind == "bucketed":
             sides = _columns(files, given, kind, "shape")
             found["shapes"] = sides[0] if len(sides) == 1 else np.column_stack([np.asarray(side) for side in sides])
+            if np.ndim(found["shapes"]) == 1:
+                raise Infeasible(
+                    f"--shape {sides[0].name} is one number a sample, and a shape has several",
+                    "pass --shape once for each side; for lengths, which are padded, pass --length and --max-tokens in "
+                    "place of --shape and --batch-size",
+                )
         else:
             found["lengths"] = _column(files, given, kind, "length")
         if "together" in given:

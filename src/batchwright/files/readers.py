@@ -6,6 +6,7 @@ import csv
 import json
 import pickle
 import tarfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import as_array
-from ..errors import Infeasible, no_column, said, shown
-from ..readings import library, reading_file
+from ..errors import Infeasible, said, shown
+from ..readings import check_column, library, reading_file
 from .folder import Folder
 from .tar import names_of_shard, rows_of_shard
 
@@ -75,11 +76,15 @@ def _csv(files: Sequence[Path], name: str) -> Any:
     for file in files:
         _require(name, _csv_names(file), file)
         with _reading(file, _AS_TEXT):
-            read = arrow.read_csv(
-                file,
-                parse_options=csv_options(file),
-                convert_options=arrow.ConvertOptions(include_columns=[name], column_types={name: pyarrow.string()}),
-            )
+            try:
+                read = arrow.read_csv(
+                    file,
+                    parse_options=csv_options(file),
+                    convert_options=arrow.ConvertOptions(include_columns=[name], column_types={name: pyarrow.string()}),
+                )
+            except ValueError:
+                deque(_csv_values(file, name), maxlen=0)  # it refuses a row of another width by its number
+                raise
         chunks += read[name].chunks
     return Texts(pyarrow.chunked_array(chunks, pyarrow.string()).dictionary_encode())
 
@@ -95,7 +100,7 @@ def _csv_values(file: Path, name: str) -> Iterator[str]:
             if row and len(row) != width:
                 raise Infeasible(
                     f"row {number} of {shown(str(file))} has {len(row)} values, there are {width} columns",
-                    _AS_TEXT,
+                    "write one value for every column in every row",
                 )
             if row:
                 yield row[place]
@@ -293,8 +298,7 @@ def _arrow(part: str) -> Any:
 
 
 def _require(name: str, names: Sequence[str], file: Path, where: str = "") -> int:
-    if name not in names:
-        raise no_column(f"{where}{shown(str(file))}", name, names)
+    check_column(f"{where}{shown(str(file))}", name, names)
     return list(names).index(name)
 
 

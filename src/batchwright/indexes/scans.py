@@ -14,7 +14,7 @@ from ..columns import one_dimensional
 from ..errors import no_column, said, shown
 from ..files.column import INTEGER
 from ..files.readers import READERS, arrow_reader, column_names, csv_options, delimiter_of, shard_rows
-from ..readings import library, reading_file
+from ..readings import check_column, library, reading_file
 from .sources import DataFile
 
 __all__ = ["READ", "ArrowColumns", "AsTyped", "batches", "image_batches", "library_of", "one_database"]
@@ -36,9 +36,9 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
     with nullcontext(file.path) if kind == "parquet" else file.on_this_machine() as path:
         inside = _names_in(file, path, kind, names)
         wanted = [name for name in names if name in inside]
-        missing = [name for name in names if name not in inside and name not in file.partition]
-        if missing:
-            raise no_column(shown(file.path), missing[0], [*inside, *file.partition])
+        known = [*inside, *(name for name in file.partition if name not in inside)]
+        for name in names:
+            check_column(shown(file.path), name, known)
         # Of a file whose columns are all in its path, some column tells how many rows it has.
         chosen = wanted or inside[:1]
         if engine == "duckdb" and len({name.casefold() for name in inside}) < len(inside):

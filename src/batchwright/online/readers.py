@@ -12,9 +12,9 @@ from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
-from ..errors import Infeasible, check_integer, no_column, one_of, shown, typed
+from ..errors import Infeasible, check_integer, one_of, shown, typed
 from ..indexes.sources import DataFile, source_of
-from ..readings import as_list, library, reading_file
+from ..readings import as_list, check_column, library, reading_file
 from .file_shards import (
     READERS,
     ROWS,
@@ -145,8 +145,7 @@ def parquet(
             rows += [known.metadata.row_group(number).num_rows for number in range(known.num_row_groups)]
             names = known.schema_arrow.names
         for column in wanted or ():
-            if column not in names:
-                raise no_column(shown(file.path), column, names)
+            check_column(shown(file.path), column, names)
     groups = _RowGroups(shards, partial(row_group, wanted), shuffle=shuffle, seed=seed, name=name)
     return _sized(groups, "rows", rows)
 

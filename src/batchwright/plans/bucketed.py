@@ -88,7 +88,7 @@ def bucketed(
         >>> sorted(sorted(batch.tolist()) for batch in plan.epoch(0))
         [[0, 2], [1, 3]]
     """
-    table = _rows(shapes, "shapes")
+    table = _rows(shapes, "shapes", "sample")
     if not table.size:
         raise empty_dataset("0 shapes")
     _check_sides(table, "shapes", "sample")
@@ -97,7 +97,7 @@ def bucketed(
     if not hasattr(buckets, "__len__") or isinstance(buckets, str):
         shapes_of, bucket_of = _of_equal_mass(table, check_integer(buckets, "buckets", least=1))
     else:
-        shapes_of = _rows(buckets, "buckets")
+        shapes_of = _rows(buckets, "buckets", "bucket")
         if not shapes_of.size or shapes_of.ndim != 2 or shapes_of.shape[1] != table.shape[1]:
             raise Infeasible(
                 f"buckets have shape {shapes_of.shape} and shapes have {table.shape[1]} sides",
@@ -129,8 +129,16 @@ def bucketed(
     return plan
 
 
-def _rows(values: Any, called: str) -> np.ndarray:
-    rows = list(map(list, values)) if isinstance(values, (list, tuple)) and values and _are_rows(values) else values
+def _rows(values: Any, called: str, each: str) -> np.ndarray:
+    rows = values
+    if isinstance(values, (list, tuple)) and values and _are_rows(values):
+        rows = list(map(list, values))
+        other = next((number for number, row in enumerate(rows) if len(row) != len(rows[0])), None)
+        if other is not None:
+            raise Infeasible(
+                f"{each} {other} of {called} has {len(rows[other])} sizes, {each} 0 has {len(rows[0])}",
+                f"pass equally many sizes for every {each}",
+            )
     return np.asarray(as_numbers(rows, called=called), np.float64)
 
 

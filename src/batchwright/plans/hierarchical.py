@@ -95,7 +95,7 @@ def _counts(levels: Sequence[Any], per: Sequence[int]) -> list[int]:
             f"levels is {typed(levels)} and per is {typed(per)}",
             "pass a list of columns, and a list of counts: [category, class_], [P, Q, M]",
         )
-    counts = [check_integer(count, "per") for count in as_list(per, "per")]
+    counts = [check_integer(count, f"per[{place}]") for place, count in enumerate(as_list(per, "per"))]
     with reading(levels, "levels", "pass a list of columns"):
         depth = len(levels)
     if not depth or len(counts) != depth + 1:
