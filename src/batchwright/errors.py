@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 __all__ = [
     "NOT_THE_USER", "Infeasible", "PoorWarning", "check_bool", "check_integer", "check_mapping", "check_number",
-    "did_you_mean", "empty_dataset", "exactly", "listed", "no_column", "noted", "one_of", "refused_of", "said",
+    "did_you_mean", "empty_dataset", "escaped", "exactly", "listed", "no_column", "noted", "one_of", "refused_of", "said",
     "seed_number", "shortened", "shown", "suggestion", "typed", "warn",
 ]  # fmt: skip
 
@@ -127,6 +127,16 @@ def shortened(name: Any) -> str:
         return f"a {type(name).__name__}"
 
 
+def escaped(text: str) -> str:
+    r"""A text that is one line of a terminal: its control characters are written as `repr` writes them.
+
+    Example:
+        >>> print(escaped("\x1b[31mred\n"))
+        \x1b[31mred\n
+    """
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def listed(names: Iterable[Any]) -> str:
     """Join names by commas: the first twelve, and how many more there are.
 
@@ -134,7 +144,7 @@ def listed(names: Iterable[Any]) -> str:
         >>> listed("ab"), listed([]), listed(range(100))[-14:]
         ('a, b', 'none', '11 and 88 more')
     """
-    written = [shortened(name) for name in names]
+    written = [escaped(shortened(name)) for name in names]
     more = len(written) - _MOST_NAMES
     return ", ".join(written[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "") or "none"
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .aligned import aligned
-from .errors import shortened
+from .errors import escaped, shortened
 from .readings import library
 
 __all__ = ["Exported", "Table", "html_table", "of_one_type"]
@@ -141,5 +141,4 @@ def _text(value: Any) -> str:
         return f"{value:,.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    text = shortened(value)
-    return text if text.isprintable() else repr(text)[1:-1]  # a name may contain line breaks
+    return escaped(shortened(value))

@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..audit import Audit
+from ..errors import escaped
 
 __all__ = ["comparison", "console", "description", "findings", "occurrences", "plan", "progress", "spinner"]
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)  # names of users may look like markup
 _errors = Console(stderr=True)
 _BARS = 20  # groups with a bar: the largest and the smallest
 _WIDTH = 40  # characters of the longest bar
@@ -61,11 +62,13 @@ def findings(audit: Audit) -> list[dict[str, Any]]:
 
 def description(facts: dict[str, Any]) -> Group:
     """Counts as bars, and lengths as quantiles."""
-    parts: list[Any] = [f"{facts['files']}: {facts['samples']:,} samples, columns {', '.join(facts['columns'])}"]
+    names = ", ".join(facts["columns"])
+    parts: list[Any] = [Text(escaped(f"{facts['files']}: {facts['samples']:,} samples, columns {names}"))]
     for name, labels in facts.get("labels", {}).items():
         missing = f", {labels['missing']:,} missing" if labels["missing"] else ""
+        parts.append("")
         parts.append(
-            f"\n{name}: {labels['groups']:,} groups, imbalance {labels['imbalance']:,.1f}, "
+            f"{escaped(name)}: {labels['groups']:,} groups, imbalance {labels['imbalance']:,.1f}, "
             f"as even as {labels['effective_groups']:,.1f} groups{missing}"
         )
         parts.append(_bars(labels["counts"]))
@@ -73,7 +76,7 @@ def description(facts: dict[str, Any]) -> Group:
         lengths = facts["lengths"]
         missing = f", {lengths['missing']:,} missing" if lengths["missing"] else ""
         parts.append(
-            f"\n{lengths['column']}: {lengths['total']:,.0f} in all, {lengths['mean']:,.1f} on average{missing}"
+            f"\n{escaped(lengths['column'])}: {lengths['total']:,.0f} in all, {lengths['mean']:,.1f} on average{missing}"
         )
         table = Table("quantile", box=None)
         for at in lengths["quantiles"]:
@@ -93,7 +96,9 @@ def _bars(counts: list[list[Any]]) -> Table:
         if row is None:
             table.add_row(f"... {len(counts) - _BARS:,} more", "", "")
         else:
-            table.add_row(Text(str(row[0])[:30]), Text("█" * max(1, round(_WIDTH * row[1] / most))), f"{row[1]:,}")
+            table.add_row(
+                Text(escaped(str(row[0]))[:30]), Text("█" * max(1, round(_WIDTH * row[1] / most))), f"{row[1]:,}"
+            )
     return table
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Infeasible, check_integer, shortened
+from ..errors import Infeasible, check_integer, escaped, shortened
 from ..exported import Exported, of_one_type
 from ..micro_batches import LAST
 from .reading import checked_step_size
@@ -112,7 +112,7 @@ class Step(Exported):
     def _counts(self, groups: np.ndarray) -> str:
         held, counts = np.unique(groups, return_counts=True)
         order = np.argsort(-counts, kind="stable")
-        counted = [f"{shortened(self._name(int(held[at])))} {counts[at]}" for at in order[:_GROUPS]]
+        counted = [f"{escaped(shortened(self._name(int(held[at]))))} {counts[at]}" for at in order[:_GROUPS]]
         return ", ".join(counted) + (f" and {held.size - _GROUPS} more groups" if held.size > _GROUPS else "")
 
     def __repr__(self) -> str:
