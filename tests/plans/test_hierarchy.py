@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -109,3 +110,21 @@ def test_what_cannot_be_is_refused_by_name(per, options, fact):
 def test_small_classes_are_warned_of():
     with pytest.warns(bw.PoorWarning, match=r"\('a', 0\) has 2, a batch takes 3.* and 1 more groups"):
         bw.hierarchical([list("aaaabbbb"), [0, 0, 1, 1] * 2], per=[2, 2, 3])
+
+
+def test_shares_of_classes_are_exact_and_computed_once_for_each_node(monkeypatch):
+    """A million classes of a thousand categories need a thousand divisions, and no text for each class."""
+    divisions = []
+    divide = Fraction.__truediv__
+
+    def counted(one, other):
+        divisions.append(other)
+        return divide(one, other)
+
+    monkeypatch.setattr(Fraction, "__truediv__", counted)
+    category, class_ = np.arange(600) // 30, np.arange(600) // 3
+    plan = bw.hierarchical(
+        [category, class_], per=[4, 4, 2], target={number: (number + 1) / 210 for number in range(20)}
+    )
+    assert len(divisions) == 20
+    assert plan.shares() == pytest.approx(np.repeat(np.arange(1, 21), 10) / 2100, rel=1e-12)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -17,7 +16,8 @@ from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
 from ..readings import as_list, reading
 from ..tables import by_column
-from ..targets import explicit, resolve
+from ..targets import resolve
+from ..targets.explicit import exact_in_order
 from .balanced import MOST_TICKETS, check_batch_arguments, epoch_length
 from .fixed import FixedPlan
 from .poor import faults
@@ -40,6 +40,8 @@ def hierarchical(
     Every node of the tree goes through its branches in passes, in a new order each time. So after any number of
     batches, the classes of a category have come equally often, up to one; the samples of a class too; and, if the
     target is uniform, the categories.
+
+    The time to build the plan grows with the number of innermost classes: some seconds of processor time for a million.
 
     Args:
         levels: for each level, the outermost first, labels, array-like of shape (n_samples,), or `Groups`, such as
@@ -81,7 +83,7 @@ def hierarchical(
         _check_outermost(outer, categories, counts[0])
         # In passes all categories come equally often, so other shares are dealt.
         outermost = Dealt(categories, outer, batch_size=counts[0], seed=seed)
-    leaves = replace(_leaf_shares(tree, outer), shown=f"hierarchical(per={counts}, {wanted})")
+    leaves = exact_in_order(_leaf_shares(tree, outer), f"hierarchical(per={counts}, {wanted})")
     shares = TargetShares(leaves, tree.groups)
     order = Hierarchical(tree, counts, shares, outermost, seed)
     warn(*faults(order))
@@ -137,15 +139,16 @@ def _sizes(tree: Levels) -> dict[Any, int]:
     return sizes
 
 
-def _leaf_shares(tree: Levels, outer: TargetShares) -> Any:
+def _leaf_shares(tree: Levels, outer: TargetShares) -> list[Fraction]:
     """The shares of the innermost groups: below the first level, branches divide the share of their node equally."""
     exact = outer.exact(0)  # integers, so that the branches of a node get exactly equal shares
     total = sum(exact)
     parts = [Fraction(share, total) for share in exact]
     for level in range(1, len(tree.names)):
         branches = tree.branches(level).tolist()
-        parts = [part / count for part, count in zip(parts, branches, strict=True) for _ in range(count)]
-    return explicit(dict(zip(tree.groups.names, parts, strict=True)))
+        # One division for each node, whose branches share the object.
+        parts = [share for part, count in zip(parts, branches, strict=True) for share in [part / count] * count]
+    return parts
 
 
 def _check_branches(tree: Levels, counts: Sequence[int], distinct: bool) -> None:

@@ -46,6 +46,9 @@ def raked(
     the least relative entropy from the natural shares are used (raking, Deming and Stephan 1940); they are exact in
     every batch. The summary says how far the count of a level can be from its margin in a micro-batch.
 
+    The time to build the plan grows at most with the cube of the number of levels: seconds of processor time with 2,000,
+    and about half a minute with 4,000.
+
     Args:
         attributes: for each attribute, by name, labels, array-like of shape (n_samples,), int or str, or `Groups`; or a
             table, such as a data frame, whose columns without a margin are left out. At most 4,096 levels in all.

@@ -171,7 +171,7 @@ def integer_weights(weights: Sequence[Number]) -> list[int]:
         return integers
     if all(type(weight) is float for weight in weights):
         return _integers_in_proportion([repr(weight) for weight in weights])
-    fractions = [fraction(weight) for weight in weights]
+    fractions = [weight if type(weight) is Fraction else fraction(weight) for weight in weights]
     common = 1
     for part in fractions:
         common = math.lcm(common, part.denominator)
