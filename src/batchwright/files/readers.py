@@ -152,13 +152,17 @@ def _lines(files: Sequence[Path], name: str) -> list[Any]:
 
 
 def _line_values(file: Path, name: str) -> Iterator[Any]:
-    for number, row in _rows(file):
-        if name not in row:
-            _require(name, list(row), file, f"line {number} of ")
+    key = json.dumps(name)
+    for number, row, line in _rows(file):
+        twice = line.count(key) > 1  # perhaps, as it may stand in a value too
+        if twice or name not in row:
+            keys = [one for one, _ in json.loads(line, object_pairs_hook=list)] if twice else row
+            _require(name, list(keys), file, f"line {number} of ")
         yield row[name]
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any], str]]:
+    """The number of each line from 1, the object in it, and the line."""
     with _reading(file, _AS_LINES), file.open(encoding="utf-8-sig") as opened:
         for number, line in enumerate(opened, start=1):
             if not line.strip():
@@ -169,11 +173,11 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise Infeasible(f"line {number} of {shown(str(file))} is no JSON: {said(error)}", _AS_LINES) from None
             if not isinstance(row, dict):
                 raise Infeasible(f"line {number} of {shown(str(file))} is {shown(row)}", _AS_LINES)
-            yield number, row
+            yield number, row, line
 
 
 def _line_names(file: Path) -> list[str]:
-    return next((list(row) for _, row in _rows(file)), [])
+    return next((list(row) for _, row, _ in _rows(file)), [])
 
 
 def _npy(files: Sequence[Path], name: str) -> np.ndarray | Parts:
