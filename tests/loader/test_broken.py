@@ -190,6 +190,16 @@ def test_a_sample_that_raises_stop_iteration_may_be_left_out():
         assert sorted(sample for batch in loader for sample in batch.tolist()) == [n for n in range(60) if n != 17]
 
 
+EVALUATED = (  # a case of `test_ways_out`
+    lambda: bw.evaluation(12, 4).loader(Holes({11}), on_error="replace", check_data=False),
+    "on_error is 'replace', and an epoch of <plan: evaluation of 12 samples in 3 micro-batches> has every sample exactly "
+    "once: none may be left out or stand for another",
+    "leave on_error out; to leave samples out, make the plan for the others alone, numbers=[...], as "
+    "bw.evaluation(len(numbers), ...), and pass torch.utils.data.Subset(dataset, numbers)",
+    lambda: list(bw.evaluation(11, 4).loader(torch.utils.data.Subset(Holes({11}), range(11)), num_workers=0)),
+)
+
+
 @pytest.mark.parametrize("on_error", ["replace", "skip"])
 @pytest.mark.parametrize(
     "plan",

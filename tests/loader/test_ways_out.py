@@ -13,6 +13,7 @@ import batchwright as bw
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 from .datasets import Numbers
+from .test_broken import EVALUATED
 from .test_sent import CASES as NOT_SENT
 
 PLAN = bw.shuffled(12, batch_size=4, seed=3)
@@ -290,17 +291,7 @@ TABLE = {
         'build the plan with named=False, or pass on_error="refuse"',
         lambda: (looped(Pairs(), plan=NAMED), looped(plan=bw.alternating(TASKS), on_error="skip")),
     ),
-    "an evaluation of samples that raise": (
-        lambda: made(Broken(12, 11), plan=bw.evaluation(12, 4), on_error="replace"),
-        "on_error is 'replace', and an epoch of <plan: evaluation of 12 samples in 3 micro-batches> has every sample "
-        "exactly once: none may be left out or stand for another",
-        "leave on_error out; to leave samples out, make the plan for the others alone, numbers=[...], as "
-        "bw.evaluation(len(numbers), ...), and pass torch.utils.data.Subset(dataset, numbers)",
-        lambda: (
-            looped(plan=bw.evaluation(12, 4)),
-            looped(Subset(Broken(12, 11), range(11)), plan=bw.evaluation(len(range(11)), 4)),
-        ),
-    ),
+    "an evaluation of samples that raise": EVALUATED,
     "a data set that is not cut": (
         lambda: made(SEQUENCES, plan=SPLIT),
         "the data set has 3 samples, the plan yields 5 pieces of samples",
