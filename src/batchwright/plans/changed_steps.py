@@ -181,7 +181,10 @@ class _Spliced(MicroBatches):
         """See `MicroBatches`: of samples that come late, and of uneven steps, with numbers from the costs of some steps."""
         before: Any = self._before
         plan = before.plan if isinstance(before, Rotated) else before
-        found = _warning_of_rest(plan, self._at - batch, end - batch), self._warning_of_steps(plan, batch, step_size)
+        found = (
+            _warning_of_rest(plan, step_size, self._at - batch, end - batch),
+            self._warning_of_steps(plan, batch, step_size),
+        )
         return "; ".join(filter(None, found)) or None
 
     def _warning_of_steps(self, plan: Any, batch: int, step_size: int) -> str | None:
@@ -245,13 +248,14 @@ class _Spliced(MicroBatches):
         return f"<{self._before!r}, from micro-batch {self._at} on {self._after!r}>"
 
 
-def _warning_of_rest(plan: Windowed, left: int, length: int) -> str | None:
+def _warning_of_rest(plan: Windowed, step_size: int, left: int, length: int) -> str | None:
     """A warning if an epoch whose samples come once has more micro-batches left than the run has in what is its epoch."""
     if left <= length or plan.windows.batches_between_boundaries != plan.epoch_batches:
         return None
     return (
-        f"the epoch has {left} micro-batches left, which were planned in steps of {plan.step_size}, and an epoch of this "
-        f"run has {length}: the last {left - length} come at the beginning of the next epoch, so train one more"
+        f"the run goes on in steps of {step_size} micro-batches, of which an epoch has {length}, and its epoch has {left} "
+        f"left, in steps of {plan.step_size}: the last {left - length} come at the beginning of the next epoch, so train "
+        "one more"
     )
 
 
