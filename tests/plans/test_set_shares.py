@@ -112,6 +112,24 @@ def test_shares_set_in_every_step_do_not_pile_up():
     assert len(sampler.state_dict()["plan"]["set_shares"]) <= 16
 
 
+def test_a_run_whose_shares_are_set_very_often_loses_and_repeats_nothing():
+    lengths = np.random.default_rng(0).integers(20, 900, 3000)
+
+    def ordered():
+        return bw.mixed({"web": 2000, "code": 800, "books": 200}, 4, target=bw.targets.moving(SHARES[0]))
+
+    sampler = bw.packed(lengths, 1024, order=ordered(), window=16).sampler(rank=0, world_size=1)
+    generator, given, changes = np.random.default_rng(1), [], []
+    for number, batch in enumerate(islice(cycle_of(sampler), 3680), 1):  # a whole number of windows
+        given += batch
+        if number % 60 == 0:
+            sampler.retarget(generator.dirichlet([2, 2, 2]))
+            (*_, latest) = sampler.plan.set_shares
+            changes = [*(change for change in changes if change.first < latest.change.first), latest.change]
+    whole = ordered().with_share_changes(changes).order.take(0, len(given))
+    assert Counter(given) == Counter(whole.tolist())
+
+
 def test_a_damaged_state_of_set_shares_is_refused():
     sampler = plan("packed", 3, 7).sampler(rank=0, world_size=1)
     next(iter(sampler))

@@ -271,14 +271,15 @@ class OrderWindows(Windows):
             found[window] = WindowStart(place, skipped)
         return self._with_known_starts(found)
 
-    def over(self, orders: Sequence[tuple[WindowStart, Order]]) -> OrderWindows:
+    def over(self, orders: Sequence[tuple[WindowStart, Order]], alike: WindowStart) -> OrderWindows:
         """The same windows over an order whose shares were set during the run.
 
         Args:
-            orders: the order that a window is filled from, by where it begins; ascending. Up to there they are alike.
+            orders: the order that a window is filled from, by where it begins; ascending.
+            alike: up to here windows begin where they do in this sequence. Those behind depend on other shares.
         """
-        first, since = orders[0][0], orders[-1][0]
-        known = {window: start for window, start in self._starts.items() if first <= start <= since}
+        first = orders[0][0]
+        known = {window: start for window, start in self._starts.items() if first <= start <= alike}
         other = self._with_known_starts(known or {min(self._starts): self._starts[min(self._starts)]})
         other._orders = orders
         return other

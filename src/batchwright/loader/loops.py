@@ -92,7 +92,8 @@ class Batches(Iterator[Any]):
         self._inner: Iterator[Any] = iter(())
         self._consumed = self._returned = self._fetched_by_all = self._length = 0
         self._trainer: Iterator[Accumulation | None] = iter(())
-        self._plan = loader.sampler.plan  # the plan whose shares the batches have that come next
+        self._plan = loader.sampler.plan  # the plan whose shares `_start` has
+        self._outdated = False  # whether batches may come that were read before these shares were set
         self._run: RunState | None = None  # that of the sampler after the last batch
         self.ended = False
 
@@ -121,8 +122,8 @@ class Batches(Iterator[Any]):
         told = next(self._trainer, None)
         if told is not None:
             loader.compare_accumulation(*told)
-        if sampler.plan is not self._plan:
-            self._take_new_shares(start)
+        if sampler.plan is not self._plan or self._outdated:
+            start = self._take_new_shares(start)
         try:
             batch = next(self._inner)
             if isinstance(batch, WithRemarks):
@@ -138,15 +139,23 @@ class Batches(Iterator[Any]):
             return batch.scaled(1.0, real=loader.real)
         return batch
 
-    def _take_new_shares(self, start: Position) -> None:
-        """Read batches again from the first one with new shares: workers may have read them with the earlier ones."""
-        loader, first, here = self._loader, self._loader.sampler.shares_from, start.origin + self._consumed
-        if first is None or here + self._fetched_by_all <= first:
-            return
-        self._plan = loader.sampler.plan
-        if loader._requests.outdated(here):
-            self._inner = iter(())  # lets the workers end before others begin
-            self._inner = loader._read_from(start.with_shares_of(self._plan)._replace(consumed=self._consumed))
+    def _take_new_shares(self, start: Position) -> Position:
+        """Where the loop began, with new shares; from the first batch that has them on, batches are read again.
+
+        Workers may have read them with the earlier shares.
+        """
+        loader, sampler, here = self._loader, self._loader.sampler, start.origin + self._consumed
+        if sampler.shares_from is None:  # they are of a state that was loaded, for the next loop
+            return start
+        if sampler.plan is not self._plan:  # at once: windows begin where they began with each change before
+            self._plan, self._outdated = sampler.plan, True
+            self._start = start = start.with_shares_of(sampler.plan)
+        if here + self._fetched_by_all > sampler.shares_from:
+            self._outdated = False
+            if loader._requests.outdated(here):
+                self._inner = iter(())  # lets the workers end before others begin
+                self._inner = loader._read_from(start._replace(consumed=self._consumed))
+        return start
 
     def _advance(self, start: Position) -> None:
         """Move the position past the next batch, and tell `watch`."""

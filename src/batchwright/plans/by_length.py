@@ -34,7 +34,7 @@ from .laid_out import windows_in_steps
 from .length_arguments import checked_window, how_passed
 from .plan import Plan
 from .poor import faults_of_lengths
-from .set_shares import SetShares, orders_of, set_shares_after, set_shares_from, with_latest
+from .set_shares import SetShares, alike_until, orders_of, set_shares_after, set_shares_from, with_latest
 
 if TYPE_CHECKING:
     from ..audit import Audit
@@ -270,7 +270,8 @@ class LengthPlan(Plan, Windowed):
         if tuple(changes) == self.set_shares:
             return self
         order_plan, orders = orders_of(self._order_as_built, changes)
-        found = self._with_windows(cast(OrderWindows, self.windows).over(orders), self.step_size)
+        windows = cast(OrderWindows, self.windows).over(orders, alike_until(self.set_shares, changes))
+        found = self._with_windows(windows, self.step_size)
         found._order_plan, found.set_shares, found._drawn = order_plan, tuple(changes), None
         return found
 

@@ -8,7 +8,7 @@ two places: the round of the order that has the new shares, and the first window
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, NamedTuple
 
 from ..errors import Infeasible, shown
@@ -19,9 +19,10 @@ from ..orders import ShareChange
 from ..position import number_of
 from .fixed import FixedPlan
 
-__all__ = ["SetShares", "orders_of", "set_shares_after", "set_shares_from", "with_latest"]
+__all__ = ["SetShares", "alike_until", "orders_of", "set_shares_after", "set_shares_from", "with_latest"]
 
 _MOST_KEPT = 16  # changes that a state holds; what came before them is then no longer known
+_IN_USE = 2  # the last of these begin where the run is, or later
 
 
 class SetShares(NamedTuple):
@@ -69,9 +70,12 @@ def with_latest(changes: Sequence[SetShares], latest: SetShares) -> list[SetShar
     """The changes after one more: those that no window needs any longer are left out."""
     kept = [*(one for one in changes if one.since < latest.since or one.change.first < latest.change.first), latest]
     while len(kept) > _MOST_KEPT:
-        # First a change that the next one replaced before its round began; if there is none, the oldest.
+        # First a change that the next one replaced before its round began; if there is none, the oldest. But the window
+        # that the run is in, and the one that a look began in, must still be filled from the order as it was then.
         replaced = (
-            place for place, (one, other) in enumerate(pairwise(kept)) if one.change.first >= other.change.first
+            place
+            for place, (one, other) in enumerate(pairwise(kept[:-_IN_USE]))
+            if one.change.first >= other.change.first
         )
         del kept[next(replaced, 0)]
     return kept
@@ -93,6 +97,18 @@ def orders_of(order: FixedPlan, changes: Sequence[SetShares]) -> tuple[FixedPlan
         plan = order.with_share_changes(known)
         orders.append((since, plan.order))
     return plan, orders
+
+
+def alike_until(before: Sequence[SetShares], after: Sequence[SetShares]) -> WindowStart:
+    """Up to where windows that were found with some changes begin in the same places with others.
+
+    That is where the first change begins that only one of them has. But those of a run that sets shares once more are of
+    the same run, though the oldest may be left out.
+    """
+    if after and with_latest(before, after[-1]) == list(after):
+        return after[-1].since
+    pairs = zip_longest(before, after)
+    return min(change.since for pair in pairs if pair[0] != pair[1] for change in pair if change is not None)
 
 
 def set_shares_from(order: FixedPlan, plan_state: Mapping[str, Any]) -> list[SetShares]:
