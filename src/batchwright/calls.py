@@ -91,9 +91,9 @@ def recorded_counting(function: Callable[Params, Made]) -> Callable[Params, Made
 
 
 def call_of(made: Any) -> Call | None:
-    """The call that made a plan or a target; None if it was made in another way."""
+    """The call that made a plan or a target; None if it was made in another way, or shares of the plan were set since."""
     found = getattr(made, "_call", None)
-    return found if isinstance(found, Call) else None
+    return found if isinstance(found, Call) and not getattr(made, "set_shares", ()) else None
 
 
 def as_written(made: Any, call: Call) -> dict[str, Any]:

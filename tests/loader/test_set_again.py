@@ -1,4 +1,4 @@
-"""Shares that are set several times: loader, sampler, plan and a resumed run give the same, for every plan that allows it."""
+"""Shares that are set several times: loader, sampler, plan and a resumed run give the same, for every kind of plan."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def agree(kind: str, moves: dict[int, int], stop: int, world: int, workers: int)
     if not plan.splits and "a source" not in kind:  # else it visits pieces, and classes of a source
         visits = np.bincount(np.concatenate(loaded), minlength=GROUP.size)
         for number in range(3):
-            assert np.ptp(visits[GROUP == number]) <= (2 if plan.cutter else 1)
+            assert np.ptp(visits[number == GROUP]) <= (2 if plan.cutter else 1)
 
 
 @settings(max_examples=15, deadline=None)

@@ -309,12 +309,31 @@ def test_a_column_that_is_there_twice_is_not_indexed(tmp_path, name, engine):
             lambda: bw.balanced(KINDS, 2, target=bw.targets.moving("natural")).retargeted(0, "uniform")[0],
             "no builder made",
         ),
+        (lambda: set_again().plan, "no builder made"),
+        (lambda: set_again("loader").plan, "no builder made"),
+        (lambda: set_again().plan.stepped(2), "no builder made"),
+        (lambda: bw.alternating({"a": set_again().plan, "b": bw.shuffled(4, 2)}), "tasks is "),
     ],
 )
 def test_a_plan_without_a_recipe_says_why(plan, fact):
     with pytest.raises(bw.Infeasible, match=r"pass data as a column|write the recipe of the plan") as refused:
         plan().to_recipe()
     assert fact in str(refused.value)
+
+
+def set_again(way="sampler"):
+    order = bw.balanced(KINDS, 2, target=bw.targets.moving("natural"))
+    plan = bw.packed([1] * len(KINDS), 2, order=order, window=2)
+    made = plan.sampler(rank=0, world_size=1) if way == "sampler" else plan.loader(range(len(KINDS)), num_workers=0)
+    made.retarget("uniform")
+    return made
+
+
+def test_a_plan_whose_shares_are_taken_back_has_a_recipe():
+    sampler = set_again()
+    begun = bw.from_recipe(set_again().plan.with_shares_of(bw.shuffled(4, 2)).to_recipe())
+    sampler.load_state_dict(begun.sampler(rank=0, world_size=1).state_dict())
+    assert bw.from_recipe(sampler.plan.to_recipe()).fingerprint == begun.fingerprint
 
 
 def test_every_refusal_has_a_case():
