@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -162,12 +163,38 @@ def test_the_state_stays_small_however_often_shares_move():
     assert len(sampler.state_dict()["plan"]["share_changes"]) <= 8
 
 
-def test_what_was_forgotten_is_not_made_up():
-    sampler = plan().sampler()
-    for number in range(12):
-        run(sampler, 100, {100: MOVES[number % 4]})
-    with pytest.raises(IndexError, match="came before the shares"):
-        sampler.plan[0]
+KINDS = {"fixed": plan, "mixed": mixture, "packed": lambda: bw.packed([3, 4] * 300, 30, order=plan(), window=4)}
+
+
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_what_was_forgotten_is_refused_and_the_advice_works(kind, world):
+    made = KINDS[kind]()
+    ranks = [made.sampler(rank=rank, world_size=world) for rank in range(world)]
+    for number in range(40 if kind == "packed" else 12):
+        for rank in ranks:
+            run(rank, 100, {100: MOVES[number % 4]})
+    resumed = made.sampler(rank=0, world_size=world)
+    resumed.load_state_dict(ranks[0].state_dict())
+    for sampler in (ranks[0], resumed):
+        in_steps = {"step_size": world} if kind == "packed" else {}
+        check_that_it_is_refused(sampler, sampler.plan, world, in_steps)
+
+
+def check_that_it_is_refused(sampler, made, world, in_steps):
+    length = 1 if in_steps else made.epoch_length()  # other audits begin at a micro-batch
+    for ask, follow in [
+        (lambda: made.stepped(world)[0], None),
+        (lambda: made.at(0, world_size=world), None),
+        (lambda: made.audit(**in_steps), lambda epoch: made.audit(**in_steps, first=epoch * length)),
+        (lambda: made.report(world_size=world), lambda epoch: made.report(epoch=epoch, world_size=world)),
+        (sampler.audit, lambda epoch: sampler.audit(first=epoch)),
+    ]:
+        with pytest.raises(bw.Infeasible, match=r"still knows|are known") as refused:
+            ask()
+        (later,) = set(re.findall(r"(?:epoch|first)=(\d+)", str(refused.value)))
+        if follow is not None:
+            follow(int(later))
 
 
 def test_shares_may_be_set_by_the_name_of_a_target():

@@ -15,7 +15,7 @@ from .kernels.apportion import MOST_ROUNDS
 from .kernels.deal_arguments import ROUND
 from .public import internal
 
-__all__ = ["AS_IT_WAS", "LAST", "MOST_RANKS", "MicroBatches", "Slice", "counted", "whole_steps"]
+__all__ = ["AS_IT_WAS", "LAST", "MOST_RANKS", "MicroBatches", "Slice", "counted", "not_known", "whole_steps"]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
 # The last micro-batch of an endless sequence: 89 * 2**32 - 1, since `kernels.apportion` counts 2**32 rounds of 89.
@@ -46,6 +46,20 @@ def counted(batch: int) -> int:
 def whole_steps(batches: int, step_size: int) -> int:
     """A number of micro-batches, rounded up to whole steps."""
     return -(-batches // step_size) * step_size
+
+
+def not_known(batch: int, first: int, epoch_batches: int, step_size: int) -> Infeasible:
+    """The refusal of a micro-batch that came before the first that is known, in steps of this size; LAST if none is."""
+    if first >= LAST:
+        return Infeasible(
+            f"shares were set so often that micro-batches in steps of {step_size} are not known any more",
+            "ask with the world_size and the accumulate of the run",
+        )
+    return Infeasible(
+        f"micro-batch {batch} came before micro-batch {first}, the first that the run still knows",
+        f"go on from micro-batch {first}, or with a later epoch: report(epoch={-(-first // epoch_batches)}), "
+        f"audit(first={-(-first // epoch_batches)})",
+    )
 
 
 class MicroBatches(ABC):
@@ -172,6 +186,8 @@ class MicroBatches(ABC):
         Raises:
             Infeasible: the micro-batch is before `first`; all ranks raise it, or none.
         """
+        if batch < self.first and self.set_shares:
+            raise not_known(batch, self.first, self.epoch_batches, self.step_size)
         if batch < self.first:
             raise Infeasible(
                 f"micro-batch {batch} came before the run went on in another world, at micro-batch {self.first}",

@@ -47,6 +47,7 @@ def audit_rank(sampler: SamplerKind, *, epochs: int = 1, first: int = 0) -> Audi
     # An epoch has whole steps and whole batches, and one may be longer than the other: hence the least common multiple.
     step_size = sampler.world_size * math.lcm(sampler.accumulate, sampler.fetch)
     length = plan.epoch_length(step_size)
+    plan.stepped(step_size).check_batch(first * length)
     steps = length // (sampler.world_size * sampler.fetch)
     guarantees = [OwnBatches(), BatchCount(steps), RankComposition(plan, first, epochs)]
     return measured(first * length, epochs * length, guarantees, _epochs(sampler, first, epochs, step_size))

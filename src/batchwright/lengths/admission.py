@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ..groups import Groups
-from ..kernels.array_types import Integers, ranges
+from ..kernels.array_types import Integers, blocks, ranges
 from ..kernels.cuts import joined_ranges
 from ..orders.inclusion import GroupRates, InclusionRates
 from .bundles import Bundles
@@ -87,6 +87,16 @@ class Admission:
         found = Groups(groups.names, starts, index[: starts[-1]], codes.size)
         found.aliases, found.declared = groups.aliases, groups.declared
         return found
+
+    def items_in_a_place(self, drawn: InclusionRates, groups: Groups) -> float:
+        """How many items a place of an order becomes on average, by the rates of its samples and their groups."""
+        count = groups.sample_count
+        if self.renumbers:
+            rates = drawn.rates(np.arange(count))
+            rates[self.skipped] = 0
+            return float(rates[self.origins(count)].sum())
+        items = sum(float(drawn.rates(np.arange(*block)).sum()) for block in blocks(count))
+        return items - float(drawn.rates(self.skipped).sum())
 
     def inclusion_rates(self, drawn: InclusionRates, sample_count: int) -> InclusionRates:
         """What a sampler yields where an order over `sample_count` samples draws `drawn`."""

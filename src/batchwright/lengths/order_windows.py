@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import Infeasible, warn
 from ..kernels.array_types import Integers
 from ..kernels.cuts import count_within
-from ..micro_batches import AS_IT_WAS, LAST, whole_steps
+from ..micro_batches import AS_IT_WAS, LAST, not_known, whole_steps
 from ..orders import Order, ShardShuffle
 from ..orders.shard_shuffle import LEAST_BATCHES
 from .admission import Admission
@@ -234,6 +234,8 @@ class OrderWindows(Windows):
         """Where a window begins: fills the windows before it, from the nearest one whose start is known."""
         if window in self._starts:
             return self._starts[window]
+        if window < self._first_known:
+            raise not_known(window * self.window_batches, self.first_batch, self.epoch_batches, self._step_size)
         nearest = max(known for known in self._starts if known <= window)
         if window - nearest > _FAR:
             warn(
@@ -280,7 +282,7 @@ class OrderWindows(Windows):
         """
         first = orders[0][0]
         known = {window: start for window, start in self._starts.items() if first <= start <= alike}
-        other = self._with_known_starts(known or {min(self._starts): self._starts[min(self._starts)]})
+        other = self._with_known_starts(known or ({} if first > WindowStart(0) else {0: first}))
         other._orders = orders
         return other
 
@@ -296,7 +298,7 @@ class OrderWindows(Windows):
     def _with_known_starts(self, starts: Mapping[int, WindowStart]) -> OrderWindows:
         other = object.__new__(OrderWindows)
         vars(other).update(vars(self))
-        other._starts, other._first_known, other._ready = dict(starts), min(starts), PlannedWindows()
+        other._starts, other._first_known, other._ready = dict(starts), min(starts, default=LAST), PlannedWindows()
         return other
 
     def _place_of(self, start: WindowStart) -> float:
@@ -307,7 +309,7 @@ class OrderWindows(Windows):
         return start.place + start.skipped / int(self._admission.counts(sample)[0])
 
     def _keep(self, window: int, start: WindowStart) -> None:
-        self._starts[window] = start
+        self._starts.setdefault(window, start)
         if len(self._starts) > 2 * _STARTS_KEPT:
             kept = sorted(self._starts)  # drop every other one, but neither the first, nor the last, nor this one
             self._starts = {known: self._starts[known] for known in [*kept[:1], *kept[2:-1:2], kept[-1], window]}
@@ -315,9 +317,8 @@ class OrderWindows(Windows):
     @property
     def _looked_at(self) -> int:
         """The places of the order that are looked at first to fill a window."""
-        return (
-            max(self.window_batches, math.ceil(self._places_per_window * self._slack)) + 1
-        )  # one more shows that it is full
+        # One more shows that it is full.
+        return max(self.window_batches, math.ceil(self._places_per_window * self._slack)) + 1
 
     def _filled(
         self, start: WindowStart, samples: Integers, parts: int = 1

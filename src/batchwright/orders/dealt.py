@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import Infeasible
 from ..groups import Groups
 from ..kernels import apportion
 from ..kernels.deal_arguments import ROUND, SIZE, WIDE, Samples, group_table_of
@@ -228,6 +229,10 @@ class Dealt(BatchwiseOrder):
         """A copy with other shares from the beginning."""
         return self._again(shares, (), self.distinct_over, initial=shares)
 
+    def check_known(self, batch: int) -> None:
+        """Refuse a micro-batch whose shares are no longer known."""
+        self._span_at(batch)
+
     def quotas(self, batch: int) -> np.ndarray:
         """The quotas of a micro-batch in tickets, float64 (groups,)."""
         span, _ = self._span_at(batch)
@@ -268,7 +273,13 @@ class Dealt(BatchwiseOrder):
             return self._walk.at(batch)
         number = bisect_right(self._spans, batch, key=lambda span: span.first) - 1
         if number < 0:
-            raise IndexError(f"micro-batch {batch} came before the shares of {self._spans[0].first} were set")
+            first, changes = self._spans[0].first, len(self.share_changes)
+            later = -(-first // self.epoch_batches)
+            raise Infeasible(
+                f"micro-batch {batch} came before the shares of micro-batch {first} were set, and only the last {changes} "
+                "times that shares were set are known",
+                f"go on from micro-batch {first}, or a later epoch: report(epoch={later}), sampler.audit(first={later})",
+            )
         return self._spans[number], self._spans[number + 1].first if number + 1 < len(self._spans) else None
 
     def _line(self, epoch: int) -> np.ndarray:

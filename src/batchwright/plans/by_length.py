@@ -12,7 +12,7 @@ import numpy as np
 
 from ..base_plan import NumberColumn
 from ..errors import Infeasible, check_integer, seed_number, warn
-from ..kernels.array_types import Integers, blocks
+from ..kernels.array_types import Integers
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
 from ..lengths.cut import Cut, steps_shuffled
@@ -22,7 +22,7 @@ from ..lengths.layout import Window
 from ..lengths.length_strata import LengthStrata
 from ..lengths.order_windows import OrderWindows
 from ..lengths.windows import Windows
-from ..micro_batches import MicroBatches, counted
+from ..micro_batches import LAST, MicroBatches, counted
 from ..orders.inclusion import InclusionRates
 from ..public import internal
 from ..recent import Recent
@@ -71,6 +71,7 @@ class LengthPlan(Plan, Windowed):
 
     cutter: Cutter
     set_shares: tuple[SetShares, ...] = ()
+    _of_run: LengthPlan | None = None  # knows where windows begin in steps of its size, where only a run does
 
     def __init__(
         self,
@@ -87,8 +88,7 @@ class LengthPlan(Plan, Windowed):
         order_plan = order_plan if delivery is None else delivery.order_plan
         self._order_plan = self._order_as_built = order_plan  # the latter before shares were set
         self.delivery, self.groups = delivery, admission.groups(order_plan.groups)
-        of_order = order_plan.epoch_batches * order_plan.batch_size
-        self.epoch_samples = of_order if epoch_samples is None else epoch_samples
+        self.epoch_samples = epoch_samples or order_plan.epoch_batches * order_plan.batch_size
         self.window, self.least_steps = checked_window(window), least_steps
         self.cutter, self.admission, self.seed = cutter, admission, seed_number(seed)
         self.strata = None
@@ -179,11 +179,7 @@ class LengthPlan(Plan, Windowed):
         return self.windows.epoch_of(batch) if self.same_samples else batch
 
     def stepped(self, step_size: int) -> LengthPlan:
-        """The plan with steps of `step_size` micro-batches, which have like costs; see `Plan`.
-
-        Raises:
-            Infeasible: an epoch cannot fill a step, or a step is too large to be planned in seconds.
-        """
+        """The plan with steps of like costs; refuses those too large to be planned in seconds; see `Plan`."""
         if check_integer(step_size, "step_size", least=1) == self.step_size:
             return self
         if step_size > MOST_IN_A_STEP:
@@ -192,6 +188,8 @@ class LengthPlan(Plan, Windowed):
                 "pass a smaller world_size or accumulate",
             )
         if self.set_shares:  # windows are as long as those of the order without them
+            if self._of_run is not None and self._of_run.step_size == step_size:
+                return self._of_run
             return self._with_set_shares(()).stepped(step_size)._with_set_shares(self.set_shares)
         found = self._by_step_size.get(step_size)
         if found is None:
@@ -262,8 +260,12 @@ class LengthPlan(Plan, Windowed):
         return window * windows.batches_between_boundaries
 
     def with_shares_of(self, plan: Any) -> LengthPlan:
-        """See `MicroBatches`."""
-        return self._with_set_shares(plan.set_shares)
+        """See `MicroBatches`; only the run knows where windows begin if its first changes were left out."""
+        found, of_run = self._with_set_shares(plan.set_shares), getattr(plan, "plan", plan)
+        if found.first >= LAST and isinstance(of_run, LengthPlan):
+            found = found._with_windows(of_run.windows, 1) if of_run.step_size == found.step_size == 1 else found
+            found._of_run = of_run
+        return found
 
     def _with_set_shares(self, changes: Sequence[SetShares]) -> LengthPlan:
         """The plan with these changes of the shares, and no others."""
@@ -272,7 +274,7 @@ class LengthPlan(Plan, Windowed):
         order_plan, orders = orders_of(self._order_as_built, changes)
         windows = cast(OrderWindows, self.windows).over(orders, alike_until(self.set_shares, changes))
         found = self._with_windows(windows, self.step_size)
-        found._order_plan, found.set_shares, found._drawn = order_plan, tuple(changes), None
+        found._order_plan, found.set_shares, found._drawn, found._of_run = order_plan, tuple(changes), None, None
         return found
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
@@ -323,7 +325,11 @@ class LengthPlan(Plan, Windowed):
     def shortcomings(self) -> list[str]:
         """See `BasePlan`; with those of the order that is cut."""
         own = [] if self.delivery is None else self.delivery.notes
-        return [*(f"order: {text}" for text in self.order_plan.shortcomings), *faults_of_lengths(self), *own]
+        return [
+            *(f"order: {text}" for text in self.order_plan.shortcomings),
+            *faults_of_lengths(self._with_set_shares(())),
+            *own,
+        ]
 
     @property
     def settles_after(self) -> float | None:
@@ -338,14 +344,8 @@ class LengthPlan(Plan, Windowed):
     @cached_property
     def mean_batch_size(self) -> float:
         """Samples in a micro-batch, on average."""
-        drawn, count = self.order_plan.inclusion_rates(0, 1), self.order_plan.groups.sample_count
-        if self.admission.renumbers:
-            rates = drawn.rates(np.arange(count))
-            rates[self.admission.skipped] = 0
-            items = float(rates[self.admission.origins(count)].sum())
-        else:
-            items = sum(float(drawn.rates(np.arange(*block)).sum()) for block in blocks(count))
-            items -= float(drawn.rates(self.admission.skipped).sum())
+        # Of the order as it was built: shares of the first epoch may not be known any more.
+        items = self.admission.items_in_a_place(self._order_as_built.inclusion_rates(0, 1), self.order_plan.groups)
         return float(self.windows.places_per_batch * items)
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:

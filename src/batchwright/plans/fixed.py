@@ -159,14 +159,8 @@ class FixedPlan(Plan):
     @internal
     def check_batch(self, batch: int) -> None:
         """See `MicroBatches`: refuses a micro-batch whose shares are no longer known."""
-        dealt = self.order.dealt
-        share_changes = () if dealt is None else dealt.share_changes
-        if share_changes and share_changes[0].number > 1 and batch < share_changes[0].first:
-            raise Infeasible(
-                f"micro-batch {batch} came before the shares of micro-batch {share_changes[0].first} were set, and only the "
-                f"last {len(share_changes)} times that shares were set are known",
-                "go on with a later epoch",
-            )
+        if self.order.dealt is not None and self.share_changes:
+            self.order.dealt.check_known(batch)
 
     def shares(self, epoch: int = 0) -> np.ndarray:
         """The wanted share of every group in an epoch, float64 in the order of `groups.names`, summing to 1.

@@ -90,8 +90,11 @@ def orders_of(order: FixedPlan, changes: Sequence[SetShares]) -> tuple[FixedPlan
     """
     known = list(order.share_changes)  # of a plan that was retargeted before it was given as an order
     plan, orders = order, []
-    if not changes or changes[0].change.number <= 1 + len(known):  # else changes before these were left out
+    if not changes or changes[0].change.number <= 1 + (known[-1].number if known else 0):
         orders.append((WindowStart(0), order.order))
+    else:  # changes before these were left out, and samples from before the first of these are not known
+        first = changes[0].change.first * order.batch_size
+        changes = [changes[0]._replace(since=max(changes[0].since, WindowStart(first))), *changes[1:]]
     for since, change in changes:
         known = [*(earlier for earlier in known if earlier.first < change.first), change]
         plan = order.with_share_changes(known)

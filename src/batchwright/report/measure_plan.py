@@ -37,6 +37,7 @@ def measure_plan(
     step_size = checked_step_size(world_size, accumulate)
     lengths_of_samples, costs_of_samples = _columns(plan, lengths, costs)
     length, batches = plan.epoch_length(step_size), _batches_measured(plan, step_size)
+    plan.stepped(step_size).check_batch(epoch * length)
     walk = Walked(
         plan,
         reader_of(plan.stepped(step_size), lengths_of_samples, costs_of_samples),
