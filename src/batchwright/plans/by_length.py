@@ -237,9 +237,8 @@ class LengthPlan(Plan, Windowed):
     def resumed(self, plan_state: Mapping[str, Any], batch: int) -> MicroBatches:
         """See `BasePlan`."""
         before = self._with_set_shares(())
-        changes = set_shares_from(before.order_plan, plan_state)
         rest = {name: value for name, value in plan_state.items() if name != "set_shares"}
-        return resumed(before._with_set_shares(changes), rest, batch)
+        return resumed(before._with_set_shares(set_shares_from(before.order_plan, plan_state)), rest, batch)
 
     def retargeted(self, batch: int, shares: Any, *, in_samples: bool = False) -> tuple[LengthPlan, int, int]:
         """See `MicroBatches`: windows that were begun stay as they are. Both numbers are of a window's first micro-batch."""
