@@ -31,6 +31,15 @@ def resumed(plan=None, /, **entries):
     return list(sampler)
 
 
+def set_again(times=12):
+    """The plan of a run in which the shares were set so often, and the first epoch that it still knows whole."""
+    sampler = bw.balanced(LABELS, 4, target=bw.targets.moving("uniform")).sampler(rank=0, world_size=1)
+    for number in range(times):
+        sampler.seek(0, epoch=100 * number)
+        sampler.retarget([0.3, 0.7] if number % 2 else [0.7, 0.3])
+    return sampler.plan, -(-sampler.plan.share_changes[0].first // sampler.plan.epoch_batches)
+
+
 def of_ranks(batch_size, ranks=2):
     return bw.shuffled(400, batch_size, local=bw.Shards([100] * 4, ranks=ranks))
 
@@ -171,6 +180,10 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "weighted shards in a mixture": (
         lambda: bw.mixed({"a": in_shards(bw.weighted, 4), "b": 100}, 8), "weighted in micro-batches of 4; give that source",
         lambda: bw.mixed({"a": in_shards(bw.weighted, 4), "b": 100}, 8, target="uniform")),
+    "forgotten micro-batch": (
+        lambda: set_again()[0][0],
+        "were set, and only the last 8 times that shares were set are known; go on from micro-batch",
+        lambda: [plan.audit(first=epoch * plan.epoch_batches, batches=9) for plan, epoch in [set_again()]]),
     "turns too far apart": (
         lambda: task_schedule([10**16, 10**8, 1], [1, 2, NAME]),
         "nnn' has one turn in 10000000100000001, and others lie so far",
