@@ -64,7 +64,7 @@ SHAPES = [(1, 2), (2, 1)]
         (lambda: bw.grouped(L, "16"), "batch_size is '16', not a whole number"),
         (lambda: bw.grouped(L, 2, level="yes"), "level is 'yes', neither True nor False"),
         (lambda: bw.grouped({"a": L}, 2), "lengths is of type dict"),
-        (lambda: bw.bucketed([[1, 2], [2]], 2), "shapes holds 2 values of type list that make no array"),
+        (lambda: bw.bucketed([[1, 2], [2]], 2), "sample 1 of shapes has 1 sizes, sample 0 has 2"),
         (lambda: bw.bucketed([], 2), "0 shapes"),
         (lambda: bw.bucketed(torch.ones(2, 2, device="meta"), 2), "shapes is a tensor on the meta device"),
         (lambda: bw.bucketed([("1", "2")], 2), "shapes holds values of type <U1, numbers are needed"),
@@ -72,7 +72,7 @@ SHAPES = [(1, 2), (2, 1)]
         (lambda: bw.bucketed(SHAPES, 2, buckets=2.5), "buckets is 2.5, not a whole number"),
         (
             lambda: bw.bucketed(SHAPES, 2, buckets=[(1, 2), (3,)]),
-            "buckets holds 2 values of type list that make no array",
+            "bucket 1 of buckets has 1 sizes, bucket 0 has 2",
         ),
         (lambda: bw.bucketed(SHAPES, 2, buckets=np.ones((0, 2))), r"buckets have shape \(0, 2\)"),
         (

@@ -65,9 +65,9 @@ def load_as_it_was(plan=None):
     load(state_of(plan), plan)
 
 
-def set_again(times=1):
+def set_again(times=1, plan=None):
     """The sampler of a run in which the shares were set so often."""
-    taken = sampler(movable())
+    taken = sampler(movable() if plan is None else plan)
     for number in range(times):
         taken.seek(0, epoch=100 * number)
         taken.retarget([0.3, 0.7] if number % 2 else [0.7, 0.3])
@@ -280,6 +280,12 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "weights": (lambda: balanced(target={"cat": 1, "dog": 0}).weights([9]), "sample 9 of group 'dog' is never drawn",
                 lambda: balanced(target={"cat": 1, "dog": 0}).weights(balanced(target={"cat": 1, "dog": 0})[0])),
     # micro_batches
+    "forgotten shares of windows": (
+        lambda: set_again(40, lengthwise()).plan[0], r"came before micro-batch \d+, the first that the run still knows",
+        lambda: (set_again(40, lengthwise()).plan.report(epoch=3900), set_again(40, lengthwise()).audit(first=3900))),
+    "forgotten shares in other steps": (
+        lambda: set_again(40, lengthwise()).plan.stepped(2)[0], "micro-batches in steps of 2 are not known any more",
+        lambda: set_again(40, lengthwise()).plan.report(epoch=3900, world_size=1)),
     "past the last": (lambda: balanced()[2**40], f"micro-batch {2**40} is past the last, {LAST}", lambda: balanced()[LAST]),
     "consumed": (lambda: load_changed(consumed=99), "the state has consumed 99 micro-batches of an epoch of 3 from 0 on",
                 load_as_it_was),
