@@ -26,24 +26,24 @@ _NOTHING: tuple[int, int, np.ndarray, int] = -1, 0, np.empty((0, 0), np.int64), 
 
 
 class Ahead:
-    """Micro-batches of one order of samples, computed ahead of the calls that ask for them.
+    """Micro-batches of a plan, computed ahead of the calls that ask for them; each call gets the plan's order of samples.
 
     Args:
-        order: the order of samples.
         epoch_batches: micro-batches in an epoch.
+        batch_size: samples in each.
     """
 
-    def __init__(self, order: SharedOrder, epoch_batches: int) -> None:
-        self._order, self._length = order, epoch_batches
+    def __init__(self, epoch_batches: int, batch_size: int) -> None:
+        self._length, self._batch_size = epoch_batches, batch_size
         # Where the next call would begin, its stride, micro-batches that were computed together, and how many are gone.
         self._following = _NOTHING
         self._kept: dict[int, np.ndarray] = {}  # whole epochs, the one that was computed first comes first
         self._calls: dict[int, int] = {}  # how many asked for a micro-batch of an epoch that is not kept, by epoch
         # Micro-batches of whole epochs that may still be computed, one more with each call: so at most as many are computed
         # as were asked for, and these, also where epochs are asked for in turns and more of them than can be kept.
-        self._allowed = _SAMPLES_KEPT // order.batch_size
+        self._allowed = _SAMPLES_KEPT // batch_size
 
-    def one(self, number: int) -> np.ndarray:
+    def one(self, order: SharedOrder, number: int) -> np.ndarray:
         """Micro-batch `number`, int64 (batch_size,), in memory of its own."""
         following, stride, table, done = self._following
         if number == following and done < len(table):  # as `together` does, in half the time
@@ -53,23 +53,23 @@ class Ahead:
             epoch, place = divmod(number, self._length)
             self._allowed += 1
             kept = self._kept.get(epoch)
-            samples = self._computed(number, epoch, place) if kept is None else kept[place]
+            samples = self._computed(order, number, epoch, place) if kept is None else kept[place]
         return samples.copy()  # one that is kept should not keep those that were computed with it
 
-    def _computed(self, number: int, epoch: int, place: int) -> np.ndarray:
+    def _computed(self, order: SharedOrder, number: int, epoch: int, place: int) -> np.ndarray:
         """Micro-batch `number`, at `place` of an epoch that is not kept, int64 (batch_size,)."""
         following, stride = self._following[:2]
         apart = max(1, number - following + stride)
         samples: np.ndarray
         if apart != stride and self._is_due(epoch):
-            kept = self._keep(epoch)
+            kept = self._keep(order, epoch)
             if kept is not None:
                 samples = kept[place]
                 return samples
-        samples = self.together(number, apart, 1)[0]
+        samples = self.together(order, number, apart, 1)[0]
         return samples
 
-    def together(self, first: int, stride: int, count: int) -> np.ndarray:
+    def together(self, order: SharedOrder, first: int, stride: int, count: int) -> np.ndarray:
         """Micro-batches of a short epoch, or a single one, int64 (count, batch_size).
 
         Where such calls follow each other, twice as many are computed together each time.
@@ -80,15 +80,15 @@ class Ahead:
             calls = 1
             if following:
                 # A target that moves is not asked for later epochs.
-                moves, length = self._order.shares.settles_at != 0, self._length
+                moves, length = order.shares.settles_at != 0, self._length
                 end = (first // length + 1) * length if moves else LAST + 1
-                most = min(_SAMPLES_AHEAD // self._order.batch_size, -((first - end) // stride))
+                most = min(_SAMPLES_AHEAD // self._batch_size, -((first - end) // stride))
                 calls = max(1, min(2 * len(table), most) // count)
             asked = np.arange(first, first + calls * count * stride, stride)
             try:
-                table, done = self._order.batches_at(asked), 0
+                table, done = order.batches_at(asked), 0
             except Infeasible:  # a plan in this one may end before: what was not asked for must not refuse what was
-                table, done = self._order.batches_at(asked[:count]), 0
+                table, done = order.batches_at(asked[:count]), 0
         self._following = first + count * stride, stride, table, done + count
         return table[done : done + count]
 
@@ -99,19 +99,19 @@ class Ahead:
             calls = self._calls = {}
         calls[epoch] = count = calls.get(epoch, 0) + 1
         few = count <= _FEW or count * _ASKED_BEFORE < length
-        return not few and length <= self._allowed and length * self._order.batch_size <= _SAMPLES_KEPT
+        return not few and length <= self._allowed and length * self._batch_size <= _SAMPLES_KEPT
 
-    def _keep(self, epoch: int) -> np.ndarray | None:
+    def _keep(self, order: SharedOrder, epoch: int) -> np.ndarray | None:
         """Compute an epoch as a whole and keep it; None where a plan in this one ends within it."""
         length = self._length
         first = epoch * length
         self._allowed -= length
         self._calls.pop(epoch, None)
         try:
-            table = self._order.batches_at(np.arange(first, min(first + length, LAST + 1)))
+            table = order.batches_at(np.arange(first, min(first + length, LAST + 1)))
         except Infeasible:
             return None
         others = list(self._kept.items())
-        room = _SAMPLES_KEPT // (length * self._order.batch_size)
+        room = _SAMPLES_KEPT // (length * self._batch_size)
         self._kept = dict([*others[max(0, len(others) + 1 - room) :], (epoch, table)])  # threads see a whole one
         return table

@@ -59,17 +59,17 @@ class FixedPlan(Plan):
         self.groups: Groups = order.groups
         self.batch_size = order.batch_size
         self.epoch_batches = epoch_batches
-        self._ahead = Ahead(order, epoch_batches)
+        self._ahead = Ahead(epoch_batches, self.batch_size)
 
     def __getitem__(self, batch: int) -> np.ndarray:
         """The samples of micro-batch `batch`, int64 (batch_size,)."""
-        return self._ahead.one(counted(batch))
+        return self._ahead.one(self.order, counted(batch))
 
     @internal
     def computed_together(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
         """See `MicroBatches`."""
         if 0 < count * self.batch_size <= _SAMPLES_AT_ONCE[0]:
-            return iter((self._ahead.together(first, stride, count).tolist(),))
+            return iter((self._ahead.together(self.order, first, stride, count).tolist(),))
         return self._in_calls(first, stride, count)
 
     @internal
@@ -91,7 +91,7 @@ class FixedPlan(Plan):
             first, count, at_once = end, count - asked, min(2 * at_once, most)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_ahead": Ahead(self.order, self.epoch_batches)}
+        return {**vars(self), "_ahead": Ahead(self.epoch_batches, self.batch_size)}
 
     @cached_property
     def run_identity(self) -> dict[str, str]:
