@@ -96,7 +96,7 @@ COUNTS = {
 
 @pytest.mark.parametrize("argument", COUNTS)
 def test_a_count_beyond_64_bits_is_refused_by_its_name(argument):
-    with pytest.raises(bw.Infeasible, match=f"^{argument} .*the most is"):
+    with pytest.raises(bw.Infeasible, match=rf"^{argument}(\[0\])? .*the most is"):
         COUNTS[argument]()
 
 

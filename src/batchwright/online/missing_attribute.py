@@ -34,7 +34,10 @@ OF_A_STREAM: Mapping[str, str] = MappingProxyType(
         "check": f"{_KNOWN_ONCE_READ}, so a model cannot be compared with it before",
         "stepped": "the batches of a stream are those of one rank, whatever the number of ranks",
         "batch_size": "its arguments, by their names, are in stream.arguments()",
-        "fingerprint": "stream.arguments() and stream.contents() say what a stream is made of; a state compares them",
+        **dict.fromkeys(
+            ("fingerprint", "identity", "run_fingerprint"),
+            "stream.arguments() and stream.contents() say what a stream is made of; a state compares them",
+        ),
         "to_recipe": "a stream holds its source and functions, which a recipe cannot: keep the code that makes it",
     }
 )
