@@ -15,7 +15,17 @@ from .kernels.apportion import MOST_ROUNDS
 from .kernels.deal_arguments import ROUND
 from .public import internal
 
-__all__ = ["AS_IT_WAS", "LAST", "MOST_RANKS", "MicroBatches", "Slice", "counted", "not_known", "whole_steps"]
+__all__ = [
+    "AS_IT_WAS",
+    "LAST",
+    "MOST_RANKS",
+    "MicroBatches",
+    "Slice",
+    "counted",
+    "later_epoch",
+    "not_known",
+    "whole_steps",
+]
 
 AS_IT_WAS = "load what state_dict() gave, as it was"
 # The last micro-batch of an endless sequence: 89 * 2**32 - 1, since `kernels.apportion` counts 2**32 rounds of 89.
@@ -48,6 +58,12 @@ def whole_steps(batches: int, step_size: int) -> int:
     return -(-batches // step_size) * step_size
 
 
+def later_epoch(first: int, epoch_batches: int) -> str:
+    """What to ask for, in a message, where micro-batches before `first` are not known any more."""
+    epoch = -(-first // epoch_batches)
+    return f"a later epoch: report(epoch={epoch}), sampler.audit(first={epoch})"
+
+
 def not_known(batch: int, first: int, epoch_batches: int, step_size: int) -> Infeasible:
     """The refusal of a micro-batch that came before the first that is known, in steps of this size; LAST if none is."""
     if first >= LAST:
@@ -57,8 +73,7 @@ def not_known(batch: int, first: int, epoch_batches: int, step_size: int) -> Inf
         )
     return Infeasible(
         f"micro-batch {batch} came before micro-batch {first}, the first that the run still knows",
-        f"go on from micro-batch {first}, or with a later epoch: report(epoch={-(-first // epoch_batches)}), "
-        f"audit(first={-(-first // epoch_batches)})",
+        f"go on from micro-batch {first}, or ask for {later_epoch(first, epoch_batches)}",
     )
 
 
@@ -186,9 +201,9 @@ class MicroBatches(ABC):
         Raises:
             Infeasible: the micro-batch is before `first`; all ranks raise it, or none.
         """
-        if batch < self.first and self.set_shares:
-            raise not_known(batch, self.first, self.epoch_batches, self.step_size)
         if batch < self.first:
+            if self.set_shares:
+                raise not_known(batch, self.first, self.epoch_batches, self.step_size)
             raise Infeasible(
                 f"micro-batch {batch} came before the run went on in another world, at micro-batch {self.first}",
                 f"go on from micro-batch {self.first} or a later one, or with another epoch",

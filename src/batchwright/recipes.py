@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -240,11 +240,10 @@ class _ArgumentReader:
 
     def plan(self, written: Mapping[str, Any], depth: int = 0) -> Plan:
         """The plan of a recipe, or of an argument of one, in the steps that it names."""
-        found: Any = self.called(PLANS, "plan", written["plan"], written.get("arguments", {}), depth)
-        made: Plan = (
-            found.stepped(check_integer(written["stepped"], "stepped", least=1)) if "stepped" in written else found
-        )
-        return made
+        made = self.called(PLANS, "plan", written["plan"], written.get("arguments", {}), depth)
+        if "stepped" in written:
+            made = made.stepped(check_integer(written["stepped"], "stepped", least=1))
+        return cast(Plan, made)
 
     def value(self, written: Any, depth: int) -> Any:
         """The argument that a JSON value stands for."""

@@ -26,8 +26,8 @@ DTYPES: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: tor
 """The dtype of each type of number: their full width, as in `default_collate`."""
 
 _FORMATS: dict[Any, str] = {bool: "?", int: "q", float: "d"}  # of `struct`, the same widths
-# Numbers that are checked and written at a time, so that the second pass, and the tuple that they make as arguments, find
-# them in the cache.
+# Numbers that are checked and written in one call. They are then still in the cache when they are written, and so is the
+# tuple that Python makes of the arguments.
 _CHUNK = 4096
 _MANY = 64  # numbers: with fewer, numpy is faster than `struct`, whose format is parsed first (chosen by trial)
 
@@ -39,7 +39,7 @@ def vector_of(values: list[Any]) -> Tensor | None:
         return None
     if len(values) >= _MANY and kind in _FORMATS:
         memory = bytearray()
-        return torch.frombuffer(memory, dtype=DTYPES[kind]) if _written(values, kind, memory) else None
+        return torch.frombuffer(memory, dtype=DTYPES[kind]) if _append(values, kind, memory) else None
     if countOf(map(type, values), kind) < len(values):
         return None
     try:
@@ -58,7 +58,7 @@ def joined(lists: list[list[Any]]) -> Tensor | None:
         return vector_of(together)
     memory = bytearray()
     for numbers in lists:
-        if not _written(numbers, kind, memory):
+        if not _append(numbers, kind, memory):
             return None
     return torch.frombuffer(memory, dtype=DTYPES[kind])
 
@@ -78,7 +78,7 @@ def padded(lists: list[list[Any]], length: int, value: float | complex | bool, s
         gap = row[: len(one) * (length - len(numbers))]
         if side == "left":
             memory += gap
-        if not _written(numbers, kind, memory):
+        if not _append(numbers, kind, memory):
             return None
         if side == "right":
             memory += gap
@@ -89,7 +89,7 @@ def _kind_of(lists: list[list[Any]]) -> Any:
     return next((type(numbers[0]) for numbers in lists if numbers), None)
 
 
-def _written(numbers: list[Any], kind: Any, memory: bytearray) -> bool:
+def _append(numbers: list[Any], kind: Any, memory: bytearray) -> bool:
     """Append numbers to memory; False if one is of another type, or has more than 64 bits."""
     count = len(numbers)
     try:
@@ -100,7 +100,7 @@ def _written(numbers: list[Any], kind: Any, memory: bytearray) -> bool:
             return True
     except (OverflowError, struct.error):
         return False
-    return all(_written(numbers[start : start + _CHUNK], kind, memory) for start in range(0, count, _CHUNK))
+    return all(_append(numbers[start : start + _CHUNK], kind, memory) for start in range(0, count, _CHUNK))
 
 
 @lru_cache(maxsize=_CHUNK)

@@ -15,7 +15,7 @@ from ..kernels import apportion
 from ..kernels.deal_arguments import ROUND, SIZE, WIDE, Samples, group_table_of
 from ..kernels.hashing import PURPOSE, child_key, mix
 from ..kernels.passes import draws
-from ..micro_batches import LAST
+from ..micro_batches import LAST, later_epoch
 from ..plain_engine import Deal
 from .ascending_draws import with_ascending_draws
 from .constant_shares import NONE, TICKET, ConstantShares, Dealing, after_change
@@ -274,11 +274,10 @@ class Dealt(BatchwiseOrder):
         number = bisect_right(self._spans, batch, key=lambda span: span.first) - 1
         if number < 0:
             first, changes = self._spans[0].first, len(self.share_changes)
-            later = -(-first // self.epoch_batches)
             raise Infeasible(
                 f"micro-batch {batch} came before the shares of micro-batch {first} were set, and only the last {changes} "
                 "times that shares were set are known",
-                f"go on from micro-batch {first}, or a later epoch: report(epoch={later}), sampler.audit(first={later})",
+                f"go on from micro-batch {first}, or ask for {later_epoch(first, self.epoch_batches)}",
             )
         return self._spans[number], self._spans[number + 1].first if number + 1 < len(self._spans) else None
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import Infeasible
 from ..groups import Groups
+from ..micro_batches import later_epoch
 from .protocol import Order
 from .shared import SharedOrder, is_shared
 from .shares import stage_of
@@ -131,11 +132,10 @@ def mean_shares(order: SharedOrder, start: int, stop: int) -> np.ndarray:
     if dealt is not None and dealt.share_changes:
         earliest = dealt.share_changes[0]
         if earliest.number > 1 and min(start or earliest.first, stop) < earliest.first:
-            later = -(-earliest.first // dealt.epoch_batches)
             raise Infeasible(
                 f"the shares before micro-batch {earliest.first} are not known any more, only those set last are kept",
-                f"ask from 0 or from {earliest.first} on, up to {earliest.first} or later, or for a later epoch: "
-                f"report(epoch={later}), sampler.audit(first={later})",
+                f"ask from 0 or from {earliest.first} on, up to {earliest.first} or later, or for "
+                f"{later_epoch(earliest.first, dealt.epoch_batches)}",
             )
         expected = dealt.expected(stop) - (dealt.expected(start) if start else 0)
         mean: np.ndarray = expected / expected.sum()

@@ -12,9 +12,8 @@ from ..recent import Recent
 
 __all__ = ["Block", "TurnBlocks"]
 
-
-# Turns whose tasks are kept, 8 bytes each, so 8 MB; an integer of Python takes four times that. One rank of many needs a
-# block for each of its turns.
+# Turns whose tasks are kept: 8 bytes each, 8 MB in all. A block also has a count for each task, an integer of Python, which
+# takes four times as much. Many blocks are kept because one rank of many needs another block at each of its turns.
 _KEPT = 1 << 20
 
 
@@ -63,7 +62,6 @@ class TurnBlocks(ABC):
         number = turn // self._length
         block = self._blocks.get(number)
         if block is None:
-            block = self._blocks.keep(
-                number, self._made(number), max(1, _KEPT // (self._length + 4 * len(self._weights)))
-            )
+            most = max(1, _KEPT // (self._length + 4 * len(self._weights)))
+            block = self._blocks.keep(number, self._made(number), most)
         return block, self.slots(turn) - self.slots(number * self._length)

@@ -20,13 +20,13 @@ _SAMPLES_KEPT = 1 << 20  # 8 MB; longer epochs are not kept
 # An epoch is computed as a whole once one in so many of its micro-batches was asked for. Each of these takes up to eight
 # times as long as in an iteration, so together they take an eighth of the time of iterating.
 _ASKED_BEFORE = 64
-_FEW = 2  # calls in an epoch that are a look, or the beginning of calls that follow each other
+_FEW = 2  # calls in an epoch: so few may be a look, or the first of calls that follow each other
 _EPOCHS_COUNTED = 64  # whose calls are counted at a time
 _NOTHING: tuple[int, int, np.ndarray, int] = -1, 0, np.empty((0, 0), np.int64), 0
 
 
 class Ahead:
-    """Micro-batches of a plan, computed ahead of the calls that ask for them; each call gets the plan's order of samples.
+    """Micro-batches of a plan, computed ahead of the calls that ask for them; each call is passed the order of samples.
 
     Args:
         epoch_batches: micro-batches in an epoch.
@@ -35,12 +35,12 @@ class Ahead:
 
     def __init__(self, epoch_batches: int, batch_size: int) -> None:
         self._length, self._batch_size = epoch_batches, batch_size
-        # Where the next call would begin, its stride, micro-batches that were computed together, and how many are gone.
+        # Where the next call would begin, its stride, micro-batches that were computed together, and how many were returned.
         self._following = _NOTHING
         self._kept: dict[int, np.ndarray] = {}  # whole epochs, the one that was computed first comes first
         self._calls: dict[int, int] = {}  # how many asked for a micro-batch of an epoch that is not kept, by epoch
-        # Micro-batches of whole epochs that may still be computed, one more with each call: so at most as many are computed
-        # as were asked for, and these, also where epochs are asked for in turns and more of them than can be kept.
+        # Micro-batches that may still be computed as parts of whole epochs. Each call adds one. So the work stays in
+        # proportion to the calls, even if they go back and forth between more epochs than can be kept.
         self._allowed = _SAMPLES_KEPT // batch_size
 
     def one(self, order: SharedOrder, number: int) -> np.ndarray:
@@ -60,13 +60,8 @@ class Ahead:
         """Micro-batch `number`, at `place` of an epoch that is not kept, int64 (batch_size,)."""
         following, stride = self._following[:2]
         apart = max(1, number - following + stride)
-        samples: np.ndarray
-        if apart != stride and self._is_due(epoch):
-            kept = self._keep(order, epoch)
-            if kept is not None:
-                samples = kept[place]
-                return samples
-        samples = self.together(order, number, apart, 1)[0]
+        kept = self._keep(order, epoch) if apart != stride and self._is_due(epoch) else None
+        samples: np.ndarray = self.together(order, number, apart, 1)[0] if kept is None else kept[place]
         return samples
 
     def together(self, order: SharedOrder, first: int, stride: int, count: int) -> np.ndarray:
