@@ -1,6 +1,6 @@
-"""Imported last by the server of `processes`: what it has imported stays, and no process it forks need look at it again.
+"""The last import of the server of `processes`: garbage collections of the processes that it forks skip what it imported.
 
-A garbage collection of all objects of torch and the trainers costs such a process more than a short run of a trainer.
+To collect all objects of torch and the trainers takes such a process longer than a short run of a trainer.
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ class BasePlan(MicroBatches):
     def run_identity(self) -> dict[str, str]:
         """Every argument that can change a micro-batch of a run, by name, as short text.
 
-        A target that is a function of the epoch is represented by its shares in the first 4 epochs. Step sizes are not
-        included, also those of tasks: a run chooses its own, and its state has all of them.
+        A target that is a function of the epoch is represented by its shares in the first 4 epochs. No step size is
+        included: a run chooses its own, and its state stores the step sizes of its tasks.
         """
 
     @property
@@ -77,7 +77,7 @@ class BasePlan(MicroBatches):
     @property
     @abstractmethod
     def identity(self) -> dict[str, str]:
-        """Every argument that can change a micro-batch, by name, as short text: `run_identity`, and what was stepped."""
+        """Every argument that can change a micro-batch, by name, as short text: `run_identity` and the step sizes."""
 
     @property
     @abstractmethod

@@ -32,7 +32,7 @@ class Call(NamedTuple):
         name: the name of the function.
         arguments: the arguments as JSON values, by name.
         unwritten: why the call cannot be written down; empty if it can.
-        step_size: the step size of the plan that was made; 1 of what is no plan.
+        step_size: the step size of the plan that was made; 1 for a target.
     """
 
     name: str
@@ -91,13 +91,13 @@ def recorded_counting(function: Callable[Params, Made]) -> Callable[Params, Made
 
 
 def call_of(made: Any) -> Call | None:
-    """The call that made a plan or a target; None if it was made in another way, or shares of the plan were set since."""
+    """The call that made a plan or a target; None if there was no such call, or if shares of the plan were set later."""
     found = getattr(made, "_call", None)
     return found if isinstance(found, Call) and not getattr(made, "set_shares", ()) else None
 
 
 def as_written(made: Any, call: Call) -> dict[str, Any]:
-    """The arguments of the call that made a plan or a target, and the n of `stepped(n)` if a plan was stepped since."""
+    """The arguments of the call that made a plan or a target, and the n of `stepped(n)` if that was called later."""
     step_size = getattr(made, "step_size", call.step_size)
     return {"arguments": call.arguments} | ({"stepped": step_size} if step_size != call.step_size else {})
 

@@ -9,5 +9,5 @@ from batchwright.kernels.__main__ import compile_all
 
 @pytest.fixture(scope="package", autouse=True)
 def compiled() -> None:
-    """What a program takes is not to be what compiling the kernels takes."""
+    """The time of a program must not include compiling the kernels."""
     compile_all()

@@ -223,7 +223,9 @@ def test_what_is_left_beyond_an_epoch_of_fewer_ranks_is_said_and_comes_first_in_
     one.load_state_dict(samplers[0].state_dict())
     left, length = plan.epoch_length(9) - 18, plan.epoch_length(1)
     assert left > length
-    said = rf"an epoch has {length}, and its epoch has {left} left.*: the last {left - length} come at the beginning of the"
+    said = (
+        rf"an epoch now has {length} of them.* has {left} left: the last {left - length} come at the beginning of the"
+    )
     with pytest.warns(bw.PoorWarning, match=said):
         epoch = list(one)
     assert len(epoch) == length

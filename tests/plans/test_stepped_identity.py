@@ -112,7 +112,7 @@ def test_a_state_goes_on_in_tasks_that_are_stepped_for_the_new_ranks(world_size)
         assert left_of(tasks(cut), world_size, state) == known
 
 
-def test_a_state_has_the_fingerprint_of_the_plan_that_nobody_stepped():
+def test_a_state_has_the_fingerprint_of_the_plan_without_steps():
     state = tasks(CUT.stepped(8)).stepped(2).sampler(rank=0, world_size=2).state_dict()
     assert state["fingerprint"] == tasks(CUT).fingerprint
     assert state["identity"] == tasks(CUT).identity

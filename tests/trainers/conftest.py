@@ -24,8 +24,9 @@ TOGETHER = {path.name for path in Path(__file__).parent.glob("test_*.py") if 'sc
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Those files first, each in one process of xdist; every other test by itself. (No use of xdist's own groups: with
-    pytest 9.2, xdist 3.8 does not see them.)
+    """Those files come first, each in one process of xdist; every other test by itself.
+
+    The groups of xdist 3.8 itself have no effect with pytest 9.2.
     """
     from xdist.scheduler import LoadScopeScheduling
 

@@ -71,7 +71,7 @@ class LengthPlan(Plan, Windowed):
 
     cutter: Cutter
     set_shares: tuple[SetShares, ...] = ()
-    _of_run: LengthPlan | None = None  # knows where windows begin in steps of its size, where only a run does
+    _of_run: LengthPlan | None = None  # the plan of the run, if only that knows where windows begin
 
     def __init__(
         self,
@@ -179,7 +179,11 @@ class LengthPlan(Plan, Windowed):
         return self.windows.epoch_of(batch) if self.same_samples else batch
 
     def stepped(self, step_size: int) -> LengthPlan:
-        """The plan with steps of like costs; refuses those too large to be planned in seconds; see `Plan`."""
+        """The plan with steps of `step_size` micro-batches, which have like costs; see `Plan`.
+
+        Raises:
+            Infeasible: an epoch cannot fill a step, or a step is too large to be planned in seconds.
+        """
         if check_integer(step_size, "step_size", least=1) == self.step_size:
             return self
         if step_size > MOST_IN_A_STEP:
@@ -259,7 +263,7 @@ class LengthPlan(Plan, Windowed):
         return window * windows.batches_between_boundaries
 
     def with_shares_of(self, plan: Any) -> LengthPlan:
-        """See `MicroBatches`; only the run knows where windows begin if its first changes were left out."""
+        """See `MicroBatches`. If the first changes were left out, only the plan of the run knows where windows begin."""
         found, of_run = self._with_set_shares(plan.set_shares), getattr(plan, "plan", plan)
         if found.first >= LAST and isinstance(of_run, LengthPlan):
             found = found._with_windows(of_run.windows, 1) if of_run.step_size == found.step_size == 1 else found
@@ -323,12 +327,8 @@ class LengthPlan(Plan, Windowed):
     @property
     def shortcomings(self) -> list[str]:
         """See `BasePlan`; with those of the order that is cut."""
-        own = [] if self.delivery is None else self.delivery.notes
-        return [
-            *(f"order: {text}" for text in self.order_plan.shortcomings),
-            *faults_of_lengths(self._with_set_shares(())),
-            *own,
-        ]
+        own = faults_of_lengths(self._with_set_shares(())) + ([] if self.delivery is None else self.delivery.notes)
+        return [*(f"order: {text}" for text in self.order_plan.shortcomings), *own]
 
     @property
     def settles_after(self) -> float | None:

@@ -178,7 +178,7 @@ class _Spliced(MicroBatches):
         return (self, batch) if batch < self._at else self._part(batch)
 
     def warning_of_run(self, batch: int, end: int, step_size: int, world_size: int) -> str | None:
-        """See `MicroBatches`: of samples that come late, and of uneven steps, with numbers from the costs of some steps."""
+        """See `MicroBatches`: samples may come late, and steps may be uneven."""
         before: Any = self._before
         plan = before.plan if isinstance(before, Rotated) else before
         found = (
@@ -188,6 +188,7 @@ class _Spliced(MicroBatches):
         return "; ".join(filter(None, found)) or None
 
     def _warning_of_steps(self, plan: Any, batch: int, step_size: int) -> str | None:
+        """A warning if steps are uneven, with numbers: the costs of the steps that come next."""
         before: Any = self._before
         count = min(_COSTED * max(step_size, plan.step_size), self._at - batch) // step_size * step_size
         # The run may be inside a step of the plan: its first whole one begins here.
@@ -249,13 +250,13 @@ class _Spliced(MicroBatches):
 
 
 def _warning_of_rest(plan: Windowed, step_size: int, left: int, length: int) -> str | None:
-    """A warning if an epoch whose samples come once has more micro-batches left than the run has in what is its epoch."""
+    """A warning if more micro-batches of the present epoch are left than an epoch of the run has."""
     if left <= length or plan.windows.batches_between_boundaries != plan.epoch_batches:
         return None
     return (
-        f"the run goes on in steps of {step_size} micro-batches, of which an epoch has {length}, and its epoch has {left} "
-        f"left, in steps of {plan.step_size}: the last {left - length} come at the beginning of the next epoch, so train "
-        "one more"
+        f"the run goes on in steps of {step_size} micro-batches, and an epoch now has {length} of them. The present epoch "
+        f"was planned in steps of {plan.step_size} and has {left} left: the last {left - length} come at the beginning of "
+        "the next epoch. Train one epoch more to get them"
     )
 
 

@@ -237,7 +237,7 @@ class HybridPlan(EachOnce):
 
     @property
     def identity(self) -> dict[str, str]:
-        """See `BasePlan`: without the ranks, as that of a run."""
+        """See `BasePlan`: the number of ranks is not included."""
         return self.run_identity
 
     def summary(self) -> HybridSummary:

@@ -58,7 +58,7 @@ class Plan(BasePlan):
 
     @property
     def identity(self) -> dict[str, str]:
-        """See `BasePlan`. A step size of 1 is that of a plan which nobody stepped."""
+        """See `BasePlan`. It has a `step_size` only if that is above 1."""
         return self.run_identity | ({"step_size": str(self.step_size)} if self.step_size > 1 else {})
 
     @property
@@ -68,7 +68,7 @@ class Plan(BasePlan):
 
     @cached_property
     def run_fingerprint(self) -> str:
-        """The fingerprint of a run of this plan, the same on any number of ranks: without the `n` of `stepped(n)`."""
+        """The fingerprint without the `n` of `stepped(n)`: runs on any number of ranks have the same."""
         return fingerprint_of(self.run_identity)
 
     @abstractmethod

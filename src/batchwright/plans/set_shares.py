@@ -22,7 +22,7 @@ from .fixed import FixedPlan
 __all__ = ["SetShares", "alike_until", "orders_of", "set_shares_after", "set_shares_from", "with_latest"]
 
 _MOST_KEPT = 16  # changes that a state holds; what came before them is then no longer known
-_IN_USE = 2  # the last of these begin where the run is, or later
+_IN_USE = 2  # so many of the last changes are never left out
 
 
 class SetShares(NamedTuple):
@@ -70,8 +70,8 @@ def with_latest(changes: Sequence[SetShares], latest: SetShares) -> list[SetShar
     """The changes after one more: those that no window needs any longer are left out."""
     kept = [*(one for one in changes if one.since < latest.since or one.change.first < latest.change.first), latest]
     while len(kept) > _MOST_KEPT:
-        # First a change that the next one replaced before its round began; if there is none, the oldest. But the window
-        # that the run is in, and the one that a look began in, must still be filled from the order as it was then.
+        # First a change that the next one replaced before its round began; if there is none, the oldest. The last changes
+        # stay: the window that the run is in, and that of a look, are filled from the order that they made.
         replaced = (
             place
             for place, (one, other) in enumerate(pairwise(kept[:-_IN_USE]))
@@ -92,7 +92,7 @@ def orders_of(order: FixedPlan, changes: Sequence[SetShares]) -> tuple[FixedPlan
     plan, orders = order, []
     if not changes or changes[0].change.number <= 1 + (known[-1].number if known else 0):
         orders.append((WindowStart(0), order.order))
-    else:  # changes before these were left out, and samples from before the first of these are not known
+    else:  # earlier changes were left out, so samples that came before the first of these are not known
         first = changes[0].change.first * order.batch_size
         changes = [changes[0]._replace(since=max(changes[0].since, WindowStart(first))), *changes[1:]]
     for since, change in changes:
@@ -103,10 +103,10 @@ def orders_of(order: FixedPlan, changes: Sequence[SetShares]) -> tuple[FixedPlan
 
 
 def alike_until(before: Sequence[SetShares], after: Sequence[SetShares]) -> WindowStart:
-    """Up to where windows that were found with some changes begin in the same places with others.
+    """The place in the order up to which windows begin in the same places with both lists of changes.
 
-    That is where the first change begins that only one of them has. But those of a run that sets shares once more are of
-    the same run, though the oldest may be left out.
+    It is where the first change begins that is in one list only. There is one exception: if `after` is what one more change
+    makes of `before`, its oldest change may be left out, and windows begin in the same places up to the new change.
     """
     if after and with_latest(before, after[-1]) == list(after):
         return after[-1].since

@@ -147,7 +147,7 @@ class TaskPlan(Plan):
 
     @property
     def identity(self) -> dict[str, str]:
-        """See `BasePlan`: tasks keep the steps in which their plans were passed."""
+        """See `BasePlan`: with the step size of the plan of each task."""
         return super().identity | {f"task {number}": child.fingerprint for number, child in enumerate(self.children)}
 
     @property
