@@ -16,7 +16,8 @@ from ..orders import SharedOrder
 __all__ = ["Ahead"]
 
 _SAMPLES_AHEAD = 16_384  # which is a millisecond of work
-_SAMPLES_KEPT = 1 << 20  # 8 MB; longer epochs are not kept
+_SAMPLES_KEPT = 1 << 24  # 64 MB, or 128 MB of samples that do not fit into 32 bits; longer epochs are not kept
+_SAMPLES_AT_ONCE = 1 << 20  # of an epoch that is to be kept: 8 MB that are then made narrower
 # An epoch is computed as a whole once one in so many of its micro-batches was asked for. Each of these takes up to eight
 # times as long as in an iteration, so together they take an eighth of the time of iterating.
 _ASKED_BEFORE = 64
@@ -54,10 +55,10 @@ class Ahead:
             self._allowed += 1
             kept = self._kept.get(epoch)
             samples = self._computed(order, number, epoch, place) if kept is None else kept[place]
-        return samples.copy()  # one that is kept should not keep those that were computed with it
+        return samples.astype(np.int64)  # a copy: one that is kept should not keep those that were computed with it
 
     def _computed(self, order: SharedOrder, number: int, epoch: int, place: int) -> np.ndarray:
-        """Micro-batch `number`, at `place` of an epoch that is not kept, int64 (batch_size,)."""
+        """Micro-batch `number`, at `place` of an epoch that is not kept, (batch_size,)."""
         following, stride = self._following[:2]
         apart = max(1, number - following + stride)
         kept = self._keep(order, epoch) if apart != stride and self._is_due(epoch) else None
@@ -98,14 +99,17 @@ class Ahead:
 
     def _keep(self, order: SharedOrder, epoch: int) -> np.ndarray | None:
         """Compute an epoch as a whole and keep it; None where a plan in this one ends within it."""
-        length = self._length
-        first = epoch * length
+        length, parts = self._length, []
+        end, at_once = min((epoch + 1) * length, LAST + 1), max(1, _SAMPLES_AT_ONCE // self._batch_size)
         self._allowed -= length
         self._calls.pop(epoch, None)
         try:
-            table = order.batches_at(np.arange(first, min(first + length, LAST + 1)))
+            for first in range(epoch * length, end, at_once):
+                part = order.batches_at(np.arange(first, min(first + at_once, end)))
+                parts.append(part.astype(np.uint32) if part.max() < 1 << 32 else part)
         except Infeasible:
             return None
+        table = np.concatenate(parts)
         others = list(self._kept.items())
         room = _SAMPLES_KEPT // (length * self._batch_size)
         self._kept = dict([*others[max(0, len(others) + 1 - room) :], (epoch, table)])  # threads see a whole one
