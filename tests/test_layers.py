@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,9 @@ def modules_imported(file: Path) -> Iterator[Path]:
                 yield next(place for place in places if place.exists())
 
 
-IMPORTS = {file: {*modules_imported(file)} for file in SOURCE.rglob("*.py")}
+@cache
+def imports() -> dict[Path, set[Path]]:
+    return {file: {*modules_imported(file)} for file in SOURCE.rglob("*.py")}
 
 
 def at_the_top(file: Path) -> str:
@@ -45,13 +48,13 @@ def at_the_top(file: Path) -> str:
 
 
 def test_what_stands_lower_imports_nothing_that_stands_higher():
-    layer = {file: LAYERS.index(at_the_top(file)) for file in IMPORTS}
-    assert [(file, other) for file, others in IMPORTS.items() for other in others if layer[other] > layer[file]] == []
-    assert {at_the_top(file) for file in IMPORTS} == set(LAYERS)
+    layer = {file: LAYERS.index(at_the_top(file)) for file in imports()}
+    assert [(file, other) for file, others in imports().items() for other in others if layer[other] > layer[file]] == []
+    assert {at_the_top(file) for file in imports()} == set(LAYERS)
 
 
 def test_no_files_import_each_other_in_a_circle():
-    left = dict(IMPORTS)
+    left = dict(imports())
     while ends := [file for file in left if not left[file] & left.keys() or not any(map({file}.__le__, left.values()))]:
         for file in ends:
             del left[file]
