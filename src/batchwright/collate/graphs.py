@@ -202,7 +202,8 @@ class Graphs:
     def _derived(self) -> dict[str, Value]:
         if not getattr(self.stores[0], "can_infer_num_nodes", False) or hasattr(self.graphs[0], "from_data_list"):
             return {}
-        layout = self.run.layout(tuple([int(store.num_nodes or 0) for store in self.stores]))
+        counts = Layout([int(store.num_nodes or 0) for store in self.stores]).counts  # refuses one below 0
+        layout = self.run.layout(counts)
         return {"batch": Described(layout, "segments"), "ptr": Described(layout, "offsets")}
 
     def _declared(self, children: dict[str, Value], column: FieldValues, key: str, declared: Any) -> None:

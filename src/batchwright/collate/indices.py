@@ -30,7 +30,7 @@ def elements_of(column: FieldValues, name: str, target: Value, layout: Callable[
             )
         return target.axes[0]
     if isinstance(target, Joined) and all(type(piece) is int for piece in target.pieces):  # a graph's num_nodes
-        return layout(target.pieces)
+        return layout(Layout(target.pieces).counts)  # refuses one below 0
     if not (isinstance(target, (Scalars, Stacked)) and target.held.dtype in ADDED and target.held.ndim == 1):
         raise Infeasible(
             f"field {shown(column.name)} is shifted by {shown(name)}, a field {typed(target)}",

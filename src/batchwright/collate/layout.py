@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from array import array
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import accumulate, islice
 from typing import Any, Literal, TypeVar, get_args
@@ -60,19 +61,16 @@ class Layout:
             total = sum(own)
         self.counts, self.total, self.device = own, total, device
         self._kept: dict[Hashable, Any] = {}
-        self.max_length, self.min_length = (max(own), min(own)) if own else (0, 0)
+        self.max_length = max(own) if own else 0
         if self.min_length < 0:
             raise Infeasible(f"a length is {self.min_length}, the least is 0", "pass lengths of 0 or more")
 
     @classmethod
     def _of(cls, counts: tuple[int, ...]) -> Layout:
-        """The layout of a tuple of Python integers, in half the time that the constructor takes to check them."""
-        least = min(counts, default=-1)
-        if least < 0:
-            return cls(counts)
+        """The layout of sizes of tensors, one or more, in a third of the time that the constructor takes to check them."""
         made = cls.__new__(cls)
-        made.counts, made.total, made.device, made._kept = counts, sum(counts), _CPU, {}
-        made.max_length, made.min_length = max(counts), least
+        made.counts, made.device, made._kept = counts, _CPU, {}
+        made.total, made.max_length = sum(counts), max(counts)
         return made
 
     def on(self, device: torch.device) -> Layout:
@@ -88,6 +86,11 @@ class Layout:
             if not -count <= number < count:
                 raise IndexError(f"sample {number} of a layout of {count}")
         return self._once(chosen, lambda: Layout([self.counts[number] for number in chosen], self.device))
+
+    @property
+    def min_length(self) -> int:
+        """The shortest length; few ask for it."""
+        return min(self.counts) if self.counts else 0
 
     @property
     def starts(self) -> tuple[int, ...]:
@@ -204,7 +207,10 @@ class Layout:
             return torch.tensor(numbers, dtype=torch.int64, device=self.device)
         if torch.is_inference_mode_enabled():
             return lasting(lambda: self._tensor(numbers))
-        tensor = torch.from_numpy(np.array(numbers, np.int64))
+        if not len(numbers):  # `frombuffer` refuses to make an empty tensor
+            return torch.zeros(0, dtype=torch.int64, device=self.device)
+        # Two thirds of the time that an array of numpy takes: most batches have lengths.
+        tensor = torch.frombuffer(array("q", numbers), dtype=torch.int64)
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
     def _once(self, name: Hashable, make: Callable[[], Kept]) -> Kept:
