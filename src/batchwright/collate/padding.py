@@ -79,8 +79,7 @@ class Padding:
         """The padded length of each ragged axis, given the longest sample along each."""
         wanted = tuple(longest)
         if not self.menu:
-            multiple = self.multiple
-            return wanted if multiple == 1 else tuple([-(-length // multiple) * multiple for length in wanted])
+            return tuple(map(self._extent, wanted))
         shapes = [_shape(entry) for entry in self.menu]
         large_enough = [
             shape
@@ -94,6 +93,12 @@ class Padding:
             )
         # The least memory; of equal ones always the same, so that all ranks and runs choose alike.
         return min(large_enough, key=lambda shape: (_volume(shape), shape))
+
+    def _extent(self, longest: int) -> int:
+        """The padded length of a single ragged axis, given the longest sample."""
+        if self.menu:
+            return self.extents((longest,))[0]
+        return longest if self.multiple == 1 else -(-longest // self.multiple) * self.multiple
 
 
 def _shape(entry: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -216,13 +221,10 @@ def joined_with_padding(
     value: float | complex | bool,
     side: Side = "right",
 ) -> Tensor:
-    """Pieces on the CPU, ragged along dim 0, and padding between them in one call of `torch.cat`, where calls are plain.
-
-    `value` is one that `fill_value` returned.
-    """
+    """Pieces on the CPU, ragged along dim 0, and padding between them in one call of `torch.cat`, where calls are plain."""
     first, parts = pieces[0], []
-    rest = () if first.ndim == 1 else tuple(first.shape[1:])
-    padding = _padding(first.dtype, rest, repr(value), value)  # 0.0 == -0.0, and their texts differ
+    shape = () if first.ndim == 1 else tuple(first.shape[1:])
+    padding = _padding(first.dtype, shape, repr(value), value)  # 0.0 == -0.0, and their texts differ
     if side == "right":
         for piece, count in zip(pieces, counts, strict=True):
             parts.append(piece)
@@ -233,14 +235,16 @@ def joined_with_padding(
             if count < length:
                 parts.append(padding[length - count])
             parts.append(piece)
-    joined = memory.cat(parts, size=len(pieces) * length)
-    return joined.view(len(pieces), length, *rest) if rest else joined.view(len(pieces), length)
+    joined = memory.cat(parts, 0, len(pieces) * length)
+    if shape or joined.requires_grad or type(joined) is not Tensor:
+        return joined.view(len(pieces), length, *shape)
+    return joined.resize_(len(pieces), length)  # half the time of a view, which is a second tensor
 
 
 @lru_cache(maxsize=64)
 def _padding(dtype: torch.dtype, shape: tuple[int, ...], text: str, value: float | complex | bool) -> _KeptPadding:
-    """Padding of this value; `text` is its `repr`."""
-    return _KeptPadding(dtype, shape, value)
+    """Padding of this value, after `fill_value` has checked it; `text` is its `repr`."""
+    return _KeptPadding(dtype, shape, fill_value(value, dtype))
 
 
 class _KeptPadding(dict[int, Tensor]):

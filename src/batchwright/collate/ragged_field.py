@@ -22,7 +22,7 @@ from .indices import elements_of, refuse_outside, refuse_overflow, refuse_unfit
 from .layout import Layout, Side
 from .memory import settle
 from .numbers import padded
-from .padding import Padding, are_short, fill_value, joined_with_padding, pad
+from .padding import Padding, are_short, joined_with_padding, pad
 from .ragged_value import Form, Ragged
 
 __all__ = ["RaggedField", "ragged"]
@@ -91,14 +91,16 @@ class RaggedField(Field):
         """Lists, or tensors that are padded at the right of dim 0, which most padded fields are; None for all others."""
         if self.dim not in (0, -1) or not memory.are_calls_plain():
             return None
-        if type(values[0]) is list:
+        first, padding = values[0], self.padding
+        if type(first) is list:
             return self._rows_of_lists(values, context) if countOf(map(type, values), list) == len(values) else None
-        if self.padding.side != "right" or not is_plain(values):
+        if padding.side != "right" or not is_plain(values):
             return None
         sizes: tuple[int, ...] = tuple(map(_SIZE_OF, values))
-        short, dims = are_short(values, sum(sizes)), values[0].ndim
-        if not short or dims != 1:
-            shape = values[0].shape
+        dims, total = first.ndim, sum(sizes)
+        short = are_short(values, total)
+        if dims != 1 or not short:
+            shape = first.shape
             # numpy would broadcast rows of other shapes; of short ones `torch.cat` refuses them
             if not short and any(value.ndim != dims or value.shape[1:] != shape[1:] for value in values):
                 return None
@@ -107,21 +109,21 @@ class RaggedField(Field):
                 return None
             width = sizes[0] // shape[0]
             sizes = tuple([size // width for size in sizes])
-        layout = context.layout(sizes)
-        if not layout.total:
+        if not total:
             return None
-        (length,) = self.padding.extents((layout.max_length,))
-        if short and values[0].is_cpu:  # as `pad`, sooner
-            rows = joined_with_padding(values, sizes, length, fill_value(self.padding.value, values[0].dtype))
+        layout = context.layout(sizes)
+        length = padding._extent(layout.max_length)
+        if short and first.is_cpu:  # as `pad`, sooner
+            rows = joined_with_padding(values, sizes, length, padding.value)
         else:
-            rows = pad(values, layout, dim=0, length=length, value=self.padding.value)
-        return Ragged._of_rows(rows, layout, self.padding)
+            rows = pad(values, layout, dim=0, length=length, value=padding.value)
+        return Ragged._of_rows(rows, layout, padding)
 
     def _rows_of_lists(self, values: list[list[Any]], context: Context) -> Ragged | None:
         layout = context.layout(tuple(map(len, values)))
         if not layout.total:
             return None
-        (length,) = self.padding.extents((layout.max_length,))
+        length = self.padding._extent(layout.max_length)
         rows = padded(values, length, self.padding.value, self.padding.side)
         return None if rows is None else Ragged._of_rows(settle(rows), layout, self.padding)
 

@@ -45,6 +45,12 @@ class Ragged(WithLengths):
         (tensor([5, 6, 7]), tensor([8]))
     """
 
+    # What most are that `Collate` makes: those are made without these.
+    _held: str = "padded"
+    shift: tuple[Layout, ...] = ()
+    dims: tuple[int, ...] = (0,)
+    form: Form = "padded"
+
     def __init__(
         self,
         held: str,
@@ -70,10 +76,7 @@ class Ragged(WithLengths):
     def _of_rows(cls, rows: Tensor, layout: Layout, padding: Padding) -> Ragged:
         """Samples padded along dim 0, as `Collate` makes most: in half the time that the constructor takes."""
         made = cls.__new__(cls)
-        vars(made).update(
-            _held="padded", _known={"padded": rows}, _axes=(layout,), shift=(), _layout=layout, dims=(0,), form="padded",
-            padding=padding,
-        )  # fmt: skip
+        made._known, made._axes, made._layout, made.padding = {"padded": rows}, (layout,), layout, padding
         return made
 
     @classmethod
@@ -264,7 +267,8 @@ class Ragged(WithLengths):
     @override
     def layout(self) -> Layout:
         """How the packed dimension is divided among the samples."""
-        return self._layout.on(self._tensor.device)
+        layout, device = self._layout, self._tensor.device
+        return layout if layout.device == device else layout.on(device)
 
     @property
     @override
