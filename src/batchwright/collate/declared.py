@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from torch.utils.data._utils.collate import default_collate_fn_map
@@ -102,23 +102,24 @@ class Declared:
             )
 
     @internal
-    def gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], Callable[[int], str]]:
-        """Collate the fields, and labels of `bw.identified` or of a stream; also returns sample i's name for messages."""
+    def gathered(self, samples: Sequence[Any]) -> tuple[Tree, dict[str, Value], BatchGathering]:
+        """Collate the fields, and labels of `bw.identified` or of a stream; also returns what names samples in messages."""
         if not isinstance(samples, (list, tuple)):
             raise Infeasible(
                 f"a list of samples is needed, this is {typed(samples)}",
                 "let the DataLoader make batches: pass batch_size=... or batch_sampler=...",
             )
-        if not len(samples):
+        if not samples:
             raise Infeasible("there are 0 samples in the batch", "leave empty batches out of the batch sampler")
         labels: dict[str, Value] = {}
         given = samples
         try:
-            if self.known or isinstance(samples[0], Identity):
+            first = samples[0]
+            if self.known or isinstance(first, Identity):
                 samples, labels = Identity.separated(samples, self.known)
+                first = samples[0]
             if getattr(given, "groups", ()) and "group" not in labels:
                 labels["group"] = _groups_beside(given)
-            first = samples[0]
             run = BatchGathering(self._frames, labels.get("sample_id"))
             if isinstance(first, list) and type(first) in default_collate_fn_map:  # raises for a batch of a stream
                 default_collate_fn_map[type(first)](samples, collate_fn_map=default_collate_fn_map)
@@ -142,7 +143,7 @@ class Declared:
                 "end of the epoch",
                 "let it raise another error, or give next() a default",
             ) from error
-        return root, labels, run.called
+        return root, labels, run
 
     def knowing(self, **known: Known) -> Self:
         """A copy that adds values found by sample id to the side channel of batches.

@@ -52,6 +52,8 @@ class Frame:
     """Declared parts that the structure does not have."""
     steps: tuple[tuple[Callable[[Any], Any], str, Field | None, FramePart], ...]
     """What reads each part of a sample, its name, its declared field, and the part: used for every batch."""
+    checks_more: bool
+    """Whether more of the containers is checked than how many parts they have."""
 
     @property
     def place(self) -> str:
@@ -76,7 +78,9 @@ class Frames:
             keyed = zip(structure.keys, names, strict=True)
             parts = tuple(FramePart.of(key, name, path, spec.get(name)) for key, name in keyed)
             steps = tuple((structure.reader(part.key), part.name, part.field, part) for part in parts)
-            frame = Frame(structure, path, parts, tuple(name for name in spec if name not in names), steps)
+            absent = tuple(name for name in spec if name not in names)
+            checks_more = not parts or bool(absent) or structure.reads == "attribute" or structure.fills
+            frame = Frame(structure, path, parts, absent, steps, checks_more)
             if len(self._made) >= _MOST_FRAMES:
                 self._made.clear()
             self._made[structure, path] = frame
@@ -109,12 +113,12 @@ class Frames:
 class Gathering(Context):
     """A batch that is being gathered: the names of its samples for messages, and the fields that wait for others."""
 
+    waiting: tuple[tuple[dict[str, Value], str, Field, FieldValues], ...] = ()
+
     def __init__(self, frames: Frames, ids: Value | None) -> None:
         self.layouts = {}
-        self.done = {}
         self.frames = frames
         self.ids = ids
-        self.waiting: list[tuple[dict[str, Value], str, Field, FieldValues]] = []
 
     def name_by(self, samples: Sequence[Any], structure: Structure, key: str) -> None:
         """Use part `key` of the samples as their ids in messages."""
@@ -134,7 +138,7 @@ class Gathering(Context):
             children[name] = field.gather(column, self)
             return
         children[name] = WAITING  # keeps its place among the children until `finish`
-        self.waiting.append((children, name, field, column))
+        self.waiting = (*self.waiting, (children, name, field, column))
 
     def refuse_absent(self, frame: Frame) -> None:
         """Refuse containers without a part that is declared."""

@@ -82,7 +82,7 @@ class BatchGathering(Gathering):
         self.done = {name: value for name, value in root.leaves().items() if value is not WAITING}
         for children, name, field, column in self.waiting:
             children[name] = field.gather(column, self)
-        self.waiting.clear()  # columns refer to this object: the cycle would keep their tensors until garbage is collected
+        self.waiting = ()  # columns refer to this object: the cycle would keep their tensors until garbage is collected
 
     def _undeclared(self, column: FieldValues, part: FramePart) -> Value:
         first = column.values[0]
@@ -110,6 +110,21 @@ class BatchGathering(Gathering):
 
     def _alike(self, samples: Sequence[Any], frame: Frame) -> None:
         """Refuse containers without parts, or whose parts differ from those of the first sample or the declaration."""
+        if frame.checks_more or "torch_geometric" in sys.modules:
+            self._check_more(samples, frame)
+            if frame.structure.reads == "attribute":
+                return
+        try:
+            count = sum(map(len, samples))
+        except TypeError:  # a sample may have no length
+            count = -1
+        # Only the total number of parts is compared, which is faster. A part that is missing in one sample while another
+        # sample has one too many is found later, when columns are read.
+        if count != len(samples) * len(frame.parts):
+            raise self._unlike(samples, frame)
+
+    def _check_more(self, samples: Sequence[Any], frame: Frame) -> None:
+        """Refuse what containers of few structures can be: without a part, of another type, or making a missing part."""
         structure = frame.structure
         if not structure.keys:
             raise Infeasible(
@@ -118,22 +133,11 @@ class BatchGathering(Gathering):
             )
         if frame.absent:
             self.refuse_absent(frame)
-        if structure.reads == "attribute" or "torch_geometric" in sys.modules:
-            self._of_one_type(samples, frame)
-        if structure.reads == "attribute":
-            return
-        if structure.fills:
+        self._of_one_type(samples, frame)
+        if structure.fills and structure.reads == "item":
             for part in frame.parts:
                 if not all(part.key in sample for sample in samples):
                     raise self._missing(samples, structure, part)
-        try:
-            count = sum(map(len, samples))
-        except TypeError:  # a sample may have no length
-            count = -1
-        # Only the total number of parts is compared, which is faster. A part that is missing in one sample while another
-        # sample has one too many is found later, when columns are read.
-        if count != len(samples) * len(structure.keys):
-            raise self._unlike(samples, frame)
 
     def _of_one_type(self, samples: Sequence[Any], frame: Frame) -> None:
         """Refuse records of another type, whose other fields would be lost, and graphs, which would be read as mappings."""

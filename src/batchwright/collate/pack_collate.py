@@ -95,7 +95,7 @@ class PackCollate:
             raise Infeasible("there are 0 packs in the batch", "leave empty batches out of the batch sampler")
         samples, sizes = _taken_apart(packs)
         self.check_fields(samples[0])
-        root, labels, called = self._collate.gathered(samples)
+        root, labels, run = self._collate.gathered(samples)
         ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self.along}
         if sizes is None:
             lengths = ragged[self.along[0]].layout.counts
@@ -105,7 +105,7 @@ class PackCollate:
                 "'pack' comes with the dataset and is also the number of each sample's pack",
                 "give it another name in bw.identified",
             )
-        packed = laid_out(ragged, sizes, self.rules, called)
+        packed = laid_out(ragged, sizes, self.rules, run.called)
         for path, targets in self._indices:
             _point(root, path, targets, packed)
         root = replace(root, children={**root.children, **packed})
