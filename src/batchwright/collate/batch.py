@@ -122,14 +122,14 @@ class Batch(MutableMapping[str, Any]):
         found = self._keys.get(key)
         if found is None:
             raise self._absent(key)
-        if isinstance(found, Value):
-            # Made without gradients, it may lack its graph: it is not kept.
-            seen, lasts = found.model, torch.is_grad_enabled()
-        else:
+        if isinstance(found, tuple):  # not `isinstance(found, Value)`: for abstract classes, it is a call in Python
             field, what = found
             children = self._root.children
             seen = (children[field] if field in children else self.fields[field]).also(what)
             lasts = torch.is_grad_enabled() or not (torch.compiler.is_compiling() or torch.is_inference_mode_enabled())
+        else:
+            # Made without gradients, it may lack its graph: it is not kept.
+            seen, lasts = found.model, torch.is_grad_enabled()
         if lasts:
             self._shown[key] = seen
         return seen
