@@ -30,8 +30,6 @@ ANY_PEER = 1.0
 # dtypes, 50 ns a tensor where torch.stack takes 110: torch would cast others silently, and only reading each finds them.
 # What numbers take less than in torch.tensor makes up for that, and no more.
 MANY_ROWS = 1.05
-# The peer is one call of C++ of 17 us.
-FEW_SEQUENCES = 1.1
 # Both write the same 21 MB; how fast depends on what else uses the memory.
 LARGE = 1.15
 LOOPING_PEER = 3.0
@@ -80,8 +78,7 @@ def default_collate_tuples(count: int) -> Case:
 def pad_sequence_alone(count: int) -> Case:
     samples = [{"ids": torch.arange(length)} for length in lengths(count)]
     peer = lambda rows: pad_sequence([row["ids"] for row in rows], batch_first=True)
-    most = FEW_SEQUENCES if count < 32 else ANY_PEER
-    return Case(f"pad_sequence: {count} sequences", False, samples, peer, bw.Collate(ids=bw.ragged(pad=0)), most)
+    return Case(f"pad_sequence: {count} sequences", False, samples, peer, bw.Collate(ids=bw.ragged(pad=0)))
 
 
 def pad_sequence_and_lengths(count: int) -> Case:
@@ -94,8 +91,7 @@ def pad_sequence_and_lengths(count: int) -> Case:
 
     collate = bw.Collate(ids=bw.ragged(pad=0, also={"lengths": "lengths"}))
     ours = lambda rows: dict(**collate(rows))
-    most = FEW_SEQUENCES if count < 32 else ANY_PEER
-    return Case(f"pad_sequence and lengths: {count} sequences", False, samples, peer, ours, most)
+    return Case(f"pad_sequence and lengths: {count} sequences", False, samples, peer, ours)
 
 
 def pad_sequence_wide(features: int) -> Case:
