@@ -138,3 +138,12 @@ def test_what_a_graphs_own_rules_raise_names_the_sample_and_the_field():
     with pytest.raises(RuntimeError, match="no rule") as caught:
         COLLATE([Silent(x=torch.ones(1, 1))])
     assert caught.value.__notes__ == ["__inc__ of sample 0 of the batch was asked of field 'x'"]
+
+
+@pytest.mark.filterwarnings("ignore:field .* holds node numbers:batchwright.PoorWarning")
+@pytest.mark.parametrize(
+    "fields", [{}, {"edge_index": bw.ragged(dim=1, shift_by="num_nodes")}], ids=["own", "declared"]
+)
+def test_a_number_of_nodes_below_0_is_refused(fields):
+    drawn = [Data(edge_index=torch.zeros(2, 1, dtype=torch.int64), num_nodes=count) for count in (2, -1)]
+    assert refused(bw.Collate(fields), drawn).startswith("a length is -1, the least is 0")
