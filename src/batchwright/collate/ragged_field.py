@@ -84,7 +84,8 @@ class RaggedField(Field):
                 return self._rows(values, context)
             joined = self._end_to_end(values)
             return None if joined is None else self._ragged(joined, context, ()).settle()
-        except (Infeasible, RuntimeError, TypeError):  # no menu has the length, no dtype the pad value; not for numpy
+        # No menu has the length, no dtype the pad value, which may be too long for `repr`; not for numpy.
+        except (Infeasible, RuntimeError, TypeError, ValueError):
             return None
 
     def _rows(self, values: list[Any], context: Context) -> Ragged | None:
