@@ -125,6 +125,11 @@ class BasePlan(MicroBatches):
         return False
 
     @property
+    def divides_samples(self) -> bool:
+        """Whether a sample may be in several micro-batches of a step, each of which runs a part of it."""
+        return False
+
+    @property
     def planned_lengths(self) -> NumberColumn | None:
         """The lengths that the plan was made from, which `planned_lengths[samples]` gives as an array; None of other plans.
 

@@ -202,3 +202,23 @@ def test_a_plan_that_was_plotted_is_pickled_and_stepped_without_what_was_measure
     plan.plot.report.html()
     assert b"batchwright.report" not in pickle.dumps(plan)
     assert plan.stepped(2).plot.report is not plan.plot.report
+
+
+@pytest.mark.parametrize("world", [1, 3, 4])
+@pytest.mark.parametrize(
+    "limits", [{"max_tokens": 4096}, {"max_tokens": 4096, "order": "length"}, {"capacity": 4096, "order": "length"}]
+)
+def test_an_evaluation_by_lengths_knows_its_padding_and_costs(limits, world):
+    plan = bw.evaluation(small.LENGTHS, **limits)
+    summary, report = plan.summary(world), plan.report(world_size=world)
+    in_steps = plan.stepped(world)
+    held = [small.LENGTHS[batch[: in_steps.real(number)]] for number, batch in enumerate(drawn(plan, report, world))]
+    work = [batch.sum() if "capacity" in limits else batch.max(initial=0) * batch.size for batch in held]
+    assert report.padding.overall == pytest.approx(summary.padding)
+    assert report.padding.overall == pytest.approx(1 - sum(map(np.sum, held)) / sum(work))
+    steps = np.array(work, float).reshape(-1, world)
+    assert report.cost.waiting == pytest.approx(steps.max(axis=1).sum() / steps.mean(axis=1).sum())
+    assert report.cost.most.tolist() == steps.max(axis=1)[report.cost.steps].tolist()
+    assert report.lengths.data.sum() == report.lengths.drawn.sum() == 4000
+    told = plan.report(world_size=world, lengths=small.LENGTHS)
+    assert (told.padding.overall, told.cost.waiting) == (report.padding.overall, report.cost.waiting)

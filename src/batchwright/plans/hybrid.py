@@ -69,6 +69,11 @@ class HybridPlan(EachOnce):
         self._schedules: Recent[int, Schedule] = Recent()
 
     @property
+    def divides_samples(self) -> bool:
+        """See `BasePlan`."""
+        return True
+
+    @property
     def planned_lengths(self) -> np.ndarray:
         """See `BasePlan`."""
         return self.division.tokens

@@ -87,6 +87,8 @@ def _columns(plan: BasePlan, lengths: Any, costs: Any) -> tuple[np.ndarray | Non
     costs = None if costs is None else numbers_of_plan(costs, count, called="costs")
     if plan.cutter is not None and not (lengths is None and costs is None):
         raise Infeasible("a plan by lengths has its own lengths and costs", "leave lengths and costs out")
+    if lengths is None and plan.cutter is None and not plan.divides_samples and plan.planned_lengths is not None:
+        lengths = plan.planned_lengths[:]  # an evaluation by lengths
     return lengths, costs
 
 

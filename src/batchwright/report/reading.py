@@ -79,13 +79,16 @@ def reader_of(plan: Any, lengths: np.ndarray | None, costs: np.ndarray | None) -
 
 
 def _with_lengths(
-    samples: np.ndarray, sizes: np.ndarray, lengths: np.ndarray | None, costs: np.ndarray | None
+    plan: Any, samples: np.ndarray, sizes: np.ndarray, lengths: np.ndarray | None, costs: np.ndarray | None
 ) -> BatchRange:
     tokens = computed = found = None
     if lengths is not None:
         held = lengths[samples]
-        tokens, computed = _reduced(np.add, held, sizes), _reduced(np.maximum, held, sizes) * sizes
-        found = computed
+        tokens = found = computed = _reduced(np.add, held, sizes)
+        if (
+            plan.planned_lengths is None or plan.padded_budget is not None
+        ):  # else its limit is of sums: nothing is padded
+            found = computed = _reduced(np.maximum, held, sizes) * sizes
     if costs is not None:
         found = _reduced(np.add, costs[samples], sizes)
     return BatchRange(samples, sizes, samples, tokens, computed, found)
@@ -116,7 +119,7 @@ class _OfSamples(BatchReader):
         else:
             held = [plan[number][: plan.real(number)] for number in range(first, first + count)]
             samples, sizes = np.concatenate(held), np.array([batch.size for batch in held])
-        return _with_lengths(samples, sizes, self.lengths, self._costs)
+        return _with_lengths(plan, samples, sizes, self.lengths, self._costs)
 
 
 class _OfLengths(BatchReader):
@@ -177,7 +180,7 @@ class Shuffle:
         if self._items is not None:
             return _of_items(self._plan, np.split(self._items[places], sizes.cumsum()[:-1]))
         samples = places if self._index is None else self._index[places].astype(np.int64)
-        return _with_lengths(samples, sizes, self._lengths, self._costs)
+        return _with_lengths(self._plan, samples, sizes, self._lengths, self._costs)
 
     def _next(self, count: int) -> np.ndarray:
         parts = [np.empty(0, np.int64)]
