@@ -8,6 +8,7 @@ import torch
 
 import batchwright as bw
 from batchwright.correct import Means
+from batchwright.correct.means import _added_up, _OfRank
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 
@@ -142,6 +143,12 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "steps that are lacking": (lambda: added([3]).result(),
         "the means would be of 2 samples, and there are 20; this rank, 0 of 1, added 1 of its 10 batches; add every batch",
         lambda: (added(range(10)).result(), added([3]).result(whole=False))),
+    "names of ranks": (lambda: _added_up([_OfRank(0, 2, {"loss": (1, 2)}), _OfRank(0, 2, {"acc": (1, 2)})]),
+        "the values of 2 ranks have different names: 'loss' is missing on rank 1, 'acc' is missing on rank 0; add the same",
+        lambda: _added_up([_OfRank(0, 2, {"loss": (1, 2)})] * 2)),  # test_means_of_ranks.py follows it
+    "epochs of ranks": (lambda: _added_up([_OfRank(1, 2, {"loss": (1, 2)}), _OfRank(0, 2, {"loss": (1, 2)})]),
+        "rank 0 added values of epoch 1, and rank 1 of epoch 0; call means.result() after each evaluation, on every rank",
+        lambda: _added_up([_OfRank(1, 2, {"loss": (1, 2)})] * 2)),
     # orders that are given
     "sequential of too many": (lambda: bw.sequential(HUGE, 4), f"samples is {HUGE}, the most is {HUGE - 1}",
         lambda: bw.sequential(HUGE - 1, 4)),
@@ -172,4 +179,4 @@ def test_the_way_out_works(name):
 
 
 def test_every_refusal_in_the_code_is_among_these():
-    check_that_all_are_reached(FILES, 14, [CASES])
+    check_that_all_are_reached(FILES, 16, [CASES])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..distributed import summed
+from ..distributed import gathered
 from ..errors import Infeasible, check_bool, listed, shown
 from ..readings import check_count, reading
 from ..sampler_of import needed_sampler
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["Means"]
 
 _ONE_A_SAMPLE = 'pass one value a sample, such as the loss with reduction="none"'
+
+_Sums = dict[str, tuple[float, float]]
+"""Of each name, the sum of its values and that of their amounts; of whole numbers, Python's integers: these are exact."""
+
+
+class _OfRank(NamedTuple):
+    """What one rank added in an evaluation."""
+
+    epoch: int
+    samples: int
+    sums: _Sums
 
 
 class Means:
@@ -57,7 +69,7 @@ class Means:
         self._begin(0)
 
     def _begin(self, epoch: int) -> None:
-        self._sums: dict[str, tuple[Tensor, Tensor]] = {}
+        self._sums: _Sums = {}
         self._epoch, self._ended = epoch, False
         self._added = bytearray(len(self.sampler))  # whether each batch was added
         self._samples = 0
@@ -104,7 +116,7 @@ class Means:
         self._added[number] = True
         self._samples += real
 
-    def _sums_of(self, value: Any, number: int, epoch: int, real: int, name: str) -> tuple[Tensor, Tensor]:
+    def _sums_of(self, value: Any, number: int, epoch: int, real: int, name: str) -> tuple[float, float]:
         """The sum of the values of a batch that count, and the sum of their amounts."""
         parts = value if isinstance(value, tuple) else (value,)
         if isinstance(value, tuple) and len(parts) != 2:
@@ -125,12 +137,13 @@ class Means:
                     _ONE_A_SAMPLE,
                 )
         sums, *amounts = [_sum(part[:real]) for part in read]
-        return sums, amounts[0] if amounts else torch.tensor(real)
+        return sums, amounts[0] if amounts else real
 
     def result(self, *, whole: bool = True, process_group: dist.ProcessGroup | None = None) -> dict[str, float]:
-        """The means over all ranks of the group: one all-reduce, the same numbers on every rank.
+        """The means over all ranks of the group: one exchange of a few numbers, the same result on every rank.
 
-        Of a sampler with `world_size=1`, which has all samples, nothing is communicated.
+        Of a sampler with `world_size=1`, which has all samples, nothing is communicated. Ranks may add their values in any
+        order of names, and a rank that added no batch takes part.
 
         Args:
             whole: refuse means of only some of the samples. Pass False for an evaluation that stops early on purpose, or
@@ -143,32 +156,49 @@ class Means:
             is 0.
 
         Raises:
-            Infeasible: no values were added; or, on every rank, all ranks together added fewer or more samples than there
-                are.
+            Infeasible: on every rank: no rank added values, ranks added values of different names or epochs, or all ranks
+                together added fewer or more samples than there are.
         """
         check_bool(whole, "whole")
-        if not self._sums:
-            raise Infeasible(
-                "there are means of 0 values", "call means.add(number, loss=...) after every batch, numbered from 0"
-            )
-        # Integers above 2^53 would be rounded here; counts of samples and tokens in an evaluation are far smaller.
-        parts = [torch.tensor(self._samples), *(part for pair in self._sums.values() for part in pair)]
-        table = torch.stack([part.double() for part in parts])
+        own = _OfRank(self._epoch, self._samples, self._sums)
         alone = process_group is None and self.sampler.world_size == 1  # it has all samples, and others may not come
-        samples, *totals = (
-            table if alone else summed(table, self.sampler.over if process_group is None else process_group)
-        )
+        ranks = [own] if alone else gathered(own, self.sampler.over if process_group is None else process_group)
         self._ended = True
-        count = self.sampler.plan.groups.sample_count
+        totals = _added_up(ranks)
+        samples, count = sum(rank.samples for rank in ranks), self.sampler.plan.groups.sample_count
         if whole and samples != count:
             raise Infeasible(
-                f"the means would be of {int(samples)} samples, and there are {count}; this rank, {self.sampler.rank} of "
+                f"the means would be of {samples} samples, and there are {count}; this rank, {self.sampler.rank} of "
                 f"{self.sampler.world_size}, added {sum(self._added)} of its {len(self._added)} batches",
                 "add every batch on every rank, each with a share of its own, or pass whole=False for an evaluation that "
                 "stops early",
             )
-        means = [(over / under).item() for over, under in zip(totals[::2], totals[1::2], strict=True)]
-        return dict(zip(self._sums, means, strict=True))
+        return {name: over / under if under else math.nan for name, (over, under) in totals.items()}
+
+
+def _added_up(ranks: list[_OfRank]) -> _Sums:
+    """The sums over ranks, by name and in one order of names. All ranks see the same, so all of them raise."""
+    added = {number: rank for number, rank in enumerate(ranks) if rank.sums}  # a rank may have had no batch
+    if not added:
+        raise Infeasible(
+            "there are means of 0 values", "call means.add(number, loss=...) after every batch, numbered from 0"
+        )
+    names = list(dict.fromkeys(name for rank in added.values() for name in rank.sums))
+    missing = [(name, number) for name in names for number, rank in added.items() if name not in rank.sums]
+    if missing:
+        words = listed(f"{shown(name)} is missing on rank {number}" for name, number in missing)
+        raise Infeasible(
+            f"the values of {len(ranks)} ranks have different names: {words}", "add the same names on every rank"
+        )
+    (first, epoch), *others = [(number, rank.epoch) for number, rank in added.items()]
+    for number, other in others:
+        if other != epoch:
+            raise Infeasible(
+                f"rank {first} added values of epoch {epoch}, and rank {number} of epoch {other}",
+                "call means.result() after each evaluation, on every rank",
+            )
+    pairs = {name: [rank.sums[name] for rank in added.values()] for name in names}
+    return {name: (sum(over for over, _ in of), sum(under for _, under in of)) for name, of in pairs.items()}
 
 
 def _read(values: Any, name: str) -> Tensor:
@@ -177,12 +207,14 @@ def _read(values: Any, name: str) -> Tensor:
         check_count(values, name)
     with reading(values, name, _ONE_A_SAMPLE):
         found = torch.as_tensor(values).detach()
+        if found.is_floating_point() and not hasattr(values, "dtype"):  # torch reads Python's floats as float32
+            found = torch.as_tensor(values, dtype=torch.float64).detach()
     if found.is_complex():
         raise Infeasible(f"{shown(name)} has complex numbers, which have no mean here", "pass real numbers")
     return found
 
 
-def _sum(values: Tensor) -> Tensor:
-    """The sum of values, on the CPU: in int64 for integers and bools, in float64 for others."""
+def _sum(values: Tensor) -> float:
+    """The sum of values: of integers and bools as an integer of Python, which cannot overflow; of others in float64."""
     counted = values.cpu()
-    return counted.double().sum() if counted.is_floating_point() else counted.sum(dtype=torch.int64)
+    return counted.double().sum().item() if counted.is_floating_point() else sum(counted.tolist())
