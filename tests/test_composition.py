@@ -6,6 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import batchwright as bw
 
@@ -245,3 +247,64 @@ def test_labels_of_one_text_have_names_of_their_own(of):
     shares = {name: value for name, value in found.items() if name.startswith(f"share{of}/")}
     assert set(shares) == {f"share{of}/1", f"share{of}/'1'", f"share{of}/one"}
     assert sum(shares.values()) == pytest.approx(1)
+
+
+def reported(composition, epochs, length, *, begins=(0, 0), limit=None):
+    """The places and the numbers of the reports of a training, and the batches that it had."""
+    told, had = [], []
+    for epoch in range(begins[0], epochs):
+        for step in range(begins[1] if epoch == begins[0] else 0, length if limit is None else limit):
+            had.append((epoch, step))
+            composition.after(step + 1, lambda values, at: told.append((at, len(had), values)), epoch=epoch)
+    return told, had
+
+
+@settings(deadline=None, max_examples=40)
+@given(every=st.integers(1, 60), world=st.integers(1, 3), limit=st.integers(1, 8) | st.none(), moves=st.booleans())
+def test_every_batch_is_in_one_report_through_all_epochs_also_where_they_end_early(every, world, limit, moves):
+    target = bw.targets.schedule("natural", "uniform", epochs=4) if moves else "sqrt"
+    plan = bw.balanced(LABELS, 4, target=target, seed=5)
+    sampler = plan.sampler(rank=0, world_size=world)
+    length = len(sampler)
+    limit = None if limit is None else min(limit, length)
+    composition = bw.Composition(sampler, every=every, lengths=LENGTHS, by={"half": np.arange(93) % 2})
+    told, had = reported(composition, 6, length, limit=limit)
+    assert len(told) == len(had) // every
+    for report, (at, count, values) in enumerate(told, 1):
+        assert count == report * every
+        places = had[count - every : count]
+        assert at == places[-1][0] * length + places[-1][1] + 1
+        each = [composition.measured(step, step + 1, epoch=epoch) for epoch, step in places]
+        assert values["samples"] == sum(one["samples"] for one in each)
+        assert values["tokens"] == sum(one["tokens"] for one in each)
+        for name in values:
+            if name.startswith(("share/", "target/")):
+                assert values[name] == pytest.approx(np.mean([one[name] for one in each]))
+
+
+@settings(deadline=None, max_examples=25)
+@given(every=st.integers(1, 60), epoch=st.integers(0, 3), step=st.integers(0, 22), before=st.integers(0, 20))
+def test_a_resumed_run_reports_where_the_other_does_of_what_came_since(every, epoch, step, before):
+    plan = bw.balanced(LABELS, 4, target="sqrt", seed=5)
+    whole, _ = reported(bw.Composition(plan.sampler(), every=every), 5, 24)
+    sampler = plan.sampler()
+    composition = bw.Composition(sampler, every=every)
+    if epoch:  # what the process had before it loaded the state
+        reported(composition, 1, 24, limit=before)
+    sampler.load_state_dict(plan.sampler().state_at(step, epoch=epoch))
+    next(iter(sampler))
+    told, _ = reported(composition, 5, 24, begins=(epoch, step))
+    assert [at for at, _, _ in told] == [at for at, _, _ in whole if at > epoch * 24 + step]
+    if told:
+        first = max(told[0][0] - every, epoch * 24 + step)
+        assert told[0][2] == composition.measured(first - epoch * 24, told[0][0] - epoch * 24, epoch=epoch)
+        assert [values for _, _, values in told[1:]] == [values for at, _, values in whole if at > told[0][0]]
+
+
+def test_a_batch_that_comes_again_is_counted_again_and_steps_may_be_left_out():
+    sampler = bw.balanced(LABELS, 4, seed=5).sampler()
+    composition = bw.Composition(sampler, every=4)
+    told = []
+    for step in (2, 3, 3, 1, 9, 11):
+        composition.after(step, lambda values, at: told.append((at, values["samples"])), epoch=0)
+    assert told == [(3, 4 * 4), (9, 9 * 4)]

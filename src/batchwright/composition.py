@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,11 +32,24 @@ class Log(Protocol):
         ...
 
 
+class _Range(NamedTuple):
+    """Batches first..last-1 of an epoch."""
+
+    epoch: int
+    first: int
+    last: int
+
+
 class Composition:
     """Logs the composition of the batches of all ranks, once in so many batches, without communication.
 
     Every rank knows the whole plan. So it computes what the other ranks took; the batches of all ranks with the same
-    number are counted together. The numbers are those of the batches since the last report:
+    number are counted together. Batches are counted through all epochs, also through those that end early: epochs of 18
+    batches have a report after 50, 100 and 150 batches. So a report may be of the end of an epoch and the beginning of the
+    next. After a resume, reports come where they would have come without it. The first one is then of the batches since the
+    resume. Batches after the last report of the training are in none; `measured` has their numbers.
+
+    The numbers are those of the batches since the last report:
 
     - `samples`: how many there were.
     - `share/<group>` and `target/<group>`: the share that each group had and should have. Of more than 32 groups, the 16
@@ -52,15 +66,15 @@ class Composition:
 
     Args:
         sampler: the sampler of the training loader.
-        every: the number of this rank's batches between two reports.
+        every: the number of this rank's batches from one report to the next, up to 2^20.
         lengths: the length of every sample, array-like of shape (n_samples,).
         costs: the cost of every sample in any unit, array-like of shape (n_samples,).
         by: other groupings of the same samples, by a name for each: labels, array-like of shape (n_samples,), or `Groups`;
             or a data frame of such columns.
 
     Raises:
-        Infeasible: `every` is below 1, `sampler` is no sampler, or a column has not one value for each number the plan
-            yields.
+        Infeasible: `every` is below 1 or above 2^20, `sampler` is no sampler, or a column has not one value for each number
+            the plan yields.
 
     Example:
         >>> import batchwright as bw
@@ -81,7 +95,9 @@ class Composition:
     ) -> None:
         sampler = needed_sampler(sampler)
         self.sampler = sampler
-        self.every = check_integer(every, "every", least=1)
+        self.every = check_integer(every, "every", least=1, most=_MOST_BATCHES)
+        self._unreported: list[_Range] = []
+        self._count = 0  # of batches towards the next report
         count = sampler.plan.groups.sample_count
         self.lengths = None if lengths is None else numbers_of_plan(lengths, count, called="lengths")
         self.costs = None if costs is None else numbers_of_plan(costs, count, called="costs")
@@ -104,7 +120,7 @@ class Composition:
         return groups
 
     def after(self, step: int, log: Log, *, epoch: int, at: int | None = None) -> None:
-        """Call this after each of this rank's batches; it calls `log` after every `every` batches.
+        """Call this after each of this rank's batches; it calls `log` once in `every` batches, through all epochs.
 
         Args:
             step: how many batches of the epoch this rank has had, also before a resume: `loader.batches_done`, not a count
@@ -123,11 +139,37 @@ class Composition:
                 f"step {step} of epoch {epoch} came before the run was resumed, after {resumed_at} batches of it",
                 f"count on from there: pass loader.batches_done, or enumerate(loader, {resumed_at + 1})",
             )
-        if step % self.every == 0:
-            log(
-                self.measured(max(step - self.every, resumed_at), step, epoch=epoch),
-                epoch * len(self.sampler) + step if at is None else at,
-            )
+        total = epoch * len(self.sampler) + step
+        self._note(step, epoch, resumed_at, total)
+        if self._count >= self.every:
+            self._count %= self.every
+            ranges, self._unreported = self._unreported, [_Range(epoch, step, step)]
+            places = [(of.epoch, number) for of in ranges for number in range(of.first, of.last)]
+            log(self._measured(places), total if at is None else at)
+
+    def _note(self, step: int, epoch: int, resumed_at: int, total: int) -> None:
+        """Note the batches of an epoch up to `step` as those of the next report; `total` counts them from epoch 0 on."""
+        last = self._unreported[-1] if self._unreported else None
+        if last is not None and last.epoch == epoch and resumed_at < last.last < step:
+            self._unreported[-1] = last._replace(last=step)
+            self._count += step - last.last
+            return
+        self._unreported = [of for of in self._unreported if self._is_known(of)]
+        if not self._unreported:  # the first of this run: go on in step with one that was not interrupted
+            first = max(resumed_at, step - 1 - (total - 1) % self.every)
+            self._count = (total - step + first) % self.every
+        else:
+            first = resumed_at if self._unreported[-1].epoch != epoch else max(resumed_at, step - 1)
+        self._unreported.append(_Range(epoch, first, step))
+        self._count += step - first
+
+    def _is_known(self, of: _Range) -> bool:
+        """Whether the batches are of this run: not of one before a state was loaded."""
+        try:
+            self.sampler.before(min(of.first, of.last - 1), epoch=of.epoch)
+        except Infeasible:
+            return False
+        return True
 
     def measured(self, first: int, last: int, *, epoch: int) -> dict[str, float]:
         """Measure batches first..last-1 of an epoch: names and numbers as they are logged.
@@ -144,7 +186,11 @@ class Composition:
                 f"batches from {first} to before {last} are more than {_MOST_BATCHES}", "measure fewer batches at once"
             )
         places = [divmod(step, len(self.sampler)) for step in range(first, last)]
-        starts = [self.sampler.before(step, epoch=epoch + later) for later, step in places]
+        return self._measured([(epoch + later, step) for later, step in places])
+
+    def _measured(self, places: list[tuple[int, int]]) -> dict[str, float]:
+        """The numbers of batches, each given by its epoch and its number in it."""
+        starts = [self.sampler.before(step, epoch=epoch) for epoch, step in places]
         together = self.sampler.fetched_by_all
         numbers = [(start.sequence, start.micro_batch + place) for start in starts for place in range(together)]
         batches = [of[number] for of, number in numbers]
@@ -156,10 +202,9 @@ class Composition:
             found["tokens"] = float(weights.sum())
         for name, groups in {"": plan.groups, **{f"/{name}": groups for name, groups in self.by.items()}}.items():
             if groups is plan.groups and plan.order is not None:  # shares may be set within an epoch
-                begun = starts[0].micro_batch
-                target = plan.prior_between(begun, begun + len(batches))
+                target = self._target_within([number for _, number in numbers])
             else:
-                target = self._target(groups, Counter(epoch + later for later, _ in places))
+                target = self._target(groups, Counter(epoch for epoch, _ in places))
             found |= _shares(groups, samples, target, weights, name)
         found["repeated"] = float(np.mean([_repeats(np.concatenate(step)) for step in steps]))
         padded = _padding([self._tokens(*numbered, batch) for numbered, batch in zip(numbers, batches, strict=True)])
@@ -170,6 +215,13 @@ class Composition:
             ranks = work.reshape(len(steps), -1, self.sampler.world_size).sum(axis=1)
             found["cost_spread"] = float(np.mean(ranks.max(axis=1) / ranks.mean(axis=1) - 1))
         return found
+
+    def _target_within(self, numbers: list[int]) -> np.ndarray:
+        """The wanted shares of the plan's groups, on average over micro-batches: most of them follow each other."""
+        ends = [at for at in range(1, len(numbers)) if numbers[at] != numbers[at - 1] + 1]
+        parts = [(numbers[first], end - first) for first, end in pairwise([0, *ends, len(numbers)])]
+        shares = [count / len(numbers) * self.sampler.plan.prior_between(at, at + count) for at, count in parts]
+        return np.asarray(sum(shares))
 
     def _target(self, groups: Groups, steps: Counter[int]) -> np.ndarray:
         """The wanted shares, on average over some epochs, by how many steps of each are measured."""

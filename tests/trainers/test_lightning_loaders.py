@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import functools
+
 import pytest
 import torch
 from lightning.pytorch import LightningDataModule
@@ -207,3 +210,16 @@ def test_the_composition_is_that_of_the_epochs_that_were_trained_on(tmp_path):
     callback = PlanCallback(composition=Noting)
     fit([callback], made(), limit_train_batches=3, max_epochs=2, logger=CSVLogger(tmp_path))
     assert reported == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_the_composition_is_logged_through_epochs_that_are_shorter_than_its_reports_are_apart(limit, tmp_path):
+    made_loader, every = made(), 25
+    callback = PlanCallback(composition=functools.partial(bw.Composition, every=every))
+    length = len(made_loader) if limit is None else limit
+    fit([callback], made_loader, limit_train_batches=limit, max_epochs=17, logger=CSVLogger(tmp_path))
+    (table,) = tmp_path.rglob("metrics.csv")
+    rows = [row for row in csv.DictReader(table.read_text().splitlines()) if row["samples"]]
+    assert [int(row["step"]) for row in rows] == list(range(every, 17 * length + 1, every))
+    size = len(made_loader.sampler.all_ranks(0, epoch=0)[0]) * made_loader.world_size
+    assert [float(row["samples"]) for row in rows] == [every * size] * (17 * length // every)
