@@ -222,3 +222,8 @@ def test_an_evaluation_by_lengths_knows_its_padding_and_costs(limits, world):
     assert report.lengths.data.sum() == report.lengths.drawn.sum() == 4000
     told = plan.report(world_size=world, lengths=small.LENGTHS)
     assert (told.padding.overall, told.cost.waiting) == (report.padding.overall, report.cost.waiting)
+
+
+def test_lengths_that_float64_cannot_tell_apart_have_a_picture():
+    report = bw.shuffled(8, 4).report(lengths=np.full(8, 2**62))
+    assert report.lengths.data.sum() == report.lengths.drawn.sum() == 8

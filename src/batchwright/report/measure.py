@@ -141,7 +141,9 @@ class Walked:
         if lengths is None or not lengths.size:
             return np.empty(0), None, np.empty(0, np.int64)
         low, high, middle = float(lengths.min()), float(lengths.max()), float(np.median(lengths))
-        if (lengths % 1 == 0).all() and high - low < _BINS:
+        if (
+            (lengths % 1 == 0).all() and high - low < _BINS and high < 2**53
+        ):  # above it float64 has no room for steps of 1
             edges = np.arange(low, high + 2)
         elif low > 0 and high > 20 * middle:
             edges = np.geomspace(low, high, _BINS + 1)
