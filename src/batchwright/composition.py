@@ -46,8 +46,9 @@ class Composition:
     Every rank knows the whole plan. So it computes what the other ranks took; the batches of all ranks with the same
     number are counted together. Batches are counted through all epochs, also through those that end early: epochs of 18
     batches have a report after 50, 100 and 150 batches. So a report may be of the end of an epoch and the beginning of the
-    next. After a resume, reports come where they would have come without it. The first one is then of the batches since the
-    resume. Batches after the last report of the training are in none; `measured` has their numbers.
+    next. After a resume on as many ranks, reports of a run of whole epochs come where they would have come without it. The
+    first one is of the batches since the resume. Batches after the last report of the training are in none; `measured` has
+    their numbers.
 
     The numbers are those of the batches since the last report:
 
