@@ -298,6 +298,11 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             self.run = after
 
     @internal
+    def moved_by_loops(self) -> list[Any]:
+        """The objects whose attributes say where the run is; see `sampler_of.unmoved`."""
+        return [self, self.looks]
+
+    @internal
     def begin(self, read_ahead: ReadAhead | None) -> tuple[Position, int, int]:
         """Where an iterator begins that is asked for its first batch, perhaps by workers; this rank, and the world size."""
         rank, world_size = self._ranks()

@@ -1,13 +1,16 @@
-"""Find the sampler that a loader draws from, wrapped by a trainer or not."""
+"""Find the sampler that a loader draws from, wrapped by a trainer or not; read batches beside its run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from .errors import Infeasible, typed
 from .sampler import BatchSampler
 
-__all__ = ["inside", "needed_sampler", "next_start", "sampler_of"]
+__all__ = ["inside", "moved_by_loops", "needed_sampler", "next_start", "sampler_of", "unmoved"]
 
 
 def sampler_of(loader: Any) -> BatchSampler | None:
@@ -50,3 +53,62 @@ def next_start(loader: Any, sampler: BatchSampler) -> tuple[int, int]:
         start: tuple[int, int] = loader.next_start()
         return start
     return sampler.epoch, sampler.batches_done
+
+
+@contextmanager
+def unmoved(loader: Any, *, after: int = 0) -> Iterator[Iterable[Any]]:
+    """The batches that a loader gives next; behind this context, all is as it was before.
+
+    The position of the run has not moved, nor that of a loop that is under way. What has no batches of a plan or a stream
+    is read as it is.
+
+    Args:
+        loader: any loader.
+        after: batches of this rank that are left out first.
+
+    Raises:
+        Infeasible: a stream that was read before cannot be put back.
+    """
+    sampler = sampler_of(loader)
+    parts = list(moved_by_loops(loader))
+    if sampler is None and not any(_says_what_moves(part) for part in parts):
+        yield loader
+        return
+    kept = [(part, dict(vars(part))) for part in parts]
+    try:
+        # Workers that stay are those of the loop before, which may be under way; `watch` tells a trainer of its batches.
+        for part, values in kept:
+            vars(part).update((name, None) for name in ("_iterator", "watch") if name in values)
+        if sampler is not None and after:
+            epoch, done = next_start(loader, sampler)
+            later, batch = divmod(done + after, len(sampler))
+            sampler.seek(batch, epoch=epoch + later)
+        yield loader if sampler is not None else islice(loader, after, None)
+    finally:
+        for part, values in kept:
+            vars(part).update(values)
+            for name in vars(part).keys() - values.keys():
+                del vars(part)[name]
+
+
+def _says_what_moves(part: Any) -> bool:
+    return hasattr(type(part), "moved_by_loops")
+
+
+def moved_by_loops(loader: Any) -> Iterator[Any]:
+    """The objects whose attributes say where a loop over a loader is: itself, and those from which it takes its batches."""
+    if _says_what_moves(loader):
+        yield from loader.moved_by_loops()
+        return
+    inner = inside(loader)
+    if inner is None or not hasattr(loader, "__dict__"):
+        return
+    yield loader
+    wrapped = vars(loader).get("base_dataloader")  # Accelerate's loaders have one inside
+    if wrapped is not None:
+        yield from moved_by_loops(wrapped)
+        return
+    yield from moved_by_loops(inner)
+    dataset = getattr(loader, "dataset", None)
+    if _says_what_moves(dataset):
+        yield from dataset.moved_by_loops()

@@ -122,7 +122,11 @@ def _fits(value: Any, hint: Any) -> bool:
             return kind is collections.abc.Iterable  # a list can be read twice
         if kind in _ORDERED and isinstance(value, (collections.abc.Set, collections.abc.Mapping)):
             return False
-        return not isinstance(value, (str, bytes, bytearray)) and _items_fit(value, (*typing.get_args(hint), Any)[0])
+        if isinstance(value, (str, bytes, bytearray)):
+            return False
+        item = (*typing.get_args(hint), Any)[0]
+        unseen = kind is collections.abc.Iterable and (item in _ANYTHING or isinstance(item, typing.TypeVar))
+        return (unseen and _is_loader(value)) or _items_fit(value, item)
     if kind in (collections.abc.Mapping, dict):
         parts = typing.get_args(hint)
         return isinstance(value, collections.abc.Mapping) and (len(parts) < 2 or _items_fit(_values(value), parts[1]))
@@ -154,6 +158,11 @@ def _is_unusable(value: Any) -> bool:
         return False
     except Exception:
         return True
+
+
+def _is_loader(value: Any) -> bool:
+    """Whether it may be a loader: to walk through it would start its workers and move its run."""
+    return hasattr(value, "__iter__") and (hasattr(value, "set_epoch") or not hasattr(value, "__getitem__"))
 
 
 def _items_fit(value: Any, hint: Any) -> bool:

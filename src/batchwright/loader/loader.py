@@ -16,7 +16,7 @@ from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
 from ..position import Position
-from ..public import public
+from ..public import internal, public
 from ..ranks import compare_loaders
 from ..sampler import BatchSampler
 from .checks import check_dataset, check_on_error, check_options, fitting_workers, starts_python
@@ -174,6 +174,11 @@ class Loader:
     def next_start(self) -> tuple[int, int]:
         """Where the next loop begins: its epoch, and how many batches of that epoch it leaves out."""
         return self.sampler.asked_before_a_look(lambda: (self.sampler.epoch, self.sampler.batches_done))
+
+    @internal
+    def moved_by_loops(self) -> list[Any]:
+        """The objects whose attributes say where a loop over this loader is; see `sampler_of.unmoved`."""
+        return [self, self._loader, self._requests, *self.sampler.moved_by_loops()]
 
     @property
     def _runs(self) -> bool:

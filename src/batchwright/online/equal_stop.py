@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from ..distributed import has_process_group
+from ..sampler_of import moved_by_loops
 from .worker_info import stepped
 
 __all__ = ["equal_stop"]
@@ -57,6 +58,10 @@ class EqualStop(Generic[B]):
                 self.left = len(ahead)
                 return
             yield ahead.pop()
+
+    def moved_by_loops(self) -> list[Any]:
+        """The objects whose attributes say where a loop over the loader is; see `sampler_of.unmoved`."""
+        return list(moved_by_loops(self._loader))
 
     def _all_ranks_have(self, ahead: list[B]) -> bool:
         if not has_process_group():

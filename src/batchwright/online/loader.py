@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader
 from ..errors import Infeasible, check_integer, warn
 from ..loader.checks import check_named_of_torch
 from ..loader.loops import epochs_left
-from ..public import public
+from ..public import internal, public
 from . import states
 from .batch import StreamReport, total
 from .delivered import one_sided
 from .loaded import Begun
-from .look import check_look, find_moved, first_batch, read_by
+from .look import BESIDE, check_look, check_unmoved, find_moved, first_batch, read_by
 from .missing_attribute import OF_A_LOADER, missing_attribute
 from .replicas import Replica
 from .sent_batches import BatchesWithStates, LoadedStream, SentBatch, batches_in, collated, with_anchor
@@ -255,6 +255,17 @@ class StreamLoader:
             collate_fn=partial(collated, self._collate),
             **self._options,
         )
+
+    @internal
+    def moved_by_loops(self) -> list[Any]:
+        """The objects whose attributes say where a loop over this loader is; see `sampler_of.unmoved`.
+
+        Raises:
+            Infeasible: the stream was read in this process, and its source cannot be put back.
+        """
+        if self._passes and not self._workers:
+            check_unmoved(self.stream.sources(), BESIDE)
+        return [self, *self.stream.moved_by_loops()]
 
     def report(self) -> StreamReport:
         """The counts of the current pass, as far as its batches have reached the loop.

@@ -15,7 +15,9 @@ from .own_split import OwnSplit
 from .sources import SelfSplit, Source, has_state
 from .worker_info import as_worker
 
-__all__ = ["check_look", "check_unmoved", "find_moved", "first_batch", "read_by"]
+__all__ = ["BESIDE", "check_look", "check_unmoved", "find_moved", "first_batch", "read_by"]
+
+BESIDE = "what reads batches beside the training, such as recalibrate, would move it"
 
 
 def check_look(sources: Sequence[Source], workers: int) -> None:

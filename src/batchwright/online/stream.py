@@ -20,7 +20,7 @@ from .batch import StreamReport
 from .digests import digested
 from .loaded import Begun
 from .loader import StreamLoader
-from .look import check_unmoved
+from .look import BESIDE, check_unmoved
 from .made_of import written
 from .missing_attribute import OF_A_STREAM, missing_attribute
 from .next_pass import NextPass
@@ -304,6 +304,16 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         if self._arguments is None:
             self._arguments = written(self.arguments())
         return self._arguments, written(self.contents())
+
+    def moved_by_loops(self) -> list[Any]:
+        """The objects whose attributes say where a pass is; see `sampler_of.unmoved`.
+
+        Raises:
+            Infeasible: the stream was read in this process, and its source cannot be put back.
+        """
+        if self._passes:
+            check_unmoved(self.sources(), BESIDE)
+        return [self, self._next]
 
     def report(self) -> StreamReport:
         """The counts of the current pass in this process, or of the one that just ended.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...distributed import Over, gathered, ranks
 from ...errors import Infeasible, check_integer, shown, typed, warn
+from ...sampler_of import unmoved
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
 from .moments import Moments
@@ -140,7 +141,8 @@ def observe(
     """Run batches of `loader` through `model`, and add the values that reach BatchNorm layers to `population`.
 
     BatchNorm layers normalise by the batch, as in training; all other layers (dropout) are in evaluation mode, as they
-    will be when the statistics are used. The model does not change, also if an error is raised.
+    will be when the statistics are used. The model does not change, also if an error is raised, and the loader is where it
+    was: batches that the population has are left out.
 
     Args:
         model: a model with BatchNorm layers.
@@ -159,11 +161,17 @@ def observe(
     population.check(layers)
     before = population.batches
 
-    with _buffers_kept(layers), modes_kept(model), _hooks(layers, population), torch.no_grad():
+    with (
+        _buffers_kept(layers),
+        modes_kept(model),
+        _hooks(layers, population),
+        torch.no_grad(),
+        unmoved(loader, after=before) as given,
+    ):
         model.eval()
         for layer in layers.values():
             layer.train()
-        for batch in islice(loader, batches):
+        for batch in islice(given, batches):
             try:
                 forward(model, batch)
             except Exception as error:

@@ -50,6 +50,9 @@ def recalibrate(
     meanwhile; all other layers are in evaluation mode. `momentum` does not change. If an error is raised, the model is
     as it was before. Layers that no batch reached keep their statistics, with a warning.
 
+    Batches of a plan or a stream are read beside the training, from where the next loop would begin. The run does not move:
+    the next loop, a loop that is under way and a state that is saved are what they were. Call it as often as you like.
+
     Args:
         model: the trained model.
         loader: batches as the model was trained on: its weights fit these.
@@ -57,9 +60,10 @@ def recalibrate(
         stream: `"sampled"`; or `"natural"`, if `loader` has batches of the natural shares instead, which gives a
             warning.
         plan: the plan that the model was trained with. A `DataLoader` that draws neither from it nor from a plan with
-            the same shares is then refused. If shares changed during training, use the sampler of the training: a new
+            the same shares is then refused. If shares changed during training, use the loader of the training: a new
             one would begin with the first shares.
-        resume: the state that an earlier call returned: the two calls together equal one call over all batches.
+        resume: the state that an earlier call returned: the two calls together equal one call over all batches. Of a
+            loader of a plan or a stream, the batches that the state has are left out.
         forward: runs the model on a batch; by default on its first field.
         process_group: the ranks whose batches are merged, so that all get the same statistics; None means all ranks, or
             this process alone if there is no group. Every rank must make the call. The state that is returned has only
@@ -73,7 +77,8 @@ def recalibrate(
     Raises:
         Infeasible: no layer keeps running statistics, `loader` has no batch or does not draw as `plan` does, a layer gets
             one value per channel or values that are no finite floating-point numbers, or `resume` is damaged or of another
-            model. An error of one rank is raised on every rank.
+            model; or a stream was read before and its source cannot be read again. An error of one rank is raised on every
+            rank.
 
     Example:
         >>> model = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2))

@@ -57,7 +57,8 @@ def report(
 ) -> BatchNormReport:
     """Measure how much the statistics at each BatchNorm layer differ between two streams; the model does not change.
 
-    Each stream is measured as by `recalibrate`: normalised by its own batches, without dropout. With natural batches as
+    Each stream is measured as by `recalibrate`: normalised by its own batches, without dropout, beside the training, whose
+    run does not move. With natural batches as
     a and balanced ones as b, it shows the effect of balancing on normalisation. Only layers that both streams reach are
     listed.
 
