@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from .base_plan import BasePlan
 from .distributed import ranks
 from .epoch_iterator import BatchQueue
 from .errors import Infeasible, check_integer
+from .given_out import LeftOut, given_out, left_out_at
 from .known_batches import KnownBatches
 from .position import Position
 from .public import internal
@@ -37,6 +39,7 @@ class BatchesOfRun:
     _run: RunState
     _queue: BatchQueue | None  # of the iterator that has moved the run since `_run` was set
     _known: KnownBatches
+    _left_out: tuple[LeftOut, ...]
 
     @property
     @internal
@@ -112,7 +115,10 @@ class BatchesOfRun:
 
     @property
     def epochs_done(self) -> float:
-        """The epochs of the plan (with `order=`, of the order) that all ranks together have received, with a fraction."""
+        """The epochs of the plan (with `order=`, of the order) that all ranks together have come through, with a fraction.
+
+        Epochs that ended early, by `break` or by a limit of the trainer, count as whole.
+        """
         here = self.position()
         return here.sequence.epochs_before(here.micro_batch)
 
@@ -130,7 +136,8 @@ class BatchesOfRun:
     def passes_done(self) -> dict[Hashable, float]:
         """How often all ranks together have passed through each source, group or task, by its name.
 
-        2.5 passes of a source mean that each of its samples came two or three times. The number is computed from the plan,
+        2.5 passes of a source mean that each of its samples came two or three times. What was left out of epochs that ended
+        early does not count. The number is computed from the plan,
         so it costs the same anywhere in a run. It is exact where shares are dealt, as in `balanced` and `mixed`. For a plan
         by lengths with `order=` it counts what was taken of the order, give or take a window. Elsewhere it is an
         expectation: within an epoch of other plans by lengths and of evaluations, and at any place for tasks, random draws
@@ -146,11 +153,34 @@ class BatchesOfRun:
         """
         here, plan = self.position(), self.plan.order_plan
         drawn = plan.drawn_before(here.sequence.epochs_before(here.micro_batch) * plan.epoch_batches)
+        for (_, ended), (begun, _) in pairwise([*self.given_out(), (self._place(here), 0)]):
+            if begun > ended:
+                epochs = plan.epoch_batches / self.plan.epoch_length()
+                drawn = drawn - (plan.drawn_before(begun * epochs) - plan.drawn_before(ended * epochs))
         groups = plan.groups
         if not groups.starts.size:
             return {"all": float(drawn.sum() / groups.group_count)}
         passes = np.divide(drawn, groups.sizes, out=np.zeros(drawn.size), where=groups.sizes > 0)
         return dict(zip(groups.names, passes.tolist(), strict=True))
+
+    @internal
+    def given_out(self) -> list[tuple[int, int]]:
+        """The micro-batches that the run has given out so far, as ranges; the plan counts them in steps of 1."""
+        here = self.position()
+        return list(given_out(self._left_out_at(here), self._place(here)))
+
+    def _place(self, position: Position) -> int:
+        """The micro-batch at a position, as the plan counts them in steps of 1, whatever the steps of the run were."""
+        return round(position.sequence.epochs_before(position.micro_batch) * self.plan.epoch_length())
+
+    def _left_out_at(self, position: Position) -> tuple[LeftOut, ...]:
+        """What the run has left out if it goes on at this position."""
+        if self.run.start is None:  # a place that is asked for first is where an earlier run stopped
+            return ()
+        here = self._present().position()
+        if position.micro_batch == here.micro_batch and not self._left_out and position.sequence is here.sequence:
+            return ()
+        return left_out_at(self._left_out, self._place(here), self._place(position))
 
     def all_ranks(self, number: int, *, epoch: int | None = None) -> list[np.ndarray]:
         """The micro-batches of batch `number` of all ranks in an epoch: int64 arrays, in order.

@@ -18,6 +18,7 @@ from .distributed import Over
 from .divided import refuse_to_be_divided
 from .epoch_iterator import BatchQueue, EpochIterator, ReadAhead, for_a_node
 from .errors import Infeasible, check_integer, shown, typed, warn
+from .given_out import left_out_in
 from .known_batches import KnownBatches
 from .looks import Looks
 from .micro_batches import AS_IT_WAS
@@ -104,6 +105,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self._run = RunState()
         self._queue = None
         self._known = KnownBatches()
+        self._left_out = ()
+        self._following: Position | None = None  # where an epoch begins, if that before it was whole
         self.shares_from = None
         self._read_ahead: ReadAhead | None = None
 
@@ -198,10 +201,11 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         position = position.or_next_epoch()
         here = self._present().in_present_steps(position)
         here.check()
+        left_out = left_out_in(state)
         # Nothing changes before all of the state has been checked.
         self.plan = self.plan.with_shares_of(position.sequence)
         self.run = RunState(position, position.consumed, ended=ended)
-        self._known = KnownBatches(here, self.fetched_by_all)
+        self._known, self._left_out = KnownBatches(here, self.fetched_by_all), left_out
         self.shares_from = self._read_ahead = None
 
     def retarget(self, shares: Any, *, in_samples: bool = False) -> int:
@@ -310,7 +314,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             refuse_to_be_divided(world_size)
         # After an epoch that ended: what `next_start` finds then, with a quarter of the functions.
         step_size, queue = world_size * math.lcm(self.accumulate, self.fetch), self._queue
-        start = (None if queue is None else queue.following(step_size)) or self.next_start()
+        self._following = None if queue is None else queue.following(step_size)
+        start = self._following or self.next_start()
         self._read_ahead = read_ahead
         return start, rank, world_size
 
@@ -349,6 +354,8 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         """The start of the loop that the run moves with, as a state must hold it; see `advance`."""
         if before > start.consumed and (self.run.requested is not None or not self.run.batch_returned):
             check_same_place(self._present().next_start(), start.epoch, before, self.fetched_by_all)
+        if start is not self._following and start is not self.run.start:  # the epoch before may have ended early
+            self._left_out = self._left_out_at(start.after(before))
         known, fetched_by_all = self._known, after - before
         if known != (None, fetched_by_all) and start is not self.run.start:  # a loop begins, or an older one goes on
             self._known = known.at(start.after(before), fetched_by_all)
@@ -356,7 +363,9 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
 
     def _state(self, position: Position) -> dict[str, Any]:
         known = {"version": VERSION, "fingerprint": self.plan.run_fingerprint, "identity": dict(self._identity)}
-        return known | position.or_next_epoch().as_state()
+        left_out = self._left_out_at(position)
+        found = known | position.or_next_epoch().as_state()
+        return found | {"left_out": [list(entry) for entry in left_out]} if left_out else found
 
     @cached_property
     def _identity(self) -> dict[str, str]:

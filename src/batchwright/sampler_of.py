@@ -109,6 +109,6 @@ def moved_by_loops(loader: Any) -> Iterator[Any]:
         yield from moved_by_loops(wrapped)
         return
     yield from moved_by_loops(inner)
-    dataset = getattr(loader, "dataset", None)
+    dataset: Any = getattr(loader, "dataset", None)
     if _says_what_moves(dataset):
         yield from dataset.moved_by_loops()

@@ -43,7 +43,7 @@ class ClassPriors:
 def class_priors(
     plan: BasePlan,
     *,
-    batches: int | None = None,
+    batches: int | Sequence[tuple[int, int]] | None = None,
     classes: Any = None,
     order: Sequence[Hashable] | None = None,
     class_of: LabelPart | None = None,
@@ -53,8 +53,8 @@ def class_priors(
 
     Args:
         plan: the plan of the training.
-        batches: the micro-batches of all ranks over which the mean is taken; None: the epochs until shares have
-            settled, or epoch 0 if they never change.
+        batches: the micro-batches of all ranks over which the mean is taken, the first so many, or ranges of them; None:
+            the epochs until shares have settled, or epoch 0 if they never change.
         classes: labels, array-like of shape (n_samples,), int or str, or `Groups`; needed if the groups of the plan are
             no classes.
         order: the class of each logit, array-like of shape (n_classes,); if left out, in the order that the labels declare
@@ -79,7 +79,12 @@ def class_priors(
     """
     plan = check_plan(plan, or_else="call LogitAdjustment.from_sampler({}), or ")
     groups = class_groups(classes, plan)
-    sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
+    if batches is None or isinstance(batches, int):
+        sampled = plan.prior_between(0, plan.horizon() if batches is None else batches, groups)
+    else:
+        count = sum(stop - start for start, stop in batches)
+        parts = [(stop - start) / count * plan.prior_between(start, stop, groups) for start, stop in batches]
+        sampled = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
     _check_callable(class_of, "class_of")
     _check_callable(domain_of, "domain_of")
     names = list(groups.names)

@@ -141,7 +141,8 @@ class LogitAdjustment(nn.Module):
             deploy: the shares in later use: `"natural"` (of the dataset of the plan), `"uniform"` over the classes of
                 the training, a mapping from class to share, or shares in the order of the logits.
             binary: as for the class.
-            batches: the number of micro-batches in training, of all ranks: the prior is the mean over them. None: over
+            batches: the number of micro-batches in training, of all ranks: the prior is the mean over the first so many
+                of the plan; if shares change and epochs ended early, use `from_sampler`. None: over
                 the epochs until shares have settled; over epoch 0 if they never change. With `local=` epochs may differ
                 where open shards lack a group: pass the number, or use `from_sampler`.
             classes: the class of every sample, array-like of shape (n_samples,), or `Groups`; needed if the groups of
@@ -185,7 +186,9 @@ class LogitAdjustment(nn.Module):
         """The adjustment for a model that was trained on the batches that all ranks have had so far.
 
         If shares changed by a schedule or by `sampler.retarget`, the prior is the mean over all of it, also from before
-        a restart. Arguments as for `from_plan`.
+        a restart. What was left out of epochs that ended early, by `break` or by a limit of the trainer, does not count.
+        A run that was set to a later epoch or batch at its start counts what came before as given out. What workers of a
+        plain `DataLoader` have read ahead counts too; those of `plan.loader` are not counted. Arguments as for `from_plan`.
 
         Raises:
             Infeasible: as for `from_plan`; or nothing was yielded yet.
@@ -201,10 +204,9 @@ class LogitAdjustment(nn.Module):
             True
         """
         sampler = needed_sampler(sampler)
-        epochs = sampler.epochs_done
-        if not epochs:
+        if not sampler.epochs_done:
             raise Infeasible("the sampler has given out 0 batches", "train first, or use from_plan")
-        batches = max(1, round(epochs * sampler.plan.epoch_length()))
+        batches = sampler.given_out() or 1
         priors = class_priors(
             sampler.plan, batches=batches, classes=classes, order=order, class_of=class_of, domain_of=domain_of
         )
