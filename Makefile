@@ -74,8 +74,8 @@ test-trainers: $(VENV)/.trainers .venv-apart/.trainers
 	    --ignore tests/trainers/test_torchtitan_runs.py --ignore tests/trainers/test_self_splitting.py \
 	    --ignore tests/trainers/test_megatron.py --ignore tests/trainers/test_dgl.py tests/trainers
 	.venv-apart/bin/python -m pytest -q -n 2 $(LONG) tests/trainers/test_arguments.py tests/trainers/test_transformers.py \
-	    tests/trainers/test_torchtitan.py tests/trainers/test_torchtitan_runs.py tests/trainers/test_self_splitting.py \
-	    tests/trainers/test_megatron.py tests/trainers/test_dgl.py tests/trainers/test_runs.py \
+	    tests/trainers/test_eval_losses.py tests/trainers/test_torchtitan.py tests/trainers/test_torchtitan_runs.py \
+	    tests/trainers/test_self_splitting.py tests/trainers/test_megatron.py tests/trainers/test_dgl.py tests/trainers/test_runs.py \
 	    -k "not test_runs or (another_world and transformers and not alone)"
 
 # indexes made by clusters of Ray and of Spark on this machine, in an environment of their own; Spark needs Java 17

@@ -15,6 +15,7 @@ processes.preload(
     # with the adapters, a quarter of a second; what a process imports by itself, each of some hundred imports
     *[f"tests.trainers.programs.{name}" for name in ("accelerate", "ignite", "lightning", "stateful", "transformers")],
     "tests.trainers.programs.evaluating",
+    "tests.trainers.programs.eval_losses",
 )
 
 

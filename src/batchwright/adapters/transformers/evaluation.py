@@ -12,7 +12,7 @@ from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import recursively_apply
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import RemoveColumnsCollator
 
 from ...collate.identity import Identity
@@ -31,14 +31,16 @@ class ExactEvaluation(Trainer):
 
     Use it if no plan is trained with; `PlanTrainer` does the same. For another trainer write
     `class Mine(ExactEvaluation, Seq2SeqTrainer)`. Predictions and labels come in the order of the dataset. `eval_loss` is
-    the mean over samples of each process's mean loss of its samples, without fillers. For losses that are means over
-    samples, one process gives the same. Batches have `per_device_eval_batch_size` samples. TRL's preference trainers, such
-    as `DPOTrainer`, are the exception: on several processes they evaluate one sample at a time. Datasets without a length
-    are left to `Trainer`, and trainers that generate to themselves.
+    the one of `Trainer` on one process: the mean over samples of the mean loss of each batch. It is the same on any number
+    of processes, since all of them together evaluate the batches of one. Where a loss is a mean over tokens, and samples
+    differ in tokens, it depends on `per_device_eval_batch_size`. TRL's preference trainers, such as `DPOTrainer`, are the
+    exception: on several processes they evaluate one sample at a time. Datasets without a length are left to `Trainer`,
+    and trainers that generate to themselves.
     """
 
     _split = False  # whether several processes hold parts of one model
-    _evaluated: deque[tuple[int, int]] | None = None  # while several processes evaluate: see `_RealFirst`
+    _sizes: deque[tuple[int, int]] | None = None  # while several processes evaluate: see `_BatchesOfOneProcess`
+    _rows = _given = 0  # of the batch that is evaluated: the two numbers of `_sizes`
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """A loader of this process's part of the evaluation data."""
@@ -64,7 +66,7 @@ class ExactEvaluation(Trainer):
             )
         dataset: Any = loader.dataset  # of a type without a length, which all but iterable ones have
         size = self.args.eval_batch_size if self._takes_batches_of_any_size else 1
-        return _prepared(self, loader, _RealFirst(evaluation(dataset, size).sampler(), size))
+        return _prepared(self, loader, _BatchesOfOneProcess(evaluation(dataset, size).sampler(), size))
 
     @property
     def _takes_batches_of_any_size(self) -> bool:
@@ -73,38 +75,50 @@ class ExactEvaluation(Trainer):
         return self.args.world_size == 1 or not gathering
 
     def evaluation_loop(self, dataloader: DataLoader[Any], *others: Any, **named: Any) -> Any:
-        """As `Trainer`'s, with each process's loss weighted by the samples that count."""
+        """As `Trainer`'s, with the losses and the rows that one process would have."""
         batches = getattr(dataloader, "batch_sampler", None)
-        if not isinstance(batches, _RealFirst) or batches.sampler.world_size == 1:
+        if not isinstance(batches, _BatchesOfOneProcess):
             return super().evaluation_loop(dataloader, *others, **named)
-        size, self._evaluated = self.args.per_device_eval_batch_size, batches.sizes
-        # `Trainer` repeats a loss as often as this says; `prediction_step` gives it once for every row
-        self.args.per_device_eval_batch_size = 1
+        alone: dict[str, Any] = {}
+        if batches.sampler.world_size > 1:
+            self._sizes = batches.sizes
+            alone = {
+                "per_device_eval_batch_size": 1,  # `Trainer` repeats a loss so often; here there is one for each row
+                "average_tokens_across_devices": False,  # else it divides a loss by the labels of all processes
+            }
+        before = {name: getattr(self.args, name) for name in alone}
+        _set(self.args, alone)
+        self.gather_function = self._gather
         try:
             return super().evaluation_loop(dataloader, *others, **named)
         finally:
-            self._evaluated, self.args.per_device_eval_batch_size = None, size
+            self._sizes, self.gather_function = None, self.accelerator.gather_for_metrics
+            _set(self.args, before)
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Any, Any, Any]:
-        """As `Trainer`'s; in place of fillers the last row is repeated, since every process must gather as many rows."""
+        """As `Trainer`'s, with a loss for every row."""
         loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        if self._evaluated is None:
-            return loss, logits, labels
-        rows, real = self._evaluated.popleft()
-        if loss is not None:
-            loss = loss.repeat(rows)
-
-        def filled(tensor: Tensor) -> Tensor:
-            if not tensor.dim():
-                return tensor
-            more = (rows - real) * (len(tensor) // real)
-            return torch.cat([tensor, tensor[-1:].expand(more, *tensor.shape[1:])])
-
-        if real < rows:
-            logits, labels = recursively_apply(filled, logits), recursively_apply(filled, labels)
+        if self._sizes is not None:
+            self._rows, self._given = self._sizes.popleft()
+            loss = None if loss is None else loss.repeat(self._given)
         return loss, logits, labels
+
+    def _gather(self, data: Any) -> Any:
+        """What all processes have of a step, without fillers, which `Seq2SeqTrainer` would keep."""
+
+        def filled(tensor: Tensor) -> Tensor:  # every process must gather as many rows, so the last is repeated
+            more = (self._rows - self._given) * (len(tensor) // self._given) if tensor.dim() else 0
+            return torch.cat([tensor, tensor[-1:].expand(more, *tensor.shape[1:])]) if more else tensor
+
+        own = data if self._sizes is None else recursively_apply(filled, data)
+        return self.accelerator.gather_for_metrics(own, use_gather_object=self.args.eval_use_gather_object)
+
+
+def _set(arguments: TrainingArguments, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(arguments, name, value)
 
 
 def _prepared(
@@ -146,12 +160,15 @@ class _RemovingInside:
         )
 
 
-class _RealFirst(torch.utils.data.BatchSampler):
-    """A sampler's batches without fillers; a batch that has only fillers keeps them, so that every process has a batch.
+class _BatchesOfOneProcess(torch.utils.data.BatchSampler):
+    """The batches that one process would evaluate, which all processes take in turn, one each in a step.
+
+    So a loss that is a mean over a batch is the same on any number of processes. In the last step the last batch may be
+    short, and a process for which none is left has one sample, to have something to do.
 
     Attributes:
         batch_size: the size of the batches of all processes together: Accelerate needs it to cut its last gather to size.
-        sizes: of the batches that were drawn and not yet evaluated: their size with fillers, and without.
+        sizes: of the batches that were drawn and not yet evaluated: the rows that every process gathers, and those given.
     """
 
     def __init__(self, sampler: BatchSampler, batch_size: int) -> None:
@@ -169,7 +186,9 @@ class _RealFirst(torch.utils.data.BatchSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         self.sizes.clear()
-        for step, samples in enumerate(self.batch_sampler):
-            given = samples[: self.batch_sampler.real(step, epoch=0)] or samples
-            self.sizes.append((len(samples), len(given)))
-            yield given
+        plan, rank, world_size = self.sampler.plan, self.sampler.rank, self.sampler.world_size
+        for first in range(0, plan.epoch_batches, world_size):
+            most = plan[first]
+            given = plan[first + rank] if first + rank < plan.epoch_batches else most[-1:]
+            self.sizes.append((len(most), len(given)))
+            yield given.tolist()
