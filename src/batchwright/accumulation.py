@@ -6,17 +6,17 @@ from fractions import Fraction
 
 from .errors import Infeasible, warn
 from .sampler import BatchSampler
+from .told_accumulation import Accumulation
 
 __all__ = ["check_accumulation"]
 
 
-def check_accumulation(sampler: BatchSampler, batches: int, setting: str, *, maker: str = "plan.sampler") -> None:
+def check_accumulation(sampler: BatchSampler, told: Accumulation, *, maker: str = "plan.sampler") -> None:
     """Check that a sampler accumulates as many micro-batches as the trainer that steps the optimizer.
 
     Args:
         sampler: the sampler of the training loader.
-        batches: the number of the sampler's batches that the trainer runs for one optimizer step.
-        setting: the trainer's setting for it, as its users write it.
+        told: how many of the sampler's batches the trainer runs for one optimizer step.
         maker: what the sampler was made with.
 
     Raises:
@@ -25,6 +25,7 @@ def check_accumulation(sampler: BatchSampler, batches: int, setting: str, *, mak
     Warns:
         PoorWarning: only one of the two accumulates, so that steps are uneven or not the ones that were planned.
     """
+    batches, setting, *_ = told
     planned, done = sampler.accumulate, batches * sampler.fetch
     if planned == done:
         return

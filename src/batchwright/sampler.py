@@ -26,6 +26,7 @@ from .position import Position
 from .public import internal, public
 from .run_state import RunState
 from .state_checks import VERSION, bounded_identity, check_same_place, check_state_of
+from .told_accumulation import Accumulation
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -53,6 +54,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         copies: processes that take the same micro-batches, above 1 only with a mesh of more than data-parallel dimensions.
         follows_group: whether rank and world size come from the process group or a mesh.
         of_mesh: whether they come from a mesh.
+        trainer: what the trainer of a loop over its loader was told of accumulation; None until that was seen.
         looks: whether the latest loop of its loader only looked at a batch.
         shares_from: the first micro-batch that may be another since `retarget` set shares; None if it set none in this
             process.
@@ -109,6 +111,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         self._following: Position | None = None  # where an epoch begins, if that before it was whole
         self.shares_from = None
         self._read_ahead: ReadAhead | None = None
+        self.trainer: Accumulation | None = None
 
     @property
     def over(self) -> Over:

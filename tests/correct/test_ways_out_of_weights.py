@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 import batchwright as bw
 from batchwright.correct import LossScale, Weighted, Weights, evaluate, loss_scale
 from batchwright.correct.calibration import calibration_error
+from batchwright.told_accumulation import Accumulation
 
 from ..refusals import cases, told_and_followed
 from .small import IMAGES, LABELS, PLAN, loader
@@ -37,6 +38,13 @@ def evaluated_by_name() -> Any:
 def filled() -> bw.loader.Loader:
     """Batches of two, of which the second has a filler."""
     return bw.evaluation(ROWS, 2).loader(ROWS, accumulate=2)
+
+
+def driven(accumulate: int, told: Accumulation | None) -> bw.BatchSampler:
+    """A sampler whose loader a trainer loops over."""
+    sampler = PLAN.sampler(accumulate=accumulate)
+    sampler.trainer = told
+    return sampler
 
 
 TABLE = {
@@ -208,6 +216,39 @@ TABLE = {
         "a batch of the sampler holds 3 micro-batches, an optimizer step 2: no one factor is right for it",
         "pass fetch='micro', 'step', or a number that divides accumulate",
         lambda: [LossScale(PLAN.sampler(accumulate=2, fetch=fetch)) for fetch in ("micro", "step", 1, 2)],
+    ),
+    "a loss that a trainer divides": (
+        lambda: LossScale(driven(4, Accumulation(4, "Trainer(accumulate_grad_batches)", 4))).at(0),
+        r"Trainer\(accumulate_grad_batches\) is 4, and that trainer divides each loss by it",
+        "pass LossScale(..., trainer_divides=True), or False if it does not divide this loss",
+        lambda: [
+            LossScale(driven(4, Accumulation(4, "", 4)), trainer_divides=True).at(0),
+            LossScale(driven(4, Accumulation(4, "", 4)), trainer_divides=False).at(0),
+            LossScale(driven(4, Accumulation(4, ""))).at(0),
+            LossScale(driven(4, None)).at(0),
+        ],
+    ),
+    "a trainer that accumulates by itself": (
+        lambda: LossScale(driven(1, Accumulation(4, "Trainer(accumulate_grad_batches)", 4)), trainer_divides=True).at(
+            0
+        ),
+        r"Trainer\(accumulate_grad_batches\) is 4, and that trainer divides each loss by it; the sampler accumulates 1",
+        "pass accumulate=4 to the plan's loader or sampler",
+        lambda: LossScale(driven(4, Accumulation(4, "", 4)), trainer_divides=True).at(0),
+    ),
+    "a trainer that accumulates by a schedule": (
+        lambda: LossScale(driven(4, Accumulation(4, "Trainer(accumulate_grad_batches)", 2)), trainer_divides=True).at(
+            0
+        ),
+        r"Trainer\(accumulate_grad_batches\) is 2, and that trainer divides each loss by it; the sampler accumulates 4",
+        "leave out the schedule: the loss scale is of steps of one size",
+        lambda: LossScale(driven(4, Accumulation(4, "", 4)), trainer_divides=True).at(0),
+    ),
+    "a loss that a trainer multiplies": (
+        lambda: LossScale(driven(4, Accumulation(4, "", multiplied=True)), trainer_divides=False).at(0),
+        "Trainer multiplies what compute_loss_func gives by the number of processes, as the factor does",
+        "pass average_tokens_across_devices=False to TrainingArguments",
+        lambda: LossScale(driven(4, Accumulation(4, ""))).at(0),
     ),
     "a loss of fewer than none": (
         lambda: loss_scale(-1.5),

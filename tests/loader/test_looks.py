@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import batchwright as bw
+from batchwright.told_accumulation import Accumulation
 
 from .small import batches, made
 
@@ -43,7 +44,7 @@ QUESTIONS = {
     "an empty state": lambda loader: loader.sampler.load_state_dict({}),
     "a seek that is refused": lambda loader: refused(loader.seek, 10_000),
     "shares that are refused": lambda loader: refused(loader.retarget, [0.5, 0.5, 0.5]),
-    "accumulation": lambda loader: loader.compare_accumulation(1, "accumulate"),
+    "accumulation": lambda loader: loader.compare_accumulation(Accumulation(1, "accumulate")),
     "audit": lambda loader: loader.sampler.audit(),
     "audit of the plan": lambda loader: loader.plan.audit_of_run(1, epoch=0),
     "epoch of the sampler": lambda loader: (loader.sampler.epoch, loader.sampler.batches_done),

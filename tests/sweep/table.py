@@ -169,7 +169,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "bw.correct.LogitAdjustment.forward": lambda: call(
         LogitAdjustment([0.5, 0.5], "uniform").forward, logits=torch.zeros(1, 2)
     ),
-    "bw.correct.LossScale.__init__": lambda: call(LossScale, sampler=sampler()),
+    "bw.correct.LossScale.__init__": lambda: call(LossScale, sampler=sampler(), trainer_divides=True),
     "bw.correct.LossScale.at": lambda: call(LossScale(sampler()).at, number=0),
     "bw.correct.LossScale.over": lambda: call(LossScale(sampler()).over, loader=[1, 2]),
     "bw.correct.Means.__init__": lambda: call(Means, sampler=evaluation().sampler()),

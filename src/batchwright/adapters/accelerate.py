@@ -15,6 +15,7 @@ from accelerate.state import GradientState
 from ..composition import Composition
 from ..errors import Infeasible, typed
 from ..loader import Loader
+from ..loader.trainers import of_accelerate
 from ..plans.evaluation import EvaluationPlan
 from ..ranks import check_ranks
 
@@ -63,7 +64,7 @@ def prepare(
         loader.device = accelerator.device
     if evaluates:
         return EvaluationLoader(loader)
-    loader.compare_accumulation(accelerator.gradient_accumulation_steps, "Accelerator(gradient_accumulation_steps)")
+    loader.compare_accumulation(of_accelerate(accelerator.gradient_accumulation_steps))
 
     def watch(epoch: int, step: int, begins: bool) -> None:
         if begins:  # where `accumulate` stands; a checkpoint has it in the terms of another world

@@ -337,9 +337,10 @@ def _next_beginning(place: _Place) -> _Place:
 def _check_accumulation(plan: _Trained, trainer: Trainer) -> None:
     told = of_lightning(trainer)
     if isinstance(plan.loader, Loader):
-        plan.loader.compare_accumulation(*told)
+        plan.loader.compare_accumulation(told)
     else:
-        check_accumulation(plan.sampler, *told)
+        plan.sampler.trainer = told
+        check_accumulation(plan.sampler, told)
 
 
 def _epoch_is_over(trainer: Trainer) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import columns
 from ..distributed import over, ranks, summed
-from ..errors import Infeasible, exactly, shown
+from ..errors import Infeasible, check_bool, exactly, shown
 from ..position import Position
 from ..readings import check_count, reading
 from ..sampler_of import needed_sampler, next_start
@@ -38,16 +38,24 @@ class LossScale:
     plan alone, without communication; if counts differ, that takes as long as drawing the sample numbers of all ranks.
     If the counts are known only from the data, use the function `loss_scale`, which communicates once for each step.
 
+    Trainers that accumulate by themselves divide each loss by the number of batches that they accumulate: Lightning, HF's
+    `Trainer`, Ignite's supervised trainer, and `backward` of Accelerate. Pass `trainer_divides=True` there, and the factor
+    is so many times as large.
+
     Args:
         sampler: the sampler of the training loader.
         counts: what the mean is taken over: None for samples; one amount for each number that the plan yields, such as
             its tokens, array-like of shape (n_samples,); or a function from these numbers to their amounts, such as
             `Weights(plan)`, for a self-normalised weighted mean.
+        trainer_divides: whether the trainer divides each loss by the number of batches that it accumulates. If left out, no
+            trainer divides, and one that is seen to do so is refused.
 
     Raises:
         Infeasible: `counts` is no column of finite numbers of 0 or more, with one for each number that the plan yields;
             or it is `Weights` of a plan whose target moves; or a batch of the sampler has several optimizer steps
-            (`fetch`). A function is refused when it gives something else than one amount for each number.
+            (`fetch`). A function is refused when it gives something else than one amount for each number. A factor is
+            refused if the loop is one of a trainer that divides losses, and `trainer_divides` was left out; or if that
+            trainer accumulates another number of batches.
 
     Example:
         >>> import batchwright as bw
@@ -56,7 +64,9 @@ class LossScale:
         0.5
     """
 
-    def __init__(self, sampler: BatchSampler, counts: Any | Counts | None = None) -> None:
+    def __init__(
+        self, sampler: BatchSampler, counts: Any | Counts | None = None, *, trainer_divides: bool | None = None
+    ) -> None:
         sampler = needed_sampler(sampler)
         if sampler.accumulate % sampler.fetch:
             raise Infeasible(
@@ -65,6 +75,7 @@ class LossScale:
                 "pass fetch='micro', 'step', or a number that divides accumulate",
             )
         self.sampler = sampler
+        self._divides = None if trainer_divides is None else check_bool(trainer_divides, "trainer_divides")
         if isinstance(counts, Weights):
             counts = counts.lasting()
         self._counts = counts if counts is None or callable(counts) else _amounts(counts, sampler)
@@ -82,7 +93,8 @@ class LossScale:
             Infeasible: the epoch has fewer batches, or the batch came before the run was resumed.
         """
         before = self.sampler.before(number, epoch=epoch)
-        return OptimizerSteps(self.sampler, before, self._counts).factor(before.consumed // self.sampler.fetched_by_all)
+        steps = OptimizerSteps(self.sampler, before, self._counts)
+        return steps.factor(before.consumed // self.sampler.fetched_by_all) * self._divisor()
 
     def over(self, loader: Iterable[Any]) -> Iterator[tuple[Any, float]]:
         """Iterate once over a loader that draws from the sampler: every batch with its factor, also after a resume.
@@ -104,9 +116,31 @@ class LossScale:
         steps = OptimizerSteps(self.sampler, Position.from_state(self.sampler.plan, state), self._counts)
         first = state["consumed"] // (self.sampler.world_size * self.sampler.fetch)
         for step, batch in enumerate(loader, first):
-            factor = steps.factor(step)
+            factor = steps.factor(step) * self._divisor()
             # Not `isinstance(batch, Batch)`: this module is below `collate` and must not import it.
             yield batch.scaled(factor, real=steps.real(step)) if hasattr(batch, "scaled") else batch, factor
+
+    def _divisor(self) -> int:
+        """What the trainer divides each loss by."""
+        sampler, seen = self.sampler, self.sampler.trainer
+        batches = sampler.accumulate // sampler.fetch
+        if seen is not None and seen.multiplied:
+            raise Infeasible(
+                "Trainer multiplies what compute_loss_func gives by the number of processes, as the factor does",
+                "pass average_tokens_across_devices=False to TrainingArguments",
+            )
+        if seen is not None and seen.divisor > 1:
+            fact = f"{seen.setting} is {seen.divisor}, and that trainer divides each loss by it"
+            if seen.divisor != batches:
+                mended = f"pass accumulate={seen.divisor * sampler.fetch} to the plan's loader or sampler"
+                if seen.divisor != seen.batches:
+                    mended = "leave out the schedule: the loss scale is of steps of one size"
+                raise Infeasible(f"{fact}; the sampler accumulates {batches}", mended)
+            if self._divides is None:
+                raise Infeasible(
+                    fact, "pass LossScale(..., trainer_divides=True), or False if it does not divide this loss"
+                )
+        return batches if self._divides else 1
 
 
 class OptimizerSteps:
@@ -171,7 +205,8 @@ def loss_scale(
         dims: names of its data-parallel dimensions, outermost first; may be left out if it has one dimension.
 
     Returns:
-        world_size / (the sum of the counts over ranks); 0 if that sum is 0.
+        world_size / (the sum of the counts over ranks); 0 if that sum is 0. Multiply it by the accumulation if the trainer
+        divides each loss by that; see `LossScale`.
 
     Raises:
         Infeasible: the counts are complex, or sum to less than 0, to infinity or to NaN.

@@ -19,6 +19,7 @@ from ..position import Position
 from ..public import internal, public
 from ..ranks import compare_loaders
 from ..sampler import BatchSampler
+from ..told_accumulation import Accumulation
 from .checks import check_dataset, check_on_error, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring
 from .loops import Batches, Epoch, epochs_left, unrecorded
@@ -83,7 +84,7 @@ class Loader:
         self._requests = Requests(sampler, sampler.plan.planned_lengths if check_data else None)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
         self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
-        self._told: tuple[int, str] | None = None  # what a trainer was told of accumulation, once it was compared
+        self._told: tuple[Any, ...] | None = None  # what a trainer was told of accumulation, once it was compared
         self._looks = sampler.looks
         self._compared = None if compare_ranks is None else check_bool(compare_ranks, "compare_ranks")
         compare_loaders(sampler, self._compared)
@@ -343,14 +344,13 @@ class Loader:
             self._generator.manual_seed(child_key(self._key, start.micro_batch))
         return unrecorded(iter(self._loader))
 
-    def compare_accumulation(self, batches: int, setting: str) -> None:
+    def compare_accumulation(self, told: Accumulation) -> None:
         """Check that this loader accumulates as many micro-batches as the trainer that steps the optimizer.
 
         Trainers that can be seen are compared by themselves; adapters of trainers call this.
 
         Args:
-            batches: batches that the trainer runs for one optimizer step.
-            setting: the trainer's setting for it, as its users write it.
+            told: what the trainer was told, and what it does to each loss, which `correct.LossScale` asks for.
 
         Raises:
             Infeasible: both accumulate, but different numbers of micro-batches.
@@ -358,9 +358,10 @@ class Loader:
         Warns:
             PoorWarning: only one of the two accumulates.
         """
-        if self._told != (batches, setting):
-            self._told = batches, setting
-            check_accumulation(self.sampler, batches, setting, maker="plan.loader")
+        self.sampler.trainer = told
+        if self._told != told[:2]:
+            self._told = told[:2]
+            check_accumulation(self.sampler, told, maker="plan.loader")
 
     def _compare(self, start: Position) -> None:
         compare_loaders(self.sampler, self._compared, start)

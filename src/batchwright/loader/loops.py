@@ -14,9 +14,10 @@ from ..looks import Looks
 from ..position import Position
 from ..run_state import RunState
 from ..sampler import BatchSampler
+from ..told_accumulation import Accumulation
 from .requests import Requests
 from .samples import WithRemarks
-from .trainers import Accumulation, trainer_of_this_loop
+from .trainers import trainer_of_this_loop
 
 __all__ = ["Batches", "Epoch", "epochs_left", "unrecorded"]
 
@@ -47,7 +48,7 @@ class Looped(Protocol):
     def real(self) -> int: ...
     def __len__(self) -> int: ...
     def next_start(self) -> tuple[int, int]: ...
-    def compare_accumulation(self, batches: int, setting: str) -> None: ...
+    def compare_accumulation(self, told: Accumulation) -> None: ...
     def _begin(self, number: int | None) -> Position: ...
     def _read_from(self, start: Position) -> Iterator[Any]: ...
     def _compare(self, start: Position) -> None: ...
@@ -121,7 +122,7 @@ class Batches(Iterator[Any]):
         loader._looks.count_as_training()  # the loop came back
         told = next(self._trainer, None)
         if told is not None:
-            loader.compare_accumulation(*told)
+            loader.compare_accumulation(told)
         if sampler.plan is not self._plan or self._outdated:
             start = self._take_new_shares(start)
         try:

@@ -7,24 +7,14 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
-__all__ = ["Accumulation", "of_lightning", "trainer_of_this_loop"]
+from ..told_accumulation import Accumulation
+
+__all__ = ["of_accelerate", "of_lightning", "trainer_of_this_loop"]
 
 _BETWEEN = {"accelerate", "batchwright", "ignite", "lightning", "pytorch_lightning", "torch", "transformers", "trl"}
 """Packages whose functions may stand between a loader and the loop that asks it for a batch."""
-
-
-class Accumulation(NamedTuple):
-    """How many batches a trainer runs for an optimizer step.
-
-    Attributes:
-        batches: how many.
-        setting: the trainer's setting for it, as its users write it.
-    """
-
-    batches: int
-    setting: str
 
 
 def trainer_of_this_loop() -> Iterator[Accumulation | None]:
@@ -37,16 +27,15 @@ def trainer_of_this_loop() -> Iterator[Accumulation | None]:
     for place, told in _caller():
         yield told(place)
         return
-    yield None
     module = sys.modules.get("accelerate.state")
     if module is None or not module.GradientState._shared_state:  # no Accelerator was made
         return
     state = module.GradientState()
-    before = state.sync_gradients
+    before = state.sync_gradients  # before the first batch, after which the first update may be skipped
     for _ in range(state.num_steps + 1):
         yield None
         if state.sync_gradients != before:
-            yield Accumulation(state.num_steps, "Accelerator(gradient_accumulation_steps)")
+            yield of_accelerate(state.num_steps)
             return
 
 
@@ -60,12 +49,21 @@ def _caller() -> Iterator[tuple[Any, Callable[[Any], Accumulation | None]]]:
         frame = frame.f_back
 
 
+def of_accelerate(batches: int) -> Accumulation:
+    """What an `Accelerator` was told; its `backward` divides each loss."""
+    return Accumulation(batches, "Accelerator(gradient_accumulation_steps)", batches)
+
+
 def of_lightning(trainer: Any) -> Accumulation:
-    """What a Lightning trainer was told; a schedule's numbers must all fit, so it is their least common multiple."""
+    """What a Lightning trainer was told; a schedule's numbers must all fit, so it is their least common multiple.
+
+    With automatic optimization it divides each loss by the number of the present epoch.
+    """
     schedules = [callback.scheduling for callback in trainer.callbacks if hasattr(callback, "scheduling")]
     numbers = [number for schedule in schedules for number in schedule.values()]
     batches = math.lcm(*numbers) if numbers else trainer.accumulate_grad_batches
-    return Accumulation(batches, "Trainer(accumulate_grad_batches)")
+    divisor = trainer.accumulate_grad_batches if trainer.lightning_module.automatic_optimization else 1
+    return Accumulation(batches, "Trainer(accumulate_grad_batches)", divisor)
 
 
 def _of_lightnings_loop(loop: Any) -> Accumulation | None:
@@ -73,9 +71,19 @@ def _of_lightnings_loop(loop: Any) -> Accumulation | None:
 
 
 def _of_transformers(trainer: Any) -> Accumulation:
+    """What HF's `Trainer` was told.
+
+    It divides each loss, unless `compute_loss_func` or a subclass (`loss_is_scaled_for_ga`) is to have done so. It does not
+    divide the loss of a model that was given `num_items_in_batch`, but no other loss is scaled there.
+    """
     uses = getattr(trainer, "plan_uses", 1)  # by a `PlanTrainer` that generates, of each batch
     batches = max(1, trainer.args.gradient_accumulation_steps // uses)
-    return Accumulation(batches, "TrainingArguments(gradient_accumulation_steps)")
+    own = trainer.compute_loss_func is not None
+    scaled = getattr(trainer, "loss_is_scaled_for_ga", None)
+    divides = not (own if scaled is None else scaled)
+    multiplied = own and trainer.args.average_tokens_across_devices and trainer.args.world_size > 1
+    setting = "TrainingArguments(gradient_accumulation_steps)"
+    return Accumulation(batches, setting, batches if divides else 1, multiplied)
 
 
 def _of_ignite(engine: Any) -> Accumulation | None:
@@ -83,7 +91,8 @@ def _of_ignite(engine: Any) -> Accumulation | None:
     update = engine._process_function
     kept = inspect.getclosurevars(update).nonlocals if inspect.isfunction(update) else {}
     batches = kept.get("gradient_accumulation_steps")
-    return None if batches is None else Accumulation(batches, "create_supervised_trainer(gradient_accumulation_steps)")
+    setting = "create_supervised_trainer(gradient_accumulation_steps)"
+    return None if batches is None else Accumulation(batches, setting, batches)
 
 
 _LOOPS: dict[str, Callable[[Any], Accumulation | None]] = {
