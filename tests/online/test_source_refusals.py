@@ -70,12 +70,6 @@ def test_an_iterator_is_read_once_and_a_second_epoch_is_refused(wrap):
             list(packed(wrap(nothing)))
 
 
-def test_an_iterator_that_has_more_goes_on():
-    stream = packed(iter(range(100)))
-    next(iter(stream))
-    assert sum(map(len, stream)) == 80
-
-
 def test_a_rank_belongs_to_the_outermost_stream():
     inner = samples_of(range(10), rank=0, world_size=2)
     with pytest.raises(Infeasible, match="stream 'train' is rank 0 of 2 and another stream reads it; pass rank and"):

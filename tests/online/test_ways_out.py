@@ -231,6 +231,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
                            lambda: read(pack(NUMBERS))),
     "iterator again": (lambda: [list(it) for it in [pack(iter(NUMBERS))] * 2], "which was read to its end before; pass",
                        lambda: [list(it) for it in [pack(Plain())] * 2]),
+    "iterator that was begun": (
+        lambda: [next(iter(it)) for it in [pack(iter(NUMBERS))] * 2], "and a loop before this one has read a part of it;",
+        lambda: loop_in_two_parts(pack(iter(NUMBERS)))),
     "no ranks": (lambda: read(pack(Plain(), rank=0, world_size=2)), "source 'source' cannot be split and 2 ranks want to",
                  lambda: (read(pack(online.Strided(Plain()), rank=0, world_size=2)),
                           read(pack(online.SelfSplit(Plain()), rank=0, world_size=2)))),
@@ -301,6 +304,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
 def loop_in_a_loop(loader, other):
     for _ in loader:
         next(other(loader))
+
+
+def loop_in_two_parts(stream):
+    batches = iter(stream)
+    assert [next(batches), *batches] == list(pack())
 
 
 def first_and_report(stream):

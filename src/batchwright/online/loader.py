@@ -18,7 +18,7 @@ from . import states
 from .batch import StreamReport, total
 from .delivered import one_sided
 from .loaded import Begun
-from .look import BESIDE, check_look, check_unmoved, find_moved, first_batch, read_by
+from .look import BESIDE, check_look, check_unmoved, check_unread, find_moved, first_batch, read_by
 from .missing_attribute import OF_A_LOADER, missing_attribute
 from .replicas import Replica
 from .sent_batches import BatchesWithStates, LoadedStream, SentBatch, batches_in, collated, with_anchor
@@ -204,6 +204,8 @@ class StreamLoader:
             self.set_epoch(epoch)
         while True:
             begun = self.stream._settle_all(max(1, self._workers))
+            if all(run is None for run in begun.runs):
+                check_unread(self.stream.sources())
             number = self._passes = self._passes + 1
             reports: dict[int, StreamReport] = {}
             here, sent = self._batches(begun.first)

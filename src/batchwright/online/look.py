@@ -8,14 +8,13 @@ from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
-from torch.utils.data import IterableDataset
-
 from ..errors import Infeasible
+from .once import has_state, once_only
 from .own_split import OwnSplit
-from .sources import SelfSplit, Source, has_state
+from .sources import SelfSplit, Source
 from .worker_info import as_worker
 
-__all__ = ["BESIDE", "check_look", "check_unmoved", "find_moved", "first_batch", "read_by"]
+__all__ = ["BESIDE", "check_look", "check_unmoved", "check_unread", "find_moved", "first_batch", "read_by"]
 
 BESIDE = "what reads batches beside the training, such as recalibrate, would move it"
 
@@ -47,11 +46,23 @@ def check_unmoved(sources: Sequence[Source], so: str) -> None:
         raise Infeasible(f"source {name!r} {why}: {so}", way_out)
 
 
+def check_unread(sources: Sequence[Source]) -> None:
+    """Refuse a pass from the start over iterators that were read, before it counts as one.
+
+    Raises:
+        Infeasible: a source is an iterator that was read.
+    """
+    for source in _all_of(sources):
+        once = getattr(source, "once", None)
+        if once is not None:
+            once.check(source.name)
+
+
 def find_moved(sources: Sequence[Source]) -> tuple[str, str, str] | None:
     """A source of which all readings share one position: its name, why, and a way out. None if each has its own."""
     for source in _all_of(sources):
         iterable = getattr(source, "iterable", ())
-        if isinstance(iterable, Iterator) and not isinstance(iterable, IterableDataset):
+        if once_only(iterable):
             return (
                 source.name,
                 "is an iterator, which can be read once",

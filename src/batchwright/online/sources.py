@@ -8,12 +8,11 @@ from functools import cached_property
 from itertools import chain, count
 from typing import Any, Protocol, runtime_checkable
 
-from torch.utils.data import IterableDataset
-
 from ..errors import Infeasible, shortened
 from .idle import Idle
 from .made_of import of_iterable
 from .numbered import SAME_SOURCE, Numbered
+from .once import Once, has_state, once_only
 from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
 from .worker_info import Call, call_directly, caller_as, caller_for, stepped
@@ -29,8 +28,6 @@ __all__ = [
     "Turned",
     "check_deal",
     "deal",
-    "has_state",
-    "once_only",
 ]
 
 
@@ -38,7 +35,6 @@ _SPLIT = (
     "online.Sharded(shards, read), online.Strided(source) if it can be read many times over in the same order, "
     "or online.SelfSplit(source) if it looks up rank and worker itself"
 )
-_END = object()
 AT_END = {"end": True}  # the position of a reader that has nothing left
 
 
@@ -110,16 +106,6 @@ def _read_by(source: Source) -> Sequence[Source]:
     return found
 
 
-def has_state(value: Any) -> bool:
-    """Whether a value has a position of its own, which it gives and takes."""
-    return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
-
-
-def once_only(iterable: Iterable[Any]) -> bool:
-    """Whether it is an iterator. A torch dataset that is its own iterator is not: its `iter` starts the next epoch."""
-    return isinstance(iterable, Iterator) and not isinstance(iterable, IterableDataset)
-
-
 class PlainReader:
     """Reads an iterable as it is. If it has a state, that is used to resume; else it is read again up to the position."""
 
@@ -133,7 +119,7 @@ class PlainReader:
         *,
         skips: bool = False,
         call: Call = call_directly,
-        again: bool = False,
+        once: Once | None = None,
         stateful: bool = True,
     ) -> None:
         self._has_state = has_state if stateful else lambda value: False
@@ -141,7 +127,7 @@ class PlainReader:
         self._name = name
         self._call = call
         self._skips = skips
-        self._again = again
+        self._once = once
         self._stateful: Any = None
         self._unread: Any = None  # the position that it went on from, until the first sample is asked for
         self._at_end = False
@@ -152,6 +138,8 @@ class PlainReader:
         self._at_end = position == AT_END
         if self._at_end:
             return iter(())
+        if position is None and self._once is not None:
+            self._once.check(self._name)
         saved = None if position is None else position.get("state")
         self._before = 0 if position is None else position.get("before", 0)
         if saved is not None and self._has_state(self._iterable):
@@ -167,8 +155,8 @@ class PlainReader:
             self._load(iterator, saved)
         self._unread = None if saved is None else position
         samples: Iterator[Any] = chain(self._reading(), stepped(iterator, self._call))
-        if position is None and once_only(self._iterable):
-            samples = _NonEmptyIterator(samples, self._name, again=self._again)
+        if position is None and self._once is not None:
+            samples = self._once.read(samples, self._name)
         read = 0 if position is None or saved is not None else self._before + position["taken"]
         title = f"source {self._name!r}"
         if self._skips:
@@ -178,6 +166,8 @@ class PlainReader:
     def _reading(self) -> Iterator[Any]:
         """Nothing, when the first sample is asked for."""
         self._unread = None
+        if self._once is not None:
+            self._once.begin()
         yield from ()
 
     def _load(self, stateful: Any, saved: Any) -> None:
@@ -220,39 +210,13 @@ class _NoReader(PlainReader):
         return {"position": AT_END}
 
 
-class _NonEmptyIterator:
-    """The rest of an iterator; if it is empty from the start, that is an error and no end."""
-
-    def __init__(self, iterator: Iterator[Any], name: str, *, again: bool) -> None:
-        self._iterator = iterator
-        self._name = name
-        self._again = again
-        self._gave = False
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        sample = next(self._iterator, _END)
-        if sample is not _END:
-            self._gave = True
-            return sample
-        if self._gave:
-            raise StopIteration
-        raise Infeasible(
-            f"source {self._name!r} is an iterator, which "
-            + ("was read to its end before" if self._again else "has no sample left, or never had one"),
-            "pass what can be read again: a list, an object whose __iter__ makes the iterator, online.Sharded",
-        )
-
-
 class Turned:
     """A plain iterable, to which the epoch is passed if it has `set_epoch`."""
 
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
         self.iterable = iterable
         self.name = shortened(name)
-        self._again = False
+        self.once = Once(iterable) if isinstance(iterable, Iterator) and once_only(iterable) else None
 
     def arguments(self) -> dict[str, Any]:
         """How it is read."""
@@ -267,8 +231,7 @@ class Turned:
         """All samples of an epoch."""
         if hasattr(self.iterable, "set_epoch"):
             self.iterable.set_epoch(epoch)
-        again, self._again = self._again, True
-        return PlainReader(self.iterable, self.name, call=call, skips=replica.skips, again=again)
+        return PlainReader(self.iterable, self.name, call=call, skips=replica.skips, once=self.once)
 
 
 class OneReader(Turned):

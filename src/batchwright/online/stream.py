@@ -20,7 +20,7 @@ from .batch import StreamReport
 from .digests import digested
 from .loaded import Begun
 from .loader import StreamLoader
-from .look import BESIDE, check_unmoved
+from .look import BESIDE, check_unmoved, check_unread
 from .made_of import written
 from .missing_attribute import OF_A_STREAM, missing_attribute
 from .next_pass import NextPass
@@ -141,8 +141,10 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """
         replica = self._replica()
         self._next.settle(replica, self._recipe, self._state_bytes, self._state_of)
-        self._passes += 1
         loaded = self._next.loaded
+        if loaded is None:
+            check_unread(self.sources())
+        self._passes += 1
         given = self._rest(replica, loaded)
         in_worker = torch.utils.data.get_worker_info() is not None
         begins_next = not in_worker and not self._of_loader

@@ -8,9 +8,10 @@ from typing import Any
 
 from ..errors import Infeasible
 from .numbered import Numbered
+from .once import once_only
 from .pieces import Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
-from .sources import PlainReader, Reader, Turned, once_only
+from .sources import PlainReader, Reader, Turned
 from .worker_info import caller_for
 
 __all__ = ["Strided"]
