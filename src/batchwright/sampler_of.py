@@ -76,9 +76,10 @@ def unmoved(loader: Any, *, after: int = 0) -> Iterator[Iterable[Any]]:
         return
     kept = [(part, dict(vars(part))) for part in parts]
     try:
-        # Workers that stay are those of the loop before, which may be under way; `watch` tells a trainer of its batches.
+        # Workers that stay are those of the loop before, which may be under way; `watch` tells a trainer of its batches;
+        # a pass of a stream that was opened is kept for the next loop.
         for part, values in kept:
-            vars(part).update((name, None) for name in ("_iterator", "watch") if name in values)
+            vars(part).update((name, None) for name in ("_iterator", "watch", "_opened") if name in values)
         if sampler is not None and after:
             epoch, done = next_start(loader, sampler)
             later, batch = divmod(done + after, len(sampler))

@@ -116,9 +116,10 @@ def test_epochs_are_taken_in_turn_and_the_rest_after_a_resume(workers):
             given += epoch
         again = loader()
         again.load_state_dict(first.state_dict())
-        assert again.epoch == epochs
+        due = epochs + (taken == len(whole[epochs]))
+        assert again.epoch == due
         rest = {epoch.number: list(epoch) for epoch in again.epochs(3)}
-        assert list(rest) == list(range(epochs, 3))
+        assert list(rest) == list(range(due, 3))
         assert given + list(chain(*rest.values())) == list(chain(*whole))
     assert "<epoch 0 of <loader of <stream: budgeted" in repr(next(loader().epochs(1)))
 

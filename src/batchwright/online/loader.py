@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -17,11 +18,11 @@ from ..public import internal, public
 from . import states
 from .batch import StreamReport, total
 from .delivered import one_sided
-from .loaded import Begun
+from .loaded import Begun, Loaded
 from .look import BESIDE, check_look, check_unmoved, check_unread, find_moved, first_batch, read_by
 from .missing_attribute import OF_A_LOADER, missing_attribute
 from .replicas import Replica
-from .sent_batches import BatchesWithStates, LoadedStream, SentBatch, batches_in, collated, with_anchor
+from .sent_batches import BatchesWithStates, LoadedStream, batches_in, collated, with_anchor
 from .summary import StreamSummary
 
 __all__ = ["StreamEpoch", "StreamLoader"]
@@ -40,6 +41,25 @@ _DECIDED = (
 
 def _unchanged(batch: Any) -> Any:
     return batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A pass that has begun; the loop was given nothing of it.
+
+    Attributes:
+        begun: where it begins.
+        here: what is read in this process, if workers do not read it.
+        batches: the batches after the first one.
+        first: the first one; none if there is none.
+        reports: the last counts of each worker that sent some.
+    """
+
+    begun: Begun
+    here: BatchesWithStates | None
+    batches: Iterator[tuple[int, Any, Any]]
+    first: list[tuple[int, Any, Any]]
+    reports: dict[int, StreamReport]
 
 
 class StreamEpoch:
@@ -104,7 +124,13 @@ class StreamLoader:
         self._next_epoch = 0
         self._passes = 0  # that have begun
         self._running = 0  # the number of the pass that is under way; 0 if there is none
+        self._opened: _Opened | None = None  # the next pass, if `epoch` had to begin it
+        self._opened_at: tuple[Loaded | None, int] = (None, 0)  # the loaded states and the epoch that were next then
         self._loader_of(BatchesWithStates(stream))  # torch refuses options that do not go together
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy begins a pass of its own."""
+        return {**self.__dict__, "_opened": None}
 
     def __len__(self) -> int:
         return len(self.stream)
@@ -131,13 +157,34 @@ class StreamLoader:
 
     @property
     def epoch(self) -> int:
-        """The epoch of the loop that runs; between two loops, the epoch that the next one takes."""
-        return self._epoch if self._running else self.stream._next.due
+        """The epoch of the loop that runs; between two loops, the epoch that the next one takes.
+
+        After a state was loaded, only reading tells whether it was the end of its epoch. So this begins the next loop:
+        workers start, and its first batch is kept for it.
+        """
+        if self._running:
+            return self._epoch
+        due = self.stream._next
+        begun = due.states is not None and any(one["run"] is not None for one in due.states.states)
+        if begun and self._ready() is None:
+            self._opened, self._opened_at = self._open(copy.copy(self.stream), named=False), (due.states, due.due)
+        opened = self._ready()
+        return due.due if opened is None else opened.begun.epoch
+
+    def _ready(self) -> _Opened | None:
+        """The pass that `epoch` had to begin, unless another epoch was set, or another state loaded, since."""
+        states, epoch = self._opened_at
+        if states is not self.stream._next.states or epoch != self.stream._next.due:
+            self._opened = None
+        return self._opened
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next loop; a loaded state of another epoch is dropped."""
+        opened = self._ready()
         self.stream.set_epoch(epoch)
         self._runs = []
+        if opened is not None and opened.begun.epoch == epoch:
+            self._opened_at = self.stream._next.states, epoch
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over one epoch; it begins with the first batch."""
@@ -156,7 +203,7 @@ class StreamLoader:
             >>> [(epoch.number, len(list(epoch))) for epoch in loader.epochs(2)]
             [(0, 2), (1, 2)]
         """
-        for number in epochs_left(self.stream._next.due, until):
+        for number in epochs_left(self.epoch, until):
             yield StreamEpoch(self, number)
 
     def peek(self) -> Any:
@@ -202,24 +249,16 @@ class StreamLoader:
         """A loop over one epoch, the next if none is named; it begins at its first `next`, as trainers call `iter` early."""
         if epoch is not None:
             self.set_epoch(epoch)
-        while True:
-            begun = self.stream._settle_all(max(1, self._workers))
-            if all(run is None for run in begun.runs):
-                check_unread(self.stream.sources())
-            number = self._passes = self._passes + 1
-            reports: dict[int, StreamReport] = {}
-            here, sent = self._batches(begun.first)
-            batches = batches_in(sent, reports)
-            first = list(islice(batches, 1))
-            if first or epoch is not None or self._ends_loop(begun):
-                break
-            self.stream.set_epoch(begun.next)
+        opened = self._ready() or self._open(self.stream, named=epoch is not None)
+        self._opened = None
+        begun, batches, first, reports = opened.begun, opened.batches, opened.first, opened.reports
+        number = self._passes = self._passes + 1
         # Kept here too: `set_epoch` or a state that is loaded in the loop replaces those of the loader.
         runs: list[Any] = begun.runs
         self._runs = runs
         self._epoch, self._next_epoch, self._last = begun.epoch, begun.next, begun.first - 1
         self.stream.set_epoch(begun.next)
-        self._reports, self._here, self._running = reports, here, number
+        self._reports, self._here, self._running = reports, opened.here, number
         try:
             while first:
                 worker, batch, run = first.pop()
@@ -235,6 +274,21 @@ class StreamLoader:
             if self._running == number:
                 self._running = 0
 
+    def _open(self, stream: LoadedStream, *, named: bool) -> _Opened:
+        """The next pass, with its first batch; if nothing is left of a loaded epoch that was not named, the one after it."""
+        while True:
+            begun = stream._settle_all(max(1, self._workers))
+            if all(run is None for run in begun.runs):
+                check_unread(stream.sources())
+            self._passes += 1
+            reports: dict[int, StreamReport] = {}
+            told = BatchesWithStates(read_by(stream, begun.first))
+            batches = batches_in(self._loader_of(told), reports)
+            first = list(islice(batches, 1))
+            if first or named or self._ends_loop(begun):
+                return _Opened(begun, None if self._workers else told, batches, first, reports)
+            stream.set_epoch(begun.next)
+
     def _check_ended(self, batches: Iterator[Any]) -> None:
         """Refuse to go on with a loop since which another has begun; trainers may ask only then whether it has ended."""
         moved = not self._workers and find_moved(self.stream.sources()) is not None  # asking would move the other loop
@@ -243,11 +297,6 @@ class StreamLoader:
                 "another loop over this loader has begun since, and its position is that loop's",
                 "make a second loader of a second stream for the other loop; for a look, call loader.peek()",
             )
-
-    def _batches(self, first: int) -> tuple[BatchesWithStates | None, Iterable[SentBatch]]:
-        """What is read in this process, if workers do not read it, and what they send."""
-        told = BatchesWithStates(read_by(self.stream, first))
-        return (None if self._workers else told), self._loader_of(told)
 
     def _loader_of(self, told: BatchesWithStates) -> DataLoader[Any]:
         return DataLoader(
@@ -343,7 +392,7 @@ class StreamLoader:
             )
             return
         self.stream.load_state_dict(state)
-        self._runs, self._reports, self._here = [], {}, None
+        self._runs, self._reports, self._here, self._opened = [], {}, None, None
 
     def __getattr__(self, name: str) -> Any:
         raise missing_attribute(self, name, OF_A_LOADER)
