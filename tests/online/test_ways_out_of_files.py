@@ -57,6 +57,14 @@ def folder():
     return made
 
 
+def written_again():
+    path = pathlib.Path(tempfile.mkdtemp()) / "x.jsonl"
+    path.write_text("1111\n")
+    source = online.jsonl(path)
+    path.write_text("1111\n2222\n")
+    return source
+
+
 def first(source):
     assert next(iter(source.open(0)))
 
@@ -208,6 +216,9 @@ FILES = cases("refuse message follow", {
     "other ranks": (
         lambda: read(pack(splitting(), rank=1, world_size=2)), "splits itself and finds rank 0 of 1, and the stream has ",
         lambda: read(pack(splitting()))),
+    "a file that was written again": (
+        lambda: read(pack(written_again())), "x.jsonl' has 10 bytes, and had 5 when its reader was made; make the reader",
+        lambda: read(pack(online.jsonl(written_again().shards[0][0].path)))),
     "an audit of an iterator": (lambda: pack(iter(NUMBERS)).audit(), "is an iterator, which can be read once: an audit, whi",
                                 lambda: pack(NUMBERS).audit()),
 })  # fmt: skip

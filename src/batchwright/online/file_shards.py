@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import mmap
+import os
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from ..errors import Infeasible, shown
 from ..indexes.sources import DataFile
 from ..readings import reading_file
 from .rows import Lines, Members, Rows, TableRows, samples_of
 
 __all__ = [
-    "READERS", "ROWS", "RowGroup", "arrow_reader", "decoder", "lines", "members", "open_file", "record_batch", "row_group",
+    "READERS", "ROWS", "RowGroup", "batches_of", "decoder", "lines", "members", "open_file", "record_batch", "row_group",
     "rows_from", "shard_of",
 ]  # fmt: skip
 
@@ -26,11 +28,44 @@ _DECODED = 2048  # rows of a row group that are decoded at once: the fixed cost 
 _READ = 1 << 20  # bytes of a column of a Parquet file that are in memory before they are decoded
 
 
+def _changed(what: str, now: str, before: str) -> Infeasible:
+    """The error for a file that is another one than when its reader was made."""
+    return Infeasible(
+        f"{what} has {now}, and had {before} when its reader was made",
+        "make the reader again, by online.jsonl for instance, and the stream of it",
+    )
+
+
+def _check_size(file: DataFile, now: int | None) -> None:
+    unknown = now is None or (file.system is not None and not file.size)  # not all file systems tell
+    if not unknown and now != file.size:
+        raise _changed(shown(file.path), f"{now:,} bytes", f"{file.size:,}")
+
+
 @contextmanager
 def open_file(file: DataFile) -> Iterator[Any]:
-    """A file, open for reading bytes."""
-    with open(file.path, "rb") if file.system is None else file.system.open(file.path, "rb") as content:
+    """A file, open for reading bytes.
+
+    Raises:
+        Infeasible: it has another size than when it was found, before it was read or after that.
+    """
+    if file.system is not None:
+        with file.system.open(file.path, "rb") as content:
+            _check_size(file, getattr(content, "size", None))
+            yield content
+        return
+    with open(file.path, "rb") as content:
+        _check_size(file, os.fstat(content.fileno()).st_size)
         yield content
+        _check_size(file, os.fstat(content.fileno()).st_size)
+
+
+@contextmanager
+def _on_this_machine(file: DataFile) -> Iterator[str]:
+    """The path of a file, or of a copy of it; its size is checked."""
+    with file.on_this_machine() as path:
+        _check_size(file, os.stat(path).st_size)
+        yield path
 
 
 def decoder(handlers: Sequence[Any] | None) -> Callable[[dict[str, Any]], Any]:
@@ -47,7 +82,7 @@ def decoder(handlers: Sequence[Any] | None) -> Callable[[dict[str, Any]], Any]:
 
 def members(handlers: Sequence[Any] | None, file: DataFile) -> Members:
     """The samples of a tar file, which is mapped into memory for as long as they are in use."""
-    with file.on_this_machine() as path:
+    with _on_this_machine(file) as path:
         with open(path, "rb") as content:
             mapped = mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
         with tarfile.open(fileobj=mapped, mode="r:") as found:
@@ -101,7 +136,14 @@ class RowGroup(Rows):
         with open_file(self._file) as content:
             parquet = module.ParquetFile(content, metadata=self._known, **options)
             self._known = parquet.metadata
+            self._check_rows()
             yield parquet
+
+    def _check_rows(self) -> None:
+        known, number = self._known, self._number
+        rows = known.row_group(number).num_rows if number < known.num_row_groups else 0
+        if self.row_count not in (None, rows):
+            raise _changed(f"row group {number} of {shown(self._file.path)}", f"{rows:,} rows", f"{self.row_count:,}")
 
 
 def row_group(columns: list[str] | None, shard: tuple[DataFile, int]) -> RowGroup:
@@ -135,7 +177,7 @@ def lines(shard: tuple[DataFile, int, int]) -> Lines:
 
 
 @contextmanager
-def arrow_reader(path: str) -> Iterator[Any]:
+def _arrow_reader(path: str) -> Iterator[Any]:
     """A reader of pyarrow for a file.
 
     Raises:
@@ -147,12 +189,27 @@ def arrow_reader(path: str) -> Iterator[Any]:
         yield reader
 
 
-def record_batch(shard: tuple[DataFile, int | None]) -> TableRows:
-    """The rows of a record batch, by its file and number; of the whole file if that has no numbers."""
+def batches_of(file: DataFile) -> int | None:
+    """How many record batches an Arrow file has; None if it has no list of them."""
+    with _on_this_machine(file) as path, _arrow_reader(path) as reader:
+        count: int | None = getattr(reader, "num_record_batches", None)
+        return count
+
+
+def record_batch(counts: Mapping[str, int | None], shard: tuple[DataFile, int | None]) -> TableRows:
+    """The rows of a record batch, by its file and number; of the whole file if that has no numbers.
+
+    Args:
+        counts: of each file, by its path, what `batches_of` said when the reader was made.
+        shard: the file, and the number of the batch.
+    """
     import pyarrow
 
     file, number = shard
-    with file.on_this_machine() as path, arrow_reader(path) as reader:
+    with _on_this_machine(file) as path, _arrow_reader(path) as reader:
+        now, before = getattr(reader, "num_record_batches", None), counts[file.path]
+        if now != before:
+            raise _changed(shown(file.path), f"{now} record batches", f"{before}")
         if number is None:
             return _rows(reader.read_all())
         return _rows(pyarrow.Table.from_batches([reader.get_batch(number)]))

@@ -19,7 +19,7 @@ from .file_shards import (
     READERS,
     ROWS,
     RowGroup,
-    arrow_reader,
+    batches_of,
     lines,
     members,
     open_file,
@@ -297,12 +297,13 @@ def arrow(
     """
     library("pyarrow.ipc", "this source")
     shards: list[tuple[DataFile, int | None]] = []
+    counts: dict[str, int | None] = {}
     for file in _found(files, "arrow", storage_options, name):
-        with file.on_this_machine() as path, arrow_reader(path) as reader:
-            batches = getattr(reader, "num_record_batches", None)
+        batches = counts[file.path] = batches_of(file)
         shards += [(file, None)] if batches is None else [(file, number) for number in range(batches)]
     sizes = [0 if number else file.size for file, number in shards]  # a file's bytes count once, with its first batch
-    return _sized(Sharded(shards, record_batch, shuffle=shuffle, seed=seed, name=name), "bytes", sizes)
+    read = partial(record_batch, counts)
+    return _sized(Sharded(shards, read, shuffle=shuffle, seed=seed, name=name), "bytes", sizes)
 
 
 def huggingface(dataset: Any, *, shuffle: bool = False, seed: int = 0, name: str = "huggingface") -> Sharded:
