@@ -241,6 +241,9 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
                    lambda: (of_worker(Plain(), workers=1, all_read=True), of_worker(shards(2), workers=2, all_read=True))),
     "strided iterator": (lambda: read(pack(online.Strided(iter(NUMBERS)))), "it can be read once, not by 1 replicas; pass",
                          lambda: read(pack(online.Strided(Plain())))),
+    "a number of too many digits": (
+        lambda: state_of(pack(Plain([10**5000] * 60))), "the state would hold a value that JSON cannot: Exceeds the limit",
+        lambda: state_of(pack(Plain([10**50] * 60)))),
     "samples that are no data": (
         lambda: state_of(pack(Plain([object()] * 60))), "a value of type builtins.object, which cannot be written without",
         lambda: (state_of(pack([object()] * 60)), state_of(pack(Plain([{"a": 1}] * 60))))),

@@ -21,7 +21,7 @@ __all__ = ["Unwritable", "decoded", "encoded"]
 _AS_IS = frozenset({int, str, bool, type(None)})
 # Tensors of these types have no type of NumPy; their bits are kept as integers.
 _BITS = {torch.bfloat16: torch.int16}
-_BITS |= {getattr(torch, name): torch.uint8 for name in ("float8_e4m3fn", "float8_e5m2") if hasattr(torch, name)}
+_BITS |= {kind: torch.uint8 for name, kind in vars(torch).items() if name.startswith("float8_")}
 
 
 class Unwritable(Exception):
@@ -76,19 +76,22 @@ def _of_npy(text: str) -> np.ndarray:
 def _tensor(value: torch.Tensor) -> tuple[str, Any]:
     if value.is_sparse or value.layout != torch.strided:
         raise Unwritable("a sparse tensor")
-    plain = value.detach().cpu().contiguous()
-    bits = _BITS.get(plain.dtype)
-    return "tensor", [
-        str(value.dtype).removeprefix("torch."),
-        _npy((plain if bits is None else plain.view(bits)).numpy()),
-    ]
+    bits = _BITS.get(value.dtype)
+    try:
+        plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        array = (plain if bits is None else plain.view(bits)).numpy()
+    except (RuntimeError, TypeError):  # nested, quantized, without data, of a type that NumPy does not have
+        raise Unwritable(f"torch.Tensor of {value.dtype} on {value.device}") from None
+    gradient = [True] if value.requires_grad else []
+    return "tensor", [str(value.dtype).removeprefix("torch."), _npy(array), *gradient]
 
 
-def _of_tensor(found: list[str]) -> torch.Tensor:
-    name, text = found
+def _of_tensor(found: list[Any]) -> torch.Tensor:
+    name, text, *gradient = found
     tensor = torch.from_numpy(np.array(_of_npy(text)))
     kind = getattr(torch, name)
-    return tensor.view(kind) if kind in _BITS else tensor
+    tensor = tensor.view(kind) if kind in _BITS else tensor
+    return tensor.requires_grad_() if gradient else tensor
 
 
 _WRITE: dict[type, Callable[[Any], tuple[str, Any]]] = {

@@ -43,6 +43,11 @@ def kept(everything: Any, way_out: str = "") -> str:
             f"the state would hold a value of type {error}, which cannot be written without pickling it",
             f"read samples of numbers, text, bytes, lists, dictionaries, arrays and tensors{way_out}",
         ) from None
+    except (ValueError, RecursionError) as error:  # integers of thousands of digits; lists that hold themselves
+        raise Infeasible(
+            f"the state would hold a value that JSON cannot: {error}",
+            f"read samples of smaller integers, and of lists that are less deep{way_out}",
+        ) from None
     return _digest(text) + text
 
 
