@@ -145,3 +145,20 @@ def test_what_plans_have_and_streams_do_not_says_what_to_use():
             operator.attrgetter("pek")(thing)
     assert not any(hasattr(loader, name) for name in OF_A_LOADER)
     assert not any(hasattr(stream, name) for name in OF_A_STREAM)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_of_steps_has_a_length_as_that_of_a_plan_has(workers):
+    def make(workers=workers):
+        return STREAMS["packed"](SOURCES["list"](), steps=9).loader(num_workers=workers)
+
+    assert [(len(epoch), len(list(epoch)), len(epoch)) for epoch in make().epochs(2)] == [(9, 9, 9)] * 2
+    for now in (workers, 1):
+        for taken in (4, 9):
+            first, again = make(), make(now)
+            assert len(list(islice(first, taken))) == taken
+            again.load_state_dict(first.state_dict())
+            lengths = [(len(epoch), len(list(epoch)), len(epoch)) for epoch in again.epochs(2)]
+            assert lengths == [(9 - taken,) * 3, (9,) * 3][taken == 9 :]
+    with pytest.raises(TypeError, match="a stream has no length; make it with steps="):
+        len(next(made("packed", "list").epochs(1)))

@@ -22,10 +22,12 @@ from .loaded import Begun, Loaded
 from .look import BESIDE, check_look, check_unmoved, check_unread, find_moved, first_batch, read_by
 from .missing_attribute import OF_A_LOADER, missing_attribute
 from .replicas import Replica
+from .run import steps_of
 from .sent_batches import BatchesWithStates, LoadedStream, batches_in, collated, with_anchor
+from .stream_epoch import StreamEpoch
 from .summary import StreamSummary
 
-__all__ = ["StreamEpoch", "StreamLoader"]
+__all__ = ["StreamLoader"]
 
 _DECIDED = (
     "batch_size",
@@ -60,24 +62,6 @@ class _Opened:
     batches: Iterator[tuple[int, Any, Any]]
     first: list[tuple[int, Any, Any]]
     reports: dict[int, StreamReport]
-
-
-class StreamEpoch:
-    """One epoch of a loader of a stream, to be looped over once; made by `StreamLoader.epochs`.
-
-    Attributes:
-        number: which epoch it is, from 0.
-    """
-
-    def __init__(self, loader: StreamLoader, number: int) -> None:
-        self._loader = loader
-        self.number = number
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._loader._pass(self.number)
-
-    def __repr__(self) -> str:
-        return f"<epoch {self.number} of {self._loader!r}>"
 
 
 @public
@@ -205,6 +189,14 @@ class StreamLoader:
         """
         for number in epochs_left(self.epoch, until):
             yield StreamEpoch(self, number)
+
+    def _steps_left(self, epoch: int) -> int:
+        """Batches that a loop over an epoch gives this rank, of a stream with `steps=`."""
+        steps, opened, due = len(self), self._ready(), self.stream._next
+        if due.states is None or due.due != epoch:
+            return steps
+        begun = copy.copy(self.stream)._settle_all(max(1, self._workers)) if opened is None else opened.begun
+        return steps - sum(map(steps_of, begun.runs))
 
     def peek(self) -> Any:
         """The batch that the next loop will give first; nothing moves, and no worker starts.

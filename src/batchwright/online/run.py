@@ -18,7 +18,7 @@ from .replicas import Replica
 from .sources import Source
 from .states import kept, remembered
 
-__all__ = ["Composer", "Recipe", "Run"]
+__all__ = ["Composer", "Recipe", "Run", "steps_of"]
 
 
 class Composer(Protocol):
@@ -220,6 +220,13 @@ class Run:
         self.composer.resume(everything["memory"], held)
         self.batch, self.used = everything["rest"], 0
         self.steps, self.over = everything["steps"], everything["over"]
+
+
+def steps_of(state: Mapping[str, Any] | None) -> int:
+    """How many batches a pass with this state has given; none if there is no state."""
+    if state is None:
+        return 0
+    return int(state["batches"]) + (0 if state["anchor"] is None else int(remembered(state["anchor"])["steps"]))
 
 
 def _reads_a_stream(source: Any) -> bool:

@@ -49,7 +49,9 @@ class StreamShares:
 
     def __init__(self, target: Any, natural: Mapping[Hashable, float] | None, epoch: int) -> None:
         self._target = by_epoch(target)
-        self._natural = None if natural is None else _by_group(check_mapping(by_label(natural), "natural"), "natural")
+        self._natural = (
+            None if natural is None else _by_group(check_mapping(by_label(natural), "shares in natural"), "natural")
+        )
         self._epoch = epoch
         self._named = self._natural
         if self._target.formula is _EXPLICIT:
