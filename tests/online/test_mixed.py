@@ -41,6 +41,25 @@ def test_after_any_number_of_samples_each_stream_is_within_one_of_its_share(valu
         assert all(abs(counts[name] - total * share) < 1 for name, share in target.items())
 
 
+@given(weights, st.lists(st.integers(1, 50), min_size=12, max_size=12), st.randoms(use_true_random=False))
+def test_shares_of_units_are_off_by_the_largest_samples_at_most(values, largest, chance):
+    """Above by the largest sample of the source itself, below by its share of those of the others, as the page says."""
+    target = shares(values)
+    most = dict(zip(target, largest, strict=False))
+
+    def source(name):
+        return ((name, chance.randint(1, most[name])) for _ in count())
+
+    stream = online.mixed({name: source(name) for name in target}, target=target, unit=1, batch_size=1)
+    had: Counter[str] = Counter()
+    for [(name, units)] in islice(stream, 200):
+        had[name] += units
+        for one, share in target.items():
+            above = had[one] - share * had.total()
+            others = sum(most.values()) - most[one]
+            assert -share * others - Fraction(1, 10**6) <= above <= (1 - share) * most[one] + Fraction(1, 10**6)
+
+
 @given(weights, st.integers(1, 30))
 def test_units_are_shared_within_one_sample_a_stream(values, spread):
     target = shares(values)

@@ -106,8 +106,9 @@ class ByCount:
 class ByUnit:
     """The stream that has had the fewest units for its share is next (start-time fair queueing; Goyal, Vin, Cheng 1996).
 
-    Shares of units (tokens, bytes) then differ from the exact ones by about one sample of each stream at most, for any
-    sizes.
+    The stream that is next has had the fewest, so no other is ahead of it by more than its own last sample. In units
+    (tokens, bytes), a stream with share p is then above its exact share by at most 1 - p of its largest sample, and below
+    it by at most p times the sum of the largest samples of the others.
     """
 
     def __init__(self, weights: Sequence[int]) -> None:
