@@ -28,6 +28,7 @@ __all__ = [
     "index_of_lists",
     "indexed",
     "size_of",
+    "sorted_if_possible",
     "unknown_group",
     "warn_of_singles",
 ]
@@ -271,7 +272,7 @@ def _coding(values: np.ndarray) -> tuple[Sequence[Hashable], Any, int]:
                     raise Infeasible(
                         f"the label of sample {sample} is {why}", "pass numbers, strings or tuples, one a sample"
                     )
-        number = {name: code for code, name in enumerate(_sorted_if_possible(dict.fromkeys(values.tolist())))}
+        number = {name: code for code, name in enumerate(sorted_if_possible(dict.fromkeys(values.tolist())))}
         return (
             list(number),
             lambda chunk: np.fromiter(map(number.__getitem__, chunk), np.int64, chunk.size),
@@ -282,10 +283,11 @@ def _coding(values: np.ndarray) -> tuple[Sequence[Hashable], Any, int]:
     return names, lambda chunk: np.searchsorted(distinct, chunk).astype(np.int64), distinct.size
 
 
-def _sorted_if_possible(names: Any) -> list[Any]:
+def sorted_if_possible(names: Iterable[Any]) -> list[Any]:
+    """The labels of groups in the order in which groups stand; those of types that do not compare stay as they are."""
     try:
         return sorted(names)
-    except TypeError:  # labels of types that do not compare stay in order of appearance
+    except TypeError:
         return list(names)
 
 

@@ -214,6 +214,19 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: resume_both(pack(Plain()), pack(Plain(NUMBERS[:9]))),
         "the state has read 20 samples where source 'source' has fewer",
         lambda: resume_both(pack(Plain()), pack(Plain()))),
+    "shares in order": (
+        lambda: balance(target=[0.5, 0.25, 0.25]), "[0.5, 0.25, 0.25] gives shares in the order of the groups, and the gr",
+        lambda: read(balance(target={0: 0.5, 1: 0.25, 2: 0.25}))),
+    "a function by order": (
+        lambda: read(balance(target=lambda counts: [0.5, 0.25, 0.25])), "gives other shares where the groups are in anothe",
+        lambda: (read(balance(target={0: 0.5, 1: 0.25, 2: 0.25})),
+                 read(balance(target=lambda counts: counts / counts.sum())))),
+    "numbers of samples": (
+        lambda: balance(target=targets.effective_number(0.9)), "needs the number of samples of each group, which is not k",
+        lambda: read(balance(target={0: 0.5, 1: 0.25, 2: 0.25}))),
+    "lengths of samples": (
+        lambda: balance(target=targets.in_units("uniform", NUMBERS)), "needs a list of the lengths of all samples, which a",
+        lambda: (read(balance(unit=one)), read(mix(unit=one)))),
     "target by what is no label": (
         lambda: balance(target={None: 0.5, 1: 0.5}), "target names None, and a missing label names no group; pass target",
         lambda: read(balance(target={0: 0.5, 1: 0.5, 2: 0}))),

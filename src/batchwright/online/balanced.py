@@ -72,7 +72,9 @@ def balanced(
         source: an iterable dataset, a sequence, `Sharded`, another stream of samples.
         key: the group of a sample: a function, or the name of an entry.
         batch_size: samples in a batch.
-        target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping, a function.
+        target: as for a balanced plan: a name, a number from 0 (natural) to 1 (uniform), a mapping from group to share, a
+            function of the counts. Shares in the order of the groups, as of a list, are refused unless the groups are known,
+            by `natural` or `Sharded(groups=)`; so is a target that needs the number of samples of each group.
         buffer: the most samples kept in memory, a batch at least (two with "repeat"). It is divided among the groups by
             share; if the part of a group is full, its oldest sample is dropped (`report().dropped`).
         buffer_bytes: the most bytes kept in memory, in addition to `buffer`; the largest groups lose samples first.
@@ -112,7 +114,6 @@ def balanced(
         [4, 4, 4, 4]
     """
     rules = _rules(batch_size, buffer, when_short, patience, max_deficit, buffer_bytes, size, unit)
-    StreamShares(target, natural, epoch=0)  # refuses here what it cannot make shares of
     measured = measure_of(key, argument="key")
     recipe = _BalancedRecipe(
         source=_by_group(as_source(source, name="source" if name is None else name), key, unit),
@@ -124,6 +125,7 @@ def balanced(
         on_error=one_of(on_error, "on_error", get_args(OnError)),
         seed=seed_number(seed),
     )
+    recipe.shares(epoch=0)  # refuses here what it cannot make shares of
     return Stream(
         recipe,
         name=name,
@@ -191,8 +193,13 @@ class _BalancedRecipe(OneSource):
     target: Any
     natural: Mapping[Hashable, float] | None
 
+    def shares(self, epoch: int) -> StreamShares:
+        source = self.source
+        groups = list(source.by_group()) if isinstance(source, Sharded) and not source.noticed else []
+        return StreamShares(self.target, self.natural, epoch, groups)
+
     def composer(self, replica: Replica, epoch: int) -> Composer:
-        shares = StreamShares(self.target, self.natural, epoch)
+        shares = self.shares(epoch)
         if isinstance(self.source, Sharded) and self.source.groups is not None:
             shards = self.source.by_group()
             refusal = self._no_shares_of(shards, shares)
@@ -213,13 +220,13 @@ class _BalancedRecipe(OneSource):
         for label in labels:
             if (why := shares.refusal(label)) is not None:
                 return why, "pass a share for the group of every shard; 0 leaves a group out"
-        found = shares.of(labels, np.ones(len(labels), np.int64))
-        if (shares.of(labels, np.arange(1, len(labels) + 1)) != found).any():
+        if shares.depend_on_sizes(labels):
             return (
                 f"target is {resolve(self.target)} and the sizes of the groups of shards are not known",
                 "pass natural={group: share}, or a share for each group by name",
             )
-        for label, share in zip(labels, found.tolist(), strict=True):
+        found = shares.of(labels, np.ones(len(labels), np.int64)).tolist()
+        for label, share in zip(labels, found, strict=True):
             if share > 0 and label not in shards:
                 return (
                     f"group {shown(label)} was given {share:.2%} of every batch and no shard is of it",
@@ -254,7 +261,7 @@ class _BalancedRecipe(OneSource):
 
     def wanted(self, epoch: int, seen: Mapping[Hashable, int]) -> dict[Hashable, float]:
         """What the target gives each group, if so many samples of each were read."""
-        shares = StreamShares(self.target, self.natural, epoch)
+        shares = self.shares(epoch)
         labels = list(dict.fromkeys([*seen, *shares.labels]))
         if not labels:
             return {}

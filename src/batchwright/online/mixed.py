@@ -17,7 +17,7 @@ from .made_of import argument, arguments_of, contents_of
 from .measures import MOST, measure_of, out_of_range
 from .replicas import Replica
 from .run import Composer
-from .shares import by_epoch
+from .shares import by_epoch, depends_on_sizes
 from .sources import Source
 from .stream import Stream
 
@@ -118,16 +118,14 @@ class _MixtureRecipe:
     on_error: OnError
 
     def weights(self, epoch: int) -> list[int]:
-        target, names = resolve(self.target), list(self.sources_by_name)
-        alike = target.exact([1] * len(names), epoch, names=names)
-        growing = target.exact(range(1, len(names) + 1), epoch, names=names)
-        if any(one * sum(growing) != other * sum(alike) for one, other in zip(alike, growing, strict=True)):
+        target, names = by_epoch(self.target), list(self.sources_by_name)
+        if depends_on_sizes(target, names, epoch):
             raise Infeasible(
                 f"target is {shown(self.target)}, whose shares depend on the sizes of the sources, and the sizes of streams "
                 "are not known",
                 "pass a share for each source by name",
             )
-        return alike
+        return target.exact([1] * len(names), epoch, names=names)
 
     def composer(self, replica: Replica, epoch: int) -> Composer:
         if len(self.sources_by_name) > 1:

@@ -55,7 +55,8 @@ def capped(max_passes: Number, target: Any = "uniform", *, budget: float | None 
     budget = budget if budget is None else check_integer(budget, "budget", least=1)
     of = "" if wanted.shown == "uniform()" else f", {wanted}"
     shown = f"capped({max_passes}{of})" if budget is None else f"capped({max_passes}{of}, budget={budget})"
-    return Target(_capped, (fraction(max_passes), budget, wanted), shown)
+    needs = ("proportions",) if budget is None else ("sizes",)
+    return Target(_capped, (fraction(max_passes), budget, wanted), shown, needs=needs)
 
 
 def _capped(

@@ -105,7 +105,7 @@ def effective_number(beta: float) -> Target:
     beta = check_number(beta, "beta")
     if not 0 <= beta < 1:
         raise Infeasible(f"beta is {beta}", "pass a number from 0 up to, not including, 1, such as 0.999")
-    return Target(_effective_number, (beta,), f"effective_number({beta})")
+    return Target(_effective_number, (beta,), f"effective_number({beta})", needs=("sizes",) if beta else ())
 
 
 @recorded

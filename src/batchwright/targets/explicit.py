@@ -69,12 +69,12 @@ def target_in_order(shares: list[Number]) -> Target:
     """A target with shares in the order of the groups."""
     given = {place: check_number(share, f"the share of group number {place}") for place, share in enumerate(shares)}
     _check_sum(given)
-    return Target(_in_order, (tuple(given.values()),), f"{shares}")
+    return Target(_in_order, (tuple(given.values()),), f"{shares}", needs=("order",))
 
 
 def exact_in_order(shares: Sequence[Fraction], written: str) -> Target:
     """A target with shares in the order of the groups that the library has computed, so that none needs a check."""
-    return Target(_in_order, (tuple(integer_weights(shares)),), written)
+    return Target(_in_order, (tuple(integer_weights(shares)),), written, needs=("order",))
 
 
 def _check_sum(shares: Mapping[Any, Number]) -> None:

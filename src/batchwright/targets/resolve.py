@@ -68,7 +68,7 @@ def resolve(target: Any) -> Target:
             )
         written = getattr(target, "__qualname__", type(target).__qualname__)
         # A function of the counts alone gives the same shares in every epoch.
-        return Target(_called, (target, takes), written, settles_at=0 if takes == 1 else None)
+        return Target(_called, (target, takes), written, settles_at=0 if takes == 1 else None, needs=("unknown",))
     raise Infeasible(
         f"the target is {typed(target)}, which is not understood",
         "pass a name, a number from 0 to 1, a mapping from label to share, the shares in the order of the groups' names, a "
@@ -81,6 +81,12 @@ def _called(
 ) -> Sequence[Number]:
     with noted(f"while the target was asked for the shares of epoch {epoch}"):
         given = function(np.array(counts)) if takes == 1 else function(np.array(counts), epoch)
+    if isinstance(given, Mapping):
+        raise Infeasible(
+            f"the target function gives a {type(given).__name__} at epoch {epoch}",
+            "give a list with one share a group, in the order of the counts, or pass such a mapping as the target, or "
+            "targets.schedule from one mapping to another",
+        )
     given = list(given) if isinstance(given, Iterator) else given
     shares: list[float] = as_numbers(given, called=f"what the target function gives at epoch {epoch}").ravel().tolist()
     if len(shares) != len(counts):

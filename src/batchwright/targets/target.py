@@ -18,7 +18,7 @@ from ..recent import Recent
 if TYPE_CHECKING:
     from ..groups import Groups
 
-__all__ = ["MOST_EPOCHS", "Number", "Target", "fraction", "integer_weights", "to_twelve_digits"]
+__all__ = ["MOST_EPOCHS", "Number", "Target", "fraction", "integer_weights", "needs_of", "to_twelve_digits"]
 
 MOST_EPOCHS = 1 << 17
 """The last epoch of a target that changes. Computing up to it takes 0.1 ms for each epoch and 1 us for each group in it.
@@ -53,6 +53,9 @@ class Target:
             `epoch` is then the number of such a part of the plan.
         changes: the epochs (or parts) at which the shares may change, ascending from 0; empty if at each one until
             they settle.
+        needs: what shares depend on that a stream may not know of its groups, besides what the targets among the arguments
+            need: their "order", their "sizes" in samples, the "lengths" of the samples; "proportions", where that shows
+            only at some sizes; "unknown", for a function of the user.
     """
 
     formula: Formula
@@ -63,6 +66,7 @@ class Target:
     limits: tuple[float, float] | None = None
     every: int | None = None
     changes: tuple[int, ...] = ()
+    needs: tuple[str, ...] = ()
     _kept: Recent[None, tuple[Any, Any, list[int]]] = field(
         init=False, repr=False, compare=False, default_factory=Recent
     )
@@ -154,6 +158,12 @@ class Target:
 
     def __repr__(self) -> str:
         return self.shown
+
+
+def needs_of(target: Target) -> set[str]:
+    """What a target needs, and what the targets that it is made of need."""
+    parts = (needs_of(part) for part in target.arguments if isinstance(part, Target))
+    return set(target.needs).union(*parts)
 
 
 def fraction(value: Number) -> Fraction:

@@ -116,6 +116,7 @@ def in_units(target: Any, lengths: Any) -> Target:
         inner.settles_at,
         every=inner.every,
         changes=inner.changes,
+        needs=("lengths",),
     )
 
 
