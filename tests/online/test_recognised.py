@@ -54,6 +54,11 @@ BUILDERS = {
     "chain": lambda source: pack(online.Chain([source])),
 }
 
+WRAPPERS = {
+    "strided": lambda source: pack(online.Strided(source)),
+    "self split": lambda source: pack(online.SelfSplit(source)),
+}
+
 
 class MapStyle(Dataset):
     def __getitem__(self, number):
@@ -112,6 +117,36 @@ def test_what_holds_samples_is_read(kind, builder):
     assert sorted(row["x"] for row in rows) == list(range(60))
 
 
+@pytest.mark.parametrize("wrapper", sorted(WRAPPERS))
+@pytest.mark.parametrize("kind", sorted(set(READ) - {"generator", "map"}))
+def test_what_holds_samples_is_read_in_a_wrapper(kind, wrapper):
+    rows = list(chain.from_iterable(WRAPPERS[wrapper](READ[kind]())))
+    assert sorted(row["x"] for row in rows) == list(range(60))
+
+
+class Stops(MapStyle):
+    def __getitem__(self, number):
+        if number == 40:
+            raise StopIteration
+        return super().__getitem__(number)
+
+
+@pytest.mark.parametrize("wrapper", sorted(WRAPPERS))
+def test_a_map_style_dataset_in_a_wrapper_is_read_by_number_to_its_length(wrapper):
+    stream = WRAPPERS[wrapper](MapStyle())
+    iterator = iter(stream)
+    given = list(chain.from_iterable(islice(iterator, 5)))
+    state = stream.state_dict()
+    rest = WRAPPERS[wrapper](MapStyle())
+    rest.load_state_dict(state)
+    assert sorted(row["x"] for row in chain(given, *rest)) == list(range(60))
+    with pytest.raises(RuntimeError, match="__getitem__ raised StopIteration"):
+        list(WRAPPERS[wrapper](Stops()))
+    source = online.Strided(MapStyle())
+    parts = [online.packed(source, length=lambda row: 1, capacity=5, buffer=20, rank=r, world_size=2) for r in (0, 1)]
+    assert sorted(row["x"] for part in parts for batch in part for row in batch) == list(range(60))
+
+
 REFUSED = {  # what it is, what is said of it, and the way out as code
     "path as text": (lambda path: str(path), "is a str, '", lambda it: online.Sharded([it], read)),
     "path": (lambda path: path, "is a PosixPath, ", lambda it: online.Sharded([it], read)),
@@ -148,6 +183,21 @@ REFUSED = {  # what it is, what is said of it, and the way out as code
         "is a DataLoader, which gives batches",
         lambda it: it.dataset,
     ),
+    "loader of a plan": (
+        lambda path: bw.shuffled(60, 4).loader(MapStyle(), num_workers=0), "is a Loader, which gives the batches of a plan",
+        lambda it: it.dataset,
+    ),
+    "epoch of a plan's loader": (
+        lambda path: next(bw.shuffled(60, 4).loader(MapStyle(), num_workers=0).epochs(1)), "is a Epoch, which gives the",
+        None,
+    ),
+    "loop over a plan's loader": (
+        lambda path: iter(bw.shuffled(60, 4).loader(MapStyle(), num_workers=0)), "is a Batches, which gives the", None
+    ),
+    "loader of a stream": (lambda path: pack(ROWS).loader(), "is a StreamLoader, which gives the", lambda it: ROWS),
+    "epoch of a stream's loader": (
+        lambda path: next(pack(ROWS).loader().epochs(1)), "is a StreamEpoch, which gives the batches of a stream", None
+    ),
     "loader that stops": (
         lambda path: online.equal_stop(DataLoader(MapStyle())), "is a EqualStop", lambda it: MapStyle()
     ),
@@ -179,6 +229,37 @@ def test_what_holds_none_is_refused_when_the_stream_is_built_and_the_way_out_wor
     if way_out is not None:
         rows = list(chain.from_iterable(BUILDERS[builder](way_out(value))))
         assert sorted(row["x"] for row in rows) == list(range(60))
+
+
+@pytest.mark.parametrize("wrapper", sorted(WRAPPERS))
+@pytest.mark.parametrize("kind", sorted(set(REFUSED) - {"batches"}))
+def test_what_holds_none_is_refused_in_a_wrapper_too(kind, wrapper, path):
+    make, fact, _ = REFUSED[kind]
+    with pytest.raises(Infeasible) as refusal:
+        WRAPPERS[wrapper](make(path))
+    assert fact in str(refusal.value)
+
+
+@pytest.mark.parametrize("wrapper", sorted(WRAPPERS))
+def test_what_shares_itself_is_passed_without_a_wrapper(wrapper):
+    for inner in (pack(ROWS), online.balanced(ROWS, key="label", batch_size=3, batches=False)):
+        with pytest.raises(
+            Infeasible, match=r"source 'source' is a stream, which shares .* by itself; pass the stream as"
+        ):
+            WRAPPERS[wrapper](inner)
+    with pytest.raises(Infeasible, match="source 'source' is a Sharded, which is a source by itself; pass it as it is"):
+        WRAPPERS[wrapper](online.Sharded([0], lambda shard: ROWS))
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_a_list_of_shards_or_sources_is_no_set(kind):
+    """Its order is another in each process, so that readers would miss samples and read others twice."""
+    for make in (lambda shards: online.Sharded(shards, lambda shard: [shard]), online.Chain):
+        with pytest.raises(
+            Infeasible, match=f"are a {kind.__name__}, whose order is another in each process; pass sorted"
+        ):
+            make(kind(["a", "b"]))
+    assert online.Sharded({"a": 1, "b": 2}, lambda shard: [shard]).shards == ["a", "b"]
 
 
 def test_the_ways_to_samples_of_a_stream_of_batches():

@@ -1,24 +1,20 @@
-"""Makes a source of any object that holds samples, by its methods; refuses objects that only seem to hold samples."""
+"""Makes a source of any object that holds samples, by its methods."""
 
 from __future__ import annotations
 
 import copy
-import io
-import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
 import torch.utils.data
 
-from ..errors import Infeasible, listed, shortened, shown
-from ..files.paths import suffix_kind
-from .equal_stop import EqualStop
-from .file_shards import READERS
+from ..errors import Infeasible, shortened
 from .idle import Idle
 from .made_of import arguments_of, contents_of, of_shards
+from .no_samples import check_order, check_samples
 from .numbered import joined, lasting
 from .own_split import OwnSplit, splits_itself
 from .pieces import Left
@@ -45,10 +41,7 @@ def as_source(value: Any, *, name: str) -> Source:
     iterable = isinstance(value, Iterable) or hasattr(kind, "__getitem__")
     if isinstance(value, Source) and not iterable and not isinstance(value, type):
         return value
-    refused = _no_samples(value)
-    if refused is not None:
-        fact, way_out = refused
-        raise Infeasible(f"source {name!r} {fact}", way_out)
+    check_samples(value, name)
     if hasattr(value, "shard") and hasattr(value, "num_shards") and hasattr(value, "state_dict"):
         return _HuggingFace(value, name=name)
     library = splits_itself(value)
@@ -64,85 +57,6 @@ def as_source(value: Any, *, name: str) -> Source:
     if hasattr(kind, "__getitem__") and hasattr(kind, "__len__") and not isinstance(value, Iterator):
         return Indexed(value, name=name)
     return OneReader(value, name=name)
-
-
-def _no_samples(value: Any) -> tuple[str, str] | None:
-    """Why a value cannot be read as samples, and what to pass in place of it; None if it can."""
-    if value is None:
-        return "is None", "pass an iterable dataset, a sequence, or online.Sharded(shards, read)"
-    if isinstance(value, type):
-        return f"is the class {value.__name__}", "pass an object of that class"
-    article = f"is a {type(value).__name__}"
-    return (
-        _no_file(value, article)
-        or _no_batches(value, article)
-        or _no_table(value, article)
-        or _no_order(value, article)
-    )
-
-
-def _no_file(value: Any, article: str) -> tuple[str, str] | None:
-    read = "pass online.Sharded([path], read), where read(path) gives the samples of a file"
-    if isinstance(value, (str, os.PathLike)):
-        reader = READERS.get(suffix_kind(str(value)))
-        if reader is not None:
-            return f"{article}, {shown(value)}", f"pass online.{reader}({shown(str(value))})"
-        readers = listed(f"online.{name}(path)" for name in READERS.values())
-        return f"{article}, {shown(value)}", f"pass the reader of its format ({readers}), or a list of samples"
-    if isinstance(value, (bytes, bytearray)):
-        return f"{article}, {shown(value)}", f"{read}, or a list of samples"
-    if isinstance(value, io.IOBase) or (hasattr(value, "read") and hasattr(value, "readline")):
-        return f"{article}: an open file gives its lines, and gives them once", read
-    return None
-
-
-def _no_batches(value: Any, article: str) -> tuple[str, str] | None:
-    loader = torch.utils.data.DataLoader
-    if isinstance(value, loader) and (
-        value.batch_sampler is not None or isinstance(value.sampler, torch.utils.data.BatchSampler)
-    ):
-        return f"{article}, which gives batches", "pass its samples: loader.dataset"
-    if isinstance(value, EqualStop):
-        return f"{article}, which gives the batches of a loader", "pass the dataset of that loader"
-    if isinstance(value, torch.utils.data.Sampler) or (hasattr(value, "sampler") and hasattr(value, "fingerprint")):
-        return f"{article}, which gives the numbers of samples", "pass the dataset that they are numbers of"
-    return None
-
-
-def _no_table(value: Any, article: str) -> tuple[str, str] | None:
-    if isinstance(value, Mapping):
-        entries = f"{article} with {len(value):,} entries"
-        return entries, "pass one of its values, or list(source.values())"
-    if hasattr(value, "iloc"):
-        return (f"{article} of columns", 'pass source.to_dict("records")') if hasattr(value, "columns") else None
-    if hasattr(value, "collect") and hasattr(value, "lazy"):
-        return f"{article} of columns, not computed yet", "pass source.collect().to_dicts()"
-    if hasattr(value, "to_dicts"):
-        return f"{article} of columns", "pass source.to_dicts()"
-    if hasattr(value, "to_pylist") and hasattr(value, "schema"):
-        return f"{article} of columns", "pass source.to_pylist()"
-    if hasattr(value, "read_all") and hasattr(value, "schema"):
-        return f"{article} of tables", "pass source.read_all().to_pylist()"
-    return None
-
-
-def _no_order(value: Any, article: str) -> tuple[str, str] | None:
-    if isinstance(value, (set, frozenset)):
-        return f"{article}, whose order is another in each process", "pass sorted(source), or a list of them"
-    if not isinstance(value, Iterable) and callable(value):
-        return f"{article}, which is to be called", "pass what it returns, or an object whose __iter__ returns that"
-    counted = hasattr(type(value), "__getitem__") and hasattr(type(value), "__len__")
-    if not isinstance(value, Iterable) and not counted:
-        return (
-            f"{article}, which cannot be iterated and has no __getitem__ with __len__",
-            "pass an iterable dataset, a sequence, or online.Sharded(shards, read)",
-        )
-    if counted and not isinstance(value, torch.utils.data.IterableDataset):
-        try:
-            len(value)
-        except TypeError as error:  # arrays without dimensions, sparse matrices
-            return f"{article} without a length ({error})", "pass its samples as a list"
-    return None
 
 
 def _apart(dataset: Any) -> Any:
@@ -215,6 +129,7 @@ class Chain:
 
     def __init__(self, sources: Iterable[Any], *, name: str = "chain") -> None:
         self.name = shortened(name)
+        check_order(sources, "sources", f"chain {self.name!r}")
         self.sources: list[Source] = [as_source(it, name=f"{self.name}[{i}]") for i, it in enumerate(sources)]
         if not self.sources:
             raise Infeasible(f"chain {self.name!r} has 0 sources", "pass at least one")

@@ -81,6 +81,8 @@ class StreamLoader:
         [['a'], ['bb', 'cc']]
     """
 
+    _gives = "batches"  # see `no_samples`
+
     def __init__(
         self,
         stream: LoadedStream,

@@ -14,6 +14,7 @@ from ..readings import as_list
 from .group_keys import check_label
 from .keyed_random import root, words
 from .made_of import argument, of_shards
+from .no_samples import check_order
 from .numbered import SAME_SOURCE
 from .pieces import Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
@@ -76,11 +77,12 @@ class Sharded:
         seed: int = 0,
         name: str = "shards",
     ) -> None:
+        self.name = shortened(name)
+        check_order(shards, "shards", f"source {self.name!r}")
         self.shards = as_list(shards, "shards", most=_MOST_SHARDS)
         self.read = read
         self.shuffle = shuffle
         self.seed = seed_number(seed)
-        self.name = shortened(name)
         if not self.shards:
             raise Infeasible(f"source {self.name!r} has 0 shards", "pass at least one; is the file pattern right?")
         self._contents: dict[str, Any] | None = None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, count
 from typing import Any, Protocol, runtime_checkable
 
 from ..errors import Infeasible, shortened
+from ..readings import call_in_loop
 from .idle import Idle
 from .made_of import of_iterable
+from .no_samples import check_samples
 from .numbered import SAME_SOURCE, Numbered
 from .once import Once, has_state, once_only
 from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
@@ -28,6 +30,7 @@ __all__ = [
     "Turned",
     "check_deal",
     "deal",
+    "iterated",
 ]
 
 
@@ -210,6 +213,21 @@ class _NoReader(PlainReader):
         return {"position": AT_END}
 
 
+class _ByNumber:
+    """Reads what has `__getitem__` and `__len__` and no `__iter__`, such as a map-style dataset; `iter` never ends it."""
+
+    def __init__(self, samples: Any) -> None:
+        self._samples = samples
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(partial(call_in_loop, self._samples.__getitem__), range(len(self._samples)))
+
+
+def iterated(samples: Any) -> Iterable[Any]:
+    """Samples that `check_samples` has passed, as an iterable."""
+    return samples if isinstance(samples, Iterable) else _ByNumber(samples)
+
+
 class Turned:
     """A plain iterable, to which the epoch is passed if it has `set_epoch`."""
 
@@ -231,7 +249,7 @@ class Turned:
         """All samples of an epoch."""
         if hasattr(self.iterable, "set_epoch"):
             self.iterable.set_epoch(epoch)
-        return PlainReader(self.iterable, self.name, call=call, skips=replica.skips, once=self.once)
+        return PlainReader(iterated(self.iterable), self.name, call=call, skips=replica.skips, once=self.once)
 
 
 class OneReader(Turned):
@@ -271,10 +289,14 @@ class SelfSplit(Turned):
     Args:
         source: any iterable.
         name: the name of the source in errors.
+
+    Raises:
+        Infeasible: it holds no samples.
     """
 
     def __init__(self, source: Iterable[Any], *, name: str = "source") -> None:
         super().__init__(source, name=name)
+        check_samples(source, self.name)
 
     def reader(self, replica: Replica, epoch: int) -> Reader:
         """All samples that the source yields for this worker."""

@@ -42,6 +42,8 @@ class Stream(torch.utils.data.IterableDataset[Any]):
     torchdata's StatefulDataLoader. A stream of samples (`batches=False`) can be the source of another stream.
     """
 
+    _gives = "parts"  # see `no_samples`
+
     def __init__(
         self,
         recipe: Recipe,

@@ -26,6 +26,8 @@ class StreamEpoch:
         number: which epoch it is, from 0.
     """
 
+    _gives = "batches"  # see `no_samples`
+
     def __init__(self, loader: _Looped, number: int) -> None:
         self._loader = loader
         self.number = number

@@ -7,11 +7,12 @@ from itertools import count, islice
 from typing import Any
 
 from ..errors import Infeasible
+from .no_samples import check_samples
 from .numbered import Numbered
 from .once import once_only
 from .pieces import Left, Piece, PieceReader, dealt_pieces
 from .replicas import Replica
-from .sources import PlainReader, Reader, Turned
+from .sources import PlainReader, Reader, Turned, iterated
 from .worker_info import caller_for
 
 __all__ = ["Strided"]
@@ -25,12 +26,16 @@ class Strided(Turned):
     some groups.
 
     Args:
-        source: an iterable that gives the same samples in the same order whenever it is read.
+        source: an iterable that gives the same samples in the same order whenever it is read, or a map-style dataset.
         name: the name of the source in errors.
+
+    Raises:
+        Infeasible: it holds no samples.
     """
 
     def __init__(self, source: Iterable[Any], *, name: str = "source") -> None:
         super().__init__(source, name=name)
+        check_samples(source, self.name)
 
     def contents(self) -> dict[str, Any] | None:
         """What it says of itself."""
@@ -50,7 +55,7 @@ class Strided(Turned):
     def open(self, shard: int) -> Iterable[Any]:
         """All samples of an epoch, whose number is that of its one shard: the source may have another order in each."""
         self.turned(shard, Replica())
-        return self.iterable
+        return iterated(self.iterable)
 
     def title(self, shard: int) -> str:
         """What errors call it."""
