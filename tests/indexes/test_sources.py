@@ -9,6 +9,8 @@ import tarfile
 import datasets
 import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -233,3 +235,25 @@ def test_the_folders_of_hive_behind_a_url_are_columns(tmp_path, remote):
     remote.pipe("/bucket/data/lang=de/a.csv", b"n\n1\n2\n")
     index = bw.index("memory://bucket/data", path=tmp_path / "made", label="lang")
     assert [*index.labels] == ["de", "de"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npy"])
+def test_an_index_among_its_data_is_no_data(tmp_path, kind):
+    """A second run of a script finds what the first one wrote, or left there when it was killed."""
+    labels = np.array(["a", "b"] * 5)
+    for number in range(2):
+        if kind == "parquet":
+            pq.write_table(pa.table({"label": labels}), tmp_path / f"{number}.parquet")
+        else:
+            np.save(tmp_path / f"{number}.npy", labels)
+    unfinished = tmp_path / "y.index.partial"
+    unfinished.mkdir()
+    for run in range(2):
+        assert list(bw.index(tmp_path, path=tmp_path / "x.index", label="label").labels) == [*labels, *labels], run
+        (unfinished / "request.json").write_text("{}")
+        np.save(unfinished / "000000.npy", np.zeros(3))
+        for pattern in ("", "*", "**/*"):
+            assert list(bw.Column(tmp_path / pattern, "label")) == [*labels, *labels]
+    assert list(bw.Column(tmp_path / "*.index", "label")) == [*labels, *labels]
+    if kind == "parquet":
+        assert sum(len(online.parquet(tmp_path).open(shard)) for shard in range(2)) == 20

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import Infeasible, listed, shown
 from ..readings import reading
 
-__all__ = ["IMAGES", "META", "files_of", "is_index", "kind_of", "stamps", "suffix_kind"]
+__all__ = ["IMAGES", "META", "REQUEST", "UNFINISHED", "files_of", "is_index", "kind_of", "stamps", "suffix_kind"]
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})  # as in torchvision
 _KINDS = {
@@ -19,11 +19,15 @@ _KINDS = {
     ".tar": "tar",
 }  # fmt: skip
 META = "meta.json"  # in an index
+UNFINISHED = ".partial"  # how the name of the folder of an unfinished index ends
+REQUEST = "request.json"  # in it: what it will be an index of
 _STATE = "state.json"  # in a folder that `datasets.Dataset.save_to_disk` wrote
 
 
 def files_of(path: str) -> list[Path]:
     """The files of a path, sorted by name: those of a folder (folders in it too) or of a pattern.
+
+    An index among the data, finished or not, is left out: its arrays are no data.
 
     Raises:
         Infeasible: there is no such file, the folder has no data files, or files of several kinds.
@@ -34,7 +38,7 @@ def files_of(path: str) -> list[Path]:
         found = sorted(Path(name) for name in glob.glob(path, recursive=True))
         if not found:
             raise Infeasible(f"no file matches {shown(path)}", "pass a pattern that matches, or the path of a file")
-        return _of_one_kind([file for each in found for file in files_of(str(each))], path)
+        return _of_one_kind([file for each in _without_indexes(found) or found for file in files_of(str(each))], path)
     place = Path(path)
     with reading(path, "path", "pass the path of a file or a folder of this machine"):
         is_folder = place.is_dir()  # of a name that is too long, or has a zero byte, the system tells nothing
@@ -43,7 +47,7 @@ def files_of(path: str) -> list[Path]:
             return [place / META]
         if (place / _STATE).is_file():
             return [place / _STATE]
-        inside = sorted(file for file in place.rglob("*") if file.is_file() and _kind(file) != "")
+        inside = _without_indexes(sorted(file for file in place.rglob("*") if file.is_file() and _kind(file) != ""))
         if not inside:
             raise Infeasible(f"the folder {shown(path)} has no data files", f"pass a folder of {_kinds()}")
         return _of_one_kind(inside, path)
@@ -54,6 +58,18 @@ def files_of(path: str) -> list[Path]:
             + ("; braces are not expanded: write * in place of {...}" if "{" in path else ""),
         )
     return [place]
+
+
+def _without_indexes(found: Sequence[Path]) -> list[Path]:
+    """Files and folders without those that are an index, or are in one."""
+    folders = {folder for path in found for folder in path.parents}.union(path for path in found if path.is_dir())
+    indexes = {folder for folder in folders if is_index(folder) or _is_unfinished(folder)}
+    return [path for path in found if path not in indexes and indexes.isdisjoint(path.parents)] if indexes else [*found]
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Whether an index is being written there, or the writing was broken off."""
+    return folder.suffix == UNFINISHED and (folder / REQUEST).is_file()
 
 
 def kind_of(files: Sequence[Path]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import Infeasible, check_integer, one_of, shown, typed, warn
 from ..files.folder import Folder
-from ..files.paths import is_index
+from ..files.paths import REQUEST, UNFINISHED, is_index
 from ..readings import check_count, reading
 from .clusters import CLUSTERS, scan_on_cluster
 from .datasets import DatasetSource, read_dataset
@@ -226,7 +226,7 @@ def _ready(place: Path, source: IndexSource, roles: dict[str, Any]) -> Index | N
 
 
 def _partial(place: Path) -> Path:
-    return place.with_name(place.name + ".partial")
+    return place.with_name(place.name + UNFINISHED)
 
 
 @contextmanager
@@ -253,7 +253,7 @@ def _prepare(partial: Path, source: IndexSource, roles: dict[str, Any], units: S
     """Keep the parts of an earlier scan if it was of the same columns of the same files, cut alike."""
     files = [[file.name, file.stamp] for file in source.files]
     scan = {"roles": roles, "kind": source.kind, "files": files, "units": [len(unit) for unit in units]}
-    request = partial / "request.json"
+    request = partial / REQUEST
     try:
         same = json.loads(request.read_bytes()) == scan
     except (OSError, ValueError):
@@ -262,7 +262,7 @@ def _prepare(partial: Path, source: IndexSource, roles: dict[str, Any], units: S
         return
     for file in partial.iterdir():
         shutil.rmtree(file) if file.is_dir() else file.unlink()
-    unfinished = partial / "request.json.new"
+    unfinished = partial / f"{REQUEST}.new"
     unfinished.write_text(json.dumps(scan))
     unfinished.replace(request)
 
