@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from itertools import islice
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -248,3 +249,13 @@ def test_a_reader_that_has_nothing_of_a_group_to_repeat_gives_its_slots_away_and
     assert [batch.redistributed for batch in batches] == [{"dog": 5}] * 2
     assert max(Counter(sample for batch in batches for sample in batch).values()) == 1
     assert repeating.report().seen == {"cat": 20, "dog": 0}
+
+
+@pytest.mark.parametrize("group", [None, float("nan"), ["a"], np.zeros(2)])
+def test_what_is_no_label_is_refused_when_the_groups_are_given(group, tmp_path):
+    said = "'.*': groups names .*; pass the group of each {} by its label, as key gives it"
+    with pytest.raises(Infeasible, match=said.format("shard")):
+        online.Sharded([1, 2], range, groups=["a", group])
+    (tmp_path / "a.jsonl").write_text("{}")
+    with pytest.raises(Infeasible, match=said.format("file")):
+        online.jsonl(tmp_path, groups=[group])

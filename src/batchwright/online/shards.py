@@ -14,6 +14,7 @@ from ..readings import as_list
 from .group_keys import check_label
 from .keyed_random import root, words
 from .made_of import argument, of_shards
+from .measures import Refused
 from .no_samples import check_order
 from .numbered import SAME_SOURCE
 from .pieces import Left, Piece, PieceReader, dealt_pieces
@@ -29,7 +30,7 @@ def group_of_each(groups: Iterable[Hashable], count: int, *, name: str, what: st
     """The group of each shard, or file.
 
     Raises:
-        Infeasible: there are more groups or fewer, or they have no order.
+        Infeasible: there are more groups or fewer, they have no order, or one is no label.
     """
     found, unordered = as_list(groups, "groups"), isinstance(groups, (Mapping, Set))
     if unordered or len(found) != count:
@@ -38,6 +39,13 @@ def group_of_each(groups: Iterable[Hashable], count: int, *, name: str, what: st
             f"source {name!r} has {count:,} {what}s and {given}",
             f"pass the group of each {what}, in the order of the {what}s",
         )
+    try:
+        for group in found:
+            check_label(group, "groups names")
+    except Refused as refused:
+        raise Infeasible(
+            f"source {name!r}: {refused}", f"pass the group of each {what} by its label, as key gives it"
+        ) from None
     return found
 
 
