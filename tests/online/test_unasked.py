@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import enum
 import re
+import uuid
 
 import pytest
 import torch
@@ -135,3 +138,19 @@ def test_what_a_refusal_within_a_batch_says_to_do_works():
     nested = pack(online.balanced(range(120), key=lambda n: n % 3, batch_size=4, buffer=20, batches=False))
     next(iter(nested))
     assert nested.state_dict()
+
+
+class Kind(enum.Enum):
+    EVEN, ODD = range(2)
+
+
+@pytest.mark.parametrize("label", [Kind, lambda n: uuid.UUID(int=n), lambda n: datetime.date(2020, 1, 1 + n)])
+@pytest.mark.parametrize("source", [list, Plain])
+def test_a_label_that_has_no_form_in_a_state_is_told_apart_from_samples(source, label):
+    stream = online.balanced(source(range(100)), key=lambda n: label(n % 2), batch_size=4, buffer=20)
+    loader = stream.loader()
+    next(iter(loader))
+    fact, way_out = told(loader.state_dict)
+    assert re.search(r"groups by their labels, and key gives a value of type .*(Kind|UUID|date), which cannot be", fact)
+    assert way_out == "let key return text or a number, such as key=lambda sample: str(...)"
+    assert sum(map(len, loader)) == 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from itertools import islice
 
@@ -261,6 +262,10 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
     "a number of too many digits": (
         lambda: state_of(pack(Plain([10**5000] * 60))), "the state would hold a value that JSON cannot: Exceeds the limit",
         lambda: state_of(pack(Plain([10**50] * 60)))),
+    "labels that are no data": (
+        lambda: state_of(balance(key=lambda n: datetime.date(2020, 1, 1 + n % 3))),
+        "groups by their labels, and key gives a value of type datetime.date, which cannot be written without pickling it; let",
+        lambda: (state_of(balance(key=lambda n: str(datetime.date(2020, 1, 1 + n % 3)))), state_of(balance()))),
     "samples that are no data": (
         lambda: state_of(pack(Plain([object()] * 60))), "a value of type builtins.object, which cannot be written without",
         lambda: (state_of(pack([object()] * 60)), state_of(pack(Plain([{"a": 1}] * 60))))),

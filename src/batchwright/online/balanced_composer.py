@@ -26,6 +26,7 @@ from .quotas import round_length
 from .rounds import MOST_SLOTS, TURNS, Rounds
 from .rules import Rules
 from .shares import StreamShares
+from .states import check_groups
 
 __all__ = ["BalancedComposer"]
 
@@ -332,6 +333,7 @@ class BalancedComposer:
 
     def memory(self) -> dict[str, Any]:
         """The accounts of every group, the plan, and the counters."""
+        check_groups(self._buffer.labels)
         return {
             "buffer": self._buffer.state_dict(),
             **self._rounds.state_dict(),

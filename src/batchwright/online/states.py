@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from ..errors import Infeasible, listed, shown, typed, warn
@@ -16,7 +16,7 @@ from ..readings import as_list
 from .encoded import Unwritable, decoded, encoded
 from .made_of import differences, differing_accounts
 
-__all__ = ["kept", "lacking", "merged", "opened_all", "remembered", "sealed", "together", "unsealed"]
+__all__ = ["check_groups", "kept", "lacking", "merged", "opened_all", "remembered", "sealed", "together", "unsealed"]
 
 _VERSION = 6
 _ENTRIES = ("version", "arguments", "contents", "epoch", "replica", "run", "next", "check")
@@ -49,6 +49,22 @@ def kept(everything: Any, way_out: str = "") -> str:
             f"read samples of smaller integers, and of lists that are less deep{way_out}",
         ) from None
     return _digest(text) + text
+
+
+def check_groups(labels: Sequence[Hashable]) -> None:
+    """Check that the labels of groups can stand in a state.
+
+    Raises:
+        Infeasible: one cannot be written as JSON.
+    """
+    try:
+        encoded(list(labels))
+    except Unwritable as error:
+        raise Infeasible(
+            f"the state would hold the groups by their labels, and key gives a value of type {error}, which cannot be written "
+            "without pickling it",
+            "let key return text or a number, such as key=lambda sample: str(...)",
+        ) from None
 
 
 def remembered(anchor: str) -> Any:
