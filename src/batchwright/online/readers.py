@@ -136,6 +136,8 @@ def parquet(
     """
     module = library("pyarrow.parquet", "this source")
     found = _found(files, "parquet", storage_options, name)
+    if isinstance(columns, str):
+        raise Infeasible(f"columns is the text {shown(columns)}", f"pass a list of names: columns=[{shown(columns)}]")
     wanted = None if columns is None else as_list(columns, "columns")
     shards, rows = [], []
     for file in found:
