@@ -264,7 +264,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: state_of(pack(Plain([10**50] * 60)))),
     "labels that are no data": (
         lambda: state_of(balance(key=lambda n: datetime.date(2020, 1, 1 + n % 3))),
-        "groups by their labels, and key gives a value of type datetime.date, which cannot be written without pickling it; let",
+        "groups by their labels, and key gives a value of type datetime.date, which cannot be written without pick",
         lambda: (state_of(balance(key=lambda n: str(datetime.date(2020, 1, 1 + n % 3)))), state_of(balance()))),
     "samples that are no data": (
         lambda: state_of(pack(Plain([object()] * 60))), "a value of type builtins.object, which cannot be written without",

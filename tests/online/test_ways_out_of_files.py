@@ -186,7 +186,7 @@ FILES = cases("refuse message follow", {
                             "has no column None, it has id, label; pass one of these names",
                             lambda: first(online.parquet(folder() / "a.parquet", columns=["label"]))),
     "a text for columns": (
-        lambda: online.parquet(folder() / "a.parquet", columns="label"), "columns is the text 'label'; pass a list of names: ",
+        lambda: online.parquet(folder() / "a.parquet", columns="label"), "columns is the text 'label'; pass a list of na",
         lambda: first(online.parquet(folder() / "a.parquet", columns=["label"]))),
     "no column": (lambda: online.parquet(folder() / "a.parquet", columns=["lable"]),
                   "has no column 'lable', it has id, label; pass one of these names (did you mean 'label'?)",
@@ -208,7 +208,7 @@ FILES = cases("refuse message follow", {
                    lambda: read(pack(online.Sharded([packed_lines()], unpacked)))),
     "groups of files": (lambda: online.jsonl(folder() / "a.jsonl", groups=["a", "b"]), "has 1 files and 2 groups; pass th",
                         lambda: online.jsonl(folder() / "a.jsonl", groups=["a"])),
-    "a missing group": (lambda: side_by_side(groups=["a", None]), "'shards': groups names None, and a missing label names no",
+    "a missing group": (lambda: side_by_side(groups=["a", None]), "'shards': groups names None, and a missing label",
                         lambda: read(side_by_side(groups=["a", "b"]))),
     "a group without a share": (lambda: read(side_by_side(target={"a": 1})), "group 'b' is not among the 1 groups",
                                 lambda: read(side_by_side(target={"a": 1, "b": 0}))),

@@ -61,8 +61,8 @@ def check_groups(labels: Sequence[Hashable]) -> None:
         encoded(list(labels))
     except Unwritable as error:
         raise Infeasible(
-            f"the state would hold the groups by their labels, and key gives a value of type {error}, which cannot be written "
-            "without pickling it",
+            f"the state would hold the groups by their labels, and key gives a value of type {error}, which cannot be "
+            "written without pickling it",
             "let key return text or a number, such as key=lambda sample: str(...)",
         ) from None
 
