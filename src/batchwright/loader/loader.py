@@ -370,8 +370,7 @@ class Loader:
         if remarks.misfit is not None and self._requests.lengths is not None:  # batches read ahead have remarks too
             self._requests.lengths = None
             warn(remarks.misfit)
-        broken = remarks.broken
-        if not broken:
+        if not (broken := remarks.broken):
             return
         if not self.broken:
             warn(
