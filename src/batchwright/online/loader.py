@@ -148,8 +148,10 @@ class StreamLoader:
         After a state was loaded, only reading tells whether it was the end of its epoch. So this begins the next loop:
         workers start, and its first batch is kept for it.
         """
-        if self._running:
-            return self._epoch
+        return self._epoch if self._running else self._due()
+
+    def _due(self) -> int:
+        """The epoch that the next loop takes."""
         due = self.stream._next
         begun = due.states is not None and any(one["run"] is not None for one in due.states.states)
         if begun and self._ready() is None:
@@ -189,7 +191,7 @@ class StreamLoader:
             >>> [(epoch.number, len(list(epoch))) for epoch in loader.epochs(2)]
             [(0, 2), (1, 2)]
         """
-        for number in epochs_left(self.epoch, until):
+        for number in epochs_left(self._due(), until):
             yield StreamEpoch(self, number)
 
     def _steps_left(self, epoch: int) -> int:
