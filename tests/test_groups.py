@@ -111,7 +111,7 @@ def test_pickles_without_what_can_be_made_again():
     ("build", "said"),
     [
         (lambda: Groups.from_labels([]), "the dataset is empty"),
-        (lambda: Groups.from_sizes({}), "there are 0 sizes"),
+        (lambda: Groups.from_sizes({}), "sizes has 0 entries"),
         (lambda: Groups.from_sizes([3, 4]), "sizes is of type list; pass sizes by name"),
         (lambda: Groups.from_sizes({"a": "x"}), "group 'a' has size 'x'"),
         (lambda: Groups.from_sizes({"a": float("nan")}), "group 'a' has size nan"),

@@ -109,7 +109,7 @@ def test_the_same_in_another_process():
     [
         ({"a": 0.5}, {}, "sum to 0.5"),
         ({"a": 1.5, "b": -0.5}, {}, "sum to 1"),
-        ({}, {}, "there are 0 fractions"),
+        ({}, {}, "fractions has 0 entries"),
         ([0.5, 0.5], {}, "fractions is of type list"),
         ({"a": float("nan"), "b": 0.5}, {}, "the fraction of 'a' is nan"),
         ({"a": "x", "b": 0.5}, {}, "the fraction of 'a' is 'x'"),

@@ -176,7 +176,7 @@ def test_a_third_three_times_is_a_third():
         (lambda: targets.explicit({"a": 0.5, "b": 0.4}), "the shares sum to 0.9, not to 1"),
         (lambda: targets.explicit({"a": float("nan")}), "the share of 'a' is nan"),
         (lambda: targets.explicit({"a": 1.5, "b": -0.5}), "'b' has share -0.5"),
-        (lambda: targets.explicit({}), "there are 0 shares"),
+        (lambda: targets.explicit({}), "shares has 0 entries"),
         (lambda: targets.explicit({"x": 1}).shares([1], names=["a"]), "a share is given to 'x' but the labels are 'a'"),
         (lambda: targets.explicit({"a": 1}).shares([1, 1], names="ab"), "1 of 2 groups have no share, 'b' the first"),
         (

@@ -372,7 +372,7 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: (balanced(draw="exact"), balanced(draw="random"))),
     "by name": (lambda: bw.mixed([10], 2), "sources is of type list; pass sources by name, as a dictionary",
         lambda: bw.mixed({"a": 10}, 2)),
-    "nothing by name": (lambda: bw.mixed({}, 2), "there are 0 sources; pass one at least",
+    "nothing by name": (lambda: bw.mixed({}, 2), "sources has 0 entries; pass one at least",
         lambda: bw.mixed({"a": 10}, 2)),
     # other builders
     "per class": (lambda: balanced(LABELS, 5, per_class=2), "batch_size=4", lambda: balanced(LABELS, 4, per_class=2)),

@@ -390,5 +390,5 @@ def check_mapping(parts: Any, called: str) -> Mapping[Any, Any]:
     if not isinstance(parts, Mapping):
         raise Infeasible(f"{called} is {typed(parts)}", f"pass {called} by name, as a dictionary")
     if not parts:
-        raise Infeasible(f"there are 0 {called}", "pass one at least")
+        raise Infeasible(f"{called} has 0 entries", "pass one at least")
     return parts

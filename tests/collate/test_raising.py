@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -66,6 +67,7 @@ def test_the_loop_raises_what_a_sample_or_a_function_raises(error, where):
 
 
 def as_if_shared_memory_were_full(_: int) -> None:
+    sys.dont_write_bytecode = True  # Python keeps a file of bytecode that was cut off, and later cannot read it
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 
 

@@ -45,6 +45,7 @@ def small_files(most: str, what: str, folder: str) -> None:
         "report": lambda: plan().report(Path(folder) / "page.html"),
         "shared list": lambda: bw.SharedList(["x" * 1000] * 1000),
     }
+    sys.dont_write_bytecode = True  # Python keeps a file of bytecode that was cut off, and later cannot read it
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     try:
         writers[what]()

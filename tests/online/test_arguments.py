@@ -41,7 +41,7 @@ def balanced(**arguments):
         (lambda: balanced(patience=-1), "patience is -1, the least is 0"),
         (lambda: online.budgeted([], length=len, max_tokens=9, seed=None), "seed is None, not a whole number"),
         (lambda: online.mixed([[1], [2]]), "sources is of type list; pass sources by name"),
-        (lambda: online.mixed({}), "there are 0 sources"),
+        (lambda: online.mixed({}), "sources has 0 entries"),
         (lambda: online.mixed({"a": [1]}, batch_size=1.5), "batch_size is 1.5, not a whole number"),
     ],
 )

@@ -142,7 +142,7 @@ def test_targets_that_do_not_depend_on_them_are_followed():
 def test_a_source_that_has_nothing_to_restart_is_refused():
     with pytest.raises(Infeasible, match="source 'none' has 0 samples for this reader and is to restart"):
         list(islice(online.mixed({"some": [1], "none": []}, batch_size=2, at_end="restart"), 3))
-    with pytest.raises(Infeasible, match="there are 0 sources"):
+    with pytest.raises(Infeasible, match="sources has 0 entries"):
         online.mixed({})
     with pytest.raises(Infeasible, match="sample 1 of source 'a': its unit is 0, and must be above 0"):
         list(online.mixed({"a": [1, 0]}, unit=int, batch_size=1))

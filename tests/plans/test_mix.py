@@ -201,7 +201,7 @@ def test_passes_through_the_groups_of_a_source_are_in_the_summary_too():
 @pytest.mark.parametrize(
     ("sources", "fact"),
     [
-        ({}, "there are 0 sources"),
+        ({}, "sources has 0 entries"),
         ([5, 6], "sources is of type list"),
         ({"web": "a path"}, "'web' is the text 'a path'"),
         ({"web": bw.alternating({"a": bw.shuffled(9, 3)})}, "'web' keeps each micro-batch to one task"),

@@ -300,7 +300,7 @@ def test_a_rate_that_cannot_be_reached_is_told():
 @pytest.mark.parametrize(
     ("columns", "margins", "fact"),
     [
-        ({"a": [0, 1]}, {}, "there are 0 margins"),
+        ({"a": [0, 1]}, {}, "margins has 0 entries"),
         ({"a": [0, 1], "b": [0, 1]}, {"a": "uniform"}, "'b' has no margin"),
         ({"site": [0, 1]}, {"sites": "uniform"}, r"'site' has no margin; .* \(did you mean 'sites'\?\)"),
         ({"b": [0, 1]}, {"a": "uniform", "b": "uniform"}, "'a' has no column"),

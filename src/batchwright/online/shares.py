@@ -90,9 +90,7 @@ class StreamShares:
                 f"{self._target.briefly} needs the number of samples of each group, which is not known of a stream",
                 _BY_NAME,
             )
-        self._natural = (
-            None if natural is None else _by_group(check_mapping(by_label(natural), "shares in natural"), "natural")
-        )
+        self._natural = None if natural is None else _by_group(check_mapping(by_label(natural), "natural"), "natural")
         self._epoch = epoch
         self._named = self._natural
         if self._target.formula is _EXPLICIT:
