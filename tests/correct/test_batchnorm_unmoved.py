@@ -7,44 +7,26 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import batchwright as bw
 from batchwright import online
-from batchwright.correct import recalibrate, report
-from batchwright.sampler_of import sampler_of
+from batchwright.correct import recalibrate
+
+from . import beside
+from .beside import DATA, PLAN, READINGS, model, nothing, rows
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # more workers than cores
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # torchdata calls it
 ]
 
-DATA = torch.arange(60.0)[:, None]
-PLAN = bw.balanced([0] * 45 + [1] * 15, 6)  # 10 batches an epoch
 WORKERS = {"num_workers": 2, "persistent_workers": True, "prefetch_factor": 3}
-
-
-def accelerated(plan, **options):
-    from accelerate import Accelerator
-
-    return Accelerator(cpu=True).prepare(DataLoader(DATA, batch_sampler=plan.sampler(), **options))
-
-
-def prepared(plan, **options):
-    from accelerate import Accelerator
-
-    from batchwright.adapters.accelerate import prepare
-
-    return prepare(Accelerator(cpu=True), plan.loader(DATA, num_workers=0, **options))
-
-
 LOADERS = {
     "ours": lambda plan: plan.loader(DATA, num_workers=0),
     "ours with workers": lambda plan: plan.loader(DATA, num_workers=2),
     "ours with workers that stay": lambda plan: plan.loader(DATA, **WORKERS),
-    "ours for Accelerate": prepared,
     "torch": lambda plan: DataLoader(DATA, batch_sampler=plan.sampler()),
     "torch with workers": lambda plan: DataLoader(DATA, batch_sampler=plan.sampler(), num_workers=2),
     "torch with workers that stay": lambda plan: DataLoader(DATA, batch_sampler=plan.sampler(), **WORKERS),
@@ -52,96 +34,34 @@ LOADERS = {
     "torchdata": lambda plan: StatefulDataLoader(DATA, batch_sampler=plan.sampler()),
     "torchdata with workers": lambda plan: StatefulDataLoader(DATA, batch_sampler=plan.sampler(), num_workers=2),
     "torchdata with workers that stay": lambda plan: StatefulDataLoader(DATA, batch_sampler=plan.sampler(), **WORKERS),
-    "Accelerate": accelerated,
 }
-
-
-def model():
-    return nn.Sequential(nn.BatchNorm1d(1))
-
-
-READINGS = {
-    "some batches": lambda loader: recalibrate(model(), loader, batches=3),
-    "one batch": lambda loader: recalibrate(model(), loader, batches=1),
-    "an epoch": lambda loader: recalibrate(model(), loader),
-    "two streams": lambda loader: report(model(), loader, loader, batches=2),
-    "an error": lambda loader: failing(loader),
-}
-
-
-def failing(loader):
-    def forward(_, batch):
-        raise OSError("broken")
-
-    with pytest.raises(OSError, match="broken"):
-        recalibrate(model(), loader, forward=forward)
-
-
-def rows(batch):
-    return torch.as_tensor(batch).flatten().tolist()
-
-
-def state(loader):
-    return (sampler_of(loader) if isinstance(loader, DataLoader) else loader).state_dict()
-
-
-def nothing(loader):
-    pass
-
-
+every_loader = pytest.mark.parametrize("made", LOADERS.values(), ids=LOADERS)
 CASES = [
-    pytest.param(made, read, id=f"{made}, {read}")
+    pytest.param(LOADERS[made], read, id=f"{made}, {read}")
     for made in LOADERS
     for read in READINGS
-    if read == "some batches" or made in ("ours", "torch", "torchdata", "Accelerate")
+    if read == "some batches" or made in ("ours", "torch", "torchdata")
 ]
 
 
 @pytest.mark.parametrize(("made", "read"), CASES)
 def test_the_run_goes_on_as_if_nothing_had_been_read(made, read):
-    def run(reading):
-        loader, given = LOADERS[made](PLAN), []
-        for _ in range(2):
-            reading(loader)
-            given.append([rows(batch) for batch in loader])
-        reading(loader)
-        # torchdata saves a random seed of its workers too
-        given.append(None if isinstance(loader, StatefulDataLoader) else state(loader))
-        given.append([rows(batch) for batch in loader])
-        return given
-
-    assert run(READINGS[read]) == run(nothing)
+    beside.the_run_goes_on(made, read)
 
 
-@pytest.mark.parametrize("made", LOADERS.values(), ids=LOADERS)
+@every_loader
 def test_a_loop_that_is_under_way_goes_on(made):
-    loader = made(PLAN)
-    given = []
-    for number, batch in enumerate(loader):
-        given.append(rows(batch))
-        if number in (0, 4, 9):
-            recalibrate(model(), loader, batches=3)
-    assert given == [rows(DATA[PLAN[t]]) for t in range(10)]
+    beside.a_loop_that_is_under_way_goes_on(made)
 
 
-@pytest.mark.parametrize("made", LOADERS.values(), ids=LOADERS)
+@every_loader
 def test_what_is_read_comes_next(made):
-    loader, found = made(PLAN), model()
-    list(loader)
-    recalibrate(found, loader, batches=4)
-    assert found[0].running_mean.item() == pytest.approx(
-        float(torch.cat([DATA[PLAN[10 + t]] for t in range(4)]).mean())
-    )
+    beside.what_is_read_comes_next(made)
 
 
-@pytest.mark.parametrize("made", LOADERS.values(), ids=LOADERS)
-def test_a_call_that_resumes_reads_on_behind_the_one_before(made):
-    loader, halves, whole = made(PLAN), model(), model()
-    first = recalibrate(halves, loader, batches=4)
-    assert recalibrate(halves, loader, batches=6, resume=first)["batches"] == 10
-    recalibrate(whole, loader)
-    assert torch.equal(halves[0].running_mean, whole[0].running_mean)
-    assert recalibrate(halves, loader, resume=recalibrate(model(), loader))["batches"] == 20  # the epoch after
+@every_loader
+def test_two_calls_are_one(made):
+    beside.two_calls_are_one(made)
 
 
 def test_a_resumed_run_stays_where_its_state_is():
