@@ -304,7 +304,7 @@ def test_a_rate_that_cannot_be_reached_is_told():
         ({"a": [0, 1], "b": [0, 1]}, {"a": "uniform"}, "'b' has no margin"),
         ({"site": [0, 1]}, {"sites": "uniform"}, r"'site' has no margin; .* \(did you mean 'sites'\?\)"),
         ({"b": [0, 1]}, {"a": "uniform", "b": "uniform"}, "'a' has no column"),
-        ({}, {}, "0 attributes"),
+        ({}, {}, "attributes has 0 entries"),
         ({"a": [0, 1]}, {"a": bw.targets.schedule("natural", "uniform", epochs=2)}, "'a': the margin moves"),
         ({"a": [0, 1], "b": [0, 1, 1]}, {"a": "uniform", "b": "uniform"}, r"different lengths: \{'a': 2, 'b': 3\}"),
     ],
