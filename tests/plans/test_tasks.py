@@ -264,7 +264,7 @@ def test_a_task_that_was_cut_for_other_steps_is_told():
 @pytest.mark.parametrize(
     ("tasks", "options", "fact"),
     [
-        ({}, {}, "0 tasks"),
+        ({}, {}, "tasks has 0 entries"),
         ([bw.shuffled(5, 5)], {}, "tasks is of type list"),
         (
             {"a": bw.shuffled(10**15, 2), "b": bw.shuffled(10**8, 2), "c": bw.shuffled(9, 3)},
