@@ -12,6 +12,7 @@ import batchwright as bw
 from batchwright import ranks
 from batchwright.accumulation import check_accumulation
 from batchwright.feedback import Feedback, bandit, by_recall, by_signal
+from batchwright.told_accumulation import Accumulation
 
 from .evaluation.test_ways_out import CASES as EVALUATION
 from .refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
@@ -246,12 +247,12 @@ TABLE = {
         lambda: ranks._refuse_wrong_shares([0, 1], of_a_world(2), []),
     ),
     "two accumulations": (
-        lambda: check_accumulation(PLAN.sampler(accumulate=4), 2, "accumulate_grad_batches"),
+        lambda: check_accumulation(PLAN.sampler(accumulate=4), Accumulation(2, "accumulate_grad_batches")),
         "plan.sampler accumulates 4 micro-batches for an optimizer step, accumulate_grad_batches is 2",
         "pass plan.sampler(accumulate=2) or accumulate_grad_batches=4",
         lambda: (
-            check_accumulation(PLAN.sampler(accumulate=2), 2, "accumulate_grad_batches"),
-            check_accumulation(PLAN.sampler(accumulate=4), 4, "accumulate_grad_batches"),
+            check_accumulation(PLAN.sampler(accumulate=2), Accumulation(2, "accumulate_grad_batches")),
+            check_accumulation(PLAN.sampler(accumulate=4), Accumulation(4, "accumulate_grad_batches")),
         ),
     ),
     "an audit of too many": (

@@ -81,7 +81,7 @@ def left_out_in(state: Mapping[str, Any]) -> tuple[LeftOut, ...]:
     """
     found = state.get("left_out", [])
     entries = tuple(LeftOut(*entry) for entry in found if _is_entry(entry)) if isinstance(found, list) else ()
-    ascending = all(one.stop < other.first for one, other in pairwise(entries))
+    ascending = all(one.stop <= other.first for one, other in pairwise(entries))
     if not isinstance(found, list) or len(entries) < len(found) or not ascending:
         raise Infeasible(f"the state's left_out is {shown(found)}, which no run has left out", AS_IT_WAS)
     return entries

@@ -101,13 +101,20 @@ class Reader:
         if "stream" in self.words or "plain" in self.words:
             self.going = iter(self.source)
         else:
-            [one] = islice(self.source.epochs(epoch + 1), 1)
-            assert one.number == epoch, "the epoch that is due"
-            self.going = iter(one)
+            try:
+                left = list(islice(self.source.epochs(epoch + 1), 1))  # which reads, where a state was loaded
+            except ERRORS as error:
+                self.error = error
+                return
+            if left:
+                assert left[0].number == epoch, "the epoch that is due"
+            else:
+                assert self.source.epoch == epoch + 1, "nothing was left of the epoch that was loaded"
+            self.going = iter(left[0] if left else self.source)
 
     def take(self, stop: int) -> Iterator[Any]:
         """So many batches more of the loop."""
-        for _ in range(stop):
+        for _ in range(stop if self.error is None else 0):
             first, self.begun = not self.begun, True
             try:
                 batch = next(self.going, None)
@@ -210,9 +217,12 @@ def skip_what_ended(readers: Sequence[Reader], epoch: int) -> None:
             if len(readers) > 1 and "steps" not in reader.words and "set" not in reader.words:
                 assert not list(reader.source), "an epoch that has ended is empty"
         else:
-            [one] = islice(reader.source.epochs(epoch + 1), 1)
-            assert one.number == epoch
-            assert not list(one), "an epoch that has ended is empty"
+            left = list(islice(reader.source.epochs(epoch + 1), 1))
+            if left:
+                assert left[0].number == epoch
+                assert not list(left[0]), "an epoch that has ended is empty"
+            else:
+                assert reader.source.epoch == epoch + 1, "an epoch that has ended is not one of those left"
 
 
 def loop(

@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from ..errors import Infeasible
 
-__all__ = ["Once", "has_state", "once_only"]
+__all__ = ["OneReading", "has_state", "once_only"]
 
 _END = object()
 _WAY_OUT = "pass what can be read again: a list, an object whose __iter__ makes the iterator, online.Sharded"
@@ -40,7 +40,7 @@ def _begins_again(iterator: Iterator[Any]) -> bool:
     return method is not abc.Iterator.__iter__ and method.__code__.co_code != _itself.__code__.co_code
 
 
-class Once:
+class OneReading:
     """Refuses a second reading of an iterator, in this process and in the workers of later epochs.
 
     Forked workers of a loader each read a copy of the iterator, and the process that forks them does not see how far.

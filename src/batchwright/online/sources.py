@@ -14,7 +14,7 @@ from .idle import Idle
 from .made_of import of_iterable
 from .no_samples import check_samples
 from .numbered import SAME_SOURCE, Numbered
-from .once import Once, has_state, once_only
+from .once import OneReading, has_state, once_only
 from .pieces import Left, Piece, PieceReader, dealt_pieces, skip
 from .replicas import Replica
 from .worker_info import Call, call_directly, caller_as, caller_for, stepped
@@ -122,7 +122,7 @@ class PlainReader:
         *,
         skips: bool = False,
         call: Call = call_directly,
-        once: Once | None = None,
+        once: OneReading | None = None,
         stateful: bool = True,
     ) -> None:
         self._has_state = has_state if stateful else lambda value: False
@@ -234,7 +234,7 @@ class Turned:
     def __init__(self, iterable: Iterable[Any], *, name: str) -> None:
         self.iterable = iterable
         self.name = shortened(name)
-        self.once = Once(iterable) if isinstance(iterable, Iterator) and once_only(iterable) else None
+        self.once = OneReading(iterable) if isinstance(iterable, Iterator) and once_only(iterable) else None
 
     def arguments(self) -> dict[str, Any]:
         """How it is read."""

@@ -10,7 +10,7 @@ from .sent_batches import LoadedStream
 __all__ = ["StreamEpoch"]
 
 
-class _Looped(Protocol):
+class _EpochsOf(Protocol):
     """What an epoch needs of its loader; the attributes are those of `StreamLoader`."""
 
     stream: LoadedStream
@@ -28,7 +28,7 @@ class StreamEpoch:
 
     _gives = "batches"  # see `no_samples`
 
-    def __init__(self, loader: _Looped, number: int) -> None:
+    def __init__(self, loader: _EpochsOf, number: int) -> None:
         self._loader = loader
         self.number = number
         self._steps: int | None = None  # how many a loop over it gives; not known until it is asked for
