@@ -90,3 +90,7 @@ def two_calls_are_one(made):
     recalibrate(whole, loader)
     assert torch.equal(halves[0].running_mean, whole[0].running_mean)
     assert recalibrate(halves, loader, resume=recalibrate(model(), loader))["batches"] == 20  # the epoch after
+
+
+LAWS = {law.__name__: law for law in (a_loop_that_is_under_way_goes_on, what_is_read_comes_next, two_calls_are_one)}
+"""Of a loader, besides `the_run_goes_on`, by name."""

@@ -1,6 +1,8 @@
-"""The small streams that the cases of refusals are made of."""
+"""Small sources and streams that several files test."""
 
 from __future__ import annotations
+
+from torch.utils.data import IterableDataset
 
 from batchwright import online
 
@@ -13,6 +15,24 @@ class Plain:
 
     def __iter__(self):
         return iter(self.samples)
+
+
+class Standing(IterableDataset):
+    """The numbers 1 to 40, with a position of its own, where all that read it go on."""
+
+    at = 0
+
+    def __iter__(self):
+        while self.at < 40:
+            self.at += 1
+            yield self.at
+        self.at = 0
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.at = state["at"]
 
 
 class Own:

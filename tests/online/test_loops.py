@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, IterableDataset
 import batchwright as bw
 from batchwright import online
 
+from .small import Standing
+
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores
 
 SHARDS = online.Sharded(range(1, 41, 5), lambda start: range(start, start + 5), shuffle=True)
@@ -42,24 +44,6 @@ class Again(IterableDataset):
 
     def __next__(self):
         return next(self.rest)
-
-
-class Standing(IterableDataset):
-    """With a position of its own, where all that read it go on."""
-
-    at = 0
-
-    def __iter__(self):
-        while self.at < 40:
-            self.at += 1
-            yield self.at
-        self.at = 0
-
-    def state_dict(self):
-        return {"at": self.at}
-
-    def load_state_dict(self, state):
-        self.at = state["at"]
 
 
 MOVED = {  # sources of which all readings share one position

@@ -8,10 +8,11 @@ import pickle
 from itertools import chain, islice
 
 import pytest
-from torch.utils.data import IterableDataset
 
 import batchwright as bw
 from batchwright import online
+
+from .small import Plain, Standing
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::batchwright.PoorWarning"),  # of small sources
@@ -22,29 +23,6 @@ COUNT = 40
 EPOCHS = 2
 
 
-class Standing(IterableDataset):
-    """With a position of its own, where all that read it go on."""
-
-    at = 0
-
-    def __iter__(self):
-        while self.at < COUNT:
-            self.at += 1
-            yield self.at
-        self.at = 0
-
-    def state_dict(self):
-        return {"at": self.at}
-
-    def load_state_dict(self, state):
-        self.at = state["at"]
-
-
-class Plain:
-    def __iter__(self):
-        return iter(range(1, COUNT + 1))
-
-
 def shards(**more):
     return online.Sharded(range(0, COUNT, 10), lambda start: range(start + 1, start + 11), **more)
 
@@ -52,8 +30,8 @@ def shards(**more):
 SOURCES = {
     "list": lambda: list(range(1, COUNT + 1)),
     "shards": lambda: shards(shuffle=True),
-    "iterable": Plain,
-    "strided": lambda: online.Strided(Plain()),
+    "iterable": lambda: Plain(range(1, COUNT + 1)),
+    "strided": lambda: online.Strided(Plain(range(1, COUNT + 1))),
     "with a position of its own": Standing,
 }
 STREAMS = {

@@ -28,16 +28,7 @@ def test_the_run_goes_on_as_if_nothing_had_been_read(made, read):
     beside.the_run_goes_on(made, read)
 
 
+@pytest.mark.parametrize("law", beside.LAWS.values(), ids=beside.LAWS)
 @every_loader
-def test_a_loop_that_is_under_way_goes_on(made):
-    beside.a_loop_that_is_under_way_goes_on(made)
-
-
-@every_loader
-def test_what_is_read_comes_next(made):
-    beside.what_is_read_comes_next(made)
-
-
-@every_loader
-def test_two_calls_are_one(made):
-    beside.two_calls_are_one(made)
+def test_a_loader_is_read_beside_the_training(made, law):
+    law(made)

@@ -84,7 +84,6 @@ class Loader:
         self._requests = Requests(sampler, sampler.plan.planned_lengths if check_data else None)
         self._loader = self._made(options, collate, fitting_workers(dataset, num_workers), check_bool(seeded, "seeded"))
         self._latest: weakref.ref[Batches] | None = None  # the iterator that began last
-        self._told: tuple[Any, ...] | None = None  # what a trainer was told of accumulation, once it was compared
         self._looks = sampler.looks
         self._compared = None if compare_ranks is None else check_bool(compare_ranks, "compare_ranks")
         compare_loaders(sampler, self._compared)
@@ -358,9 +357,8 @@ class Loader:
         Warns:
             PoorWarning: only one of the two accumulates.
         """
-        self.sampler.trainer = told
-        if self._told != told[:2]:
-            self._told = told[:2]
+        known, self.sampler.trainer = self.sampler.trainer, told
+        if known is None or known[:2] != told[:2]:
             check_accumulation(self.sampler, told, maker="plan.loader")
 
     def _compare(self, start: Position) -> None:

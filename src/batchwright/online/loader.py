@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -18,12 +18,12 @@ from ..public import internal, public
 from . import states
 from .batch import StreamReport, total
 from .delivered import one_sided
-from .loaded import Begun, Loaded
+from .loaded import Begun
 from .look import BESIDE, check_look, check_unmoved, check_unread, find_moved, first_batch, read_by
 from .missing_attribute import OF_A_LOADER, missing_attribute
 from .replicas import Replica
 from .run import steps_of
-from .sent_batches import BatchesWithStates, LoadedStream, batches_in, collated, with_anchor
+from .sent_batches import BatchesWithStates, LoadedStream, OpenedPass, batches_in, collated, with_anchor
 from .stream_epoch import StreamEpoch
 from .summary import StreamSummary
 
@@ -43,25 +43,6 @@ _DECIDED = (
 
 def _unchanged(batch: Any) -> Any:
     return batch
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A pass that has begun; the loop was given nothing of it.
-
-    Attributes:
-        begun: where it begins.
-        here: what is read in this process, if workers do not read it.
-        batches: the batches after the first one.
-        first: the first one; none if there is none.
-        reports: the last counts of each worker that sent some.
-    """
-
-    begun: Begun
-    here: BatchesWithStates | None
-    batches: Iterator[tuple[int, Any, Any]]
-    first: list[tuple[int, Any, Any]]
-    reports: dict[int, StreamReport]
 
 
 @public
@@ -110,8 +91,7 @@ class StreamLoader:
         self._next_epoch = 0
         self._passes = 0  # that have begun
         self._running = 0  # the number of the pass that is under way; 0 if there is none
-        self._opened: _Opened | None = None  # the next pass, if `epoch` had to begin it
-        self._opened_at: tuple[Loaded | None, int] = (None, 0)  # the loaded states and the epoch that were next then
+        self._opened: OpenedPass | None = None  # the next pass, if `epoch` had to begin it
         self._loader_of(BatchesWithStates(stream))  # torch refuses options that do not go together
 
     def __getstate__(self) -> dict[str, Any]:
@@ -155,14 +135,14 @@ class StreamLoader:
         due = self.stream._next
         begun = due.states is not None and any(one["run"] is not None for one in due.states.states)
         if begun and self._ready() is None:
-            self._opened, self._opened_at = self._open(copy.copy(self.stream), named=False), (due.states, due.due)
+            self._opened = self._open(copy.copy(self.stream), named=False)
         opened = self._ready()
         return due.due if opened is None else opened.begun.epoch
 
-    def _ready(self) -> _Opened | None:
+    def _ready(self) -> OpenedPass | None:
         """The pass that `epoch` had to begin, unless another epoch was set, or another state loaded, since."""
-        states, epoch = self._opened_at
-        if states is not self.stream._next.states or epoch != self.stream._next.due:
+        opened, following = self._opened, self.stream._next
+        if opened is not None and (opened.loaded is not following.states or opened.due != following.due):
             self._opened = None
         return self._opened
 
@@ -172,7 +152,7 @@ class StreamLoader:
         self.stream.set_epoch(epoch)
         self._runs = []
         if opened is not None and opened.begun.epoch == epoch:
-            self._opened_at = self.stream._next.states, epoch
+            self._opened = replace(opened, loaded=self.stream._next.states, due=epoch)
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over one epoch; it begins with the first batch."""
@@ -270,8 +250,9 @@ class StreamLoader:
             if self._running == number:
                 self._running = 0
 
-    def _open(self, stream: LoadedStream, *, named: bool) -> _Opened:
+    def _open(self, stream: LoadedStream, *, named: bool) -> OpenedPass:
         """The next pass, with its first batch; if nothing is left of a loaded epoch that was not named, the one after it."""
+        loaded, due = self.stream._next.states, self.stream._next.due
         while True:
             begun = stream._settle_all(max(1, self._workers))
             if all(run is None for run in begun.runs):
@@ -282,7 +263,7 @@ class StreamLoader:
             batches = batches_in(self._loader_of(told), reports)
             first = list(islice(batches, 1))
             if first or named or self._ends_loop(begun):
-                return _Opened(begun, None if self._workers else told, batches, first, reports)
+                return OpenedPass(begun, None if self._workers else told, batches, first, reports, loaded, due)
             stream.set_epoch(begun.next)
 
     def _check_ended(self, batches: Iterator[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch.utils.data import IterableDataset, get_worker_info
@@ -10,13 +11,13 @@ from torch.utils.data import IterableDataset, get_worker_info
 from ..errors import Infeasible
 from ..readings import call_in_loop
 from .batch import StreamReport
-from .loaded import Begun
+from .loaded import Begun, Loaded
 from .next_pass import NextPass
 from .replicas import Replica
 from .sources import Source
 from .summary import StreamSummary
 
-__all__ = ["BatchesWithStates", "SentBatch", "batches_in", "collated", "with_anchor"]
+__all__ = ["BatchesWithStates", "OpenedPass", "SentBatch", "batches_in", "collated", "with_anchor"]
 
 
 class LoadedStream(Protocol):
@@ -101,3 +102,26 @@ def with_anchor(run: Any, known: Any) -> Any:
     if isinstance(run, Infeasible) or run["anchor"] is not None or not isinstance(known, Mapping):
         return run
     return {**run, "anchor": known["anchor"]}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedPass:
+    """A pass that has begun; the loop was given nothing of it.
+
+    Attributes:
+        begun: where it begins.
+        here: what is read in this process, if workers do not read it.
+        batches: the batches after the first one.
+        first: the first one; none if there is none.
+        reports: the last counts of each worker that sent some.
+        loaded: the loaded states that were next before it began.
+        due: the epoch that was next then.
+    """
+
+    begun: Begun
+    here: BatchesWithStates | None
+    batches: Iterator[tuple[int, Any, Any]]
+    first: list[tuple[int, Any, Any]]
+    reports: dict[int, StreamReport]
+    loaded: Loaded | None
+    due: int
