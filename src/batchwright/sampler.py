@@ -22,6 +22,7 @@ from .given_out import left_out_in
 from .known_batches import KnownBatches
 from .looks import Looks
 from .micro_batches import AS_IT_WAS
+from .moved import Moved
 from .position import Position
 from .public import internal, public
 from .run_state import RunState
@@ -305,9 +306,9 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
             self.run = after
 
     @internal
-    def moved_by_loops(self) -> list[Any]:
+    def moved_by_loops(self) -> list[Moved]:
         """The objects whose attributes say where the run is; see `sampler_of.unmoved`."""
-        return [self, self.looks]
+        return [Moved(self), Moved(self.looks)]
 
     @internal
     def begin(self, read_ahead: ReadAhead | None) -> tuple[Position, int, int]:

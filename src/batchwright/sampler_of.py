@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from .errors import Infeasible, typed
+from .moved import Moved, put_back
 from .sampler import BatchSampler
 
 __all__ = ["inside", "moved_by_loops", "needed_sampler", "next_start", "sampler_of", "unmoved"]
@@ -71,32 +72,22 @@ def unmoved(loader: Any, *, after: int = 0) -> Iterator[Iterable[Any]]:
     """
     sampler = sampler_of(loader)
     parts = list(moved_by_loops(loader))
-    if sampler is None and not any(_says_what_moves(part) for part in parts):
+    if sampler is None and not any(_says_what_moves(one.part) for one in parts):
         yield loader
         return
-    kept = [(part, dict(vars(part))) for part in parts]
-    try:
-        # Workers that stay are those of the loop before, which may be under way; `watch` tells a trainer of its batches;
-        # a pass of a stream that was opened is kept for the next loop.
-        for part, values in kept:
-            vars(part).update((name, None) for name in ("_iterator", "watch", "_opened") if name in values)
+    with put_back(parts):
         if sampler is not None and after:
             epoch, done = next_start(loader, sampler)
             later, batch = divmod(done + after, len(sampler))
             sampler.seek(batch, epoch=epoch + later)
         yield loader if sampler is not None else islice(loader, after, None)
-    finally:
-        for part, values in kept:
-            vars(part).update(values)
-            for name in vars(part).keys() - values.keys():
-                del vars(part)[name]
 
 
 def _says_what_moves(part: Any) -> bool:
     return hasattr(type(part), "moved_by_loops")
 
 
-def moved_by_loops(loader: Any) -> Iterator[Any]:
+def moved_by_loops(loader: Any) -> Iterator[Moved]:
     """The objects whose attributes say where a loop over a loader is: itself, and those from which it takes its batches."""
     if _says_what_moves(loader):
         yield from loader.moved_by_loops()
@@ -104,7 +95,7 @@ def moved_by_loops(loader: Any) -> Iterator[Any]:
     inner = inside(loader)
     if inner is None or not hasattr(loader, "__dict__"):
         return
-    yield loader
+    yield Moved(loader, ("_iterator",) if "_iterator" in vars(loader) else ())  # which a loader keeps with its workers
     wrapped = vars(loader).get("base_dataloader")  # Accelerate's loaders have one inside
     if wrapped is not None:
         yield from moved_by_loops(wrapped)

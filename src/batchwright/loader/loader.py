@@ -15,6 +15,7 @@ from ..base_plan import BasePlan
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
+from ..moved import Moved
 from ..position import Position
 from ..public import internal, public
 from ..ranks import compare_loaders
@@ -176,9 +177,10 @@ class Loader:
         return self.sampler.asked_before_a_look(lambda: (self.sampler.epoch, self.sampler.batches_done))
 
     @internal
-    def moved_by_loops(self) -> list[Any]:
+    def moved_by_loops(self) -> list[Moved]:
         """The objects whose attributes say where a loop over this loader is; see `sampler_of.unmoved`."""
-        return [self, self._loader, self._requests, *self.sampler.moved_by_loops()]
+        own = Moved(self, ("watch",)), Moved(self._loader, ("_iterator",)), Moved(self._requests)
+        return [*own, *self.sampler.moved_by_loops()]
 
     @property
     def _runs(self) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from ..distributed import has_process_group
+from ..moved import Moved
 from ..sampler_of import moved_by_loops
 from .worker_info import stepped
 
@@ -59,7 +60,7 @@ class EqualStop(Generic[B]):
                 return
             yield ahead.pop()
 
-    def moved_by_loops(self) -> list[Any]:
+    def moved_by_loops(self) -> list[Moved]:
         """The objects whose attributes say where a loop over the loader is; see `sampler_of.unmoved`."""
         return list(moved_by_loops(self._loader))
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from ..errors import Infeasible, check_integer, warn
 from ..loader.checks import check_named_of_torch
 from ..loader.loops import epochs_left
+from ..moved import Moved
 from ..public import internal, public
 from . import states
 from .batch import StreamReport, total
@@ -285,7 +286,7 @@ class StreamLoader:
         )
 
     @internal
-    def moved_by_loops(self) -> list[Any]:
+    def moved_by_loops(self) -> list[Moved]:
         """The objects whose attributes say where a loop over this loader is; see `sampler_of.unmoved`.
 
         Raises:
@@ -293,7 +294,7 @@ class StreamLoader:
         """
         if self._passes and not self._workers:
             check_unmoved(self.stream.sources(), BESIDE)
-        return [self, *self.stream.moved_by_loops()]
+        return [Moved(self, ("_opened",)), *self.stream.moved_by_loops()]
 
     def report(self) -> StreamReport:
         """The counts of the current pass, as far as its batches have reached the loop.

@@ -14,6 +14,7 @@ import torch.utils.data
 from ..audit import Audit
 from ..distributed import ranks_of_mesh
 from ..errors import Infeasible, check_bool, check_integer, shortened, shown
+from ..moved import Moved
 from . import states
 from .audited import AuditedBatch, audited
 from .batch import StreamReport
@@ -309,7 +310,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
             self._arguments = written(self.arguments())
         return self._arguments, written(self.contents())
 
-    def moved_by_loops(self) -> list[Any]:
+    def moved_by_loops(self) -> list[Moved]:
         """The objects whose attributes say where a pass is; see `sampler_of.unmoved`.
 
         Raises:
@@ -317,7 +318,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         """
         if self._passes:
             check_unmoved(self.sources(), BESIDE)
-        return [self, self._next]
+        return [Moved(self), Moved(self._next)]
 
     def report(self) -> StreamReport:
         """The counts of the current pass in this process, or of the one that just ended.
