@@ -43,7 +43,7 @@ def balanced(order="abc", target="uniform", **more):
 
 
 def side_by_side(order, target, **more):
-    source = online.Sharded(order, lambda group: [(n, group) for n in range(100)], groups=list(order))
+    source = online.Sharded(list(order), lambda group: [(n, group) for n in range(100)], groups=list(order))
     return online.balanced(source, **{"key": 1, "batch_size": 4, "target": target, "when_short": "repeat"} | more)
 
 
@@ -158,7 +158,7 @@ def test_a_limit_of_passes_is_refused_where_sizes_are_not_known(case):
     sources = {"a": [("a", n) for n in range(400)], "b": [("b", n) for n in range(4)]}
     with pytest.raises(Infeasible, match="the sizes of streams are not known; pass a share for each source by name"):
         online.mixed(sources, target=OF_SIZES[case], batch_size=8, at_end="restart")
-    shards = online.Sharded("ab", sources.__getitem__, groups=list("ab"))
+    shards = online.Sharded(list("ab"), sources.__getitem__, groups=list("ab"))
     stream = online.balanced(shards, key=0, batch_size=8, target=OF_SIZES[case], when_short="repeat")
     if case == "at the end of a schedule":
         stream.set_epoch(2)
@@ -172,7 +172,7 @@ def test_the_ways_out_of_a_limit_of_passes_keep_it():
     limit = targets.capped(3, WEIGHTS)
     shares = dict(zip(sizes, limit.shares(list(sizes.values()), names=list(sizes)), strict=True))
     mixture = online.mixed(sources, target=shares, batch_size=8, at_end="all_seen")
-    shards = online.Sharded("ab", sources.__getitem__, groups=list("ab"))
+    shards = online.Sharded(list("ab"), sources.__getitem__, groups=list("ab"))
     natural = {name: size / 404 for name, size in sizes.items()}
     arguments = {"key": 0, "batch_size": 8, "target": limit, "natural": natural, "when_short": "repeat"}
     for stream in (mixture, online.balanced(shards, **arguments)):

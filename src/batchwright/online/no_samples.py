@@ -37,11 +37,15 @@ def check_samples(value: Any, name: str) -> None:
 
 
 def check_order(values: Any, called: str, whose: str) -> None:
-    """Check that values in place of a list are no set.
+    """Check that values in place of a list are no set, and no text, of which each letter would be one.
 
     Raises:
         Infeasible: they are.
     """
+    if isinstance(values, (str, bytes, os.PathLike)):
+        raise Infeasible(
+            f"the {called} of {whose} are {shown(values)}, one {type(values).__name__}", f"pass [{called}]"
+        )
     if isinstance(values, _WITHOUT_ORDER):
         raise Infeasible(
             f"the {called} of {whose} are a {type(values).__name__}, {_UNORDERED}", f"pass sorted({called})"
