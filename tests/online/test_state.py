@@ -17,6 +17,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from batchwright import Infeasible, online, targets
 
 from .adversaries import ADVERSARIES, shuffled
+from .small import Plain
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning"),  # torchdata's own call
@@ -89,6 +90,24 @@ def test_a_state_is_cheap_to_ask_for_at_every_batch():
     for _ in islice(stream, 4000):
         anchors.add(stream.state_dict()["run"]["anchor"])
     assert len(anchors) < 4000 / 20
+
+
+@pytest.mark.parametrize(
+    "source", [Plain, lambda them: online.Strided(Plain(them)), lambda them: online.Chain([[9], Plain(them)])]
+)
+def test_a_source_that_is_read_again_anyway_is_written_into_few_states(source):
+    def anchors(samples):
+        loader = online.balanced(source(range(samples)), key=lambda n: n % 7, batch_size=10, buffer=100).loader()
+        return len({loader.state_dict()["run"]["anchor"] for _ in loader})
+
+    few, many = anchors(2_000), anchors(16_000)
+    assert many - few <= 11  # 10 times a quarter more is 9 times as much; one for each buffer's worth would be 140 more
+
+
+def test_a_source_with_a_state_resumes_without_composing_much_again():
+    source = type("Stateful", (Plain,), {"state_dict": dict, "load_state_dict": lambda self, state: None})(range(9_000))
+    loader = online.balanced(source, key=lambda n: n % 7, batch_size=10, buffer=200).loader()
+    assert max(loader.state_dict()["run"]["batches"] for _ in loader) <= 20
 
 
 def test_samples_that_can_be_fetched_again_are_not_in_the_state():

@@ -218,6 +218,11 @@ class _ChainReader:
         inner = self._readers[which].position(taken - self._starts[which])
         return {"starts": list(self._starts), "taken": taken, "past": past, "inner": inner, **self._dealt}
 
+    @property
+    def rereads(self) -> bool:
+        """Whether going on reads the source that is read now up to there."""
+        return bool(self._starts) and getattr(self._readers[len(self._starts) - 1], "rereads", False)
+
     def _within(self, ordinal: int) -> tuple[int, int]:
         """The source of a sample, and its ordinal there."""
         if ordinal < 0:

@@ -20,6 +20,8 @@ from .states import kept, remembered
 
 __all__ = ["Composer", "Recipe", "Run", "steps_of"]
 
+_COMPOSED = 4  # of a source that is read again from its start, one part is composed again where four are skipped
+
 
 class Composer(Protocol):
     """Composes batches from one replica's feeds; its whole state is in `memory` and `held`."""
@@ -110,7 +112,7 @@ class Run:
         self._state_bytes = state_bytes
         self._anchor: str | None = None
         self._anchor_taken = 0  # samples read when it was taken
-        self._anchor_held = 0  # samples in it: after as many more are read, a new one is taken, so its cost is spread
+        self._anchor_held = 0  # samples in it; see `_spacing`
         self._since = 0
         self._refusal: Infeasible | None = None  # of the last state that was refused to a loader
         self._refused = (0, 0)  # samples read and held by then
@@ -157,23 +159,31 @@ class Run:
         if self._torn:
             for feed in self.composer.feeds if self._anchor is None else ():
                 feed.reader.position(feed.taken)  # raises if the source cannot be read again
-        # An anchor copies all samples that are held, so a new one is made only after as many samples were read since.
-        # Between, batches are counted, and composed again when a run resumes.
-        elif self._anchor is None or self._taken() - self._anchor_taken > self._anchor_held:
+        # Between two anchors, batches are counted, and composed again when a run resumes.
+        elif self._anchor is None or self._taken() - self._anchor_taken > self._spacing(self._anchor_held):
             taken, rest, held = self._taken(), self.batch[self.used :], self.composer.held()
             self._anchor = self._weigh_anchor(held)
             self._anchor_taken, self._anchor_held, self._since = taken, sum(map(len, held)), 0
             self.batch, self.used = rest, 0
         return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self.over}
 
+    def _spacing(self, held: int) -> int:
+        """How many samples to read after an anchor, which copied so many, before the next.
+
+        As many as were copied, so that each sample is copied once. Resuming reads some sources again from their start. Of
+        these it may compose again a fixed part of what it reads, at little cost beside the reading: the number of anchors
+        then grows with the logarithm of what was read.
+        """
+        reread = sum(feed.taken for feed in self.composer.feeds if getattr(feed.reader, "rereads", False))
+        return max(held, reread // _COMPOSED)
+
     def state_or_refusal(self) -> dict[str, Any] | Infeasible:
         """The state, or the error that says why there is none. It is returned and not raised: a loop may need no state.
 
-        Each attempt may take as long as writing a state. So the next one comes only after as many samples were read as the
-        buffers held.
+        Each attempt may take as long as writing a state, so the next one comes when another state would be written.
         """
         read, held = self._refused
-        if self._refusal is None or self._taken() - read > held:
+        if self._refusal is None or self._taken() - read > self._spacing(held):
             try:
                 state, self._refusal = self.state(), None
                 return state

@@ -48,7 +48,7 @@ class Reader(Protocol):
         can_fetch: whether samples that were read can be read again by their ordinals.
 
     A reader may have an attribute `lasts`, if it is True that its samples go on after a reading that failed, which has an
-    ordinal, and end only where the source does.
+    ordinal, and end only where the source does. And one `rereads`, True if opening a position reads the source up to it.
     """
 
     can_fetch: bool
@@ -165,6 +165,11 @@ class PlainReader:
         if self._skips:
             return Numbered(samples, count(read), skips=True, least=read, title=title)
         return skip(samples, read, title=title)
+
+    @property
+    def rereads(self) -> bool:
+        """Whether the source has no state to go on from."""
+        return self._stateful is None
 
     def _reading(self) -> Iterator[Any]:
         """Nothing, when the first sample is asked for."""

@@ -99,6 +99,11 @@ class _StridedReader:
         read = self._index + (taken - 1) * self._count + 1  # islice has read up to its last sample, no further
         return {"whole": self._inner.position(read), "first": self._count - 1}
 
+    @property
+    def rereads(self) -> bool:
+        """Whether going on reads the source up to there: its pieces always do."""
+        return self._is_dealt or self._inner.rereads
+
     def fetch(self, ordinals: Sequence[int]) -> list[Any]:
         """Never called, as `can_fetch` is False: each sample would cost another reading of the source from its start."""
         raise NotImplementedError
