@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from . import call_sequences
+from .examples import examples
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.randoms(use_true_random=False), st.integers(3, 25))
 def test_any_calls_in_any_order(chance, calls):
     call_sequences.run(chance.randrange, calls)

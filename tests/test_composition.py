@@ -6,12 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 
 from . import laws
+from .examples import examples
 
 LABELS = np.array(["cat"] * 70 + ["dog"] * 20 + ["fox"] * 3)
 WORLD, ACCUMULATE = 2, 2
@@ -259,7 +260,7 @@ def reported(composition, epochs, length, *, begins=(0, 0), limit=None):
     return told, had
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(every=st.integers(1, 60), world=st.integers(1, 3), limit=st.integers(1, 8) | st.none(), moves=st.booleans())
 def test_every_batch_is_in_one_report_through_all_epochs_also_where_they_end_early(every, world, limit, moves):
     target = bw.targets.schedule("natural", "uniform", epochs=4) if moves else "sqrt"
@@ -282,7 +283,7 @@ def test_every_batch_is_in_one_report_through_all_epochs_also_where_they_end_ear
                 assert values[name] == pytest.approx(np.mean([one[name] for one in each]))
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(every=st.integers(1, 60), epoch=st.integers(0, 3), step=st.integers(0, 22), before=st.integers(0, 20))
 def test_a_resumed_run_reports_where_the_other_does_of_what_came_since(every, epoch, step, before):
     plan = bw.balanced(LABELS, 4, target="sqrt", seed=5)

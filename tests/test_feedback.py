@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.feedback import Feedback, bandit, by_recall, by_signal
 
 from . import processes
+from .examples import examples
 
 RULES = [by_signal(), by_signal(0.5), by_recall(), bandit()]
 EASY, HARD = 0, 2
@@ -105,7 +106,7 @@ def test_ranks_agree_and_together_are_the_plan():
     assert union == [sampler.plan[t].tolist() for t in range(400)]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     signals=st.lists(st.lists(st.floats(0, 100), min_size=4, max_size=4), min_size=1, max_size=6),
     most_change=st.floats(0.01, 1),

@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.correct import LogitAdjustment, recalibrate
 from batchwright.given_out import LeftOut, given_out, left_out_at
+
+from .examples import examples
 
 LABELS = np.repeat([0, 1], [90, 10])
 SCHEDULE = bw.targets.schedule("natural", "uniform", epochs=10)
@@ -31,7 +33,7 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(steps=steps)
 def test_it_is_what_all_ranks_had(steps):
     samplers, had, epoch = [ODD.sampler(rank=0, world_size=1)], set(), 0
@@ -57,7 +59,7 @@ def test_it_is_what_all_ranks_had(steps):
     assert len({json.dumps(sampler.state_dict()) for sampler in samplers}) == 1
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(jumps=st.lists(st.tuples(st.integers(1, 9), st.integers(-5, 9)), max_size=30))
 def test_entries_are_those_of_a_list_of_all_numbers(jumps):
     left_out, had, here = (), set(), 0

@@ -13,6 +13,8 @@ import batchwright as bw
 from batchwright.groups import Groups
 from batchwright.kernels.deal_arguments import new_rounds
 
+from .examples import examples
+
 SEEDS = st.integers(0, 2**64 - 1)
 TARGETS = (
     st.sampled_from(["uniform", "natural", "sqrt"])
@@ -56,21 +58,21 @@ def how_many(plan, most=300):
     return max(20, min(most, 200_000 // (plan.batch_size + plan.groups.group_count)))
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(plan=plans())
 def test_g1_to_g6_from_the_beginning(plan):
     audit = plan.audit(batches=how_many(plan))
     assert audit.kept, f"{plan!r}\n{audit}"
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(plan=plans(), first=st.integers(0, 10**6))
 def test_g1_to_g6_anywhere(plan, first):
     audit = plan.audit(batches=how_many(plan, 200), first=first)
     assert audit.kept, f"{plan!r}\n{audit}"
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     weights=st.lists(st.floats(0, 100), min_size=1, max_size=300).filter(lambda w: sum(w) > 1),
     batch_size=st.integers(1, 64),
@@ -104,7 +106,7 @@ def test_g3_drift_over_a_million_micro_batches_one_by_one():
     assert worst <= 6
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(seed=SEEDS, world=st.integers(1, 16), accumulate=st.integers(1, 8), step=st.integers(0, 10**6))
 def test_g6_a_global_batch_is_balanced(seed, world, accumulate, step):
     plan = bw.balanced(Groups.from_sizes({g: 100 + 7 * g for g in range(20)}), 16, seed=seed)
@@ -127,7 +129,7 @@ def test_random_draws_hold_shares_on_average(weights_of, seed):
     assert ((counts - expected) ** 2 / expected).sum() < weights_of - 1 + 6 * np.sqrt(2 * weights_of)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(position=st.integers(0, 10**11), groups=st.integers(1, 3000))
 def test_g9_the_work_of_going_on_does_not_depend_on_the_position(position, groups):
     """Counted in steps over groups, not in seconds: one look-up and one layout a group, wherever it is."""
@@ -150,7 +152,7 @@ def test_g8_a_rank_pays_for_its_own_batches(world, start):
     assert work <= 20 * (64 + 3 * span.light.heavy.size) + span.light.heavy.size
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     weights=st.lists(st.sampled_from([0.0, 1e-300, 0.25, 0.5, 1.0, 3.0, 1e300]), min_size=1, max_size=30).filter(any),
     batch_size=st.integers(1, 40),
@@ -187,7 +189,7 @@ def test_many_groups_cost_no_walk_over_them_all():
 
 
 @given(values=st.lists(st.floats(-10, 10), min_size=40, max_size=40), alpha=st.floats(0, 1))
-@settings(max_examples=20)
+@examples(20)
 def test_a_weighted_mean_of_the_stream_estimates_the_natural_mean(values, alpha):
     """Over a whole number of passes of every group it is exact."""
     values = np.array(values)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+
+from .examples import examples
 
 EPOCH = 40
 TARGETS = {
@@ -21,7 +23,7 @@ def plan(name, seed=0):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=30)
+@examples(30)
 @given(
     numbers=st.lists(st.integers(0, 6 * EPOCH), min_size=1, max_size=30, unique=True).map(sorted),
     seed=st.integers(0, 99),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from . import laws, laws_of_worlds
+from .examples import examples
 
 # the laws hold in any world, also in one that shards are not divided for
 pytestmark = pytest.mark.filterwarnings("ignore:the shards are divided among:batchwright.PoorWarning")
 
 every_plan = pytest.mark.parametrize("make", laws.EVERY_PLAN.values(), ids=laws.EVERY_PLAN)
 SEEDS = st.integers(0, 2**64 - 1)
-few = settings(max_examples=15)
+few = examples(15)
 
 
 @every_plan
@@ -61,7 +62,7 @@ def test_resumes_in_another_world(make, seed, worlds, cuts):
 
 
 @every_plan
-@settings(max_examples=5)
+@examples(5)
 @given(seed=SEEDS, first=st.integers(0, 2000))
 def test_keeps_its_guarantees(make, seed, first):
     laws.keeps_its_guarantees(make, seed, first)
@@ -85,7 +86,7 @@ ENDS = st.none() | st.integers(-40, 40)
 
 
 @every_plan
-@settings(max_examples=5)
+@examples(5)
 @given(seed=SEEDS, number=st.integers(0, 3), start=ENDS, stop=ENDS, step=st.none() | st.sampled_from([-3, -1, 2, 5]))
 def test_slices_are_what_is_asked_for_one_by_one(make, seed, number, start, stop, step):
     laws.slices_are_what_is_asked_for_one_by_one(make, seed, number, slice(start, stop, step))

@@ -6,11 +6,13 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.groups import Groups
+
+from .examples import examples
 
 SEEDS = st.integers(0, 2**64 - 1)
 
@@ -34,7 +36,7 @@ def test_an_epoch_of_equal_weights_has_every_sample(epoch):
     assert np.count_nonzero(counts == 0) <= 48 * epoch
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     samples=st.integers(2, 3000),
     share=st.floats(0.001, 1),
@@ -56,7 +58,7 @@ def test_equal_weights_come_floor_or_ceil_from_the_first_micro_batch_to_any(samp
         assert np.unique(batch).size == batch.size
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     classes=st.integers(2, 400),
     size=st.integers(1, 5),
@@ -81,7 +83,7 @@ def test_no_class_comes_again_before_all_others_came(classes, size, tickets, per
         assert counts.max() - counts.min() <= 1
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     samples=st.integers(50, 2000),
     spread=st.floats(0.05, 0.9),

@@ -7,12 +7,13 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.kernels.deal_arguments import ROUND
 
+from .examples import examples
 from .laws import quietly
 
 LABELS = np.repeat(np.arange(4), [300, 200, 60, 40])
@@ -45,7 +46,7 @@ def run(sampler, steps, moves):
     return got
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     make=st.sampled_from([plan, mixture]),
     moves=st.dictionaries(st.integers(1, 500), st.sampled_from(MOVES), max_size=6),
@@ -60,7 +61,7 @@ def test_guarantees_are_kept_across_moves(make, moves):
     assert sampler.plan.fingerprint == made.fingerprint
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(
     epoch=st.sampled_from([1, 7, 30, 89, 150]),
     epochs=st.integers(30, 120),
@@ -105,7 +106,7 @@ def test_shares_set_again_before_the_round_replace_the_first():
     assert np.array(segment[2]) / sum(segment[2]) == pytest.approx(MOVES[0])
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     moves=st.dictionaries(st.integers(1, 400), st.sampled_from(MOVES), max_size=8),
     stops=st.lists(st.integers(1, 499), max_size=4),
@@ -124,7 +125,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(moves, stops, world):
     assert got == expected
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(
     moves=st.dictionaries(st.integers(1, 60), st.sampled_from(MOVES), min_size=1, max_size=3),
     worlds=st.permutations([1, 2, 4]),

@@ -10,11 +10,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler
 
 import batchwright as bw
+
+from .examples import examples
 
 
 @pytest.fixture
@@ -157,7 +159,7 @@ SHUFFLED = bw.shuffled(103, 4)
 
 
 @given(st.integers(1, len(SHUFFLED.sampler())), st.integers(1, 2), st.integers(1, 4), st.booleans(), st.booleans())
-@settings(max_examples=12)
+@examples(12)
 def test_so_is_one_after_the_loop_was_left(seen, workers, prefetch, raises, persistent):
     """By `break` or an exception, at any batch; what the warning advises is followed. The last batch leaves none unseen."""
     sampler, options = SHUFFLED.sampler(), {"num_workers": workers, "prefetch_factor": prefetch}

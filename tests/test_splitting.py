@@ -9,16 +9,18 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
 import batchwright as bw
 
+from .examples import examples
+
 FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=1, max_size=20),
     cuts=st.lists(st.integers(0, 100), min_size=0, max_size=4),
@@ -53,7 +55,7 @@ def test_no_stratification_keeps_only_the_totals():
     assert found.counts.sum(axis=0).tolist() == [90, 10]
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(seed=st.integers(0, 10**6))
 def test_whole_units_stay_on_one_side_and_shares_come_close(seed):
     random = np.random.default_rng(seed)

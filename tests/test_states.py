@@ -7,10 +7,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+
+from .examples import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")  # in other worlds
 
@@ -116,7 +118,7 @@ def damaged(state, data):
 
 
 @pytest.mark.parametrize("name", PLANS)
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(1, 5), st.integers(0, 3), st.data())
 def test_a_damaged_state_is_refused_in_words_or_gone_on_from(name, world, before, data):
     every = STATES[name] if name in STATES else STATES.setdefault(name, states(name))

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
@@ -18,6 +18,8 @@ from batchwright.orders.earliest_deadline import EarliestDeadline
 from batchwright.orders.reordered import Reordered
 from batchwright.orders.task_schedule import LONGEST_PERIOD, BlockSchedule, Periodic, reduced, task_schedule
 from batchwright.targets import explicit, temperature
+
+from .examples import examples
 
 SHORT = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(any)
 MAGNITUDES = st.floats(0, 12).map(lambda power: int(10**power))
@@ -48,7 +50,7 @@ def partitions(total, largest):
             yield [first, *rest]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(weights=SHORT, begin=st.integers(-(10**6), 10**12))
 def test_a_short_period_keeps_everybody_within_tijdemans_bound(weights, begin):
     found = task_schedule(reduced(weights))
@@ -57,14 +59,14 @@ def test_a_short_period_keeps_everybody_within_tijdemans_bound(weights, begin):
     assert furthest(found, weights, begin, 2 * sum(weights)) <= (1 - Fraction(1, 2 * parties - 2) if parties > 1 else 0)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(weights=LONG, begin=st.integers(-(10**6), 10**15))
 def test_any_shares_keep_everybody_within_one_turn(weights, begin):
     weights = reduced(weights)
     assert furthest(task_schedule(weights), weights, begin, 300) < 1
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(weights=LONG_PERIODS, edge=st.integers(-3, 10**6), data=st.data())
 def test_everybody_is_within_one_turn_across_the_edges_of_blocks_too(weights, edge, data):
     found = task_schedule(weights)
@@ -84,7 +86,7 @@ def test_all_shares_in_tenths_and_coarser_in_the_shortest_blocks_and_any_two_lan
             assert furthest(BlockSchedule(weights, often, rarely), weights, -1, 2 * total + 2) < 1
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(weights=LONG, asked=st.lists(st.integers(0, 10**4) | st.integers(0, 10**15), min_size=1, max_size=20))
 def test_a_turn_depends_on_its_number_alone(weights, asked):
     weights = reduced(weights)
@@ -160,7 +162,7 @@ def test_shares_too_far_apart_for_any_table_are_refused_by_name():
 
 
 @pytest.mark.parametrize("clipped", [False, True])
-@settings(max_examples=50)
+@examples(50)
 @given(data=st.data(), weights=st.lists(st.integers(1, 20), min_size=1, max_size=6))
 def test_the_kernel_serves_as_slow_obvious_rules_do(data, weights, clipped):
     """Of the jobs whose window is open the one with the earliest deadline, of several the party named first."""
@@ -201,7 +203,7 @@ def test_the_kernel_takes_slots_that_are_not_every_turn():
     assert had.tolist() == [2, 2]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(weights=SHORT | LONG, begin=st.integers(-(10**6), 10**12))
 def test_reordered_turns_keep_everybody_within_one_turn(weights, begin):
     weights = reduced(weights)
@@ -210,7 +212,7 @@ def test_reordered_turns_keep_everybody_within_one_turn(weights, begin):
     assert found.bound <= 1
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(weights=SHORT | LONG, asked=st.lists(st.integers(0, 10**4) | st.integers(0, 10**15), min_size=1, max_size=10))
 def test_a_reordered_turn_depends_on_its_number_alone(weights, asked):
     weights = reduced(weights)

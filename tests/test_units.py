@@ -7,13 +7,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright import targets
 
 from . import laws
+from .examples import examples
 
 RANDOM = np.random.default_rng(0)
 SHORT, MIDDLE, LONG = (
@@ -51,7 +52,7 @@ def test_tokens_are_mixed_as_asked_under_token_budgets_and_packing(cut):
     assert np.abs(tokens / tokens.sum() - list(WANTED.values())).max() < 0.005
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(data=st.data(), sizes=st.lists(st.integers(1, 30), min_size=1, max_size=6))
 def test_expected_units_are_exactly_the_inner_target_of_unit_totals(data, sizes):
     lengths = np.array(data.draw(st.lists(st.integers(1, 1000), min_size=sum(sizes), max_size=sum(sizes))))

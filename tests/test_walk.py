@@ -6,12 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.orders import walk
 from batchwright.targets.target import MOST_EPOCHS, fraction, integer_weights
+
+from .examples import examples
 
 LABELS = np.repeat([0, 1, 2], [70, 30, 20])
 
@@ -65,7 +67,7 @@ def _uneven(counts, epoch):
     return weights / weights.sum()
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(epochs=st.lists(st.integers(0, 90), min_size=1, max_size=8), kept=st.integers(2, 6))
 def test_epochs_asked_for_in_any_order_are_those_of_one_pass(epochs, kept):
     in_turn = plan_of(Swinging())

@@ -14,6 +14,8 @@ from torch.nn.utils.rnn import pad_packed_sequence
 import batchwright as bw
 from batchwright.collate.padding import Padding
 
+from ..examples import examples
+
 INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool]
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128]
 UNUSUAL = [torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn]
@@ -106,7 +108,7 @@ def test_every_index_matches_a_loop(counts, side):
     assert (table >= 0).equal(layout.mask(length, side))
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(drawn=ragged_pieces(dtypes=[torch.float64]), seed=st.integers(0, 99))
 @pytest.mark.parametrize("form", ["list", "padded", "packed", "jagged"])
 @pytest.mark.parametrize("start", ["list", "padded", "packed", "jagged"])

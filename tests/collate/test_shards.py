@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed.tensor.experimental._context_parallel._load_balancer as balancers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright import Layout
 
+from ..examples import examples
 from ..refusals import cases, told_and_followed
 
 HOW = ["blocks", "head_tail", "per_document"]
@@ -96,7 +97,7 @@ def test_blocks_are_level_for_every_pack_of_long_sequences_where_head_and_tail_i
     assert max(found["head_tail"] for found in of_theirs) > 1.01
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.lists(st.integers(1, 3_000), min_size=1, max_size=60), st.integers(0, 70), st.integers(2, 16))
 def test_any_pack_is_level_on_up_to_sixteen_ranks(counts, rest, size):
     layout = Layout([*counts, 8_192, *[1] * rest])

@@ -4,12 +4,14 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from batchwright.correct import per_group, without_running_stats
 from batchwright.errors import Infeasible
+
+from ..examples import examples
 
 SHAPES = {1: (), 2: (3, 2), 3: (2, 1, 2)}
 LAYERS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -41,7 +43,7 @@ def batches_of_groups(draw: st.DrawFn) -> list[list[int]]:
     return batches
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     batches=batches_of_groups(),
     dims=st.sampled_from([1, 2, 3]),

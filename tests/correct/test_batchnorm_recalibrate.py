@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -16,6 +16,7 @@ import batchwright as bw
 from batchwright.correct import per_group, recalibrate, report
 from batchwright.errors import Infeasible, PoorWarning
 
+from ..examples import examples
 from .ranks import Ranks
 
 STREAM = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)) * 5 + 100
@@ -39,7 +40,7 @@ def buffers_of(model: nn.Module) -> dict[str, Tensor]:
 sizes = st.lists(st.integers(2, 9), min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(sizes=sizes)
 def test_first_layer_gets_mean_and_variance_of_all_values(sizes: list[int]) -> None:
     model = nn.Sequential(nn.BatchNorm1d(3))
@@ -79,7 +80,7 @@ def test_positions_count_as_values(kind: type[nn.Module], shape: tuple[int, ...]
     torch.testing.assert_close(model.running_var, values.var(1))
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(before=sizes, after=sizes)
 def test_stopping_and_resuming_equals_never_stopping(before: list[int], after: list[int]) -> None:
     whole, halves = deep_model(), deep_model()

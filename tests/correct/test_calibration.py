@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from batchwright.correct import LogitAdjustment, evaluate
 from batchwright.correct.calibration import calibration_error, classwise_calibration_error, recalls
 from batchwright.correct.evaluate import measure
 from batchwright.errors import Infeasible
+
+from ..examples import examples
 
 
 def predictions(seed: int, samples: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -35,7 +37,7 @@ def gap_by_the_definition(confidences: list[float], outcomes: list[bool], bins: 
     return total
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(st.integers(0, 10_000), st.integers(1, 60), st.integers(2, 5), st.integers(1, 20))
 def test_calibration_errors_match_their_definition(seed: int, samples: int, classes: int, bins: int) -> None:
     logits, targets = predictions(seed, samples, classes)
@@ -57,7 +59,7 @@ def test_frequencies_that_come_true_have_no_error() -> None:
     assert classwise_calibration_error(probabilities, targets) == 0
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.integers(0, 10_000), st.integers(2, 5))
 def test_other_metrics_match_scikit_learn(seed: int, classes: int) -> None:
     logits, targets = predictions(seed, 200, classes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -18,6 +18,7 @@ from batchwright.correct import LogitAdjustment, evaluate
 from batchwright.correct.evaluate import measure
 
 from .. import processes
+from ..examples import examples
 
 
 def predicted(samples: int) -> TensorDataset:
@@ -49,7 +50,7 @@ def check(found: dict[str, Any], dataset: TensorDataset) -> None:
             assert found[part][name] == pytest.approx(value, rel=1e-12, nan_ok=True), (part, name)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(samples=st.integers(1, 30), batch_size=st.integers(1, 7), accumulate=st.integers(1, 8), plain=st.booleans())
 def test_fillers_do_not_count(samples: int, batch_size: int, accumulate: int, plain: bool) -> None:
     """Steps of several batches have fillers in one process too."""

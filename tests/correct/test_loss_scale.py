@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -20,6 +20,7 @@ from batchwright.correct import LossScale, Weights, loss_scale
 from batchwright.plans import FixedPlan
 
 from .. import laws
+from ..examples import examples
 from .ranks import Ranks
 
 SAMPLES = 60
@@ -105,7 +106,7 @@ def test_an_empty_step_scales_to_zero_and_tensors_are_counts(ranks: Ranks) -> No
     assert ranks.run(asked_for_nothing, world=2) == [[0.0, 2 / 5]] * 2
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(world=st.integers(1, 4), accumulate=st.integers(1, 3), kind=st.sampled_from(["samples", "tokens", "weights"]))
 def test_the_factor_is_world_size_over_everything_counted(world: int, accumulate: int, kind: str) -> None:
     plan = ragged_plan()
@@ -205,7 +206,7 @@ def assert_factors_are_of_whole_steps(ranks: list, accumulate: int, amount: Call
 @pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
 @pytest.mark.filterwarnings("ignore:the shards are divided among:batchwright.PoorWarning")
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=4)
+@examples(4)
 @given(
     worlds=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 3)), min_size=2, max_size=2),
     taken=st.integers(1, 9),

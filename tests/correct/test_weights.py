@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
@@ -15,6 +15,7 @@ from batchwright.correct import Weighted, Weights
 from batchwright.plans import FixedPlan
 
 from .. import laws
+from ..examples import examples
 
 SIZES = {"cat": 16, "dog": 8, "owl": 4}
 GROUPS = bw.Groups.from_sizes(SIZES)
@@ -35,7 +36,7 @@ def full_period(name: str) -> tuple[FixedPlan, np.ndarray]:
     return plan, np.concatenate([plan[t] for t in range(batches)])
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.sampled_from(sorted(TARGETS)), st.integers(0, 1000))
 def test_over_a_full_period_the_weighted_mean_is_the_natural_mean(name: str, seed: int) -> None:
     plan, drawn = full_period(name)

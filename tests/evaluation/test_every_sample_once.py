@@ -7,10 +7,12 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+
+from ..examples import examples
 
 GRID = 200, 16, 64  # samples, batch sizes, worlds
 
@@ -79,7 +81,7 @@ def cost_of(lengths, limit):
     return lambda samples: sum(lengths[sample] for sample in samples)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     lengths=LENGTHS,
     world=st.integers(1, 40),
@@ -109,7 +111,7 @@ def test_every_sample_counts_once_under_a_budget(lengths, world, limit, most, or
     assert sum(not sampler.real(last) for sampler in samplers) == max(0, world - of_last_step)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(lengths=LENGTHS, world=st.integers(1, 6), padded=st.booleans(), most=st.integers(60, 300))
 def test_steps_under_a_budget_are_few_and_level(lengths, world, padded, most):
     """No cut of the same order into consecutive ranges needs fewer steps or has a smaller most expensive micro-batch."""

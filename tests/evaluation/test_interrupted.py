@@ -7,12 +7,13 @@ import pickle
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import batchwright as bw
 
+from ..examples import examples
 from ..laws import LENGTHS
 
 PLANS = {
@@ -42,7 +43,7 @@ def go_on(plan, world, accumulate, state, lists):
 
 
 @every_plan
-@settings(max_examples=60)
+@examples(60)
 @given(
     n=st.integers(1, 60),
     parts=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 3), st.integers(1, 6)), min_size=1, max_size=6),

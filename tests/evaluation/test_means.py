@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.correct import LossScale, Means
 
 from .. import processes
+from ..examples import examples
 from ..laws import LENGTHS
 
 N = 101
@@ -172,7 +173,7 @@ def test_one_rank_of_several_without_the_others_is_a_part():
 
 
 @every_plan
-@settings(max_examples=20)
+@examples(20)
 @given(world=st.integers(1, 9), accumulate=st.integers(1, 3))
 def test_the_loss_scale_makes_a_sum_over_what_counts_the_mean_over_the_step(kind, world, accumulate):
     plan = PLANS[kind]()

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.indexes import build, merge
 
+from ..examples import examples
 from .data import KINDS, cut, folder, table, write
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
@@ -35,7 +36,7 @@ def bytes_of(path):
     return content(path, without=())
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(st.integers(1, 60), st.lists(st.integers(0, 60), max_size=4), st.sampled_from(KINDS), st.integers(0, 3))
 def test_every_engine_and_every_cut_gives_the_same_bytes(tmp_path_factory, rows, ends, kind, seed):
     place, columns = tmp_path_factory.mktemp("index"), table(rows, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.groups import Groups
@@ -13,6 +13,7 @@ from batchwright.orders import Dealt
 from batchwright.orders.shares import TargetShares
 from batchwright.targets import Target
 
+from ..examples import examples
 from . import oracles
 
 
@@ -50,7 +51,7 @@ def orders_and_oracles(draw):
     return order, oracles.DealtOrder(weights, sizes, tickets, per_ticket, wide, seed, epoch)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(both=orders_and_oracles())
 def test_matches_dealing_every_ticket(both):
     order, oracle = both

@@ -8,10 +8,12 @@ import warnings
 from fractions import Fraction
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+
+from ..examples import examples
 
 PAGE = Path(__file__).parents[2] / "docs" / "design.md"
 LINES = 60
@@ -44,7 +46,7 @@ def named(sizes):
     return itertools.chain.from_iterable([group] * size for group, size in enumerate(sizes))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(plan=plans())
 def test_the_program_of_the_design_page_is_the_engine(plan):
     labels, weights, batch_size, seed, epoch = plan

@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
@@ -18,6 +18,7 @@ from batchwright.kernels.compile import interpreted
 from batchwright.micro_batches import LAST
 
 from .. import golden
+from ..examples import examples
 
 KEPT = json.loads(golden.FILE.read_text())["vectors"]
 
@@ -51,7 +52,7 @@ sizes = st.lists(st.one_of(st.integers(1, 70), st.integers(60, 400)), min_size=1
 targets = st.sampled_from(["uniform", "natural", "sqrt", 0.3, "first"])
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     sizes, targets, st.integers(1, 40), st.sampled_from([1, 1, 2, 3]), st.integers(0, 2**64 - 1),
     st.lists(st.integers(0, 3000) | st.integers(0, LAST), min_size=1, max_size=12),

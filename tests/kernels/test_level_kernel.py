@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.kernels.step_balance import balance_in_all, fill_up_to_most_expensive
+
+from ..examples import examples
 
 
 @st.composite
@@ -44,7 +46,7 @@ def oracle(costs, offsets, step_size, budget, enough):
     return at, total
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(cuts(), st.integers(20, 200), st.sampled_from([0.9, 0.9995, 1.0]))
 def test_matches_the_oracle(cut, budget, enough):
     step_size, offsets, costs = cut

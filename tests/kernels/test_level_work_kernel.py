@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.kernels.level_work import level_work
+
+from ..examples import examples
 
 ENOUGH = 0.9995
 
@@ -136,7 +138,7 @@ def windows(draw):
     return costs, sizes, part_of, parts, step, tight + draw(st.integers(0, 3)), float(draw(st.integers(0, 200)))
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(windows())
 def test_parts_exchange_items_by_the_rule_within_limits(window):
     costs, sizes, part_of, parts, step, limits, least = window

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.kernels import apportion
 from batchwright.kernels.deal_arguments import ROUND
 from batchwright.kernels.settling import TICKET, settle
+
+from ..examples import examples
 
 
 def by_columns(wanted, deficit, batches):
@@ -33,7 +35,7 @@ def by_kernel(wanted, deficit, batches):
     return edges
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.lists(st.integers(0, 2**40), min_size=1, max_size=12).filter(any),
     st.integers(1, 4096),

@@ -5,12 +5,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.errors import Infeasible
 from batchwright.lengths.lower_bounds import packs_at_least
 from batchwright.lengths.packing import pack
+
+from ..examples import examples
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)
 
@@ -36,7 +38,7 @@ def fewest_packs(lengths: list[int], capacity: int, most: int) -> int:
 
 
 @given(LENGTHS, st.integers(12, 30), st.none() | st.integers(1, 5), st.sampled_from(["fast", "exact"]))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_a_packing_is_whole_and_within_its_bounds(lengths, capacity, most, solver):
     lengths = np.array(lengths, np.int64)
     packing = pack(lengths, capacity, max_per_pack=most, solver=solver)
@@ -48,7 +50,7 @@ def test_a_packing_is_whole_and_within_its_bounds(lengths, capacity, most, solve
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(12, 20), st.none() | st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_the_bound_is_below_every_packing_and_exact_is_never_worse_than_fast(lengths, capacity, most):
     fewest = fewest_packs(lengths, capacity, most or 99)
     lengths = np.array(lengths, np.int64)

@@ -7,11 +7,13 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright import Infeasible
+
+from ..examples import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # ways out that give nearly what was asked
 
@@ -44,7 +46,7 @@ def followed(build, **arguments):
     assert ways
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(data=st.data(), names=st.sampled_from([None, ["a"], ["a", "b"]]), count=st.integers(1, 5))
 def test_limits_and_policies_that_are_told_work_for_any_lengths(data, names, count):
     def by_name(values):

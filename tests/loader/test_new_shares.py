@@ -7,12 +7,13 @@ from itertools import chain, islice, repeat
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import batchwright as bw
 
+from ..examples import examples
 from .datasets import Numbers
 from .small import made
 
@@ -60,7 +61,7 @@ def expected(world: int, accumulate: int, fetch: int, moves: dict[int, int], mak
     return ranks
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(
     moves=st.dictionaries(st.integers(1, 60), st.integers(0, 2), max_size=3),
     world=st.integers(1, 3),
@@ -133,7 +134,7 @@ def test_progress_counts_down_to_new_shares():
 
 
 @pytest.mark.filterwarnings("ignore:the run goes on in steps of 8:batchwright.PoorWarning")
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     at=st.integers(0, 200),
     moves=st.lists(st.tuples(st.integers(1, 40), st.integers(0, 2)), min_size=1, max_size=3),

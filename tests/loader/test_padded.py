@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+
+from ..examples import examples
 
 OTHER_LENGTHS = "and the budget of the plan counts other lengths"
 
@@ -42,7 +44,7 @@ ROUNDINGS = st.one_of(st.integers(1, 40), st.lists(st.integers(1, 200), min_size
 
 
 @pytest.mark.filterwarnings("ignore:samples repeat within:batchwright.PoorWarning")
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     lengths=st.lists(st.integers(1, 100), min_size=1, max_size=60),
     budget=st.integers(100, 400),

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import batchwright as bw
 
+from ..examples import examples
 from .small import made
 
 pytestmark = [
@@ -115,7 +116,7 @@ def agree(kind: str, moves: dict[int, int], stop: int, world: int, workers: int)
             assert np.ptp(visits[number == GROUP]) <= (2 if plan.cutter else 1)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     kind=st.sampled_from(sorted(PLANS)),
     moves=st.dictionaries(st.integers(1, BATCHES - 20), st.integers(0, 3), min_size=2, max_size=6),

@@ -11,10 +11,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+
+from ..examples import examples
 
 COUNT = 400
 REAL = np.clip(np.random.default_rng(0).lognormal(4, 0.8, COUNT), 4, 500).astype(np.int64)
@@ -114,7 +116,7 @@ def test_characters_in_place_of_tokens_are_noticed_where_batches_are_padded_by_t
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(100, 300))
-@settings(max_examples=25)
+@examples(25)
 def test_any_permutation_of_lengths_is_noticed_and_the_lengths_themselves_are_not(seed, count):
     draw = np.random.default_rng(seed)
     lengths = np.clip(draw.lognormal(4, 0.8, count), 4, 500).astype(np.int64)

@@ -6,10 +6,12 @@ import warnings
 from itertools import islice
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwright import PoorWarning, online
+
+from ..examples import examples
 
 SKIP = {"on_error": "skip"}
 
@@ -74,7 +76,7 @@ def warned_of(stream):
 @example([-1] * 64, False)
 @example([-1, 1], True)
 @example([-1] * 20 + [1] * 20, False)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_a_pass_warns_if_and_only_if_all_samples_were_left_out(kind, samples, of_two):
     readers = [{"rank": 1, "world_size": 2}] if of_two else [{}]
     for reader in readers:

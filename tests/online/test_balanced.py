@@ -8,11 +8,12 @@ from itertools import islice
 from operator import itemgetter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, PoorWarning, online
 
+from ..examples import examples
 from .adversaries import ADVERSARIES, bursts, heavy_tailed, shuffled
 
 costly_waiting = pytest.mark.filterwarnings(
@@ -41,7 +42,7 @@ def cases(draw):
 
 @costly_waiting
 @given(cases())
-@settings(max_examples=80)
+@examples(80)
 def test_every_sample_is_accounted_for_and_memory_is_bounded(case):
     samples, arguments = case
     stream = online.balanced(samples, key=1, **arguments)
@@ -70,7 +71,7 @@ def test_a_batch_holds_floor_or_ceil_of_its_quotas_while_the_buffer_allows():
     met: Counter[str] = Counter()
 
     @given(cases(), st.lists(st.integers(1, 20), min_size=2, max_size=5))
-    @settings(max_examples=80)
+    @examples(80)
     def law(case, weights):
         samples, arguments = case
         total = sum(weights)
@@ -285,7 +286,7 @@ def test_an_iterator_that_recovers_is_read_on():
 
 @costly_waiting
 @given(st.integers(0, 99), st.integers(100, 400), st.sampled_from(MODES), st.booleans())
-@settings(max_examples=40)
+@examples(40)
 def test_memory_may_be_bounded_in_bytes(seed, limit, mode, fetchable):
     weighed = [(number, group, 1 + number * 37 % 50) for number, group in bursts(600, 5, seed)]
 

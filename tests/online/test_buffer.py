@@ -3,13 +3,15 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright.kernels import stream_buffer
 from batchwright.kernels.hashing import child_key
 from batchwright.online.buffer import Buffer
 from batchwright.online.byte_limit import Weigher
+
+from ..examples import examples
 
 KEY = 7
 BATCH = 6
@@ -153,7 +155,7 @@ shares = st.lists(st.integers(0, 9), min_size=5, max_size=5).filter(any)
     st.integers(0, 3),
     st.none() | st.integers(9, 40),
 )
-@settings(max_examples=300)
+@examples(300)
 def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
     steps, reserve, places, waits, remembers, most_deficit, limit
 ):

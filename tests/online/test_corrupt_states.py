@@ -6,11 +6,12 @@ import copy
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
 
+from ..examples import examples
 from .test_every_moment import SOURCES, STREAMS, items, plain
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # of short sources
@@ -58,7 +59,7 @@ def corrupted(draw, state):
 
 
 @given(st.data(), st.sampled_from(sorted(STREAMS)), st.sampled_from(["list", "plain", "cursors"]), st.integers(0, 40))
-@settings(max_examples=150)
+@examples(150)
 def test_what_is_not_as_it_was_saved_is_refused_and_changes_nothing(data, kind, source, stop):
     if kind == "second of two ranks":
         source = "list"

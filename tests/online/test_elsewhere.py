@@ -14,13 +14,14 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
 from batchwright.online.encoded import decoded, encoded
 from batchwright.online.pieces import Piece, dealt_pieces
 
+from ..examples import examples
 from .elsewhere import COUNT, EXACT, OTHERS, SAMPLES, SOURCES, STREAMS, Plain, balanced, wander
 
 pytestmark = [
@@ -175,7 +176,7 @@ def test_shards_of_one_class_go_on_too():
     st.lists(st.tuples(st.integers(1, 4), st.sets(st.integers(0, 30))), min_size=1, max_size=4),
     st.lists(st.tuples(st.integers(1, 5), st.integers(0, 7)), min_size=1, max_size=5),
 )
-@settings(max_examples=100)
+@examples(100)
 def test_pieces_are_dealt_whole(shards, changes):
     """Of every shard, all numbers that were left are left to one reader, through any number of changes."""
     lengths = [40 + 3 * at for at in range(len(shards))]
@@ -214,7 +215,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(max_examples=200)
+@examples(200)
 def test_what_is_written_is_read_as_it_was(value):
     again = decoded(json.loads(json.dumps(encoded(value), allow_nan=False)))
     assert repr(again) == repr(value)

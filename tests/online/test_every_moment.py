@@ -7,12 +7,14 @@ from itertools import chain, count, islice
 
 import datasets
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.utils.data import ChainDataset, IterableDataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from batchwright import Infeasible, online
+
+from ..examples import examples
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::batchwright.PoorWarning"),  # of short and empty sources: they are meant to be
@@ -195,7 +197,7 @@ def plain(item):
 )
 @example("continue", "opaque chain", [28, 1, 1], 0)
 @example("continue", "cursors", [28, 0, 1], 0)
-@settings(max_examples=150)
+@examples(150)
 def test_a_state_of_any_moment_goes_on_and_is_saved_again(kind, source, stops, every):
     """After each stop the stream is saved, thrown away, and made again from the state; it is also saved in between."""
     if kind == "second of two ranks" and source in UNSPLIT:

@@ -7,11 +7,12 @@ from collections import Counter
 from itertools import chain, islice
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwright import online
 
+from ..examples import examples
 from .small import Own, one
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # of short sources and idle readers
@@ -134,7 +135,7 @@ KIND = st.sampled_from(sorted(STREAMS))
 @given(KIND, st.sampled_from(sorted(SOURCES)), FAILING, st.lists(st.integers(1, 12), min_size=1, max_size=3))
 @example("packed", "sequence", {3}, [1])
 @example("packed", "sequence", {COUNT - 1}, [1])
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_as_many_readers_go_on_with_the_same_batches(kind, source, failing, stops):
     wholes = [list(stream) for stream in streams(kind, source, failing, len(stops))]
     assert sorted(sample for whole in wholes for batch in whole for sample in batch) == expected(kind, failing)
@@ -147,7 +148,7 @@ def test_as_many_readers_go_on_with_the_same_batches(kind, source, failing, stop
 
 
 @given(KIND, st.sampled_from(sorted(ONE_READER)), FAILING, st.integers(0, 12))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_one_reader_of_what_cannot_be_shared_goes_on_with_the_same_batches(kind, source, failing, stop):
     [whole] = map(list, streams(kind, source, failing, 1))
     assert sorted(sample for batch in whole for sample in batch) == expected(kind, failing)
@@ -165,7 +166,7 @@ def test_one_reader_of_what_cannot_be_shared_goes_on_with_the_same_batches(kind,
     st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=4), min_size=1, max_size=4),
     st.integers(1, 4),
 )
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_other_readers_give_what_is_left(kind, source, failing, changes, readers):
     came, states = Counter(), None
     for stops in [*changes, [10**6] * readers]:
@@ -183,7 +184,7 @@ def test_other_readers_give_what_is_left(kind, source, failing, changes, readers
 
 
 @given(st.sampled_from(["sequence", "shards", "lazy shards", "chain"]), FAILING, st.integers(0, 60))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_failures_come_again_in_every_repeat(source, failing, stop):
     """Up to a stop and after it together, every sound sample comes equally often in whole repeats of the source."""
 
@@ -250,7 +251,7 @@ def test_16_failures_in_a_row_are_skipped():
 
 
 @given(FAILING, st.integers(1, 12), st.integers(1, 3))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_shards_of_one_class_each_go_on(failing, stop, readers):
     def make(rank=0, world_size=1):
         samples = [[None if n in failing else n for n in NUMBERS if n % 2 == group] for group in range(2)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
+
+from ..examples import examples
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:waiting gave|group .* slots due to it|samples repeat within:batchwright.PoorWarning"
@@ -112,7 +114,7 @@ def read_until(error, stream, every):
     st.integers(0, 12),
 )
 @example("packed", Breaking, 333, ConnectionError, 1)
-@settings(max_examples=100)
+@examples(100)
 def test_going_on_after_an_error_is_never_having_had_one(kind, source, at, error, every):
     make = STREAMS[kind]
     stream = make(source(at, error))
@@ -158,7 +160,7 @@ class Failing(Breaking):
     st.integers(0, COUNT),
 )
 @example("budgeted", True, 3, 25)
-@settings(max_examples=100)
+@examples(100)
 def test_a_resumed_pass_that_fails_before_its_first_batch_is_tried_again(kind, shards, stop, left):
     source = Failing()
 

@@ -8,13 +8,14 @@ import random
 from itertools import chain, islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright import online
 from batchwright.online.missing_attribute import OF_A_LOADER, OF_A_STREAM
 
+from ..examples import examples
 from .elsewhere import SOURCES, STREAMS, Plain
 
 pytestmark = [
@@ -53,7 +54,7 @@ def check_look(loader):
     ranks=st.sampled_from([(0, 1), (1, 3)]),
     epoch=st.integers(0, 2),
 )
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_a_look_is_the_first_batch_of_the_next_loop_and_moves_nothing(kind, source, seed, ranks, epoch):
     chance = random.Random(seed)
     loader, alone = made(kind, source, *ranks), made(kind, source, *ranks)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, IterableDataset
 
 import batchwright as bw
 from batchwright import online
 
+from ..examples import examples
 from .small import Standing
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more workers than cores
@@ -93,7 +94,7 @@ def check_loops(make, moves):
 @given(st.sampled_from(sorted(LOADERS)), st.lists(st.integers(0, 5), max_size=EPOCHS * 2))
 @example("stream", [0, 0, 1, 2, 1, 2, 1])
 @example("stream", [0, 0, 0, 1, 1, 2, 2, 1, 0])
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_loop_begins_at_its_first_batch_and_goes_on_until_another_begins(kind, moves):
     check_loops(LOADERS[kind], moves)
 

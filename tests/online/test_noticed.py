@@ -12,11 +12,13 @@ from itertools import islice
 import fsspec
 import pytest
 import webdataset
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
 from batchwright.online import noticed
+
+from ..examples import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # of small sources
 
@@ -103,7 +105,7 @@ UNSEEN = (1, 4, 6)  # places in the files of `pure(60)` of which no sample is lo
     st.sampled_from(["wait", "repeat", "redistribute"]),
     st.integers(1, 12),
 )
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_what_was_not_seen_comes_with_its_own_group_and_nothing_is_lost(tmp_path_factory, others, when_short, stop):
     """Files that look pure, and have samples of other groups; also stopped, and gone on with other readers."""
     files = pure(60)

@@ -9,10 +9,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, PoorWarning, online
+
+from ..examples import examples
 
 SHARES = {"cat": 0.5, "dog": 0.3, "owl": 0.2}
 
@@ -39,7 +41,7 @@ def stream(counts, **more):
     st.integers(1, 13),
     st.integers(0, 20),
 )
-@settings(max_examples=40)
+@examples(40)
 @pytest.mark.filterwarnings("ignore:group .* due to it|samples repeat within:batchwright.PoorWarning")
 def test_shares_are_exact_in_every_batch(sizes, when_short, batch_size, stop):
     counts = dict(zip(SHARES, sizes, strict=True))
@@ -112,7 +114,7 @@ class Failing:
 @given(st.integers(1, 9), st.sets(st.integers(0, 8).filter(lambda n: n % 2 == 0)), st.integers(0, 3))
 @example(4, {0, 2}, 0)
 @example(4, {0}, 1)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
 def test_a_group_repeats_until_all_were_read_however_many_failures_were_skipped(count, broken, without_label):
     """Readings that fail and samples that are no cats, as long as one is sound; if none is, dogs have the slots of cats."""
@@ -165,7 +167,7 @@ def test_a_reader_to_which_nothing_of_a_group_was_dealt_repeats_it():
 )
 @example([("cat", 4), ("cat", 30), ("dog", 34), ("dog", 31)], "redistribute", [None, 1], 1, 8)
 @example([("cat", 3), ("cat", 30), ("dog", 34), ("dog", 31)], "repeat", [None, 1], 1, 8)
-@settings(max_examples=60)
+@examples(60)
 @pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # of small sources
 def test_nothing_is_lost_where_some_readers_had_ended_when_what_is_left_was_dealt(
     shards, when_short, stops, readers, size

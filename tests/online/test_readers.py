@@ -16,12 +16,14 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import webdataset
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from batchwright import Infeasible, PoorWarning, online
 from batchwright.online.replicas import Replica
+
+from ..examples import examples
 
 ROWS = [{"id": n, "label": n % 3, "text": "wörd\n" * (n % 5)} for n in range(230)]
 PARTS = [ROWS[:60], ROWS[60:100], ROWS[100:101], ROWS[101:]]
@@ -151,7 +153,7 @@ def large(tmp_path_factory):
 
 
 @given(st.integers(0, 12_100), st.integers(1, 13_000))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_a_row_group_is_read_in_batches_from_anywhere_in_any_steps(large, start, step):
     rows = large.open(0)
     assert list(rows.strided(start, step)) == LARGE[start::step]
@@ -167,7 +169,7 @@ def test_a_row_group_is_never_in_memory_as_a_whole(large):
 
 
 @given(st.lists(st.sampled_from(["", " ", "{}", '"é"', "[1, 2]", "7"]), max_size=30), st.integers(1, 40), st.booleans())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_lines_are_cut_at_any_byte_and_come_once(tmp_path_factory, lines, size, ends):
     path = tmp_path_factory.mktemp("lines") / "a.jsonl"
     path.write_text("\r\n".join(lines) + "\n" * ends + '"end"' * (ends or not lines))

@@ -10,12 +10,13 @@ from itertools import islice
 
 import datasets
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import IterableDataset, get_worker_info
 
 from batchwright import Infeasible, online
 
+from ..examples import examples
 from .elsewhere import Plain
 
 pytestmark = [
@@ -115,7 +116,7 @@ SIZES = {"a": 24, "b": 31}
 
 @pytest.mark.parametrize("source", sorted(RESTARTING))
 @given(changes=st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=4), min_size=1, max_size=3))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_sources_that_restart_are_dealt_in_all_their_repeats(source, changes):
     """Readers stop in different repeats; one of all of them at last has given every sample equally often."""
 
@@ -261,7 +262,7 @@ def strays():
     between=st.lists(st.integers(1, 9), max_size=3),
     readers=st.integers(1, 3),
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_what_waits_apart_goes_on_when_its_reader_is_a_repeat_ahead(strays, first, between, readers):
     """A stray waits for a slot of its own group, while its reader goes over its own files again."""
 

@@ -9,11 +9,13 @@ from collections import Counter
 
 import pytest
 import torch.utils.data
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from batchwright import Infeasible, PoorWarning, online
+
+from ..examples import examples
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:waiting gave|group .* slots due to it|samples repeat within:batchwright.PoorWarning",
@@ -82,7 +84,7 @@ def check(report):
     st.sets(st.integers(0, 100).map(lambda third: 3 * third)),
     st.sets(st.integers(0, 299)),
 )
-@settings(max_examples=60)
+@examples(60)
 def test_what_was_read_is_given_dropped_skipped_or_held(kind, failing, broken):
     stream = STREAMS[kind](Flaky(failing, broken))
     states = []
@@ -190,7 +192,7 @@ def test_a_missed_share_is_warned_of_in_every_mode(samples, arguments, said):
     st.lists(st.integers(0, 4), min_size=60, max_size=400),
     st.integers(1, 9),
 )
-@settings(max_examples=60)
+@examples(60)
 def test_what_was_due_and_what_was_had_are_what_the_batches_hold(when_short, weights, labels, batch_size):
     target = {group: weight / sum(weights) for group, weight in enumerate(weights)}
     labels = [*target, *(label % len(weights) for label in labels)]  # a group that never came would be refused

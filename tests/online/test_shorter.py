@@ -7,10 +7,12 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batchwright import Infeasible, online
+
+from ..examples import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")  # of small sources
 
@@ -46,7 +48,7 @@ SOURCES = {"lists": of_lists, "iterators": of_iterators}
     st.integers(0, 2),
     st.integers(0, COUNT),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_what_was_read_and_is_not_there_any_more_is_refused_and_all_else_is_read(
     kind, before, after, batches, cut, rest
 ):

@@ -10,12 +10,13 @@ from itertools import islice
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from batchwright import Infeasible, online, targets
 
+from ..examples import examples
 from .adversaries import ADVERSARIES, shuffled
 from .small import Plain
 
@@ -58,7 +59,7 @@ SOURCES = {
     st.integers(1, 9),
     st.booleans(),
 )
-@settings(max_examples=80)
+@examples(80)
 def test_going_on_from_a_state_is_never_having_stopped(source, adversary, mode, stop, every, batches):
     def stream():
         samples = SOURCES[source](adversary(700, 6, 1))

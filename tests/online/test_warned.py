@@ -6,11 +6,13 @@ import json
 import warnings
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright import online
+
+from ..examples import examples
 
 
 def rare(number):
@@ -53,7 +55,7 @@ def check_going_on(make):
 
 
 @given(st.one_of(st.none(), st.integers(1, 60)), st.sampled_from(["repeat", "redistribute"]), st.booleans())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_going_on_after_a_warning_that_is_an_error_leaves_no_batch_out(steps, short, by_loader):
     check_going_on(lambda: stream(steps, short).loader() if by_loader else stream(steps, short))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import batchwright as bw
 
+from ..examples import examples
 from ..laws import quietly
 from .test_shards import openings
 
@@ -18,7 +19,7 @@ def uneven(count, seed=0):
     return np.floor(10 * np.random.default_rng(seed).random(count) ** 2).astype(int)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     shards=st.integers(4, 30),
     batch_size=st.integers(1, 40),
@@ -94,7 +95,7 @@ def test_runs_of_a_group_stay_whole_where_others_are_lacking():
         assert np.unique(plan[number]).size == 8
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     weights=st.lists(st.integers(0, 9), min_size=200, max_size=400),
     batch_size=st.integers(1, 16),

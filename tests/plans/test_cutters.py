@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cache
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import batchwright as bw
@@ -15,6 +15,7 @@ from batchwright.lengths.bucket_cutter import BucketCutter
 from batchwright.lengths.numbers import Numbers
 from batchwright.lengths.same_size_cutter import GroupCutter
 
+from ..examples import examples
 from ..laws import quietly
 
 
@@ -25,7 +26,7 @@ def parts_of(cut):
 def test_buckets_that_share_steps_lose_no_sample_and_mix_in_no_micro_batch():
     met: Counter[str] = Counter()
 
-    @settings(max_examples=300)
+    @examples(300)
     @given(
         held=st.lists(st.sampled_from([0, 1, 2, 3, 5, 7, 8, 11, 15, 19]), min_size=2, max_size=5).filter(any),
         step_size=st.sampled_from([1, 2, 3, 4, 6, 8]),
@@ -95,7 +96,7 @@ def least_of(lengths, parts):
 def test_a_levelled_step_has_its_samples_and_its_most_expensive_micro_batch_is_nearly_as_cheap_as_can_be():
     met: Counter[str] = Counter()
 
-    @settings(max_examples=200)
+    @examples(200)
     @given(
         lengths=st.lists(st.integers(1, 9), min_size=1, max_size=24),
         step_size=st.integers(1, 6),
@@ -148,7 +149,7 @@ BY_LENGTHS = {
 }
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     kind=st.sampled_from(list(BY_LENGTHS)),
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=30),

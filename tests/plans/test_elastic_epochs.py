@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+
+from ..examples import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright.PoorWarning")
 
@@ -69,7 +71,7 @@ def once_an_epoch(plan, worlds, cuts):
 
 
 @pytest.mark.parametrize("kind", MAKE)
-@settings(max_examples=12)
+@examples(12)
 @given(
     seed=st.integers(0, 99),
     worlds=st.lists(WORLDS, min_size=2, max_size=4),

@@ -7,11 +7,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.orders import Hierarchical
+
+from ..examples import examples
 
 SEEDS = st.integers(0, 2**64 - 1)
 
@@ -33,7 +35,7 @@ def hierarchies(draw):
         return bw.hierarchical([rows[:, level] for level in range(depth)], per, seed=draw(SEEDS))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(plan=hierarchies(), first=st.integers(0, 10**9))
 def test_every_level_is_exact_and_present_in_turn(plan, first):
     for begin in (0, first):

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
@@ -16,6 +16,7 @@ import batchwright as bw
 from batchwright.orders.shard_division import divide_tickets
 from batchwright.orders.shard_hand import BlockDeal
 
+from ..examples import examples
 from ..laws import quietly
 
 
@@ -43,7 +44,7 @@ def divisions(draw):
     return wanted, most
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(given_=divisions())
 def test_groups_get_as_much_as_any_division_gives_them(given_):
     wanted, most = given_
@@ -64,7 +65,7 @@ def test_groups_of_all_blocks_keep_their_quotas_where_others_make_up_for_each_ot
     assert found[:, 3].tolist() == [0, 40] * 3
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(each=st.integers(1, 12), batches=st.integers(1, 60), groups=st.integers(1, 9), seed=st.integers(0, 2**64 - 1))
 def test_a_block_deals_all_of_its_tickets_and_all_micro_batches_alike(each, batches, groups, seed):
     rng = np.random.default_rng(seed)
@@ -111,7 +112,7 @@ def plans(draw):
     ), labels
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(given_=plans(), epoch=st.integers(0, 4))
 def test_rates_and_priors_are_what_is_counted_in_an_epoch(given_, epoch):
     plan, labels = given_
@@ -136,7 +137,7 @@ def test_rates_and_priors_are_what_is_counted_in_an_epoch(given_, epoch):
         assert of_cells.sum() == pytest.approx(1, abs=0.5)
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(given_=plans())
 def test_what_is_owed_is_bounded_and_paid_back_with_every_pass(given_):
     plan, _ = given_

@@ -7,11 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 
+from ..examples import examples
 from ..laws import quietly
 from .test_lengthwise import LENGTHS
 
@@ -28,7 +29,7 @@ EVERY_SAMPLE = {
 
 @uneven
 @pytest.mark.parametrize("kind", EVERY_SAMPLE)
-@settings(max_examples=8)
+@examples(8)
 @given(
     before=st.sampled_from([1, 2, 4, 8]),
     after=st.sampled_from([1, 3, 4, 6, 8]),
@@ -188,7 +189,7 @@ def test_a_world_is_refused_by_every_rank_alike_only_where_the_plan_has_no_such_
 
 
 @uneven
-@settings(max_examples=10)
+@examples(10)
 @given(
     st.integers(0, 4),
     st.integers(3, 20),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 
+from ..examples import examples
 from ..laws import quietly
 
-few = settings(max_examples=25)
+few = examples(25)
 COLUMNS = st.lists(st.integers(1, 40), min_size=40, max_size=400)
 WINDOWS = st.sampled_from(["epoch", 4, 16])
 STEP_SIZES = st.integers(1, 6)

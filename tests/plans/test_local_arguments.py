@@ -7,11 +7,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 
+from ..examples import examples
 from ..laws import quietly
 
 BUILT = {
@@ -40,7 +41,7 @@ def passes(samples, count):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     local=shards(),
     build=st.sampled_from(sorted(BUILT)),
@@ -97,7 +98,7 @@ def test_a_window_of_more_samples_than_open_shards_have_is_told_so():
     )
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     web=shards(6),
     code=shards(6),

@@ -6,13 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import ConcatDataset, TensorDataset
 
 import batchwright as bw
 
 from .. import laws
+from ..examples import examples
 
 SEEDS = st.integers(0, 2**64 - 1)
 
@@ -49,7 +50,7 @@ def mixtures(draw, depth=2):
         )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(plan=mixtures(), first=st.integers(0, 10**5))
 def test_guarantees_at_every_level(plan, first):
     for begin in (0, first):
@@ -57,7 +58,7 @@ def test_guarantees_at_every_level(plan, first):
         assert audit.kept, f"{plan!r}\n{audit}"
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(plan=mixtures(depth=1), first=st.integers(0, 10**6), stride=st.integers(1, 9), count=st.integers(1, 30))
 def test_any_stride_gives_the_same_micro_batches(plan, first, stride, count):
     together = plan.order.batches_at(first + stride * np.arange(count))
@@ -105,7 +106,7 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("kind", ORDERS)
-@settings(max_examples=12)
+@examples(12)
 @given(seed=SEEDS, places=st.integers(1, 60), first=st.integers(0, 10**5))
 def test_an_order_keeps_samples_apart_over_as_many_places_as_it_is_asked_to_span(kind, seed, places, first):
     plan = ORDERS[kind](seed)
@@ -123,7 +124,7 @@ def test_an_order_keeps_samples_apart_over_as_many_places_as_it_is_asked_to_span
     assert type(plan)(order, epoch_batches=plan.epoch_batches).audit(batches=60, first=first // order.batch_size).kept
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(quota=st.floats(0.5, 11), seed=SEEDS, first=st.integers(0, 10**6))
 def test_a_batch_that_takes_from_several_of_a_sources_micro_batches_holds_no_sample_twice(quota, seed, first):
     pets = bw.balanced(["cat"] * 190 + ["dog"] * 40, 6, seed=seed)
@@ -278,7 +279,7 @@ def groups_within(order, start=0):
 
 
 @pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(plan=moving_mixtures(), batches=st.integers(1, 400))
 def test_every_sample_of_a_group_comes_before_any_comes_again_to_any_depth(plan, batches):
     """A micro-batch of the mixture may leave a micro-batch of a source anywhere; counts were up to 10 apart."""

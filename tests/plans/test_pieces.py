@@ -12,14 +12,16 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import batchwright as bw
 
+from ..examples import examples
 
-@settings(max_examples=25)
+
+@examples(25)
 @given(st.lists(st.integers(1, 200), min_size=30, max_size=120), st.integers(1, 2), st.integers(1, 6))
 def test_pieces_of_split_samples_make_up_the_samples(lengths, packs, step_size):
     plan = bw.packed(lengths, 50, packs=packs, too_long="split", window="epoch")

@@ -7,13 +7,14 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.plans import poor_copies
 
 from .. import laws
+from ..examples import examples
 
 UNEVEN = np.repeat(np.arange(4), [300, 200, 60, 40])
 FEW = np.repeat([0, 1], [60, 3])
@@ -133,7 +134,7 @@ def test_samples_that_practically_never_come_are_told(build, said):
     assert told[0] in "\n".join(plan.summary().notes)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
     batch_size=st.integers(1, 24),

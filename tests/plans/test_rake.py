@@ -9,13 +9,15 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import minimize
 
 import batchwright as bw
 from batchwright.targets.raking import solve_raking
+
+from ..examples import examples
 
 
 def table(seed, sides):
@@ -40,7 +42,7 @@ def raked_slowly(columns, margins, cycles=3000):
     return weights
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(seed=st.integers(0, 10**6), sides=st.lists(st.integers(2, 5), min_size=1, max_size=3))
 def test_raking_matches_iterative_proportional_fitting(seed, sides):
     columns, margins = table(seed, sides)
@@ -91,7 +93,7 @@ def test_no_sample_repeats_more_than_the_cap():
         bw.raked(columns, margins, 40, max_repeats=3)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(seed=st.integers(0, 10**6))
 def test_raking_is_the_nearest_distribution_a_general_solver_finds(seed):
     random = np.random.default_rng(seed)
@@ -120,7 +122,7 @@ def test_raking_is_the_nearest_distribution_a_general_solver_finds(seed):
     assert entropy == pytest.approx(slow.fun, abs=1e-6)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(seed=st.integers(0, 10**6), floor=st.sampled_from([0.0, 0.1, 0.5]))
 def test_sums_out_of_reach_of_floor_and_cap_are_met_in_least_squares(seed, floor):
     random = np.random.default_rng(seed)

@@ -7,10 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+
+from ..examples import examples
 
 LABELS = np.repeat(np.arange(6), [50, 40, 30, 20, 10, 8])
 
@@ -53,7 +55,7 @@ def test_cohorts_of_different_sizes_make_batches_of_different_sizes():
     assert [sorted(plan[2 * t + k].size for k in range(2)) for t in range(20)] == [[3, 6]] * 20
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(classes=st.integers(2, 14), number=st.integers(1, 5), seed=st.integers(0, 2**64 - 1))
 def test_drawn_cohorts_split_all_classes_every_cycle(classes, number, seed):
     number = min(number, classes)

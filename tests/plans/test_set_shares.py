@@ -8,10 +8,12 @@ from itertools import chain, cycle, islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
+
+from ..examples import examples
 
 SIZES = {"web": 500, "code": 200, "books": 60}
 SOURCE = np.repeat(np.arange(3), list(SIZES.values()))
@@ -45,7 +47,7 @@ def step_by_step(ranks):
             yield list(step)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     kind=st.sampled_from(sorted(CUTS)),
     size=st.integers(1, 6),

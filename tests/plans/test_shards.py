@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.orders.shard_shuffle import least_open
 
+from ..examples import examples
 from ..laws import quietly
 
 
@@ -35,7 +36,7 @@ def openings(touched):
     return np.cumsum(open_in)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(given_=shuffles(), seed=st.integers(0, 2**64 - 1))
 def test_every_sample_comes_once_a_pass_and_few_shards_are_open(given_, seed):
     local, batch_size = given_

@@ -6,13 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.orders import Dealt, Order
 
 from .. import laws
+from ..examples import examples
 
 SCHEDULE = bw.targets.schedule("natural", "uniform", epochs=3)
 
@@ -56,7 +57,7 @@ def test_identities_are_not_computed_to_find_out_what_an_order_is(monkeypatch):
     bw.budgeted([1] * 18, 3, order=inner)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(samples=st.integers(1, 6), batch_size=st.sampled_from([2, 4, 10]), seed=st.integers(0, 99))
 def test_a_users_own_order_is_followed_and_its_rates_are_those_of_the_mixture(samples, batch_size, seed):
     assert isinstance(Ladder(samples), Order)
@@ -97,7 +98,7 @@ CLASSES = bw.Groups.from_labels(np.repeat(["web", "a", "b", "c"], [50, 70, 20, 1
 def test_the_prior_of_a_source_that_moves_is_what_is_drawn_of_it():
     met: Counter[str] = Counter()
 
-    @settings(max_examples=40)
+    @examples(40)
     @given(
         share=st.sampled_from([0.2, 0.5, 0.75]),
         child_epoch=st.integers(1, 20),

@@ -8,12 +8,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright import targets
 from batchwright.orders.shares import TargetShares
+
+from ..examples import examples
 
 LABELS = np.repeat(np.arange(4), [300, 200, 60, 40])
 SHARES = [[0.4, 0.3, 0.2, 0.1], [0.1, 0.1, 0.3, 0.5], "uniform", [0.05, 0.55, 0.2, 0.2]]
@@ -31,7 +33,7 @@ def shares_at(given, number):
     return NAMED[given[max(first for first in given if first <= number)]]
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(stages=STAGES, epoch=st.sampled_from([1, 7, 25, 1000]), seed=st.integers(0, 2**64 - 1))
 def test_every_micro_batch_has_the_shares_of_its_stage(stages, epoch, seed):
     plan = balanced(stages, epoch=epoch, seed=seed)
@@ -46,7 +48,7 @@ def test_every_micro_batch_has_the_shares_of_its_stage(stages, epoch, seed):
     assert plan.prior_between(0, 450) == pytest.approx(wanted / wanted.sum())
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(stages=STAGES, epoch=st.sampled_from([30, 1000]), stop=st.integers(0, 440), worlds=st.permutations([1, 2, 4]))
 def test_a_run_resumes_within_any_stage_in_another_world(stages, epoch, stop, worlds):
     plan, seen, state = balanced(stages, epoch=epoch), [], {}
@@ -114,7 +116,7 @@ def test_shares_are_asked_for_by_stage_however_many_parts_a_stage_has(common, dr
     assert asked[0] == asked[1] < 40
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(stages=STAGES, seed=st.integers(0, 2**64 - 1), draw=st.sampled_from(["exact", "random"]))
 def test_a_plan_that_looks_at_every_part_gives_the_same_micro_batches(stages, seed, draw):
     target = targets.stages({n: SHARES[of] for n, of in stages.items()})
@@ -178,7 +180,7 @@ def test_recipes_and_summaries_hold_stages():
 
 
 @given(stages=st.lists(st.integers(0, 3), min_size=2, max_size=9), every=st.integers(1, 50))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_a_summary_says_that_its_numbers_are_means_and_lists_the_stages(stages, every):
     given = {number * every: of for number, of in enumerate(stages)}
     plan = balanced(given, epoch=200)

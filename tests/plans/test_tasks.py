@@ -7,11 +7,13 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.plans import TaskPlan
+
+from ..examples import examples
 
 
 def build(unit="batch", target="natural", **options):
@@ -27,7 +29,7 @@ def build(unit="batch", target="natural", **options):
     )
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(
     target=st.sampled_from(["natural", "uniform", "sqrt", {"tag": 0.11, "parse": 0.3, "rank": 0.59}, 0.123456789]),
     first=st.integers(0, 10**9),
@@ -69,7 +71,7 @@ def test_round_robin_is_strict_by_steps_and_by_rounds():
     assert len(set(rounds)) == 6
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     target=st.sampled_from(
         ["uniform", {"a": 2, "b": 1}, {"a": 5, "b": 3}, {"a": 50_001, "b": 50_000}, {"a": 0.9, "b": 0.1}]
@@ -101,7 +103,7 @@ def test_every_rank_has_every_cohort():
             assert found == {(0, 1), (2, 3), (4, 5)}
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(world=st.integers(1, 6), accumulate=st.integers(1, 4), epoch=st.integers(0, 20))
 def test_all_ranks_of_a_step_work_on_one_task(world, accumulate, epoch):
     plan, step_size = build(unit="step"), world * accumulate
@@ -125,7 +127,7 @@ def followed(plan, lists):
     return {name: len(found) for name, found in by_task.items()}
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     unit=st.sampled_from(["batch", "step"]),
     legs=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 25)), min_size=1, max_size=6),
@@ -165,7 +167,7 @@ def over_orders():
     )
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(
     legs=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 12)), min_size=2, max_size=5),
     nested=st.booleans(),

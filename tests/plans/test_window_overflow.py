@@ -7,11 +7,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 
+from ..examples import examples
 from .test_lengthwise import LABELS
 
 WILD = np.where(np.arange(3000) // 100 % 3 == 0, 90, 1 + np.arange(3000) % 3)
@@ -69,7 +70,7 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
             assert list(islice(fresh, 20)) == list(islice(sampler, 20))
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(1, 60)), min_size=60, max_size=300),
     st.integers(1, 5),

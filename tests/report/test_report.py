@@ -12,13 +12,14 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.audit import Audit, Finding
 
 from .. import laws
+from ..examples import examples
 from . import small
 
 
@@ -78,7 +79,7 @@ def test_a_shuffle_holds_a_group_as_often_as_is_expected_of_it():
     assert report.presence.shuffled == pytest.approx(seen, abs=0.01)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=1, max_size=60),
     batch_size=st.integers(1, 24),

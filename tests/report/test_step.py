@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.micro_batches import LAST
 
 from .. import laws
+from ..examples import examples
 from . import small
 
 
@@ -36,7 +37,7 @@ def test_a_step_of_every_plan_is_what_the_ranks_are_given(kind):
         assert str(told).startswith(f"step {step}: step {within} of epoch {epoch}, {told.samples.size} {called}")
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(step=st.integers(0, 10**9), rank=st.integers(0, 7), accumulate=st.integers(1, 3))
 def test_any_step_is_found_at_once(step, rank, accumulate):
     told = small.animals().at(step, rank=rank, world_size=8, accumulate=accumulate)

@@ -6,13 +6,14 @@ import copy
 import warnings
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import batchwright as bw
 
 from .. import processes
+from ..examples import examples
 from .places import LENGTH, ByList, epochs, made, place, plan
 from .programs import habits
 
@@ -102,7 +103,7 @@ def test_the_length_of_the_engines_epochs_is_kept(epoch_length, by):
 EVENTS = [Events.STARTED, Events.EPOCH_STARTED, Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED, Events.COMPLETED]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(80, suppress_health_check=[HealthCheck.too_slow])
 @given(
     kind=ENGINES, saves=st.sampled_from([*EVENTS, Events.GET_BATCH_STARTED]), nth=st.integers(1, 25),
     saves_first=st.booleans(), evaluates=st.sets(st.sampled_from([Events.STARTED, Events.EPOCH_COMPLETED])),
@@ -131,7 +132,7 @@ def test_going_on_is_as_if_never_stopped(
     assert again.run(**until) == whole[trained:]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(30, suppress_health_check=[HealthCheck.too_slow])
 @given(
     saves=st.sampled_from(EVENTS), nth=st.integers(1, 25), epoch_length=st.sampled_from([None, 1, 4, 10, 12, 25]),
     end=st.integers(1, 3), by_iterations=st.booleans(),

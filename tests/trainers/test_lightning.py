@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateFinder
@@ -15,6 +15,7 @@ import batchwright as bw
 from batchwright.adapters.lightning import PlanCallback
 
 from .. import processes
+from ..examples import examples
 from .lightning_runs import QUIET, Module, Save, fit, run
 from .places import LENGTH, epochs, made, place
 from .programs import habits
@@ -72,7 +73,7 @@ class Makes(Module):
         return made(self.by, accumulate=self.accumulate)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     hook=st.sampled_from(HOOKS), nth=st.integers(1, 25), first=st.booleans(), accumulate=st.integers(1, 2),
     limit=st.sampled_from([{}, {"limit_train_batches": 7}, {"limit_train_batches": 0.5}, {"overfit_batches": 2}]),
@@ -231,7 +232,7 @@ def test_a_checkpoint_that_was_saved_without_the_callback_is_gone_on_from(nth, b
 ALONE = ["on_train_start", "on_train_batch_end", "on_validation_end", "on_train_epoch_end", "on_train_end"]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     hook=st.sampled_from(ALONE), nth=st.integers(1, 25), accumulate=st.integers(1, 2),
     limit=st.sampled_from([{}, {"limit_train_batches": 7}]), until=st.sampled_from([{}, {"max_epochs": 1}]),
