@@ -14,13 +14,12 @@ import batchwright
 SOURCE = Path(batchwright.__file__).parent
 TITLES = {
     "Numbers and words": ("errors",),
-    "Labels, columns and groups": ("columns", "labels", "label_sets", "values", "tables", "groups", "group_parts"),
+    "Labels, columns and groups": ("inputs", "labels", "groups", "group_parts"),
     "Targets": ("targets",),
     "Plans": ("plans", "orders", "base_plan", "kinds"),
     "Lengths, budgets and packs": ("lengths", "costs"),
     "Runs, ranks and states": (
-        "sampler", "sampler_of", "position", "state_checks", "data_parallel_rank", "known_batches", "micro_batches", "ranks",
-        "distributed", "accumulation", "geometry", "composition", "run_state", "epoch_iterator",
+        "run", "position", "micro_batches", "ranks", "distributed", "accumulation", "geometry", "composition",
     ),
     "The loader": ("loader",),
     "Collate": ("collate",),

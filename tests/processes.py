@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_HEAVY = ["torch.distributed", "torch.utils.data", "torch._dynamo", "batchwright.sampler", "batchwright.plans"]
+_HEAVY = ["torch.distributed", "torch.utils.data", "torch._dynamo", "batchwright.run.sampler", "batchwright.plans"]
 _HEAVY += ["batchwright.loader", "batchwright.collate", "batchwright.correct"]
 _KILLED = "killed"
 

@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 import batchwright as bw
-from batchwright import columns
+from batchwright.inputs import columns
 from batchwright.labels import label_fn_map, labels
 
 from . import laws

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import batchwright as bw
 from batchwright.correct import LogitAdjustment, recalibrate
-from batchwright.given_out import LeftOut, given_out, left_out_at
+from batchwright.run.given_out import LeftOut, given_out, left_out_at
 
 from .examples import examples
 

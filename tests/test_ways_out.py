@@ -27,12 +27,12 @@ pytestmark = [
 ]
 
 NAMES = (
-    "arrays",
-    "columns",
-    "tables",
-    "values",
+    "inputs/arrays",
+    "inputs/columns",
+    "inputs/tables",
+    "inputs/values",
     "labels",
-    "label_sets",
+    "inputs/label_sets",
     "groups",
     "group_parts",
     "splitting",

@@ -296,7 +296,16 @@ def test_the_way_out_is_one(name: str) -> None:
     told_and_followed(CASES[name])
 
 
-NAMES = ("accumulation", "composition", "feedback", "geometry", "known_batches", "ranks", "sampler_of", "shared_list")
+NAMES = (
+    "accumulation",
+    "composition",
+    "feedback",
+    "geometry",
+    "run/known_batches",
+    "ranks",
+    "run/sampler_of",
+    "shared_list",
+)
 FILES = [*(SOURCE / f"{name}.py" for name in NAMES), *(SOURCE / "audit").glob("*.py")]
 
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .plans.rotating import rotating
     from .ranks import check_ranks
     from .recipes import from_recipe
-    from .sampler import BatchSampler
+    from .run.sampler import BatchSampler
     from .shared_list import SharedList
     from .splitting import Split, split
 
@@ -64,7 +64,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Batch": "collate",
-    "BatchSampler": "sampler",
+    "BatchSampler": "run.sampler",
     "Collate": "collate",
     "Column": "files",
     "Composition": "composition",

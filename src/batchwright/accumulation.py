@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from .errors import Infeasible, warn
-from .sampler import BatchSampler
+from .run.sampler import BatchSampler
 from .told_accumulation import Accumulation
 
 __all__ = ["check_accumulation"]

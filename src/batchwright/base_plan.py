@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
-from .columns import sample_numbers
 from .errors import Infeasible, check_integer, shown
+from .inputs.columns import sample_numbers
 from .micro_batches import MicroBatches, Slice, whole_steps
 
 if TYPE_CHECKING:
     from .groups import Groups
-    from .label_sets import LabelRates
+    from .inputs.label_sets import LabelRates
     from .lengths.cutter import Cutter
     from .lengths.pack_cutter import PackBorders
     from .orders import ShareChange, SharedOrder

@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import said, shown, typed
 from .files import Column
-from .values import is_tensor
+from .inputs.values import is_tensor
 
 __all__ = ["MOST_VALUES", "Call", "as_written", "call_of", "made_of", "parts_of", "recorded", "recorded_counting"]
 

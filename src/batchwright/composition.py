@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .base_plan import BasePlan
-from .columns import numbers_of_plan
 from .errors import Infeasible, check_integer, check_mapping, shortened, shown
 from .groups import Groups
-from .sampler import BatchSampler
-from .sampler_of import needed_sampler
-from .tables import by_column
+from .inputs.columns import numbers_of_plan
+from .inputs.tables import by_column
+from .run.sampler import BatchSampler
+from .run.sampler_of import needed_sampler
 
 __all__ = ["Composition", "Log"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .columns import as_numbers
 from .errors import Infeasible, check_bool, check_integer, check_number, shown, typed
+from .inputs.columns import as_numbers
 from .kernels.array_types import Floats
 from .public import opened
 from .readings import as_list

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .columns import as_numbers
 from .distributed import Over, ranks, summed
 from .errors import Infeasible, check_number, exactly, shown
+from .inputs.columns import as_numbers
 from .public import opened
 from .readings import as_list, reading
-from .sampler import BatchSampler
-from .sampler_of import needed_sampler
+from .run.sampler import BatchSampler
+from .run.sampler_of import needed_sampler
 
 __all__ = ["Feedback", "Rule", "bandit", "by_recall", "by_signal"]
 

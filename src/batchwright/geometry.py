@@ -9,7 +9,7 @@ from .errors import Infeasible, check_integer
 
 if TYPE_CHECKING:
     from .base_plan import BasePlan
-    from .sampler import BatchSampler
+    from .run.sampler import BatchSampler
 
 __all__ = ["Geometry"]
 
@@ -81,7 +81,7 @@ class Geometry:
                 f"build the plan with batch_size={self.micro_batch}",
             )
         together = self.replicas if rank is None else 1
-        from .sampler import BatchSampler
+        from .run.sampler import BatchSampler
 
         return BatchSampler(
             plan,

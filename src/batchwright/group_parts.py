@@ -10,11 +10,11 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from . import columns
 from .errors import Infeasible, check_integer, did_you_mean, empty_dataset, shown, typed, warn
+from .inputs import columns
+from .inputs.tables import Coded
+from .inputs.values import PLAIN, no_label, plain
 from .readings import check_count
-from .tables import Coded
-from .values import PLAIN, no_label, plain
 
 __all__ = [
     "MOST_SAMPLES",

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from . import columns
 from .calls import recorded
 from .errors import Infeasible, check_mapping, empty_dataset, shown
 from .group_parts import (
@@ -26,11 +25,12 @@ from .group_parts import (
     unknown_group,
     warn_of_singles,
 )
+from .inputs import columns
+from .inputs.tables import Coded, columns_of_frame
+from .inputs.values import no_label, plain
 from .labels import class_names, coded_labels, held_labels
 from .labels import labels as labels_of
 from .readings import check_count
-from .tables import Coded, columns_of_frame
-from .values import no_label, plain
 
 __all__ = ["Groups"]
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from .groups import Groups
+from .inputs.label_sets import LabelRates
 from .kernels.array_types import Integers
-from .label_sets import LabelRates
 from .lengths.admission import Admission
 from .lengths.cut import Cut
 from .lengths.cutter import Cutter

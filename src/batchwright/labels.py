@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .columns import complete, one_dimensional, sample_numbers
 from .errors import Infeasible, noted, shown, typed
-from .tables import Coded, coded, column_names, is_unread, read_column, unread_names
-from .values import is_tensor
+from .inputs.columns import complete, one_dimensional, sample_numbers
+from .inputs.tables import Coded, coded, column_names, is_unread, read_column, unread_names
+from .inputs.values import is_tensor
 
 __all__ = ["class_names", "coded_labels", "held_labels", "label_fn_map", "labels"]
 

@@ -13,8 +13,8 @@ from .errors import Infeasible, listed, warn
 from .orders.share_change import ShareChange
 from .orders.shares import without_spelling
 from .position import Position
-from .sampler import BatchSampler
-from .sampler_of import inside, sampler_of
+from .run.sampler import BatchSampler
+from .run.sampler_of import inside, sampler_of
 
 __all__ = ["check_ranks", "compare_loaders", "sampler_of"]
 

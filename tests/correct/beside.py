@@ -10,7 +10,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import batchwright as bw
 from batchwright.correct import recalibrate, report
-from batchwright.sampler_of import sampler_of
+from batchwright.run.sampler_of import sampler_of
 
 DATA = torch.arange(60.0)[:, None]
 PLAN = bw.balanced([0] * 45 + [1] * 15, 6)  # 10 batches an epoch

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwright as bw
-from batchwright.label_sets import LabelRates, label_sets
+from batchwright.inputs.label_sets import LabelRates, label_sets
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
 

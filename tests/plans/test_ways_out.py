@@ -38,12 +38,12 @@ FILES = [
         "base_plan.py",
         "micro_batches.py",
         "position.py",
-        "sampler.py",
-        "data_parallel_rank.py",
+        "run/sampler.py",
+        "run/data_parallel_rank.py",
         "distributed.py",
-        "state_checks.py",
-        "epoch_iterator.py",
-        "run_state.py",
+        "run/state_checks.py",
+        "run/epoch_iterator.py",
+        "run/run_state.py",
     ),
 ]
 

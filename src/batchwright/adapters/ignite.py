@@ -18,8 +18,8 @@ from ..composition import Composition
 from ..errors import Infeasible
 from ..loader import Loader
 from ..ranks import check_ranks, sampler_of
-from ..sampler import BatchSampler
-from ..sampler_of import next_start
+from ..run.sampler import BatchSampler
+from ..run.sampler_of import next_start
 
 __all__ = ["PlanProgress"]
 

@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..columns import whole_numbers
 from ..errors import Infeasible, check_integer, one_of, shown
 from ..groups import Groups
+from ..inputs.columns import whole_numbers
 
 __all__ = ["frames"]
 

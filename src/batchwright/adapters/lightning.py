@@ -17,7 +17,7 @@ from ..errors import Infeasible
 from ..loader import Loader
 from ..loader.trainers import of_lightning
 from ..ranks import check_ranks, sampler_of
-from ..sampler import BatchSampler
+from ..run.sampler import BatchSampler
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer

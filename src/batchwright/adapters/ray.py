@@ -16,7 +16,7 @@ from ..composition import Composition, Log
 from ..errors import Infeasible, shown
 from ..loader import Loader
 from ..ranks import check_ranks
-from ..sampler import BatchSampler
+from ..run.sampler import BatchSampler
 
 __all__ = ["load_position", "prepare", "save_position"]
 

@@ -14,8 +14,8 @@ from .guarantee import Guarantee
 
 if TYPE_CHECKING:
     from ..groups import Groups
+    from ..inputs.label_sets import LabelRates
     from ..kinds import FixedKind
-    from ..label_sets import LabelRates
     from ..orders import InTurn
 
 __all__ = ["Drawn", "LabelRateDeviation", "Sequence", "Shared", "Size", "drawn_batches", "shared_batches"]

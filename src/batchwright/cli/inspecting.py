@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import as_numbers
 from ..errors import Infeasible, shown
 from ..files import Column
 from ..groups import Groups
+from ..inputs.columns import as_numbers
 
 __all__ = ["describe_files", "lengths_of"]
 

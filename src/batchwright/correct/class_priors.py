@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import Infeasible, listed, shown, typed, warn
 from ..groups import Groups
 from ..readings import as_list, reading
-from ..sampler_of import sampler_of
+from ..run.sampler_of import sampler_of
 
 if TYPE_CHECKING:
     from ..base_plan import BasePlan

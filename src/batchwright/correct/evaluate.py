@@ -13,7 +13,7 @@ from ..aligned import aligned
 from ..distributed import gathered, ranks
 from ..errors import Infeasible, check_integer, exactly, shown, typed
 from ..readings import reading
-from ..sampler_of import next_start, sampler_of
+from ..run.sampler_of import next_start, sampler_of
 from .batchnorm.population import Forward, first_field
 from .calibration import (
     balanced_accuracy,
@@ -26,7 +26,7 @@ from .priors import LogitAdjustment
 
 if TYPE_CHECKING:
     from ..base_plan import BasePlan
-    from ..sampler import BatchSampler
+    from ..run.sampler import BatchSampler
 
 __all__ = ["Evaluation", "Metrics", "evaluate", "measure", "second_field"]
 

@@ -11,18 +11,18 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .. import columns
 from ..distributed import over, ranks, summed
 from ..errors import Infeasible, check_bool, exactly, shown
+from ..inputs import columns
 from ..position import Position
 from ..readings import check_count, reading
-from ..sampler_of import needed_sampler, next_start
+from ..run.sampler_of import needed_sampler, next_start
 from .weights import Weights
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
-    from ..sampler import BatchSampler
+    from ..run.sampler import BatchSampler
 
 __all__ = ["LossScale", "OptimizerSteps", "loss_scale"]
 

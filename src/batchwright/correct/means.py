@@ -12,10 +12,10 @@ from torch import Tensor
 from ..distributed import gathered
 from ..errors import Infeasible, check_bool, listed, shown
 from ..readings import check_count, reading
-from ..sampler_of import needed_sampler
+from ..run.sampler_of import needed_sampler
 
 if TYPE_CHECKING:
-    from ..sampler import BatchSampler
+    from ..run.sampler import BatchSampler
 
 __all__ = ["Means"]
 

@@ -11,17 +11,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..columns import as_numbers, by_label
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
+from ..inputs.columns import as_numbers, by_label
 from ..kernels.array_types import Floats
 from ..readings import as_list
-from ..sampler_of import needed_sampler
+from ..run.sampler_of import needed_sampler
 from .class_priors import ClassPriors, LabelPart, class_priors
 from .domains import domain_ids
 
 if TYPE_CHECKING:
     from ..base_plan import BasePlan
-    from ..sampler import BatchSampler
+    from ..run.sampler import BatchSampler
 
 __all__ = ["LogitAdjustment", "Mode"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import EXACT_AS_FLOAT
 from ..errors import Infeasible, listed, shown
-from ..tables import Coded, coded
+from ..inputs.arrays import EXACT_AS_FLOAT
+from ..inputs.tables import Coded, coded
 from .folder import Folder, StoredGroups
 from .paths import files_of, kind_of
 from .readers import READERS, Parts, Texts, column_names

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import Infeasible, no_column, said, shown
+from ..inputs.tables import Coded
 from ..readings import reading
-from ..tables import Coded
 from .paths import META
 
 __all__ = ["FORMAT", "CheckSum", "Folder", "StoredGroups", "sealed", "stamp_of"]

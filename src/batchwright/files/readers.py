@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import as_array
 from ..errors import Infeasible, said, shown
+from ..inputs.arrays import as_array
 from ..readings import check_column, library, reading_file
 from .folder import Folder
 from .tar import names_of_shard, rows_of_shard

@@ -10,9 +10,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
-from ..columns import sample_count
 from ..errors import Infeasible, empty_dataset, said, shown, typed, warn
-from ..values import missing, plain
+from ..inputs.columns import sample_count
+from ..inputs.values import missing, plain
 from .functions import NotComparable, fingerprint_of
 from .parts import FinishedPart, Wanted, Writer
 from .sources import DataFile, IndexSource

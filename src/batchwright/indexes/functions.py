@@ -9,9 +9,9 @@ from inspect import unwrap
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from ..arrays import as_array
 from ..errors import typed
-from ..values import is_tensor
+from ..inputs.arrays import as_array
+from ..inputs.values import is_tensor
 
 __all__ = ["NotComparable", "fingerprint_of"]
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import EXACT_AS_FLOAT
 from ..errors import Infeasible, listed, shown
 from ..files.column import Digest, typed_texts
 from ..files.folder import FORMAT, CheckSum, sealed
 from ..files.paths import META
 from ..group_parts import NARROW, digest_of, warn_of_singles
-from ..tables import Coded
+from ..inputs.arrays import EXACT_AS_FLOAT
+from ..inputs.tables import Coded
 from .parts import FinishedPart, Wanted
 
 __all__ = ["merge"]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import numbers_within
 from ..errors import Infeasible, check_integer, shown
 from ..files.column import Column
 from ..files.folder import Folder
 from ..groups import Groups
+from ..inputs.columns import numbers_within
 
 __all__ = ["Index"]
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import EXACT_AS_FLOAT
 from ..errors import Infeasible, shown
 from ..files.column import FLOAT, INTEGER
+from ..inputs.arrays import EXACT_AS_FLOAT
 from .scans import ArrowColumns, AsTyped
 from .sources import DataFile
 

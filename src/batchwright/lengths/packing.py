@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import columns
 from ..errors import Infeasible, check_integer, one_of
+from ..inputs import columns
 from ..kernels.array_types import Integers
 from .distinct_lengths import DistinctLengths
 from .exact import Allowance, pack_patterns

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..columns import as_numbers
 from ..errors import Infeasible, check_bool, check_integer, check_mapping, check_number, exactly, shown
+from ..inputs.columns import as_numbers
 from ..kernels.array_types import Floats, Integers
 from ..kernels.partition import longest_first, swap_down
 from .bundles import Bundles

@@ -15,11 +15,11 @@ from ..base_plan import BasePlan
 from ..errors import Infeasible, check_bool, check_integer, one_of, shown, warn
 from ..kernels.hashing import PURPOSE, child_key
 from ..micro_batches import AS_IT_WAS
-from ..moved import Moved
 from ..position import Position
 from ..public import internal, public
 from ..ranks import compare_loaders
-from ..sampler import BatchSampler
+from ..run.moved import Moved
+from ..run.sampler import BatchSampler
 from ..told_accumulation import Accumulation
 from .checks import check_dataset, check_on_error, check_options, fitting_workers, starts_python
 from .joining import Default, check_collate, declaring

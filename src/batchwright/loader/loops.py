@@ -10,10 +10,10 @@ from torch._C._autograd import _profiler_enabled
 
 from ..collate import Batch
 from ..errors import Infeasible, check_integer, warn
-from ..looks import Looks
 from ..position import Position
-from ..run_state import RunState
-from ..sampler import BatchSampler
+from ..run.looks import Looks
+from ..run.run_state import RunState
+from ..run.sampler import BatchSampler
 from ..told_accumulation import Accumulation
 from .requests import Requests
 from .samples import WithRemarks

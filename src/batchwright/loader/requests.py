@@ -12,7 +12,7 @@ import torch.utils.data
 
 from ..base_plan import NumberColumn
 from ..position import Position
-from ..sampler import BatchSampler
+from ..run.sampler import BatchSampler
 
 __all__ = ["Requests"]
 

@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 
 from ..distributed import has_process_group
-from ..moved import Moved
-from ..sampler_of import moved_by_loops
+from ..run.moved import Moved
+from ..run.sampler_of import moved_by_loops
 from .worker_info import stepped
 
 __all__ = ["equal_stop"]

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from ..errors import Infeasible, check_integer, warn
 from ..loader.checks import check_named_of_torch
 from ..loader.loops import epochs_left
-from ..moved import Moved
 from ..public import internal, public
+from ..run.moved import Moved
 from . import states
 from .batch import StreamReport, total
 from .delivered import one_sided

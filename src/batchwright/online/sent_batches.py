@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..errors import Infeasible
-from ..moved import Moved
 from ..readings import call_in_loop
+from ..run.moved import Moved
 from .batch import StreamReport
 from .loaded import Begun, Loaded
 from .next_pass import NextPass

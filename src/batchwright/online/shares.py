@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import by_label
 from ..errors import Infeasible, check_mapping, listed, shown
 from ..group_parts import sorted_if_possible
+from ..inputs.columns import by_label
 from ..kernels.array_types import Floats, Integers
 from ..targets import Target, explicit, resolve
 from ..targets.target import needs_of

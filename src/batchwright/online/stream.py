@@ -14,7 +14,7 @@ import torch.utils.data
 from ..audit import Audit
 from ..distributed import ranks_of_mesh
 from ..errors import Infeasible, check_bool, check_integer, shortened, shown
-from ..moved import Moved
+from ..run.moved import Moved
 from . import states
 from .audited import AuditedBatch, audited
 from .batch import StreamReport

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import columns
 from ..groups import Groups
+from ..inputs import columns
 
 __all__ = ["Cells"]
 

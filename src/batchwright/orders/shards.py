@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..calls import MOST_VALUES, Call
-from ..columns import numbers_within, sample_numbers, whole_numbers
 from ..errors import Infeasible, check_integer, shown
+from ..inputs.columns import numbers_within, sample_numbers, whole_numbers
 from ..micro_batches import MOST_RANKS
 from ..public import internal
 

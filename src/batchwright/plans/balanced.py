@@ -8,11 +8,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from .. import columns
 from ..calls import recorded, recorded_counting
 from ..errors import Infeasible, check_bool, check_integer, one_of, seed_number, shown, warn
 from ..group_parts import MOST_SAMPLES
 from ..groups import Groups
+from ..inputs import columns
 from ..kernels.deal_arguments import ROUND
 from ..kernels.independent import LINE
 from ..orders import Dealt, Independent, Shards

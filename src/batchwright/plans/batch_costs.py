@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import sample_numbers
 from ..errors import Infeasible, shown
+from ..inputs.columns import sample_numbers
 from ..kernels.array_types import Floats, Integers
 from ..lengths.admission import Admission
 from ..lengths.cutter import Cutter

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..calls import recorded
-from ..columns import as_numbers
 from ..errors import Infeasible, check_integer, empty_dataset, exactly
+from ..inputs.columns import as_numbers
 from ..kernels.array_types import Integers
 from ..lengths.admission import Admission
 from ..lengths.bucket_cutter import BucketCutter

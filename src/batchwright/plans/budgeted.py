@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of, warn
+from ..inputs import columns
 from ..kernels.array_types import Floats, Integers
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of, seed_number, shown
 from ..groups import Groups
+from ..inputs import columns
 from ..kernels.array_types import Floats, Integers
 from ..lengths.identity import fields_as_text
 from ..lengths.packing import pack

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, check_number, shown
+from ..inputs.columns import sample_numbers
 from ..micro_batches import AS_IT_WAS, counted
 from ..orders import Shards, ShareChange, SharedOrder
 from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, shards_change_rates

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import columns
 from ..calls import recorded
 from ..errors import check_bool, check_integer
+from ..inputs import columns
 from ..lengths.admission import Admission
 from ..lengths.layout import Window
 from ..lengths.numbers import Numbers

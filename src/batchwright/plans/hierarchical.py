@@ -12,10 +12,10 @@ import numpy as np
 from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, exactly, shown, typed, warn
 from ..groups import Groups
+from ..inputs.tables import by_column
 from ..orders import Dealt, Hierarchical, Levels
 from ..orders.shares import TargetShares
 from ..readings import as_list, reading
-from ..tables import by_column
 from ..targets import resolve
 from ..targets.explicit import exact_in_order
 from .balanced import MOST_TICKETS, check_batch_arguments, epoch_length

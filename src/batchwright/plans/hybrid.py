@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_integer, empty_dataset, seed_number, shown
 from ..groups import Groups
+from ..inputs import columns
 from ..kernels.array_types import Integers
 from ..lengths.identity import fields_as_text
 from ..lengths.length_strata import LengthStrata
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from ..audit import Audit
-    from ..sampler import BatchSampler
+    from ..run.sampler import BatchSampler
 
 __all__ = ["HybridPlan", "hybrid"]
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import columns
 from ..calls import recorded_counting
 from ..errors import Infeasible, warn
 from ..groups import Groups
+from ..inputs import columns
 from ..kernels.deal_arguments import ROUND
 from ..orders import InTurn
 from ..orders.finite import InFileOrder, Listed

@@ -8,14 +8,14 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import columns
 from ..errors import Infeasible, check_integer, check_mapping, empty_dataset, exactly, noted, shown, typed
+from ..inputs import columns
+from ..inputs.tables import by_column
 from ..kernels.array_types import Floats
 from ..lengths.admission import Admission, TooLong
 from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows, Numbers
 from ..orders import Order, Shards, ShardShuffle, is_order, is_shared
-from ..tables import by_column
 from .balanced import shuffled
 from .fixed import FixedPlan
 from .local import checked_local, half_open

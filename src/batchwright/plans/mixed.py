@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, check_mapping, shown, warn
 from ..groups import Groups
+from ..inputs import columns
 from ..lengths.numbers import Numbers
 from ..orders import Dealt, Mixed, Order, Shards, is_order
 from ..orders.shares import TargetShares

@@ -11,14 +11,14 @@ import numpy as np
 
 from ..aligned import aligned
 from ..calls import recorded
-from ..columns import by_label
 from ..errors import Infeasible, check_number, exactly, shortened, shown, warn
+from ..inputs.columns import by_label
+from ..inputs.label_sets import LabelRates, LabelSets, label_sets
+from ..inputs.values import plain
 from ..kernels.hashing import child_key
-from ..label_sets import LabelRates, LabelSets, label_sets
 from ..targets import resolve
 from ..targets.raking import MOST_SUMS, REACHED, solve_raking
 from ..targets.target import to_twelve_digits
-from ..values import plain
 from .balanced import by_weight, check_batch_arguments
 from .fixed import FixedPlan
 from .repeats import LEAST_REPEATS, above, check_repeats, repeats_note

@@ -10,10 +10,10 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import columns
 from ..calls import recorded
-from ..columns import sample_numbers
 from ..errors import Infeasible, check_integer, check_number, exactly, one_of
+from ..inputs import columns
+from ..inputs.columns import sample_numbers
 from ..kernels.array_types import Integers
 from ..lengths.admission import Admission, TooLong
 from ..lengths.bundles import Bundles

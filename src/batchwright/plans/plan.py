@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..audit import Audit
     from ..loader import Loader
     from ..report import Plots, Report, Step
-    from ..sampler import BatchSampler
+    from ..run.sampler import BatchSampler
 
 __all__ = ["RECIPE_VERSION", "Plan"]
 
@@ -276,7 +276,7 @@ class Plan(BasePlan):
         dims: Sequence[str] | None = None,
     ) -> BatchSampler:
         """A batch sampler for `torch.utils.data.DataLoader(dataset, batch_sampler=...)`; see `batchwright.BatchSampler`."""
-        from ..sampler import BatchSampler  # it imports torch, which a plan does without
+        from ..run.sampler import BatchSampler  # it imports torch, which a plan does without
 
         return BatchSampler(
             self, rank=rank, world_size=world_size, accumulate=accumulate, fetch=fetch, mesh=mesh, dims=dims

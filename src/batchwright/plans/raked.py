@@ -13,8 +13,8 @@ import numpy as np
 from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, check_mapping, did_you_mean, exactly, refused_of, shown
 from ..groups import Groups
+from ..inputs.tables import by_column
 from ..orders.shares import TargetShares
-from ..tables import by_column
 from ..targets import explicit, resolve
 from ..targets.raking import MOST_SUMS, REACHED, Raking, solve_raking
 from ..targets.target import to_twelve_digits

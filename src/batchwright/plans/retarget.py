@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import as_numbers, by_label
 from ..errors import Infeasible, check_bool, check_number, exactly, shown, warn
 from ..groups import Groups
+from ..inputs.columns import as_numbers, by_label
 from ..kinds import FixedKind
 from ..micro_batches import AS_IT_WAS, LAST
 from ..orders import Dealt, Independent, Mixed, ShareChange, SharedOrder

@@ -15,8 +15,8 @@ from ..targets.stages import stage_begins
 from .printed import Printed, PrintedColumn, columns_of, table
 
 if TYPE_CHECKING:
+    from ..inputs.label_sets import LabelRates
     from ..kinds import FixedKind
-    from ..label_sets import LabelRates
 
 __all__ = ["OF_LABELS", "GroupLine", "LabelLine", "Summary", "label_lines", "moves", "summarise"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..exported import Table
-from ..label_sets import LabelRates
+from ..inputs.label_sets import LabelRates
 
 __all__ = ["Labels", "LabelsHeld"]
 

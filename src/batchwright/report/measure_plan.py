@@ -8,8 +8,8 @@ import numpy as np
 
 from ..audit import Audit
 from ..base_plan import BasePlan
-from ..columns import numbers_of_plan
 from ..errors import Infeasible, check_integer
+from ..inputs.columns import numbers_of_plan
 from .measure import Walked
 from .pictures import MeasuredBatches
 from .reading import MOST_BATCHES, Shuffle, checked_step_size, reader_of

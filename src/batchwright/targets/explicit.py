@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..calls import recorded
 from ..errors import Infeasible, check_mapping, check_number, did_you_mean, exactly, shown
-from ..values import plain
+from ..inputs.values import plain
 from .target import Number, Target, fraction, integer_weights
 
 if TYPE_CHECKING:

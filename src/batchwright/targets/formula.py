@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import Infeasible, check_number, exactly, shown, typed
+from ..inputs.values import no_label
 from ..readings import as_list
-from ..values import no_label
 from .explicit import explicit
 from .target import Number, Target, fraction
 

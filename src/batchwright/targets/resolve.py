@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..columns import as_numbers, by_label
 from ..errors import Infeasible, did_you_mean, exactly, noted, shown, typed
+from ..inputs.columns import as_numbers, by_label
+from ..inputs.values import plain
 from ..readings import reading
-from ..values import plain
 from .counts import blend, natural, power, uniform
 from .explicit import SUM_TOLERANCE, explicit, target_in_order, way_out_of_sum
 from .target import Number, Target, fraction

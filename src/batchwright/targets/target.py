@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import as_array
 from ..errors import Infeasible, exactly, shown
+from ..inputs.arrays import as_array
 from ..readings import as_list
 from ..recent import Recent
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import columns
 from ..calls import recorded
 from ..errors import Infeasible, exactly, shown
+from ..inputs import columns
 from .capped import counting_draws
 from .resolve import resolve
 from .target import Number, Target, fraction, to_twelve_digits

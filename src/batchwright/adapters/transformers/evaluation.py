@@ -19,7 +19,7 @@ from ...collate.identity import Identity
 from ...errors import Infeasible
 from ...plans.evaluation import evaluation
 from ...ranks import check_ranks
-from ...sampler import BatchSampler
+from ...run.sampler import BatchSampler
 
 __all__ = ["ExactEvaluation"]
 

@@ -12,7 +12,7 @@ from transformers.trainer_callback import ExportableState
 
 from ...composition import Composition, Log
 from ...loader import Loader
-from ...sampler import BatchSampler
+from ...run.sampler import BatchSampler
 
 __all__ = ["PlacedBatches", "PlanProgressCallback", "unchanged"]
 

@@ -17,7 +17,7 @@ from ...loader import Loader
 from ...loader.joining import Default, declaring
 from ...loader.samples import OnError
 from ...plans.plan import Plan
-from ...sampler import BatchSampler
+from ...run.sampler import BatchSampler
 from .arguments import agree
 from .evaluation import ExactEvaluation
 from .generations import Generations

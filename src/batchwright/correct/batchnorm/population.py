@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...distributed import Over, gathered, ranks
 from ...errors import Infeasible, check_integer, shown, typed, warn
-from ...sampler_of import unmoved
+from ...run.sampler_of import unmoved
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
 from .moments import Moments

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch.distributed
 import torch.utils.data
 
-from .distributed import data_groups, ranks_of_mesh
-from .errors import Infeasible, check_integer, shown
+from ..distributed import data_groups, ranks_of_mesh
+from ..errors import Infeasible, check_integer, shown
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh

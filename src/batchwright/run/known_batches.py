@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .errors import Infeasible
-from .position import Position
+from ..errors import Infeasible
+from ..position import Position
 
 __all__ = ["KnownBatches"]
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import Infeasible, shown, typed
-from .readings import reading
+from ..errors import Infeasible, shown, typed
+from ..readings import reading
 from .values import COMPLETE, plain
 
 __all__ = [

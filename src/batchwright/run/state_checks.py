@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from .base_plan import BasePlan
-from .errors import Infeasible, listed, shortened, shown
-from .orders.shares import without_spelling
-from .position import Position
+from ..base_plan import BasePlan
+from ..errors import Infeasible, listed, shortened, shown
+from ..orders.shares import without_spelling
+from ..position import Position
 
 __all__ = ["VERSION", "bounded_identity", "check_same_place", "check_state_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from .errors import warn
+from ..errors import warn
 from .run_state import RunState
 
 __all__ = ["Looks"]

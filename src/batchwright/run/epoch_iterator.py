@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import torch.utils.data
 
-from .base_plan import BasePlan
-from .errors import Infeasible, warn
-from .micro_batches import LAST
-from .position import Position
+from ..base_plan import BasePlan
+from ..errors import Infeasible, warn
+from ..micro_batches import LAST
+from ..position import Position
 from .run_state import RunState
 
 __all__ = ["EpochIterator", "ReadAhead", "for_a_node"]

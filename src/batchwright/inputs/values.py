@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import typed
+from ..errors import typed
 
 __all__ = ["COMPLETE", "PLAIN", "is_tensor", "missing", "no_label", "plain"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import Infeasible, shown, typed
 from .columns import as_numbers
-from .errors import Infeasible, shown, typed
 from .values import is_tensor, missing, no_label, plain
 
 __all__ = ["LabelRates", "LabelSets", "label_sets"]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Infeasible, shown, typed
-from .readings import check_count, reading
+from ..errors import Infeasible, shown, typed
+from ..readings import check_count, reading
 from .tables import is_unread, only_column
 from .values import PLAIN, is_tensor, plain
 

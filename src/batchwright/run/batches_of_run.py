@@ -8,14 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from .base_plan import BasePlan
-from .distributed import ranks
+from ..base_plan import BasePlan
+from ..distributed import ranks
+from ..errors import Infeasible, check_integer
+from ..position import Position
+from ..public import internal
 from .epoch_iterator import BatchQueue
-from .errors import Infeasible, check_integer
 from .given_out import LeftOut, given_out, left_out_at
 from .known_batches import KnownBatches
-from .position import Position
-from .public import internal
 from .run_state import PresentRun, RunState
 
 __all__ = ["BatchesOfRun"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .errors import Infeasible, shown
-from .micro_batches import AS_IT_WAS, LAST
+from ..errors import Infeasible, shown
+from ..micro_batches import AS_IT_WAS, LAST
 
 __all__ = ["LeftOut", "given_out", "left_out_at", "left_out_in"]
 

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch.distributed
 import torch.utils.data
 
-from .base_plan import BasePlan
+from ..base_plan import BasePlan
+from ..distributed import Over
+from ..errors import Infeasible, check_integer, shown, typed, warn
+from ..micro_batches import AS_IT_WAS
+from ..position import Position
+from ..public import internal, public
+from ..told_accumulation import Accumulation
 from .batches_of_run import BatchesOfRun
 from .data_parallel_rank import DataParallelRank, Fetch, micro_batches_fetched
-from .distributed import Over
 from .divided import refuse_to_be_divided
 from .epoch_iterator import BatchQueue, EpochIterator, ReadAhead, for_a_node
-from .errors import Infeasible, check_integer, shown, typed, warn
 from .given_out import left_out_in
 from .known_batches import KnownBatches
 from .looks import Looks
-from .micro_batches import AS_IT_WAS
 from .moved import Moved
-from .position import Position
-from .public import internal, public
 from .run_state import RunState
 from .state_checks import VERSION, bounded_identity, check_same_place, check_state_of
-from .told_accumulation import Accumulation
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
-    from .audit import Audit
+    from ..audit import Audit
 
 __all__ = ["BatchSampler", "Fetch"]
 
@@ -256,7 +256,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
 
     def audit(self, *, epochs: int = 1, first: int = 0) -> Audit:
         """Measure the batches of this rank, without communication; see `batchwright.audit.audit_rank`."""
-        from .audit import audit_rank
+        from ..audit import audit_rank
 
         return audit_rank(self, epochs=epochs, first=first)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import Infeasible, check_integer, exactly, shown, typed
+from ..kernels.array_types import blocks
 from .arrays import EXACT_AS_FLOAT, as_array
-from .errors import Infeasible, check_integer, exactly, shown, typed
-from .kernels.array_types import blocks
 from .values import COMPLETE, missing, plain
 
 __all__ = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .base_plan import BasePlan
-from .errors import Infeasible, check_integer
-from .position import Position
+from ..base_plan import BasePlan
+from ..errors import Infeasible, check_integer
+from ..position import Position
 
 __all__ = ["PresentRun", "RunState"]
 

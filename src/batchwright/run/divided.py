@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-from .errors import Infeasible
+from ..errors import Infeasible
 
 __all__ = ["refuse_to_be_divided"]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from .errors import Infeasible, typed
+from ..errors import Infeasible, typed
 from .moved import Moved, put_back
 from .sampler import BatchSampler
 

@@ -1,0 +1,1 @@
+"""Single values, columns and label sets out of the user's objects, without importing their libraries."""
