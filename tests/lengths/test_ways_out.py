@@ -40,4 +40,4 @@ FILES = [
 
 
 def test_every_refusal_in_the_code_is_among_these():
-    check_that_all_are_reached(FILES, 91, [BUDGETS, HYBRID, LIMITED, PACKS, PARTITION, POSITIONS])
+    check_that_all_are_reached(FILES, 92, [BUDGETS, HYBRID, LIMITED, PACKS, PARTITION, POSITIONS])

@@ -44,6 +44,10 @@ def skipping(order, limit=6):
     return budget(L, limit, order=order, too_long="skip")
 
 
+def many_shapes(buckets, **more):
+    return bw.bucketed(np.arange(1, 8193)[:, None], 2, buckets=buckets, **more)
+
+
 CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do
     # budgeted
     "truncate, two budgets": (
@@ -190,6 +194,12 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: bw.bucketed([(1e300, 1e300)] * 4, 2, buckets=1),
         "the product of the sides of a bucket is above what a float holds; pass sides in a larger unit",
         lambda: ends(bw.bucketed([(1e300 / 1e290, 1e300 / 1e290)] * 4, 2, buckets=1))),
+    "many buckets in large steps": (
+        lambda: many_shapes(4096, order=bw.shuffled(8192, 2)).stepped(129),
+        "a window has 8192 steps of 129 micro-batches at least, two for every bucket, and a plan by lengths plans 1048576 "
+        "micro-batches together at most; pass fewer buckets, or a smaller world_size or accumulate",
+        lambda: (many_shapes(4, order=bw.shuffled(8192, 2)).stepped(129),
+                 many_shapes(512, order=bw.shuffled(8192, 2)).stepped(2))),
     # grouped
     "grouped below 0": (
         lambda: bw.grouped([2, -1], 2), "sample 1 has length -1; pass lengths of 0 or more",

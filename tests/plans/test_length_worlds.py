@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import batchwright as bw
@@ -232,3 +232,46 @@ def test_what_is_left_beyond_an_epoch_of_fewer_ranks_is_said_and_comes_first_in_
     assert len(epoch) == length
     late = [batch for batch, _ in zip(one, range(left - length), strict=False)]
     assert np.bincount(np.concatenate([*taken, *epoch, *late]), minlength=997).tolist() == [1] * 997
+
+
+@examples(25)
+@given(
+    samples=st.integers(1, 800),
+    size=st.integers(1, 24),
+    buckets=st.integers(1, 10),
+    world=st.integers(1, 16),
+    window=st.just("epoch") | st.integers(1, 300),
+    order=st.sampled_from(["shuffled", "balanced", "local"]),
+    seed=st.integers(0, 99),
+)
+@example(samples=100, size=16, buckets=8, world=4, window="epoch", order="shuffled", seed=2)  # six of eight buckets met
+@example(samples=100, size=16, buckets=8, world=4, window=1000, order="shuffled", seed=2)
+@example(samples=2000, size=16, buckets=8, world=16, window="epoch", order="shuffled", seed=2)
+@example(samples=50, size=16, buckets=5, world=4, window="epoch", order="shuffled", seed=2)
+@example(samples=300, size=1, buckets=3, world=7, window="epoch", order="balanced", seed=0)  # no smaller last steps
+def test_buckets_over_an_order_fill_their_micro_batches_and_an_epoch_in_any_world(
+    samples, size, buckets, world, window, order, seed
+):
+    rng = np.random.default_rng(seed)
+    shapes = np.minimum(1 + rng.geometric(0.1, (samples, 2)), 60)
+    orders = {
+        "shuffled": lambda: {"order": bw.shuffled(samples, 1 + seed % 16)},
+        "balanced": lambda: {"order": bw.balanced(rng.integers(0, 3, samples), 1 + seed % 16)},
+        "local": lambda: {"local": bw.Shards([1] * samples, open=4)},
+    }
+    if order == "local" and samples < 100 * size:  # too few for blocks of shards
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bw.PoorWarning)  # copies come together where a window goes through all samples
+        plan = bw.bucketed(shapes, size, buckets=buckets, window=window, **orders[order]())
+        wanted = plan.epoch_samples
+        sizes = [[len(batch) for batch in plan.epoch(epoch, world)] for epoch in range(30)]
+        assert plan.summary(world).batch_sizes[0] > 0
+    step = world * size
+    drawn = np.mean([sum(epoch) for epoch in sizes])
+    # A window of n steps closes at step n + 1: all buckets but one may have just begun a step. And it has two steps for each.
+    assert sum(map(sum, sizes)) >= 0.5 * size * sum(map(len, sizes))
+    assert drawn <= max(1.1 * wanted, step)
+    assert drawn >= 0.85 * wanted - step or wanted < step
+    if wanted >= 2 * len(plan.buckets) * step and len(plan.buckets) > 1:
+        assert 0.7 * wanted <= drawn <= 1.1 * wanted

@@ -52,8 +52,11 @@ class BucketCutter(Cutter):
         return np.ones(items.size)
 
     def batches_needed(self, items: Integers, step_size: int) -> int:
-        """See `Cutter`."""
-        return len(self.cut(items, None, step_size))
+        """See `Cutter`; more than there are items if they cannot fill their steps."""
+        pieces = self._by_bucket(self.bucket_of[items])
+        large, small = _own_and_shared(pieces, self.batch_size, step_size)
+        own = sum(-(-places.size // (self.batch_size * step_size)) for places in large)
+        return own * step_size + whole_steps(_parts(small, self.batch_size), step_size)
 
     def with_equal_costs(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """See `Cutter`: a step is of one bucket already."""
@@ -62,8 +65,7 @@ class BucketCutter(Cutter):
     def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
         """See `Cutter`. Buckets with fewer samples than a step has micro-batches share steps."""
         buckets = self.bucket_of[items]
-        held = np.bincount(buckets, minlength=self.areas.size)
-        pieces = np.split(np.argsort(buckets, kind="stable"), held.cumsum()[:-1])
+        pieces = self._by_bucket(buckets)
         large, small = _own_and_shared(pieces, self.batch_size, step_size)
         shared = self._shared(small, items, None, step_size) if small else None
         wanted = (batches or 0) // step_size - (len(shared) // step_size if shared else 0)
@@ -81,6 +83,11 @@ class BucketCutter(Cutter):
         offsets = np.concatenate([[0], np.concatenate(sizes).cumsum()])
         costs = np.add.reduceat(self.areas[buckets[joined]], offsets[:-1])
         return Cut(joined, offsets, costs, in_steps=True)
+
+    def _by_bucket(self, buckets: Integers) -> list[Integers]:
+        """The places of the items of every bucket, given the bucket of each item."""
+        held = np.bincount(buckets, minlength=self.areas.size)
+        return np.split(np.argsort(buckets, kind="stable"), held.cumsum()[:-1])
 
     def _steps(self, sizes: list[int], wanted: int, step_size: int) -> list[int] | None:
         """How many steps each bucket has, `wanted` or more in all; None if there are too few samples.
@@ -140,6 +147,9 @@ def _own_and_shared(pieces: list[Integers], batch_size: int, step_size: int) -> 
     """The buckets that have steps of their own, and those smaller than a step, which share steps."""
     small = [places for places in pieces if 0 < places.size < step_size]
     large = [places for places in pieces if places.size >= step_size]
+    if batch_size == 1:  # the last step of a bucket cannot have smaller micro-batches
+        small += [places[whole:] for places in large if (whole := places.size // step_size * step_size) < places.size]
+        large = [places[: places.size // step_size * step_size] for places in large]
     # The small ones may be too few even together. Then the largest bucket gives them some of its samples.
     while large and (short := _short(small, batch_size, step_size)) > 0:
         large.sort(key=len)
@@ -153,5 +163,9 @@ def _own_and_shared(pieces: list[Integers], batch_size: int, step_size: int) -> 
 
 def _short(small: list[Integers], batch_size: int, step_size: int) -> int:
     """How many samples these buckets lack to have one in every micro-batch of the steps that they share."""
-    parts = sum(-(-places.size // batch_size) for places in small)
-    return whole_steps(parts, step_size) - sum(places.size for places in small)
+    return whole_steps(_parts(small, batch_size), step_size) - sum(places.size for places in small)
+
+
+def _parts(small: list[Integers], batch_size: int) -> int:
+    """How many micro-batches these buckets need."""
+    return sum(-(-places.size // batch_size) for places in small)

@@ -38,6 +38,7 @@ _FINEST = 1 << 10
 _FIRST_REACH = 8  # that search leaves its guess by 1/8 of a micro-batch, and goes twice as far each time
 _STARTS_KEPT = 1 << 12  # keep where this many windows begin at least, evenly spread; others are found from these
 _SHORT_PASSES = 1 << 20  # samples: in passes over shards of so few, windows are no longer than an epoch from the start
+_FILLED = 4  # an epoch of so many times the fewest steps for buckets is one window: short steps are an eighth at most
 _FAR = 1 << 14  # filling more windows than this to find where one begins gives a warning: it takes some ten seconds
 
 
@@ -94,14 +95,17 @@ class OrderWindows(Windows):
         if in_steps_of_one is not None:
             self._follow(in_steps_of_one, window)
             return
+        least = cutter.least_steps * step_size
         if window == "epoch":
             items = admission.items(order.take(0, epoch_samples))
             needed = cutter.batches_needed(items, step_size) if items.size else 0
-            self._mean_size = float(cutter.sizes_of(items).sum())
             self.window_batches = self.epoch_batches = max(step_size, (needed - 1) // step_size * step_size)
-            self._places_per_window *= self.window_batches / max(needed, 1)
-            return
-        self.window_batches = max(least_length(window, step_size), cutter.least_steps * step_size)
+            if cutter.least_steps == 1 or self.window_batches >= _FILLED * least:
+                self._mean_size = float(cutter.sizes_of(items).sum())
+                self._places_per_window *= self.window_batches / max(needed, 1)
+                return
+            window = max(needed, 1)
+        self.window_batches = max(least_length(window, step_size), least)
         if isinstance(order, ShardShuffle) and epoch_samples <= _SHORT_PASSES:
             # To look at many passes for one window would take seconds, and it is shortened to an epoch in any case.
             needed = cutter.batches_needed(admission.items(order.take(0, epoch_samples)), step_size)
@@ -110,7 +114,7 @@ class OrderWindows(Windows):
                     f"the {epoch_samples} samples of the shards make {needed} micro-batches, fewer than {LEAST_BATCHES}",
                     "leave local out, or pass lower limits",
                 )
-            self.window_batches = min(self.window_batches, whole_steps(needed, step_size))
+            self.window_batches = max(min(self.window_batches, whole_steps(needed, step_size)), least)
         self._places_per_window = float(min(epoch_samples, self.window_batches))
         self._places_per_window, self._mean_size = self._measured(0)
         epochs, probed = max(1, moves_over), 0
@@ -129,8 +133,8 @@ class OrderWindows(Windows):
         return min(max(_PROBES[0], math.floor(_PROBED / self._places_per_window)), most)
 
     def _shorten(self) -> None:
-        """Make a window no longer than an epoch."""
-        shorter = min(self.window_batches, self.epoch_batches)
+        """Make a window no longer than an epoch, but as long as the cutter needs."""
+        shorter = min(self.window_batches, max(self.epoch_batches, self._cutter.least_steps * self._step_size))
         self._places_per_window *= shorter / self.window_batches
         self.window_batches = shorter
 
@@ -139,7 +143,7 @@ class OrderWindows(Windows):
         step_size = self._step_size
         self.epoch_batches = max(step_size, measured.epoch_batches // step_size * step_size)
         asked = self.epoch_batches if window == "epoch" else least_length(window, step_size)
-        self.window_batches = min(max(asked, self._cutter.least_steps * step_size), self.epoch_batches)
+        self.window_batches = min(asked, self.epoch_batches)
         part = self.window_batches / measured.window_batches
         self._places_per_window, self._mean_size, self._slack = (
             measured._places_per_window * part,

@@ -73,7 +73,9 @@ def bucketed(
             bucket of nearest proportions, and of nearest size among those. The time grows with distinct shapes times
             buckets.
         order: the plan whose order is cut, such as `balanced(...)`; a plain shuffle if left out.
-        window: micro-batches planned together, at least two steps for every bucket, or "epoch".
+        window: micro-batches planned together, at least two steps for every bucket, or "epoch". With `order=` or `local=`
+            a window has so many steps even where an epoch has fewer: the last step of each bucket is a short one, and
+            with fewer steps most would be short.
         local: the shards that the samples lie in: all ranks then read from few of them at a time, at most `open` in a
             window, and each shard once a pass. A window takes the next range of a shuffle over these shards, as with
             `order=`.

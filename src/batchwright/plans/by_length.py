@@ -45,6 +45,7 @@ __all__ = ["LengthPlan"]
 _MANY = 0.05  # warn if more micro-batches have a sample twice; a few always do where two passes meet (chosen by trial)
 _ITEMS_KEPT = 1 << 21  # items of planned windows that a plan keeps: 32 MB
 _AT_ONCE = 8  # micro-batches that become lists together: few, so that the first comes soon after its window is planned
+_MOST_FOR_BUCKETS = 1 << 20  # micro-batches in a window that buckets need; more take minutes and gigabytes
 _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process sees few
 
 
@@ -190,6 +191,13 @@ class LengthPlan(Plan, Windowed):
             raise Infeasible(
                 f"a step has {step_size} micro-batches, and a plan by lengths plans {MOST_IN_A_STEP} together at most",
                 "pass a smaller world_size or accumulate",
+            )
+        least = self.cutter.least_steps * step_size
+        if not self.same_samples and least > max(_MOST_FOR_BUCKETS, self.epoch_samples):
+            raise Infeasible(
+                f"a window has {self.cutter.least_steps} steps of {step_size} micro-batches at least, two for every bucket, "
+                f"and a plan by lengths plans {max(_MOST_FOR_BUCKETS, self.epoch_samples)} micro-batches together at most",
+                "pass fewer buckets, or a smaller world_size or accumulate",
             )
         if self.set_shares:  # windows are as long as those of the order without them
             if self._of_run is not None and self._of_run.step_size == step_size:

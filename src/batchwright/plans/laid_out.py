@@ -19,6 +19,8 @@ def windows_in_steps(plan: LengthKind, step_size: int) -> Windows:
     """The windows of the plan in steps of `step_size` micro-batches."""
     window = plan.window if isinstance(plan.window, str) else max(plan.window, plan.least_steps * step_size)
     if not plan.same_samples:
+        # The micro-batches that buckets need depend on the step size: the last step of each is a short one.
+        measured = step_size > 1 and plan.cutter.least_steps == 1
         shares = plan.order_plan.order.shares
         settles_at = shares.settles_at
         if settles_at and shares.every is not None:  # counted in parts of an epoch
@@ -31,7 +33,7 @@ def windows_in_steps(plan: LengthKind, step_size: int) -> Windows:
             window=window,
             step_size=step_size,
             moves_over=_MOVES_ON if settles_at is None else settles_at,
-            in_steps_of_one=None if step_size == 1 else cast(OrderWindows, plan.stepped(1).windows),
+            in_steps_of_one=cast(OrderWindows, plan.stepped(1).windows) if measured else None,
         )
     if plan.strata is not None and not (plan.window == "epoch" and plan.cutter.count_ignores_order):
         layout = layout_of_strata(plan.strata, plan.cutter, window=window, step_size=step_size)
