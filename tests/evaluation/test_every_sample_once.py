@@ -189,3 +189,29 @@ def test_samples_of_no_length_count_too():
     plan = bw.evaluation([0.0, 2.5, 0.0, 0.0], max_tokens=5)
     assert [batch.tolist() for batch in plan.epoch(0)] == [[0, 1], [2, 3]]
     assert bw.evaluation(np.zeros(9), max_tokens=5)[0].tolist() == list(range(9))
+
+
+@given(
+    lengths=st.lists(st.integers(0, 50), min_size=1, max_size=60),
+    limit=st.sampled_from([{"batch_size": 1}, {"batch_size": 7}, {"max_tokens": 100}, {"capacity": 100}]),
+    order=st.sampled_from(["file", "shuffled", "length"]),
+    world=st.integers(1, 5),
+)
+def test_a_summary_tells_the_padding_that_there_is_or_that_it_is_not_known(lengths, limit, order, world):
+    if "capacity" in limit and order == "length":  # packs
+        lengths = [max(1, length) for length in lengths]
+    lengths = np.array(lengths)
+    plan = bw.evaluation(lengths, **limit, order=order).stepped(world)
+    summary = plan.summary(world)
+    if "batch_size" in limit and order != "length":  # `samples` may be any dataset that has a length
+        assert summary.padding is None
+        assert "padding is not known" in str(summary)
+        return
+    held = [lengths[plan[number][: plan.real(number)]] for number in range(plan.epoch_batches)]
+    costs = np.array([one.sum() if "capacity" in limit else one.max(initial=0) * one.size for one in held])
+    assert summary.padding == pytest.approx(1 - lengths.sum() / costs.sum() if costs.sum() else 0)
+    assert f"padding {summary.padding:.2%}" in str(summary)
+    steps = costs[:-world].reshape(-1, world)
+    steps = steps[steps.sum(axis=1) > 0]
+    mean = (steps.max(axis=1) / steps.mean(axis=1)).mean() if steps.size else 1
+    assert summary.step_balance == pytest.approx(mean)

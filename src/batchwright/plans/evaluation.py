@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sized
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -56,9 +57,14 @@ class EvaluationPlan(EachOnce):
 
     start = 0
 
-    def __init__(self, sequence: Finite, spans: Spans) -> None:
+    def __init__(self, sequence: Finite, spans: Spans, *, lengths: Floats | None = None) -> None:
         self.sequence = sequence
         self.spans = spans
+        self._costs = (
+            spans if isinstance(spans, Limited) else None
+        )  # of micro-batches; None where lengths are not known
+        if lengths is not None:
+            self._costs = Limited(lengths[sequence.samples(0, sequence.count)], math.inf, padded=True)
         self.groups = Groups.from_sizes({"all": sequence.count})
         self.epoch_batches = spans.count(0, 1)
 
@@ -179,12 +185,12 @@ class EvaluationPlan(EachOnce):
         batches, last = in_steps.epoch_batches, in_steps.epoch_batches - step_size
         fillers = [len(in_steps[batch]) - in_steps.real(batch) for batch in range(last, batches)]
         idle = sum(not in_steps.real(batch) for batch in range(last, batches))
-        padding, balance = 0.0, 1.0
-        if isinstance(self.spans, Limited):
-            offsets = self.spans.offsets(0, step_size)
-            costs = np.array([self.spans.cost(*offsets[at : at + 2].tolist()) for at in range(batches)])
-            if self.spans.padded and costs.sum():
-                padding = float(1 - self.spans.costs.sum() / costs.sum())
+        padding, balance = None, 1.0
+        if self._costs is not None:
+            spans = [in_steps.span(batch) for batch in range(batches)]
+            costs = np.array([self._costs.cost(span.first, span.last) for span in spans])
+            padded = self._costs.padded and costs.sum()
+            padding = float(1 - self._costs.costs.sum() / costs.sum()) if padded else 0.0
             full = costs[:last].reshape(-1, step_size)
             busy = full[full.sum(axis=1) > 0]
             balance = float((busy.max(axis=1) / busy.mean(axis=1)).mean()) if busy.size else 1.0
@@ -271,8 +277,9 @@ def evaluation(
     if batch_size is not None:
         size = check_integer(batch_size, "batch_size", least=1)
         if order == "length":
-            listed = Listed(_longest_first(_lengths(samples)))
-            return EvaluationPlan(listed, Even(listed.count, size))
+            lengths = _lengths(samples)
+            listed = Listed(_longest_first(lengths))
+            return EvaluationPlan(listed, Even(listed.count, size), lengths=lengths)
         count = _some(check_sample_count(samples))
         return EvaluationPlan(_plain(order, count, seed), Even(count, size))
     lengths = _lengths(samples)
