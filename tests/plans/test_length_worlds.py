@@ -269,7 +269,7 @@ def test_buckets_over_an_order_fill_their_micro_batches_and_an_epoch_in_any_worl
         assert plan.summary(world).batch_sizes[0] > 0
     step = world * size
     drawn = np.mean([sum(epoch) for epoch in sizes])
-    # A window of n steps closes at step n + 1: all buckets but one may have just begun a step. And it has two steps for each.
+    # A window of n steps closes at step n + 1: all buckets but one may have just begun a step. It has two for each bucket.
     assert sum(map(sum, sizes)) >= 0.5 * size * sum(map(len, sizes))
     assert drawn <= max(1.1 * wanted, step)
     assert drawn >= 0.85 * wanted - step or wanted < step

@@ -338,3 +338,29 @@ def test_buckets_do_not_claim_to_know_their_padding():
     assert plan.summary().padding is None
     assert "padding is not known" in str(plan.summary())
     assert bw.budgeted(seconds, 90.0).summary().padding is not None
+
+
+@given(
+    rounding=st.sampled_from([1, 8, [16, 32, 64], [40]]),
+    padded=st.booleans(),
+    too_long=st.sampled_from(["refuse", "truncate", "skip", "alone"]),
+    cost=st.sampled_from([None, lambda lengths: lengths + lengths**2 / 64]),
+    world=st.integers(1, 3),
+)
+def test_padding_is_what_batches_rounded_up_have_beyond_their_tokens(rounding, padded, too_long, cost, world):
+    lengths = np.random.default_rng(0).integers(1, 60, 300)
+    if (too_long == "refuse" and rounding == [40]) or (too_long == "truncate" and cost is not None):
+        return
+    options = {"round_length": rounding, "padded": padded, "too_long": too_long, "cost": cost}
+    plan = bw.budgeted(lengths, 256, window="epoch", **options)
+    left = lengths if plan.truncate_to is None else np.minimum(lengths, plan.truncate_to)
+    steps = np.atleast_1d(rounding)
+    rounded = left if rounding == 1 else -(-left // 8) * 8 if rounding == 8 else steps[
+        np.minimum(np.searchsorted(steps, left), steps.size - 1)]  # fmt: skip
+    rounded = np.maximum(rounded, left)  # those above the last of a list are alone, as they are
+    epoch = list(plan.epoch(0, world))
+    computed = sum(rounded[one].max() * one.size if padded else rounded[one].sum() for one in epoch)
+    wanted = 1 - sum(left[one].sum() for one in epoch) / computed
+    assert plan.summary(world).padding == pytest.approx(wanted)
+    assert plan.audit(step_size=world)["padding"].worst == pytest.approx(wanted)
+    assert plan.report(world_size=world).padding.overall == pytest.approx(wanted)

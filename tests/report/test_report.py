@@ -98,7 +98,13 @@ def test_the_worst_drift_is_that_of_the_audit(sizes, batch_size, epoch, ranks):
 
 
 def test_padding_waiting_and_the_bound_are_those_of_summary_and_audit():
-    for plan in (small.corpus(), bw.packed(small.LENGTHS, 4096, window=8), bw.grouped(small.LENGTHS, 32)):
+    rounding = [256, 1024, 4096, 65536]
+    for plan in (
+        small.corpus(),
+        bw.packed(small.LENGTHS, 4096, window=8),
+        bw.grouped(small.LENGTHS, 32),
+        bw.budgeted(small.LENGTHS, 65536, round_length=rounding),
+    ):
         summary, report = plan.summary(8), plan.report(world_size=8)
         assert summary.measured == summary.windows
         assert report.padding.overall == pytest.approx(summary.padding)

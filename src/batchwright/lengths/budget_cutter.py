@@ -57,6 +57,7 @@ class BudgetCutter(MeasuredCutter):
         balance: read as float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget
             counts, or the sum of the parts that are used of several.
         costs_are_lengths: whether the costs are lengths, perhaps rounded up; only loaders that pad need it.
+        rounded: the lengths that samples are padded to by themselves, as `lengths`; None if these are not rounded up.
     """
 
     padded: NDArray[np.bool_]
@@ -66,6 +67,7 @@ class BudgetCutter(MeasuredCutter):
     lengths: Numbers
     balance: Numbers | None = None
     costs_are_lengths: bool = field(default=False, compare=False)
+    rounded: Numbers | None = field(default=None, compare=False)
 
     builder = "budgeted"
     names_in_identity: ClassVar = {
@@ -231,7 +233,8 @@ class BudgetCutter(MeasuredCutter):
     def tokens(self, items: Integers) -> tuple[float, float]:
         """See `Cutter`."""
         lengths = self.lengths[items]
-        return float(lengths.sum()), float(lengths.max() * lengths.size if self.padded[0] else lengths.sum())
+        rounded = lengths if self.rounded is None else self.rounded[items]
+        return float(lengths.sum()), float(rounded.max() * rounded.size if self.padded[0] else rounded.sum())
 
     @property
     def item_lengths(self) -> Numbers:

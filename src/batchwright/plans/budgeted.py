@@ -18,7 +18,7 @@ from ..kernels.array_types import Floats, Integers
 from ..lengths.admission import Admission, TooLong
 from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.layout import Window
-from ..lengths.numbers import NumberRows
+from ..lengths.numbers import NumberRows, Numbers
 from ..orders import Shards
 from ..readings import check_count
 from .by_length import LengthPlan
@@ -115,10 +115,11 @@ def budgeted(
     source, epoch_samples = order_of(order, local, sample_count, seed)
     # What reports call the lengths; targets of an order in tokens count them.
     lengths_of_first = budgets.lengths.columns[0]
-    lengths_left, costs = lengths_of_first, budgets.costs  # after truncation
+    lengths_left, rounded, costs = lengths_of_first, budgets.rounded[0], budgets.costs  # after truncation
     if admission.truncate_to is not None:
         shorter = partial(np.minimum, admission.truncate_to)
-        lengths_left, costs = lengths_left.mapped(shorter), NumberRows((costs.columns[0].mapped(shorter),))
+        lengths_left, rounded = lengths_left.mapped(shorter), rounded.mapped(shorter)
+        costs = NumberRows((rounded,))
     cutter = BudgetCutter(
         costs,
         limits=budgets.limits,
@@ -129,6 +130,7 @@ def budgeted(
         lengths=lengths_left,
         balance=None if balance is None else balance_of(balance, sample_count),
         costs_are_lengths=cost is None,
+        rounded=rounded if budgets.rounds_lengths else None,
     )
     plan = LengthPlan(
         source,
@@ -173,11 +175,15 @@ class Budgets:
         return not isinstance(self.rounding, int) or self.rounding > 1
 
     @cached_property
+    def rounded(self) -> tuple[Numbers, ...]:
+        """The lengths that samples are padded to by themselves, one column for each budget."""
+        columns_given = self.lengths.columns
+        return tuple(column.mapped(self._rounded) for column in columns_given) if self.rounds_lengths else columns_given
+
+    @cached_property
     def costs(self) -> NumberRows:
         """What each sample takes of each budget, read as float64 (samples, budgets)."""
-        rounded = self.lengths.columns
-        if self.rounds_lengths:
-            rounded = tuple(column.mapped(self._rounded) for column in rounded)
+        rounded = self.rounded
         return NumberRows(rounded if self.cost is None else tuple(costs_of(self.cost, column) for column in rounded))
 
     def _over(self, costs: Floats, lengths: Floats) -> NDArray[np.bool_]:
