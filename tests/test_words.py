@@ -141,14 +141,16 @@ BY_THE_LIBRARY = {"Ragged.form"}
 """Arguments of what only the library itself makes."""
 
 
-def has_words(hint):
-    """Whether an annotation has words in it, alone or beside other types."""
-    return typing.get_origin(hint) is typing.Literal or any(map(has_words, typing.get_args(hint)))
+def words_of(hint):
+    """The words in an annotation, alone or beside other types."""
+    if typing.get_origin(hint) is typing.Literal:
+        return set(typing.get_args(hint))
+    return set().union(*map(words_of, typing.get_args(hint)))
 
 
 def arguments_in_words():
-    """Every argument of a public function, class or method that is annotated with words."""
-    found = {"lengths.packing.pack.solver", "targets.schedule.shape"}
+    """Every argument of a public function, class or method that is annotated with words, and these."""
+    found = {"lengths.packing.pack.solver": set(), "targets.schedule.shape": set()}
     names = {}  # for what a module imports for type checkers alone
     for module in [module for name, module in sys.modules.items() if name.startswith("batchwright.")]:
         names |= vars(module)
@@ -167,15 +169,16 @@ def arguments_in_words():
                         continue
                     try:
                         scope = {**names, **vars(sys.modules[function.__module__])}
-                        words = has_words(eval(hint, scope) if isinstance(hint, str) else hint)
+                        words = words_of(eval(hint, scope) if isinstance(hint, str) else hint)
                     except NameError:  # a type of another library
                         continue
                     if words:
-                        found.add(f"{home}{name}{part}.{argument}")
+                        found[f"{home}{name}{part}.{argument}"] = words
     return found
 
 
-ARGUMENTS = sorted(arguments_in_words() - BY_THE_LIBRARY)
+WORDS = {argument: words for argument, words in arguments_in_words().items() if argument not in BY_THE_LIBRARY}
+ARGUMENTS = sorted(WORDS)
 
 
 def test_every_argument_in_words_is_looked_at():
@@ -193,6 +196,19 @@ def test_whatever_is_none_of_the_words_is_refused_by_the_arguments_name(argument
             BUILDERS[builder](called)(value)
         assert refusal.value.way_out, name
         assert len(str(refusal.value)) < 1300, name
+
+
+@pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
+@pytest.mark.parametrize("argument", ARGUMENTS)
+def test_every_word_of_an_annotation_is_one_that_the_argument_takes(argument):
+    builder, _, called = argument.rpartition(".")
+    for word in WORDS[argument]:
+        said = ""
+        try:
+            BUILDERS[builder](called)(word)
+        except (bw.Infeasible, ImportError) as refusal:  # a word may need another argument, or a library
+            said = str(refusal)
+        assert not said.startswith(f"{called} is {word!r}; pass ")
 
 
 @pytest.mark.parametrize("name", HOSTILE)

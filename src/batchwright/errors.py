@@ -280,7 +280,8 @@ def check_number(value: Any, called: str, *, or_infinite: bool = False) -> Any:
             return number
     except (TypeError, ValueError, OverflowError, RuntimeError):  # text, None, many values, no values on a meta device
         pass
-    raise Infeasible(f"{called} is {shown(value)}, not a finite number", f"pass {called} as a finite number")
+    what, more = ("number", ", or inf for no limit") if or_infinite else ("finite number", "")
+    raise Infeasible(f"{called} is {shown(value)}, not a {what}", f"pass {called} as a finite number{more}")
 
 
 def check_bool(value: Any, called: str) -> bool:

@@ -14,8 +14,10 @@ from ..kernels.cuts import joined_ranges
 from ..orders.inclusion import GroupRates, InclusionRates
 from .bundles import Bundles
 
-__all__ = ["Admission", "TooLong"]
+__all__ = ["Admission", "TooLong", "TooLongForBudget", "TooLongForPack"]
 
+TooLongForBudget = Literal["refuse", "alone", "truncate", "skip"]
+TooLongForPack = Literal["refuse", "truncate", "skip", "split"]
 TooLong = Literal["refuse", "alone", "truncate", "skip", "split"]
 
 

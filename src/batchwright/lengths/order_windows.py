@@ -104,8 +104,9 @@ class OrderWindows(Windows):
                 self._mean_size = float(cutter.sizes_of(items).sum())
                 self._places_per_window *= self.window_batches / max(needed, 1)
                 return
-            window = max(needed, 1)
-        self.window_batches = max(least_length(window, step_size), least)
+            self.window_batches = max(least_length(needed, step_size), least)
+        else:
+            self.window_batches = max(least_length(window, step_size), least)
         if isinstance(order, ShardShuffle) and epoch_samples <= _SHORT_PASSES:
             # To look at many passes for one window would take seconds, and it is shortened to an epoch in any case.
             needed = cutter.batches_needed(admission.items(order.take(0, epoch_samples)), step_size)

@@ -168,9 +168,7 @@ def _stream(
 
 
 def _at_least_one(argument: str, value: Any) -> float:
-    if isinstance(value, float) and value == math.inf:
-        return math.inf
-    number: float = check_number(value, argument)
+    number: float = check_number(value, argument, or_infinite=True)
     if number < 1:
         raise Infeasible(f"{argument} is {number}, the least is 1", f"pass {argument}=1 or more")
     return number

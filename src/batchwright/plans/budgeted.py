@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from ..calls import recorded
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, one_of, warn
 from ..inputs import columns
 from ..kernels.array_types import Floats, Integers
-from ..lengths.admission import Admission, TooLong
+from ..lengths.admission import Admission, TooLong, TooLongForBudget
 from ..lengths.budget_cutter import BudgetCutter
 from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows, Numbers
@@ -52,7 +52,7 @@ def budgeted(
     balance: Any = None,
     round_length: int | Sequence[int] = 1,
     round_count: int = 1,
-    too_long: TooLong = "refuse",
+    too_long: TooLongForBudget = "refuse",
     local: Shards | None = None,
     seed: int = 0,
 ) -> LengthPlan:
@@ -103,7 +103,7 @@ def budgeted(
         >>> sorted(sorted(batch.tolist()) for batch in plan.epoch(0))
         [[0, 6], [1, 3, 5, 7], [2, 4]]
     """
-    too_long = one_of(too_long, "too_long", ("refuse", "alone", "truncate", "skip"))
+    too_long = one_of(too_long, "too_long", get_args(TooLongForBudget))
     budgets = Budgets.of(lengths, max_tokens, padded, round_length, cost)
     sample_count, count = budgets.lengths.shape
     if too_long == "truncate" and (cost is not None or count > 1):

@@ -15,7 +15,7 @@ from ..errors import Infeasible, check_integer, check_number, exactly, one_of
 from ..inputs import columns
 from ..inputs.columns import sample_numbers
 from ..kernels.array_types import Integers
-from ..lengths.admission import Admission, TooLong
+from ..lengths.admission import Admission, TooLong, TooLongForPack
 from ..lengths.bundles import Bundles
 from ..lengths.layout import Window
 from ..lengths.numbers import NumberRows, Numbers
@@ -146,7 +146,7 @@ def packed(
     cost: Callable[[np.ndarray], ArrayLike] | None = None,
     balance: Any = None,
     solver: Solver = "fast",
-    too_long: TooLong = "refuse",
+    too_long: TooLongForPack = "refuse",
     local: Shards | None = None,
     seed: int = 0,
 ) -> PackedPlan:
@@ -191,7 +191,7 @@ def packed(
         >>> sorted(sorted(batch.tolist()) for batch in plan.epoch(0))
         [[0, 2], [1, 3, 4]]
     """
-    too_long = one_of(too_long, "too_long", ("refuse", "truncate", "skip", "split"))
+    too_long = one_of(too_long, "too_long", get_args(TooLongForPack))
     capacities = Capacities.of(lengths, capacity)
     packs = check_integer(packs, "packs", least=1)
     most = np.iinfo(np.int64).max if max_per_pack is None else check_integer(max_per_pack, "max_per_pack", least=1)
