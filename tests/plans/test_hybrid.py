@@ -235,6 +235,23 @@ def test_a_loader_gives_each_rank_the_samples_of_its_parts():
                 assert held <= plan.division.tokens_per_rank
 
 
+@given(
+    cap=st.sampled_from([1, 5, 40, 46, 100, 128, 200, 256, 384]),
+    ranks=st.sampled_from([2, 3, 4]),
+    seed=st.integers(0, 99),
+)
+def test_a_rank_has_no_more_tokens_than_its_cap_rounded_up_to_blocks(cap, ranks, seed):
+    lengths = np.minimum(np.random.default_rng(seed).integers(1, 2 * cap * ranks, 3 * ranks), cap * ranks)
+    plan = bw.hybrid(lengths, ranks=ranks, tokens_per_rank=cap)
+    divisor = next(block for block in range(min(cap, 64), 0, -1) if cap % block == 0)
+    for rank in range(ranks):
+        for part in plan.parts(0, rank):
+            layout, size = bw.Layout(lengths[part.samples].tolist()), len(part.group)
+            assert layout.total <= size * cap
+            assert layout.shard(part.part, size).places.numel() <= (-(-cap // 128) * 128 if size > 1 else cap)
+            assert layout.shard(part.part, size, block=divisor).places.numel() <= cap
+
+
 def test_the_ranks_of_a_group_draw_the_same_random_numbers_for_a_sample():
     class Noisy(torch.utils.data.Dataset):
         def __len__(self):

@@ -21,7 +21,8 @@ __all__ = ["audit_hybrid"]
 def audit_hybrid(plan: HybridKind, *, epochs: int = 1, first: int = 0) -> Audit:
     """Measure complete epochs of a hybrid plan, from what `plan.parts` returns.
 
-    - G1 cap: how many tokens a pack has beyond what its group of ranks holds.
+    - G1 cap: how many tokens a pack has beyond `tokens_per_rank` for each rank of its group. By how much one rank may have
+      more than its part depends on the blocks that `Layout.shard` deals; see `hybrid`.
     - G4 coverage: how much the number of times that a sample comes in an epoch differs from 1. A sample that is divided
       among ranks counts once.
     - G8 groups: how many packs break the rule that lets ranks work together. Every rank of a group must have its own part of

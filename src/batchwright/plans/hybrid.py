@@ -311,7 +311,9 @@ def hybrid(
         lengths: tokens of every sample, array-like of shape (n_samples,), int, 1 or more.
         ranks: how many ranks share a step, int; a run may resume with another number.
         tokens_per_rank: the most tokens that a rank runs at once, int. A sample of n tokens is divided among at least
-            `n / tokens_per_rank` ranks.
+            `n / tokens_per_rank` ranks, and a pack has at most so many tokens for each rank of its group. `Layout.shard`
+            deals whole blocks, so a rank has at most this, rounded up to a multiple of 128: pass such a multiple, or a
+            divisor of `tokens_per_rank` as `block=` there, and no rank has more.
         widen: a sample may be divided among up to this many times the ranks that it needs, int, 1 or more, if that makes
             the work of ranks more equal. A group has one of a few sizes (see `rank_groups`), so it may be wider than that
             if no smaller size holds the sample.
