@@ -22,7 +22,8 @@ def test_every_plan_is_kept(kind, step_size):
     assert ("G8 open" in names) == ("shards" in kind)
     names = [name for name in names if name != "G8 open"]
     assert names[:4] == ["G1 budget", "G4 coverage", "G8 steps", "balance"]
-    assert names[4:] == ([] if kind == "bucketed" else ["padding"])
+    assert ("copies" in names) == (not laws.EVERY_PLAN[kind](1).same_samples)
+    assert [name for name in names[4:] if name != "copies"] == ([] if kind == "bucketed" else ["padding"])
     assert (audit["balance"].worst == 0) == (step_size == 1)
 
 
@@ -44,6 +45,17 @@ def test_pairs_that_stay_together_are_kept():
     audit = bw.packed(laws.LENGTHS, 1024, together=np.arange(900) // 2).audit(step_size=2)
     assert audit.kept
     assert audit["G4 together"].worst == 0
+
+
+def test_copies_in_a_micro_batch_of_two_passes_are_counted():
+    with pytest.warns(bw.PoorWarning, match="samples repeat within a micro-batch"):
+        plan = bw.grouped(laws.LENGTHS, 8, order=bw.shuffled(900, 8))
+    audit = plan.audit(epochs=4)
+    batches = [plan[batch] for batch in range(audit.first, audit.first + audit.batches)]
+    most = max(batch.size - np.unique(batch).size for batch in batches)
+    assert audit["copies"].worst == most > 0
+    assert audit["copies"].bound == np.inf
+    assert audit.kept
 
 
 def test_what_cannot_be_measured_is_refused():

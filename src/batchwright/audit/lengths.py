@@ -30,8 +30,9 @@ def audit_lengths(plan: LengthKind, *, step_size: int = 1, epochs: int = 1, firs
     - G1 budget: how far a micro-batch exceeds its limits (see the cutter's `excess`), except micro-batches of one
       sample with `too_long="alone"`. With `grouped(..., level=True)`: how many samples too many a step has.
     - G4 coverage: by how much the number of times that a sample comes is wrong. Without `order=`, every epoch must have
-      each sample once. With `order=`, complete windows are measured: together they must have the samples of the order
-      from the start of the first window to the end of the last.
+      each sample once. With `order=` or `local=`, complete windows are measured: together they must have the samples of
+      the order from the start of the first window to the end of the last. One sample may come twice before another comes
+      once, where a window reaches over the end of a pass.
     - G4 together: samples in a micro-batch without those that must be with them, if `together` was passed.
     - G8 steps: micro-batches without a sample, which would leave a rank without work, and micro-batches beyond complete
       steps.
@@ -39,6 +40,8 @@ def audit_lengths(plan: LengthKind, *, step_size: int = 1, epochs: int = 1, firs
       shards that are read together, so that a warning was given, the blocks of shards that it goes through count.
     - balance: how far the most expensive micro-batch of a step is above the mean of the step, as a fraction. Only
       reported.
+    - copies: with `order=` or `local=`, how many samples of a micro-batch are copies of others in it: a window may hold
+      samples of two passes. Only reported.
     - padding: the fraction of all computed tokens that is padding. Only reported; left out of buckets, which know shapes
       and not what in them is padding.
 
@@ -66,6 +69,7 @@ def audit_lengths(plan: LengthKind, *, step_size: int = 1, epochs: int = 1, firs
         WholeSteps(step_size),
         *_open_shards(in_steps),
         Balance(lambda seen: seen.steps([_cost(cutter, items) for items in seen.items], step_size)),
+        *([] if plan.same_samples else [Copies()]),
         *([PaddingFraction(cutter)] if cutter.knows_padding else []),
     ]
     return measured(first * length, epochs * length, guarantees, _windows(in_steps, first * length, epochs * length))
@@ -171,6 +175,18 @@ class WindowShards(Guarantee[MeasuredWindows]):
             samples = self._admission.samples_of(np.concatenate(seen.items[first : first + batches]))
             read = np.unique(self._order.shards.around(samples)).size
             self.offer(read - self._order.most_read(places), f"window {window}")
+
+
+class Copies(Guarantee[MeasuredWindows]):
+    """How many samples of a micro-batch are copies of others in it; only reported."""
+
+    def __init__(self) -> None:
+        super().__init__("copies", np.inf)
+
+    def see(self, seen: MeasuredWindows) -> None:
+        """See `Guarantee`."""
+        for batch, samples in enumerate(seen.yielded, seen.start):
+            self.offer(samples.size - np.unique(samples).size, f"micro-batch {batch}")
 
 
 class PaddingFraction(Guarantee[MeasuredWindows]):
