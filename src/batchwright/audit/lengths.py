@@ -69,7 +69,7 @@ def audit_lengths(plan: LengthKind, *, step_size: int = 1, epochs: int = 1, firs
         WholeSteps(step_size),
         *_open_shards(in_steps),
         Balance(lambda seen: seen.steps([_cost(cutter, items) for items in seen.items], step_size)),
-        *([] if plan.same_samples else [Copies()]),
+        *([] if plan.same_samples else [CopiesInBatches()]),
         *([PaddingFraction(cutter)] if cutter.knows_padding else []),
     ]
     return measured(first * length, epochs * length, guarantees, _windows(in_steps, first * length, epochs * length))
@@ -177,7 +177,7 @@ class WindowShards(Guarantee[MeasuredWindows]):
             self.offer(read - self._order.most_read(places), f"window {window}")
 
 
-class Copies(Guarantee[MeasuredWindows]):
+class CopiesInBatches(Guarantee[MeasuredWindows]):
     """How many samples of a micro-batch are copies of others in it; only reported."""
 
     def __init__(self) -> None:
