@@ -271,3 +271,12 @@ def test_looking_for_copies_cuts_a_bounded_number_of_items(later, monkeypatch):
     order = bw.balanced(np.zeros(50_000, int), 20, target=stages)
     bw.packed(np.full(50_000, 10), 100, order=order, window="epoch")
     assert 0 < sum(looked_at) <= 2 * 65_536
+
+
+def test_fewer_buckets_avoid_copies_as_the_warning_says():
+    shapes = np.arange(1, 201)[:, None]
+    with pytest.warns(bw.PoorWarning, match="so a smaller window, fewer buckets or an order that draws it less often"):
+        bw.bucketed(shapes, 16, buckets=16, order=bw.shuffled(200, 16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bw.bucketed(shapes, 16, buckets=1, window=4, order=bw.shuffled(200, 16))

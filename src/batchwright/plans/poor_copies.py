@@ -73,11 +73,11 @@ def copies_within_batches(plan: LengthKind, first: _Window, *, least: float) -> 
         least: the part of the plan's micro-batches, 0 to 1, that must hold a sample twice before this is told; 0 tells all.
     """
     found = _copies(_first_windows(plan, first, _WINDOWS))
-    told = [_text(f"of the first {found.batches}", found)] if found.more_than(least) else []
+    told = [_text(plan, f"of the first {found.batches}", found)] if found.more_than(least) else []
     later = [(batch, _copies(_windows_between(plan, batch, stop))) for batch, stop in _later_stages(plan)]
     batch, worst = max(later, key=lambda stage: stage[1].part, default=(0, found))
     if worst.more_than(least) and worst.part > found.part:
-        told.append(_text(f"of {worst.batches} looked at from micro-batch {batch} of the order on", worst))
+        told.append(_text(plan, f"of {worst.batches} looked at from micro-batch {batch} of the order on", worst))
     return told
 
 
@@ -147,9 +147,10 @@ def _copies(windows: Iterable[_Window]) -> _Copies:
     return found
 
 
-def _text(which: str, found: _Copies) -> str:
+def _text(plan: LengthKind, which: str, found: _Copies) -> str:
+    smaller = "a smaller window or" if plan.cutter.least_steps == 1 else "a smaller window, fewer buckets or"
     return (
         f"samples repeat within a micro-batch: {which}, {found.hit} hold a sample twice or more, item {found.item} "
-        f"{found.times} times; what a window draws of a sample is cut together, so a smaller window or an order that draws "
+        f"{found.times} times; what a window draws of a sample is cut together, so {smaller} an order that draws "
         "it less often avoids it"
     )
