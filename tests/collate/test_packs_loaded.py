@@ -69,6 +69,41 @@ def test_a_loader_over_a_plan_makes_the_plans_packs(shape, room, by, workers):
     assert max(len(packs_of(batch)) for batch in batches) == PACKS
 
 
+LIMITS = {
+    "one capacity": {},
+    "a limit of samples": {"max_per_pack": 2},
+    "a limit of samples above all": {"max_per_pack": CAPACITY},
+    "pairs": {"together": np.arange(LENGTHS.size) // 2},
+    "several capacities": {"capacity": {"elements": CAPACITY, "images": 3}},
+    "several capacities, and a limit of samples": {"capacity": {"elements": CAPACITY, "images": 3}, "max_per_pack": 2},
+    "longer samples left out": {"capacity": 32, "too_long": "skip"},
+}
+
+
+@pytest.mark.parametrize("packs", [1, 4])
+@pytest.mark.parametrize("kind", LIMITS)
+@pytest.mark.parametrize("given", [{"capacity": 48}, {"capacity": 64}, {"capacity": 200}, {}])
+def test_the_packs_of_a_loader_are_the_plans_or_it_refuses(kind, packs, given):
+    options = {"capacity": CAPACITY, **LIMITS[kind]}
+    lengths = np.minimum(LENGTHS, CAPACITY // 2) if "together" in options else LENGTHS
+    several = isinstance(options["capacity"], dict)
+    planned = {"elements": lengths, "images": np.arange(lengths.size) % 4} if several else lengths
+    plan = bw.packed(planned, packs=packs, **options)
+    collate = declared().packs(**given, packs=packs if given else 1)
+    try:
+        batches = list(plan.loader(Rows(lengths), collate=collate, num_workers=0))
+    except bw.Infeasible as refusal:
+        assert packs > 1 or given == {"capacity": 48}
+        assert kind not in {"one capacity", "a limit of samples above all"} or given != {"capacity": CAPACITY}
+        if "packs=plan" in refusal.way_out:
+            collate = declared().packs(packs=plan)
+            batches = list(plan.loader(bw.identified(Rows(lengths)), collate=collate, num_workers=0))
+        else:
+            batches = []
+    for batch, of_plan in zip(batches, plan.epoch(0), strict=False):
+        assert packs_of(batch) == [pack.tolist() for pack in plan.packs(of_plan)]
+
+
 @pytest.mark.parametrize("by", ["number", "plan"])
 def test_a_plan_for_lengths_as_aligned_is_collated_aligned(by):
     plan = bw.packed(-(-LENGTHS // 8) * 8, CAPACITY, packs=PACKS)

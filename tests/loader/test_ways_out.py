@@ -113,6 +113,7 @@ def loaded(**change: Any) -> None:
 
 RAGGED = [{"ids": torch.arange(2 + number % 3)} for number in range(12)]
 PACKED = bw.packed([len(sample["ids"]) for sample in RAGGED], 8, packs=2)
+PACKED_OF_TWO = bw.packed([len(sample["ids"]) for sample in RAGGED], 8, packs=2, max_per_pack=2)
 PADDING = bw.Collate(ids=bw.ragged(pad=0))
 
 
@@ -153,17 +154,45 @@ TABLE = {
         "pass collate=collate.packs(capacity=8, packs=2)",
         lambda: looped(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=8, packs=2)),
     ),
+    "packs by several limits that are padded": (
+        lambda: made(RAGGED, plan=PACKED_OF_TWO, collate=PADDING),
+        "the plan makes packs, and collate pads every sample of field 'ids' to the longest",
+        "pass collate=collate.packs(packs=plan) and bw.identified(dataset) in place of the dataset",
+        lambda: looped(bw.identified(RAGGED), plan=PACKED_OF_TWO, collate=PADDING.packs(packs=PACKED_OF_TWO)),
+    ),
     "packs of a lower capacity": (
         lambda: made(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=7, packs=2)),
         "the plan was made with capacity=8, the packs of collate with capacity=7",
-        "pass capacity=8 to collate.packs",
+        "pass capacity=8, packs=2 to collate.packs",
         lambda: looped(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=8, packs=2)),
+    ),
+    "packs of a higher capacity": (
+        lambda: made(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=16, packs=2)),
+        "the plan was made with capacity=8, the packs of collate with capacity=16",
+        "pass capacity=8, packs=2 to collate.packs; for the plan's packs with more room, pass packs=plan to collate.packs, "
+        "and bw.identified(dataset) to plan.loader",
+        lambda: (
+            looped(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=8, packs=2)),
+            looped(bw.identified(RAGGED), plan=PACKED, collate=PADDING.packs(capacity=16, packs=PACKED)),
+        ),
+    ),
+    "packs by the capacity where other limits count": (
+        lambda: made(RAGGED, plan=PACKED_OF_TWO, collate=PADDING.packs(capacity=8, packs=2)),
+        "the plan's packs have max_per_pack=2, and collate cuts them by the capacity alone",
+        "pass packs=plan to collate.packs, and bw.identified(dataset) to plan.loader",
+        lambda: looped(bw.identified(RAGGED), plan=PACKED_OF_TWO, collate=PADDING.packs(packs=PACKED_OF_TWO)),
+    ),
+    "the packs of another plan": (
+        lambda: made(bw.identified(RAGGED), plan=PACKED_OF_TWO, collate=PADDING.packs(packs=PACKED)),
+        "the packs of collate are those of another plan, which has other limits",
+        "pass packs=plan to collate.packs, and bw.identified(dataset) to plan.loader",
+        lambda: looped(bw.identified(RAGGED), plan=PACKED_OF_TWO, collate=PADDING.packs(packs=PACKED_OF_TWO)),
     ),
     "fewer packs": (
         lambda: made(RAGGED, plan=PACKED, collate=PADDING.packs(capacity=8)),
         "the plan was made with packs=2, the packs of collate with packs=1",
-        "pass packs=2 to collate.packs",
-        lambda: looped(bw.identified(RAGGED), plan=PACKED, collate=PADDING.packs(packs=PACKED)),
+        "pass capacity=8, packs=2 to collate.packs",
+        lambda: looped(bw.identified(RAGGED), plan=PACKED, collate=PADDING.packs(packs=2, capacity=8)),
     ),
     "the size of a batch": (
         lambda: made(batch_size=4),

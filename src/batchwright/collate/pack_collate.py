@@ -70,7 +70,7 @@ class PackCollate:
         self.also = dict(also) if isinstance(also, Mapping) else also
         self._declared = copy.copy(collate)
         self._declared.known = {}
-        self._borders = borders
+        self.borders = borders
         # With padding between them, samples are copied once, into their packs.
         form = "list" if rules.fills else "packed"
         fields = {name: replace(declared[name], form=form) for name in self.along}
@@ -99,7 +99,7 @@ class PackCollate:
         ragged: dict[str, Ragged] = {name: cast(Ragged, root.children[name]) for name in self.along}
         if sizes is None:
             lengths = ragged[self.along[0]].layout.counts
-            sizes = self.rules.cut(lengths) if self._borders is None else _planned(self._borders, labels)
+            sizes = self.rules.cut(lengths) if self.borders is None else _planned(self.borders, labels)
         if "pack" in labels:
             raise Infeasible(
                 "'pack' comes with the dataset and is also the number of each sample's pack",
@@ -116,11 +116,6 @@ class PackCollate:
         structure = structure_of(sample.sample if isinstance(sample, Identity) else sample)
         if structure is not None:
             _refuse_masks([name for name in _MASKS if name in structure.keys and name not in self._collate.asides])
-
-    @property
-    def follows_plan(self) -> bool:
-        """Whether a plan divides the samples into packs, and not the rules."""
-        return self._borders is not None
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -265,6 +265,34 @@ class PackBorders:
     def capacity(self) -> int | None:
         """The capacity of a pack; None if there are several."""
         return int(self.capacities[0]) if self.capacities.size == 1 else None
+
+    @property
+    def further_limits(self) -> str:
+        """For a message: what else than one capacity ends a pack; "" if nothing does."""
+        found = [f"{self.capacities.size} capacities"] if self.capacities.size > 1 else []
+        # Of one capacity lengths are 1 or more, so that a pack never has more samples than elements.
+        if self.max_per_pack < (self.capacity or math.inf):
+            found.append(f"max_per_pack={self.max_per_pack}")
+        if self.admission.bundles is not None:
+            found.append("samples that stay together")
+        return " and ".join(found)
+
+    @property
+    def capacity_tells(self) -> bool:
+        """Whether packs that are filled up to the capacity, one after the other, are those of the plan."""
+        return not self.further_limits
+
+    def cuts_as(self, other: Any) -> bool:
+        """Whether others cut the same micro-batches into the same packs, as far as their limits tell; not by the lengths."""
+        if other is self or not isinstance(other, PackBorders):
+            return other is self
+        one, two = self.admission.bundles, other.admission.bundles
+        return (
+            np.array_equal(self.capacities, other.capacities)
+            and self.max_per_pack == other.max_per_pack
+            and self.sample_count == other.sample_count
+            and (one is two if one is None or two is None else all(map(np.array_equal, one, two)))
+        )
 
     @property
     def sample_count(self) -> int:
