@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import dataclasses
 import shelve
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import default_collate
 from transformers import BatchEncoding
 
 import batchwright as bw
@@ -195,3 +197,25 @@ def test_a_record_that_checks_itself_is_made_of_samples_and_not_of_batches():
     assert checked[2].x.tolist() == [1, 1]
     with pytest.raises(bw.Infeasible, match="x is no vector"):
         _ = checked.data
+
+
+SEQUENCES = [
+    collections.deque,
+    collections.UserList,
+    bytearray,
+    range,
+    lambda values: memoryview(bytes(values)),
+    lambda values: array.array("b", values),
+]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("make", SEQUENCES)
+def test_sequences_that_torch_transposes_are_collated_and_no_column_is_given_as_a_sample(make, count):
+    samples = [{"a": make(3 if make is range else [4 * n, 4 * n + 1, 4 * n + 2])} for n in range(count)]
+    batch = bw.Collate()(samples)
+    assert repr(list(batch["a"])) == repr(list(default_collate(samples)["a"]))
+    for take in (lambda: batch[0], lambda: batch.select([0]), batch.unbatch):
+        with pytest.raises(bw.Infeasible, match=r"declare the field: bw.opaque\(\) gives each sample back"):
+            take()
+    assert bw.Collate(a=bw.opaque())(samples).unbatch() == samples

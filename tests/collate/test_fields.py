@@ -275,7 +275,7 @@ class Point:
 
 @pytest.mark.parametrize(
     "joined",
-    [{"v": torch.ones(2)}, {"v": 1, "w": 2}, object(), torch.tensor(3.0), torch.ones(5), ["a"], "ab" * 3],
+    [{"v": torch.ones(2)}, {"v": 1, "w": 2}, object(), torch.tensor(3.0), torch.ones(5), ["a"], "ab" * 3, ([1], [2])],
 )
 def test_what_the_extension_table_joins_as_it_likes_leaves_the_number_of_samples_alone(joined):
     default_collate_fn_map[Point] = lambda points, *, collate_fn_map: joined

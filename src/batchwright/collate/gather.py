@@ -232,4 +232,9 @@ def _joined_by_torch(column: FieldValues) -> Value:
     count = len(column.values)
     if isinstance(joined, Tensor) and joined.shape[:1] == (count,):
         return Stacked(settle(joined))
-    return Opaque(joined) if isinstance(joined, list) and len(joined) == count else Extension(joined, count)
+    # Torch transposes a sequence that has no function of its own: entry i is then of place i in every sample. A function
+    # returns a tuple for several parts, such as padded values and their lengths.
+    of_columns = _registered(column.values[0]) is None or isinstance(joined, tuple)
+    if isinstance(joined, list) and len(joined) == count and not of_columns:
+        return Opaque(joined)
+    return Extension(joined, count, of_columns=of_columns)

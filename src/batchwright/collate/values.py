@@ -184,18 +184,20 @@ class Common(Held):
 
 @dataclass(slots=True, eq=False)
 class Extension(Common):
-    """The result of a function in torch's `default_collate_fn_map`.
+    """The result of a function in torch's `default_collate_fn_map`, or of its treatment of sequences.
 
     Samples are read from it by number if it has one entry for each.
     """
 
     way_out: str = "declare the field: bw.opaque() gives each sample back"
     """The way out in the message if samples cannot be read from it."""
+    of_columns: bool = False
+    """Whether its entries are parts of all samples. Then their number says nothing, though it may be that of the samples."""
 
     @override
     def sample(self, number: int) -> Any:
         with suppress(TypeError):  # of what has no length
-            if len(self.held) == self.count and not isinstance(self.held, Mapping):
+            if not self.of_columns and len(self.held) == self.count and not isinstance(self.held, Mapping):
                 return self.held[number]
         raise Infeasible(
             f"a {type(self.held).__name__} holds all {self.count} samples of a field together",
