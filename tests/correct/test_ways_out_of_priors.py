@@ -102,6 +102,16 @@ TABLE = {
         "leave dim out, or pass the dimension of the classes",
         lambda: [LogitAdjustment.from_plan(PLAN)(torch.zeros(3, 2), dim=dim) for dim in (None, 1, -1)],
     ),
+    "an adjustment of log-odds for logits of two classes": (
+        lambda: LogitAdjustment.from_plan(PLAN, binary=True)(torch.zeros(3, 2)),
+        r"logits have shape \(3, 2\), as those of two classes have, and the adjustment was made with binary=True, for "
+        "log-odds",
+        "make the adjustment with binary=False; log-odds of two places in each sample are given as (N, 2, 1)",
+        lambda: (
+            LogitAdjustment.from_plan(PLAN, binary=False)(torch.zeros(3, 2)),
+            LogitAdjustment.from_plan(PLAN, binary=True)(torch.zeros(3, 2, 1)),
+        ),
+    ),
     "a dimension of log-odds": (
         lambda: LogitAdjustment.from_plan(PLAN, binary=True)(torch.zeros(3), dim=0),
         r"dim is 0, and the logits of shape \(3,\) are log-odds without classes",

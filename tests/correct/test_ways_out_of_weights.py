@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import batchwright as bw
-from batchwright.correct import LossScale, Weighted, Weights, evaluate, loss_scale
+from batchwright.correct import LogitAdjustment, LossScale, Weighted, Weights, evaluate, loss_scale
 from batchwright.correct.calibration import calibration_error
 from batchwright.told_accumulation import Accumulation
 
@@ -45,6 +46,10 @@ def driven(accumulate: int, told: Accumulation | None) -> bw.BatchSampler:
     sampler = PLAN.sampler(accumulate=accumulate)
     sampler.trainer = told
     return sampler
+
+
+def adjustment(*, binary: bool) -> LogitAdjustment:
+    return LogitAdjustment.from_plan(PLAN, binary=binary)
 
 
 TABLE = {
@@ -137,6 +142,38 @@ TABLE = {
         "look at the model and its inputs",
         lambda: evaluate(nn.Identity(), [PREDICTED], PLAN),
     ),
+    "logits that are infinite": (
+        lambda: evaluate(nn.Identity(), [(torch.tensor([[0.0, float("inf")], [0.0, 1.0]]), PREDICTED[1])], PLAN),
+        "the logits of 1 of 2 samples hold infinities that leave no probabilities",
+        "look at the model and its inputs",
+        lambda: evaluate(nn.Identity(), [(torch.tensor([[0.0, -float("inf")], [0.0, 1.0]]), PREDICTED[1])], PLAN),
+    ),
+    **{
+        f"an adjustment of log-odds for {classes} logits": (
+            lambda classes=classes: evaluate(
+                nn.Identity(), [(torch.zeros(2, classes), PREDICTED[1])], adjustment=adjustment(binary=True)
+            ),
+            rf"the model gives logits of shape \(2, {classes}\), the adjustment was made with binary=True, for log-odds "
+            r"\(N,\) or \(N, 1\)",
+            "make the adjustment with binary=False",
+            lambda: evaluate(nn.Identity(), [PREDICTED], adjustment=adjustment(binary=False)),
+        )
+        for classes in (2, 3)
+    },
+    **{
+        f"an adjustment of logits for log-odds of shape {shape}": (
+            lambda shape=shape: evaluate(
+                nn.Identity(), [(torch.zeros(shape), PREDICTED[1])], adjustment=adjustment(binary=False)
+            ),
+            rf"the model gives logits of shape {re.escape(str(shape))}, the adjustment was made with binary=False, for "
+            r"logits \(N, C\)",
+            "make the adjustment with binary=True",
+            lambda shape=shape: evaluate(
+                nn.Identity(), [(torch.zeros(shape), PREDICTED[1])], adjustment=adjustment(binary=True)
+            ),
+        )
+        for shape in ((2,), (2, 1))
+    },
     "targets beyond the logits": (
         lambda: evaluate(nn.Identity(), [(PREDICTED[0], torch.tensor([0, 2]))], PLAN),
         "targets run from 0 to 2, the model knows 0 to 1",

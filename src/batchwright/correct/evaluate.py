@@ -115,8 +115,8 @@ def evaluate(
 
     Raises:
         Infeasible: the loader has no sample, is that of a training plan, or of a rank whose peers are not there; a class
-            lies outside the plan's, logits and targets do not fit each other, a logit is NaN, or there is neither plan nor
-            adjustment.
+            lies outside the plan's, logits and targets do not fit each other, or logits and adjustment; logits hold NaN, or
+            infinities that leave no probabilities; or there is neither plan nor adjustment.
     """
     bins = check_integer(bins, "bins", least=1)
     sampler = sampler_of(loader)
@@ -131,6 +131,7 @@ def evaluate(
         correct = LogitAdjustment.from_plan(plan, binary=logits.dim() < 2 or logits.shape[-1] == 1)
     else:
         raise Infeasible("plan and adjustment are both None, one is needed", "pass the plan the model was trained on")
+    _check_fit(correct, logits)
     names = correct.classes
     adjusted = correct(logits, domains=of_domain)
     return Evaluation(measure(logits, truth, names, bins=bins), measure(adjusted, truth, names, bins=bins))
@@ -140,7 +141,7 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
     """The metrics of logits (N, C), or of log-odds (N,) or (N, 1), with the true classes (N,).
 
     Raises:
-        Infeasible: no sample, a class outside 0..C-1, shapes that do not fit, or a NaN among the logits.
+        Infeasible: no sample, a class outside 0..C-1, shapes that do not fit, or logits without probabilities.
     """
     if logits.dim() not in (1, 2) or targets.dim() != 1 or len(logits) != len(targets):
         raise Infeasible(
@@ -149,11 +150,6 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
         )
     if len(targets) == 0:
         raise Infeasible("the loader gave 0 samples, at least 1 is needed", "pass a loader that is not empty")
-    unknown = int(logits.isnan().reshape(len(logits), -1).any(-1).sum())
-    if unknown:
-        raise Infeasible(
-            f"the logits of {unknown} of {len(logits)} samples hold NaN", "look at the model and its inputs"
-        )
     if logits.dim() == 1 or logits.shape[-1] == 1:
         # sigmoid(x) is the second entry of softmax(0, x).
         log_odds = logits.reshape(-1)
@@ -166,6 +162,13 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
             "pass targets in the order of the logits",
         )
     log_probabilities = logits.double().log_softmax(-1)
+    unknown = log_probabilities.isnan().any(-1)
+    if unknown.any():
+        what = "NaN" if logits.isnan().any() else "infinities that leave no probabilities"
+        raise Infeasible(
+            f"the logits of {int(unknown.sum())} of {len(logits)} samples hold {what}",
+            "look at the model and its inputs",
+        )
     probabilities, predicted = log_probabilities.exp(), logits.argmax(-1)
     return Metrics(
         samples=len(targets),
@@ -176,6 +179,17 @@ def measure(logits: Tensor, targets: Tensor, names: list[Hashable], *, bins: int
         balanced_accuracy=balanced_accuracy(predicted, targets, classes=classes),
         recall=dict(zip(names, recalls(predicted, targets, classes=classes), strict=True)),
     )
+
+
+def _check_fit(correct: LogitAdjustment, logits: Tensor) -> None:
+    """Refuse an adjustment of log-odds for logits of classes, and the other way round."""
+    log_odds = logits.dim() == 1 or logits.shape[-1] == 1
+    if correct.binary != log_odds:
+        raise Infeasible(
+            f"the model gives logits of shape {tuple(logits.shape)}, the adjustment was made with binary={correct.binary}, "
+            f"for {'log-odds (N,) or (N, 1)' if correct.binary else 'logits (N, C)'}",
+            f"make the adjustment with binary={log_odds}",
+        )
 
 
 def _check_sampler(sampler: BatchSampler) -> None:

@@ -233,7 +233,7 @@ class LogitAdjustment(nn.Module):
         return cls(priors.trained, shares, mode=mode, tau=tau, binary=binary, names=priors.classes)
 
     def forward(self, logits: Tensor, *, domains: Tensor | None = None, dim: int | None = None) -> Tensor:
-        """Add the offset to logits (..., C), or, if `binary`, to log-odds of any shape; their dtype does not change.
+        """Add the offset to logits (..., C), or, if `binary`, to log-odds of any shape but (N, 2); their dtype stays.
 
         Args:
             logits: the output of the model, floating-point.
@@ -241,9 +241,9 @@ class LogitAdjustment(nn.Module):
             dim: the dimension of the classes; the last if left out. Segmentation models give (N, C, H, W): pass `dim=1`.
 
         Raises:
-            Infeasible: the logits are no floating-point numbers, or of another number of classes than the priors; `domains`
-                is missing, not needed, or not a row for each sample; `dim` is no dimension, or it is left out and the logits
-                could be (N, C, ..., C).
+            Infeasible: the logits are no floating-point numbers, or of another number of classes than the priors; log-odds
+                look like logits of two classes; `domains` is missing, not needed, or not a row for each sample; `dim` is no
+                dimension, or it is left out and the logits could be (N, C, ..., C).
         """
         if domains is None and self.domains is not None:
             raise Infeasible(
@@ -264,6 +264,12 @@ class LogitAdjustment(nn.Module):
         if not self.binary and not logits.dim():
             raise Infeasible(
                 "the model gives logits without dimensions", "give logits (..., C), a number for each class"
+            )
+        if self.binary and logits.dim() == 2 and logits.shape[-1] == 2:  # one constant on both would change nothing
+            raise Infeasible(
+                f"logits have shape {tuple(logits.shape)}, as those of two classes have, and the adjustment was made with "
+                "binary=True, for log-odds",
+                "make the adjustment with binary=False; log-odds of two places in each sample are given as (N, 2, 1)",
             )
         if dim is not None:
             if self.binary or not -logits.dim() <= check_integer(dim, "dim") < logits.dim():
