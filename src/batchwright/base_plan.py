@@ -13,6 +13,7 @@ import numpy as np
 from .errors import Infeasible, check_integer, shown
 from .inputs.columns import sample_numbers
 from .micro_batches import MicroBatches, Slice, whole_steps
+from .public import internal
 
 if TYPE_CHECKING:
     from .groups import Groups
@@ -252,8 +253,16 @@ class BasePlan(MicroBatches):
         """
         if not 0 <= start < stop:
             raise Infeasible(f"there are no micro-batches from {start} to {stop}", "pass 0 <= start < stop")
+        return self.drawn_between(start, stop).prior(self.groups if groups is None else groups)
+
+    @internal
+    def drawn_between(self, start: int, stop: int) -> InclusionRates:
+        """The inclusion rates of micro-batches start..stop-1, counted as `prior_between` does.
+
+        They are those of the wanted shares; where samples come in an order that is no random one, what is drawn is counted.
+        """
         length = self.epoch_length()
-        return self.inclusion_rates(start / length, stop / length).prior(self.groups if groups is None else groups)
+        return self.inclusion_rates(start / length, stop / length)
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64, in the shape of `indices`."""

@@ -272,3 +272,37 @@ def test_an_order_that_labels_declare_is_not_asked_for_again() -> None:
     labels = pandas.Categorical(["neg"] * 9 + ["pos"], categories=["neg", "pos"], ordered=True)
     adjust = LogitAdjustment.from_plan(bw.balanced(labels, 2), binary=True)
     assert adjust.positive == "pos"
+
+
+FILE = np.repeat([0, 1], [400, 600])
+NOT_RANDOM = {
+    "sequential": lambda: bw.sequential(1000, 10),
+    "sequential, batches that wrap around": lambda: bw.sequential(1000, 64),
+    "ordered": lambda: bw.ordered([*range(0, 1000, 2), *[3] * 101], 7, samples=1000),
+    "a task of each": lambda: bw.alternating({"a": bw.ordered(range(399, -1, -1), 10), "b": bw.sequential(600, 10)}),
+    "a source of a mixture": lambda: bw.mixed({"a": bw.ordered(range(399, -1, -1), 10), "b": 600}, 10),
+}
+
+
+@pytest.mark.parametrize("name", NOT_RANDOM)
+def test_of_an_order_that_is_not_random_what_was_drawn_is_counted(name: str) -> None:
+    plan = NOT_RANDOM[name]()
+    labels = np.repeat([0, 1, 2], [200, 200, 600]) if name == "a source of a mixture" else FILE
+    groups = bw.Groups.from_labels(labels)
+    for start, stop in ((0, 1), (0, 10), (3, 40), (95, 130), (7, 507)):
+        drawn = np.bincount(labels[np.concatenate([plan[t] for t in range(start, stop)])], minlength=labels.max() + 1)
+        off = np.abs(plan.prior_between(start, stop, groups) * drawn.sum() - drawn)
+        # Tasks and sources are counted by their wanted shares, which they have within a turn, or within a draw or two.
+        assert off.max() <= (1e-6 if "ordered" in name or "sequential" in name else 10)
+    assert plan.prior_between(0, plan.horizon()) == pytest.approx(plan.sampled_prior)
+
+
+def test_a_run_that_stopped_in_the_middle_of_a_file_is_corrected_for_what_it_had() -> None:
+    sampler = bw.sequential(1000, 10).sampler(rank=0, world_size=1)
+    for _ in zip(range(50), sampler, strict=False):
+        pass
+    adjust = LogitAdjustment.from_sampler(sampler, classes=FILE)
+    had = 1 - 400 / 500
+    assert adjust.offset.tolist() == pytest.approx([np.log(0.4 / (1 - had)), np.log(0.6 / had)], rel=1e-5)
+    whole = LogitAdjustment.from_plan(bw.sequential(1000, 64), classes=FILE)  # epochs without end, not the first alone
+    assert whole.offset.tolist() == pytest.approx([0, 0], abs=1e-6)

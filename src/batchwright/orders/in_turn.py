@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..groups import Groups
-from .finite import Finite
+from .finite import Finite, InFileOrder
+from .inclusion import Counted, GroupRates, InclusionRates
 from .protocol import Undersized
 from .shared import AverageSharesOrder
 from .shares import Shares
@@ -13,7 +14,7 @@ from .shares import Shares
 __all__ = ["InTurn"]
 
 
-class InTurn(AverageSharesOrder):
+class InTurn(AverageSharesOrder, Counted):
     """A finite order, repeated: after its last place comes its first.
 
     Args:
@@ -48,6 +49,25 @@ class InTurn(AverageSharesOrder):
         starts = [int(number) * self.batch_size % self.places.count for number in numbers]
         found = np.array(starts, np.int64)[:, None] + np.arange(self.batch_size)
         return self.places.at(found.reshape(-1) % self.places.count).reshape(found.shape)
+
+    def drawn(self, first: int, last: int) -> InclusionRates:
+        """See `Counted`."""
+        passes, rest = divmod(last - first, self.places.count)
+        found = [GroupRates(self.groups, 0, self.shares.of(0) * (passes * self.places.count / (last - first)))]
+        begin = first % self.places.count
+        end = min(begin + rest, self.places.count)
+        for part in ((begin, end), (0, begin + rest - end)):
+            if part[1] > part[0]:
+                found.append(self._part(*part, last - first))
+        return InclusionRates(found[0 if passes else 1 :])
+
+    def _part(self, begin: int, end: int, drawn: int) -> GroupRates:
+        """The share of each sample in so many draws, of those at places begin..end-1 of one pass."""
+        if isinstance(self.places, InFileOrder):
+            return GroupRates(Groups.from_sizes({"part": end - begin}), begin, np.array([(end - begin) / drawn]))
+        count = self.groups.sample_count
+        counts = np.bincount(self.places.samples(begin, end), minlength=count)
+        return GroupRates(Groups.singletons(count), 0, counts / drawn)
 
     def distinct_within(self, places: int) -> InTurn:
         """The order itself: its user decides which samples come next to each other."""

@@ -16,10 +16,12 @@ from .shared import SharedOrder, is_shared
 from .shares import stage_of
 
 __all__ = [
+    "Counted",
     "GroupRates",
     "InclusionRates",
     "Varying",
     "batches_to_settle",
+    "drawn_rates_of",
     "inclusion_rates_of",
     "mean_shares",
     "shards_change_rates",
@@ -92,6 +94,43 @@ class Varying(ABC):
     @abstractmethod
     def shares_between(self, start: int, stop: int) -> np.ndarray:
         """The share of each group in the draws of micro-batches start..stop-1, float64 (groups,)."""
+
+
+class Counted(ABC):
+    """An order that is no random one: a part of a pass may hold samples of one class only, though no share changes."""
+
+    @abstractmethod
+    def drawn(self, first: int, last: int) -> InclusionRates:
+        """The share of each sample in places first..last-1, counted."""
+
+
+def counts_draws(order: Order) -> bool:
+    """Whether an order, or one of its sources, is no random one."""
+    return isinstance(order, Counted) or (is_shared(order) and any(map(counts_draws, order.children.values())))
+
+
+def drawn_rates_of(order: Order, start: int, stop: int) -> InclusionRates:
+    """Like `inclusion_rates_of`, but what comes of orders that are no random ones is counted."""
+    return _counted(order, start * order.batch_size, stop * order.batch_size)
+
+
+def _counted(order: Order, first: int, last: int) -> InclusionRates:
+    """The rates of places first..last-1 of an order; of one that is not counted, of the micro-batches that they lie in."""
+    if isinstance(order, Counted):
+        return order.drawn(first, last)
+    start, stop = first // order.batch_size, max(first // order.batch_size + 1, -(-last // order.batch_size))
+    if not (counts_draws(order) and is_shared(order) and order.dealt is not None):
+        return inclusion_rates_of(order, start, stop)
+    shares, children = mean_shares(order, start, stop), order.children
+    own = shares.copy()
+    own[list(children)] = 0
+    found = [GroupRates(order.groups, 0, own)]
+    before, after = order.dealt.drawn(start), order.dealt.drawn(stop)
+    for number, child in children.items():
+        if after[number] > before[number]:
+            within = _counted(child, int(before[number]), int(after[number]))
+            found += within.within(float(shares[number]), int(order.groups.starts[number]))
+    return InclusionRates(found)
 
 
 def shards_change_rates(order: Order) -> bool:

@@ -12,8 +12,15 @@ import numpy as np
 from ..errors import Infeasible, check_integer, check_number, shown
 from ..inputs.columns import sample_numbers
 from ..micro_batches import AS_IT_WAS, counted
-from ..orders import Shards, ShareChange, SharedOrder
-from ..orders.inclusion import InclusionRates, batches_to_settle, inclusion_rates_of, mean_shares, shards_change_rates
+from ..orders import InTurn, Shards, ShareChange, SharedOrder
+from ..orders.inclusion import (
+    InclusionRates,
+    batches_to_settle,
+    drawn_rates_of,
+    inclusion_rates_of,
+    mean_shares,
+    shards_change_rates,
+)
 from ..public import internal
 from .ahead import Ahead
 from .plan import Plan
@@ -238,9 +245,20 @@ class FixedPlan(Plan):
 
     def prior_between(self, start: int, stop: int, groups: Groups | None = None) -> np.ndarray:
         """See `BasePlan`."""
-        if 0 <= start < stop and (groups is None or groups is self.groups):
+        if 0 <= start < stop and (groups is None or groups is self.groups) and not isinstance(self.order, InTurn):
             return mean_shares(self.order, start, stop)
         return super().prior_between(start, stop, groups)
+
+    @internal
+    def drawn_between(self, start: int, stop: int) -> InclusionRates:
+        """See `BasePlan`."""
+        return drawn_rates_of(self.order, start, stop)
+
+    def horizon(self) -> int:
+        """See `BasePlan`: of an order that is no random one, micro-batches that hold whole passes of it."""
+        if isinstance(self.order, InTurn):
+            return self.order.places.count // math.gcd(self.order.places.count, self.batch_size)
+        return super().horizon()
 
     def rates(self, indices: Any, *, epoch: int = 0) -> np.ndarray:
         """The expected share of each of these samples in the draws of an epoch, float64."""

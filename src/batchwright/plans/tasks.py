@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -294,12 +294,25 @@ class TaskPlan(Plan):
 
         The share of a task in the samples is its share in the micro-batches, weighted by the mean size of its micro-batches.
         """
+        return self._together(
+            child.inclusion_rates(start * epochs, stop * epochs)
+            for epochs, child in zip(self._own_epochs(), self.children, strict=True)
+        )
+
+    @internal
+    def drawn_between(self, start: int, stop: int) -> InclusionRates:
+        """See `BasePlan`."""
+        return self._together(
+            child.drawn_between(first, max(first + 1, last))
+            for child, first, last in zip(self.children, self._next(start), self._next(stop), strict=True)
+        )
+
+    def _together(self, rates: Iterable[InclusionRates]) -> InclusionRates:
+        """The rates of each task as parts of the whole."""
         found: list[GroupRates] = []
         parts = self.shares() * [child.mean_batch_size for child in self.children] / self.mean_batch_size
-        for part, epochs, child, begins in zip(
-            parts.tolist(), self._own_epochs(), self.children, self.starts, strict=True
-        ):
-            found += child.inclusion_rates(start * epochs, stop * epochs).within(part, begins)
+        for part, own, begins in zip(parts.tolist(), rates, self.starts, strict=True):
+            found += own.within(part, begins)
         return InclusionRates(found)
 
     def _own_epochs(self) -> list[float]:
