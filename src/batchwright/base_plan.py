@@ -152,7 +152,7 @@ class BasePlan(MicroBatches):
 
     @abstractmethod
     def shares(self, epoch: int = 0) -> np.ndarray:
-        """The share of every group (or task) in an epoch, float64 (groups,), summing to 1."""
+        """The share of every group in an epoch, float64 in the order of `groups.names`, summing to 1."""
 
     def stepped(self, step_size: int) -> BasePlan:
         """The plan with steps of `step_size` micro-batches: those of a step have like costs, one bucket, or one task.

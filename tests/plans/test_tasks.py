@@ -149,7 +149,9 @@ def test_no_task_loses_or_repeats_a_micro_batch_however_the_world_changes(unit, 
             assert all(sampler.state_dict() == state for sampler in samplers)
     counts = followed(plan, union)
     if unit == "batch":
-        off = np.array(list(counts.values())) - plan.shares() * len(union)
+        off = np.array(list(counts.values())) - np.array(plan.weights_of_tasks) / sum(plan.weights_of_tasks) * len(
+            union
+        )
         assert np.abs(off).max() <= plan.bound + 1e-9
 
 
@@ -283,3 +285,29 @@ def test_a_task_that_was_cut_for_other_steps_is_told():
 def test_what_cannot_alternate_is_refused(tasks, options, fact):
     with pytest.raises(bw.Infeasible, match=fact):
         bw.alternating(tasks, **options)
+
+
+LABELS = np.repeat([0, 1, 2], [10, 20, 30])
+OF_GROUPS = {
+    "cohorts": lambda: bw.rotating(LABELS, [[0, 1], [1, 2], [0, 1, 2]], per_class=2),
+    "more cohorts than labels": lambda: bw.rotating(LABELS, [[0], [1], [2], [0, 1], [1, 2]], per_class=3),
+    "fewer cohorts than labels": lambda: bw.rotating(LABELS, [[0, 1], [2]], per_class=2),
+    "steps": lambda: bw.rotating(LABELS, [[0, 1], [1, 2]], per_class=2, unit="step"),
+    "tasks of one size": lambda: bw.alternating({"a": bw.shuffled(40, 4), "b": bw.shuffled(20, 4)}),
+    "tasks of several sizes": lambda: bw.alternating(
+        {"a": bw.shuffled(40, 4), "b": bw.shuffled(20, 10)}, target={"a": 0.75, "b": 0.25}
+    ),
+    "a task by lengths": lambda: bw.alternating({"a": bw.packed([3] * 40, 10, packs=2), "b": bw.shuffled(20, 4)}),
+    "tasks of a mixture": lambda: bw.alternating({"a": bw.balanced(LABELS, 6), "b": bw.shuffled(20, 4)}),
+    "a task in the order of the file": lambda: bw.alternating({"a": bw.sequential(40, 4), "b": bw.shuffled(20, 4)}),
+}
+
+
+@pytest.mark.parametrize("name", OF_GROUPS)
+def test_the_shares_are_those_of_the_groups_in_what_is_drawn(name):
+    plan = OF_GROUPS[name]()
+    drawn = plan.groups.group_of(np.concatenate([plan[t] for t in range(6000)]))
+    shares = np.bincount(drawn, minlength=plan.groups.group_count) / drawn.size
+    assert plan.shares() == pytest.approx(shares, abs=0.01)
+    assert plan.shares() == pytest.approx(plan.sampled_prior, abs=0.01)
+    assert len(plan.shares()) == len(plan.groups.names)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..groups import Groups
 from .finite import Finite, InFileOrder
-from .inclusion import Counted, GroupRates, InclusionRates
+from .inclusion import GroupRates, InclusionRates, Unshuffled
 from .protocol import Undersized
 from .shared import AverageSharesOrder
 from .shares import Shares
@@ -14,7 +14,7 @@ from .shares import Shares
 __all__ = ["InTurn"]
 
 
-class InTurn(AverageSharesOrder, Counted):
+class InTurn(AverageSharesOrder, Unshuffled):
     """A finite order, repeated: after its last place comes its first.
 
     Args:
@@ -51,7 +51,7 @@ class InTurn(AverageSharesOrder, Counted):
         return self.places.at(found.reshape(-1) % self.places.count).reshape(found.shape)
 
     def drawn(self, first: int, last: int) -> InclusionRates:
-        """See `Counted`."""
+        """See `Unshuffled`."""
         passes, rest = divmod(last - first, self.places.count)
         found = [GroupRates(self.groups, 0, self.shares.of(0) * (passes * self.places.count / (last - first)))]
         begin = first % self.places.count

@@ -16,9 +16,9 @@ from .shared import SharedOrder, is_shared
 from .shares import stage_of
 
 __all__ = [
-    "Counted",
     "GroupRates",
     "InclusionRates",
+    "Unshuffled",
     "Varying",
     "batches_to_settle",
     "drawn_rates_of",
@@ -96,7 +96,7 @@ class Varying(ABC):
         """The share of each group in the draws of micro-batches start..stop-1, float64 (groups,)."""
 
 
-class Counted(ABC):
+class Unshuffled(ABC):
     """An order that is no random one: a part of a pass may hold samples of one class only, though no share changes."""
 
     @abstractmethod
@@ -106,7 +106,7 @@ class Counted(ABC):
 
 def counts_draws(order: Order) -> bool:
     """Whether an order, or one of its sources, is no random one."""
-    return isinstance(order, Counted) or (is_shared(order) and any(map(counts_draws, order.children.values())))
+    return isinstance(order, Unshuffled) or (is_shared(order) and any(map(counts_draws, order.children.values())))
 
 
 def drawn_rates_of(order: Order, start: int, stop: int) -> InclusionRates:
@@ -116,7 +116,7 @@ def drawn_rates_of(order: Order, start: int, stop: int) -> InclusionRates:
 
 def _counted(order: Order, first: int, last: int) -> InclusionRates:
     """The rates of places first..last-1 of an order; of one that is not counted, of the micro-batches that they lie in."""
-    if isinstance(order, Counted):
+    if isinstance(order, Unshuffled):
         return order.drawn(first, last)
     start, stop = first // order.batch_size, max(first // order.batch_size + 1, -(-last // order.batch_size))
     if not (counts_draws(order) and is_shared(order) and order.dealt is not None):

@@ -77,8 +77,9 @@ class TaskSummary(Printed):
 
 def summarise(plan: TaskKind) -> TaskSummary:
     """Make the summary of a plan of tasks."""
-    lines = []
-    for name, share, child in zip(plan.names, plan.shares().tolist(), plan.children, strict=True):
+    lines, total = [], sum(plan.weights_of_tasks)
+    for name, weight, child in zip(plan.names, plan.weights_of_tasks, plan.children, strict=True):
+        share = weight / total
         batches, own = share * plan.epoch_batches, child.epoch_length()
         lines.append(TaskLine(name, share, batches, own, batches / own, repr(child)))
     return TaskSummary(plan.epoch_batches, plan.unit, plan.target, plan.bound, lines, plan.shortcomings)

@@ -265,6 +265,14 @@ class TaskPlan(Plan):
         return task, before * self.step_size + within + self.ahead[task]
 
     def shares(self, epoch: int = 0) -> np.ndarray:
+        """The expected share of every group in an epoch, float64 in the order of `groups.names`, summing to 1.
+
+        The share of a task in the samples is its share in the micro-batches, weighted by the mean size of its micro-batches.
+        """
+        return self.drawn_in(epoch).prior(self.groups)
+
+    @property
+    def _of_turns(self) -> np.ndarray:
         """The share of each task in the micro-batches, float64 (tasks,), with sum 1."""
         total = sum(self.weights_of_tasks)
         return np.array([weight / total for weight in self.weights_of_tasks])
@@ -287,7 +295,7 @@ class TaskPlan(Plan):
     @property
     def mean_batch_size(self) -> float:
         """The mean number of samples in a micro-batch, over all turns."""
-        return float(self.shares() @ [child.mean_batch_size for child in self.children])
+        return float(self._of_turns @ [child.mean_batch_size for child in self.children])
 
     def inclusion_rates(self, start: float, stop: float) -> InclusionRates:
         """What is drawn from epoch `start` to epoch `stop`; both may be fractions of an epoch.
@@ -310,7 +318,7 @@ class TaskPlan(Plan):
     def _together(self, rates: Iterable[InclusionRates]) -> InclusionRates:
         """The rates of each task as parts of the whole."""
         found: list[GroupRates] = []
-        parts = self.shares() * [child.mean_batch_size for child in self.children] / self.mean_batch_size
+        parts = self._of_turns * [child.mean_batch_size for child in self.children] / self.mean_batch_size
         for part, own, begins in zip(parts.tolist(), rates, self.starts, strict=True):
             found += own.within(part, begins)
         return InclusionRates(found)
@@ -319,7 +327,7 @@ class TaskPlan(Plan):
         """How many epochs of its own plan each task completes in one epoch of this plan."""
         return [
             share * self.epoch_batches / child.epoch_batches
-            for share, child in zip(self.shares().tolist(), self.children, strict=True)
+            for share, child in zip(self._of_turns.tolist(), self.children, strict=True)
         ]
 
     def summary(self) -> TaskSummary:

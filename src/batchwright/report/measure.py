@@ -300,7 +300,7 @@ def _wanted(plan: Any, delivered: np.ndarray) -> np.ndarray:
 
 def _differ(plan: Any) -> bool:
     """Whether the samples of a plan without groups have different shares."""
-    shares = plan.prior_between(0, 1)
+    shares = plan.shares()
     return bool(shares.min() < shares.max())
 
 
