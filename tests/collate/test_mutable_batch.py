@@ -145,6 +145,15 @@ def test_samples_follow_what_is_set_where_they_can_be_told_from_it():
     assert batch.sorted_by("ids").restore() == batch
 
 
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 7), (3, 2, 2)])
+def test_rows_of_a_stacked_field_may_have_another_shape(shape):
+    batch = made()
+    batch["x"] = torch.arange(float(np.prod(shape))).reshape(shape)
+    assert [sample["x"].tolist() for sample in batch.unbatch()] == batch["x"].tolist()
+    batch["x"] = torch.ones(2, 2)  # not a row for each sample: those that were collated
+    assert [sample["x"].tolist() for sample in batch.unbatch()] == [[n, n] for n in range(3)]
+
+
 def test_samples_keep_their_field_where_they_cannot_be_told_from_what_is_set():
     batch = made()
     batch["ids"] = torch.zeros(3, 9)

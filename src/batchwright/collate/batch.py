@@ -29,8 +29,8 @@ class Batch(MutableMapping[str, Any]):
     """N collated samples.
 
     As a mapping it has each field in the form declared for the model, so `model(**batch)` works. Entries are set and
-    deleted as in a dictionary. If a new value has the shape of the one before, samples, `fields` and `data` change with
-    it. A deleted entry is hidden from the model, but samples keep it.
+    deleted as in a dictionary. If the samples can be told from a new value (a tensor with a row for each), samples,
+    `fields` and `data` change with it. A deleted entry is hidden from the model, but samples keep it.
 
     - `batch.input_ids` is `batch["input_ids"]`, if `Batch` itself has no such attribute. Entries that are called like a
       method or start with an underscore are read by `batch["keys"]` only. All entries are set by `batch["keys"] = ...`.
