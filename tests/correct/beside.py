@@ -23,6 +23,7 @@ def model():
 READINGS = {
     "some batches": lambda loader: recalibrate(model(), loader, batches=3),
     "one batch": lambda loader: recalibrate(model(), loader, batches=1),
+    "several epochs": lambda loader: recalibrate(model(), loader, batches=23),
     "an epoch": lambda loader: recalibrate(model(), loader),
     "two streams": lambda loader: report(model(), loader, loader, batches=2),
     "an error": lambda loader: failing(loader),
@@ -83,6 +84,15 @@ def what_is_read_comes_next(made):
     )
 
 
+def more_than_an_epoch_is_read_on(made):
+    loader, found = made(PLAN), model()
+    list(loader)
+    assert recalibrate(found, loader, batches=25)["batches"] == 25
+    drawn = torch.cat([DATA[PLAN[t]] for t in range(10, 35)])
+    assert found[0].running_mean.item() == pytest.approx(float(drawn.mean()))
+    assert [rows(batch) for batch in loader] == [rows(DATA[PLAN[t]]) for t in range(10, 20)]
+
+
 def two_calls_are_one(made):
     loader, halves, whole = made(PLAN), model(), model()
     first = recalibrate(halves, loader, batches=4)
@@ -92,5 +102,5 @@ def two_calls_are_one(made):
     assert recalibrate(halves, loader, resume=recalibrate(model(), loader))["batches"] == 20  # the epoch after
 
 
-LAWS = {law.__name__: law for law in (a_loop_that_is_under_way_goes_on, what_is_read_comes_next, two_calls_are_one)}
+LAWS = {law.__name__: law for law in (a_loop_that_is_under_way_goes_on, what_is_read_comes_next, more_than_an_epoch_is_read_on, two_calls_are_one)}
 """Of a loader, besides `the_run_goes_on`, by name."""

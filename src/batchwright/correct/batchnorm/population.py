@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...distributed import Over, gathered, ranks
 from ...errors import Infeasible, check_integer, shown, typed, warn
-from ...run.sampler_of import unmoved
+from ...run.sampler_of import sampler_of, unmoved
 from ..modes import modes_kept
 from .layers import BatchNorm, tracking_layers
 from .moments import Moments
@@ -147,7 +147,8 @@ def observe(
     Args:
         model: a model with BatchNorm layers.
         loader: the batches.
-        batches: the number of batches to use; all if None.
+        batches: the number of batches to use, of a training plan over as many epochs as they take; those of one loop if
+            None.
         forward: runs the model on a batch.
         population: the moments so far; they are updated.
 
@@ -171,13 +172,17 @@ def observe(
         model.eval()
         for layer in layers.values():
             layer.train()
-        for batch in islice(given, batches):
-            try:
-                forward(model, batch)
-            except Exception as error:
-                error.add_note(f"batch {population.batches - before} of the loader was run through the model")
-                raise
-            population.batches += 1
+        sampler = sampler_of(loader)
+        lasts = batches is not None and sampler is not None and not sampler.plan.whole_epochs
+        # Closed before the run is put back: an iterator that ended later could move it once more.
+        with closing(_epoch_after_epoch(given) if lasts else (batch for batch in given)) as stream:
+            for batch in islice(stream, batches):
+                try:
+                    forward(model, batch)
+                except Exception as error:
+                    error.add_note(f"batch {population.batches - before} of the loader was run through the model")
+                    raise
+                population.batches += 1
 
     seen = population.batches - before
     if seen == 0:
@@ -190,6 +195,16 @@ def observe(
     if batches is not None and seen < batches:
         _warn(f"the loader gave {seen} batches, {batches} were asked for: the estimate is of the fewer")
     return population
+
+
+def _epoch_after_epoch(loader: Iterable[Any]) -> Generator[Any, None, None]:
+    """Loops over a loader again and again, until one gives nothing."""
+    given = True
+    while given:
+        given = False
+        for batch in loader:
+            given = True
+            yield batch
 
 
 def _alone(layer: BatchNorm) -> bool:

@@ -56,7 +56,8 @@ def recalibrate(
     Args:
         model: the trained model.
         loader: batches as the model was trained on: its weights fit these.
-        batches: the number of batches to use; all of `loader` if None.
+        batches: the number of batches to use, of a training plan over as many epochs as they take; if None all of one loop
+            over `loader`.
         stream: `"sampled"`; or `"natural"`, if `loader` has batches of the natural shares instead, which gives a
             warning.
         plan: the plan that the model was trained with. A `DataLoader` that draws neither from it nor from a plan with
