@@ -102,5 +102,13 @@ def two_calls_are_one(made):
     assert recalibrate(halves, loader, resume=recalibrate(model(), loader))["batches"] == 20  # the epoch after
 
 
-LAWS = {law.__name__: law for law in (a_loop_that_is_under_way_goes_on, what_is_read_comes_next, more_than_an_epoch_is_read_on, two_calls_are_one)}
+LAWS = {
+    law.__name__: law
+    for law in (
+        a_loop_that_is_under_way_goes_on,
+        what_is_read_comes_next,
+        more_than_an_epoch_is_read_on,
+        two_calls_are_one,
+    )
+}
 """Of a loader, besides `the_run_goes_on`, by name."""

@@ -211,3 +211,15 @@ def test_batches_know_how_many_of_their_samples_count():
 def test_of_other_plans_every_sample_counts():
     sampler = bw.shuffled(10, 4).sampler(rank=0, world_size=2, accumulate=2, fetch="step")
     assert [sampler.real(step) for step in range(len(sampler))] == [8]
+
+
+@pytest.mark.parametrize("read", [list, torch.tensor, np.array, lambda values: (values, [1] * len(values))])
+def test_values_may_have_any_name(read):
+    plan = bw.evaluation(3, 2)
+    for name in ("epoch", "number", "self", "values"):
+        means = Means(plan.sampler())
+        for step in range(2):
+            means.add(step, **{name: read([float(sample) for sample in plan[step]]), "other": plan[step]})
+        assert means.result() == {name: 1.0, "other": 1.0}
+    with pytest.raises(bw.Infeasible, match="epoch is 'a'"):
+        means.add(0, epoch="a", loss=[1.0, 2.0])

@@ -74,13 +74,13 @@ class Means:
         self._added = bytearray(len(self.sampler))  # whether each batch was added
         self._samples = 0
 
-    def add(self, number: int, /, *, epoch: int | None = None, **values: Any) -> None:
+    def add(self, number: int, /, *, epoch: Any = None, **values: Any) -> None:
         """Add the values of the samples in one batch of this rank.
 
         Args:
             number: of the batch in the epoch, from 0, as `enumerate(loader)` counts; after a resume, counted from
                 `sampler.batches_done`. It is passed by position, so that values may have any name.
-            epoch: the number of the epoch; default: the current one.
+            epoch: the number of the epoch, int; default: the current one. One number for each sample is a value so named.
             values: for each name, an array-like of shape (samples of the batch,): one number for each sample, in the order
                 of the batch, with those of its fillers or without. Or a tuple (sums, amounts) of two such; the mean is then
                 sums over amounts.
@@ -90,6 +90,8 @@ class Means:
             Infeasible: there is not one real number for each sample of the batch, the names differ from those of earlier
                 batches, the batch was added before, or an earlier one was of another epoch. Nothing is added then.
         """
+        if getattr(epoch, "ndim", hasattr(epoch, "__len__")) and not isinstance(epoch, str):
+            values, epoch = {"epoch": epoch, **values}, None
         real = self.sampler.real(number, epoch=epoch)
         if epoch is None:
             epoch = self.sampler.position().epoch
