@@ -13,7 +13,7 @@ import torch
 
 import batchwright as bw
 
-from .data import KINDS, LENGTHS, WEIGHTS, every_kind, images
+from .data import KINDS, LENGTHS, WEIGHTS, every_kind
 
 pytestmark = pytest.mark.filterwarnings("ignore::batchwright.PoorWarning")
 
@@ -78,12 +78,6 @@ def test_a_changed_value_and_a_changed_order_change_the_fingerprint(tmp_path):
         path.write_text(text)
         digests.add(bw.Column(path, "k").digest)
     assert len(digests) == 6
-
-
-def test_images_are_labelled_by_their_folder_in_the_order_of_torchvision(tmp_path):
-    column = bw.Column(images(tmp_path))
-    assert np.asarray(column).tolist() == ["cat", "cat", "dog"]
-    assert bw.Column.names(tmp_path / "images") == ["class"]
 
 
 def test_a_column_is_a_column_wherever_one_is_asked_for(tmp_path):

@@ -65,6 +65,18 @@ def of_parquet():
     return len(bw.Column(FOLDER / "t.parquet", "kind"))
 
 
+def linked(name, to=None):
+    """A folder of images, with a link of a class folder if it says where to."""
+    link = FOLDER / name / "cat" / ("link" if to == "." else "link.png")
+    written(f"{name}/cat/1.png", b"")
+    link.unlink(missing_ok=True)
+    if to is not None:
+        link.symlink_to(to)
+        return len(bw.Column(FOLDER / name))
+    (FOLDER / name / "cat" / "link").unlink(missing_ok=True)
+    return len(bw.Column(FOLDER / name))
+
+
 def without_pyarrow():
     of_parquet()
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "pyarrow"}
@@ -150,6 +162,10 @@ CASES = cases("refuse message follow", {
         "such as 'data/*.csv'; braces are not expanded", column("x.csv")),
     "empty folder": (lambda: ((FOLDER / "empty").mkdir(exist_ok=True), len(bw.Column(FOLDER / "empty", "kind"))),
         "has no data files; pass a folder of .csv", lambda: folder("full/x.csv")),
+    "link in a circle": (lambda: linked("circle", "."), "circle/cat/link' is a link to a folder that it is in, so its "
+        "images have no end; remove the link", lambda: linked("circle")),
+    "link to nothing": (lambda: linked("nothing", "gone.png"), "nothing/cat/link.png' is a link to no file; remove the link",
+        lambda: linked("nothing")),
     "kinds": (lambda: folder("both/x.csv", "both/x.jsonl"),
         "has files of several kinds: csv, lines; pass files of one kind",
         lambda: folder("one/x.csv")),

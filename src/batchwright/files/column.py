@@ -15,7 +15,7 @@ from ..errors import Infeasible, listed, shown
 from ..inputs.arrays import EXACT_AS_FLOAT
 from ..inputs.tables import Coded, coded
 from .folder import Folder, StoredGroups
-from .paths import files_of, kind_of
+from .paths import files_of, image_classes, kind_of
 from .readers import READERS, Parts, Texts, column_names
 
 __all__ = ["FLOAT", "INTEGER", "Column", "Digest", "typed_texts"]
@@ -35,8 +35,8 @@ class Column:
 
     Args:
         path: a file, a folder, or a pattern such as `data/*.parquet`, whose files are joined in the order of their names:
-            CSV and TSV, Parquet, JSON lines, `.npy`, `.pt` (read with `weights_only`), a folder of images (the class is the
-            name of the folder that an image is in), Arrow, a folder that `datasets.Dataset.save_to_disk` wrote, or an
+            CSV and TSV, Parquet, JSON lines, `.npy`, `.pt` (read with `weights_only`), a folder of images (as torchvision's
+            `ImageFolder` orders and labels them), Arrow, a folder that `datasets.Dataset.save_to_disk` wrote, or an
             index (`bw.index`), whose columns are mapped from the disk.
         name: the name of the column; may be left out for `.npy`, for a `.pt` file of one tensor, and for images.
 
@@ -82,7 +82,10 @@ class Column:
         if self.folder is not None:
             return self.folder.values(self.name)
         files = files_of(self.path)
-        return _held(READERS[kind_of(files)](files, self.name), self.name)
+        kind = kind_of(files)
+        if kind == "images":
+            return _codes(image_classes(self.path, files))
+        return _held(READERS[kind](files, self.name), self.name)
 
     @cached_property
     def digest(self) -> str:

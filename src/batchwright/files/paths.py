@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..errors import Infeasible, listed, shown
 from ..readings import reading
+from .images import IMAGES, classes_of, images_of
 
-__all__ = ["IMAGES", "META", "REQUEST", "UNFINISHED", "files_of", "is_index", "kind_of", "stamps", "suffix_kind"]
+__all__ = ["META", "REQUEST", "UNFINISHED", "files_of", "image_classes", "is_index", "kind_of", "stamps", "suffix_kind"]
 
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})  # as in torchvision
 _KINDS = {
     ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "lines", ".ndjson": "lines",
     ".npy": "npy", ".pt": "pt", ".pth": "pt", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
@@ -27,7 +27,8 @@ _STATE = "state.json"  # in a folder that `datasets.Dataset.save_to_disk` wrote
 def files_of(path: str) -> list[Path]:
     """The files of a path, sorted by name: those of a folder (folders in it too) or of a pattern.
 
-    An index among the data, finished or not, is left out: its arrays are no data.
+    The images of a folder are those that `images_of` finds; if there are none in its folders, those in itself. An index
+    among the data, finished or not, is left out: its arrays are no data.
 
     Raises:
         Infeasible: there is no such file, the folder has no data files, or files of several kinds.
@@ -38,7 +39,7 @@ def files_of(path: str) -> list[Path]:
         found = sorted(Path(name) for name in glob.glob(path, recursive=True))
         if not found:
             raise Infeasible(f"no file matches {shown(path)}", "pass a pattern that matches, or the path of a file")
-        return _of_one_kind([file for each in _without_indexes(found) or found for file in files_of(str(each))], path)
+        return _of_one_kind([file for each in _without_indexes(found) or found for file in _matched(each)], path)
     place = Path(path)
     with reading(path, "path", "pass the path of a file or a folder of this machine"):
         is_folder = place.is_dir()  # of a name that is too long, or has a zero byte, the system tells nothing
@@ -47,7 +48,9 @@ def files_of(path: str) -> list[Path]:
             return [place / META]
         if (place / _STATE).is_file():
             return [place / _STATE]
-        inside = _without_indexes(sorted(file for file in place.rglob("*") if file.is_file() and _kind(file) != ""))
+        inside = _inside(place)
+        if all(map(_is_image, inside)):  # also of none: images may be behind links alone
+            inside = images_of(place) or inside
         if not inside:
             raise Infeasible(f"the folder {shown(path)} has no data files", f"pass a folder of {_kinds()}")
         return _of_one_kind(inside, path)
@@ -58,6 +61,28 @@ def files_of(path: str) -> list[Path]:
             + ("; braces are not expanded: write * in place of {...}" if "{" in path else ""),
         )
     return [place]
+
+
+def image_classes(path: str, files: Sequence[Path]) -> list[str]:
+    """The class of each image of a path: its folder in the folder of the path; of a pattern, the folder that it is in."""
+    return classes_of(files, Path(path) if os.path.isdir(path) else None)
+
+
+def _matched(found: Path) -> list[Path]:
+    """The files of one match of a pattern; of a folder of images all of them, as it may be the folder of a class."""
+    if found.is_dir() and not is_index(found) and not (found / _STATE).is_file():
+        inside = _inside(found)
+        if inside and all(map(_is_image, inside)):
+            return inside
+    return files_of(str(found))
+
+
+def _inside(folder: Path) -> list[Path]:
+    return _without_indexes(sorted(file for file in folder.rglob("*") if file.is_file() and _kind(file) != ""))
+
+
+def _is_image(file: Path) -> bool:
+    return _kind(file) == "images"
 
 
 def _without_indexes(found: Sequence[Path]) -> list[Path]:
@@ -73,7 +98,7 @@ def _is_unfinished(folder: Path) -> bool:
 
 
 def kind_of(files: Sequence[Path]) -> str:
-    """What these files are: a key of `READERS`; "saved" is a Hugging Face data set, "index" an index of batchwright.
+    """What these files are: a key of `READERS`, or "images"; "saved" is a Hugging Face data set, "index" an index of batchwright.
 
     Raises:
         Infeasible: the ending of the name is not known.
@@ -109,8 +134,7 @@ def suffix_kind(name: str) -> str:
 
 
 def _kind(file: Path) -> str:
-    ending = file.suffix.lower()
-    return "images" if ending in IMAGES else _KINDS.get(ending, "")
+    return "images" if file.name.lower().endswith(IMAGES) else _KINDS.get(file.suffix.lower(), "")
 
 
 def _kinds() -> str:

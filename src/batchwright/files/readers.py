@@ -216,11 +216,6 @@ def _tensors(file: Path) -> dict[str, Any]:
     return {str(name): value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
 
 
-def _images(files: Sequence[Path], name: str) -> list[str]:
-    """The folder of each image, which is its class; in the order of torchvision's `ImageFolder`."""
-    return [file.parent.name for file in files]
-
-
 def _arrow_files(files: Sequence[Path], name: str) -> Any:
     _arrow("ipc")
     import pyarrow
@@ -318,7 +313,6 @@ def _required(name: str, names: Iterable[str], file: Path) -> str:
 READERS: dict[str, Callable[[Sequence[Path], str], Any]] = {
     "arrow": _arrow_files,
     "csv": _csv,
-    "images": _images,
     "lines": _lines,
     "npy": _npy,
     "parquet": _parquet,

@@ -50,7 +50,7 @@ def index(
     Use it where reading labels or lengths takes long, or where they do not fit in memory. The data are read once, and only
     these columns. If the index is there already and the data did not change, it is opened. If a scan was interrupted, it
     goes on. The index is the same, byte for byte, whichever engine reads the data. Samples are numbered in the order of
-    the files, sorted by path, and of the rows in them.
+    the files, sorted by path (images of a folder as torchvision's `ImageFolder` does), and of the rows in them.
 
     Args:
         source: a file, a folder, a pattern such as "data/*.parquet", or a list of these: Parquet, Arrow or Feather, CSV,
@@ -203,7 +203,10 @@ def _source_facts(place: Path, source: IndexSource) -> dict[str, Any]:
     """What an index says about its data. Files of this machine are found from its folder, so that both can be moved."""
     local = source.files[0].system is None and source.root
     root = os.path.relpath(source.root, place) if local else source.root
-    return {"kind": source.kind, "root": root, "stamp": "local" if local else "other"}
+    facts = {"kind": source.kind, "root": root, "stamp": "local" if local else "other"}
+    if any(file.image_class != Path(file.path).parent.name for file in source.files if file.image_class):
+        facts["classes"] = "of the root"  # an index without it had the folders that images are in for classes
+    return facts
 
 
 def index_of(place: Path, source: IndexSource, *, label: str) -> Index | None:

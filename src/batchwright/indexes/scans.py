@@ -294,7 +294,7 @@ def _size_of_image(path: str) -> tuple[int, int]:
 
 
 _OF_IMAGES: dict[str, Callable[[DataFile, tuple[int, int]], Any]] = {
-    "class": lambda file, size: Path(file.path).parent.name,
+    "class": lambda file, size: file.image_class,
     "bytes": lambda file, size: file.size,
     "width": lambda file, size: size[0],
     "height": lambda file, size: size[1],

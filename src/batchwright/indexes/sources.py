@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ..errors import Infeasible, shown, typed
 from ..files.folder import stamp_of
-from ..files.paths import files_of, kind_of, suffix_kind
+from ..files.paths import files_of, image_classes, kind_of, suffix_kind
 from ..files.readers import parts_of_saved
 from ..readings import reading_file
 
@@ -32,6 +32,7 @@ class DataFile:
         stamp: size and time of its last change, as text; of a URL what its file system tells of it.
         size: its bytes.
         system: the file system of a URL, of fsspec; None for a file on this machine.
+        image_class: of an image, its class.
     """
 
     number: int
@@ -40,6 +41,7 @@ class DataFile:
     stamp: str
     size: int
     system: Any = None
+    image_class: str = ""
 
     @property
     def partition(self) -> dict[str, str]:
@@ -87,7 +89,7 @@ def source_of(source: Any, storage_options: Mapping[str, Any] | None = None) -> 
             f"storage_options are given for {shown(source)}, which is no URL", "leave them out, or pass a URL"
         )
     if isinstance(source, (str, os.PathLike)):
-        return _of_files(*_found(os.fspath(source)))
+        return _of_files([_found(os.fspath(source))])
     if not isinstance(source, Sequence) or not all(isinstance(part, (str, os.PathLike)) for part in source):
         raise Infeasible(
             f"the source of an index is {typed(source)}", "pass a path, a pattern, a folder, or a list of these"
@@ -95,22 +97,38 @@ def source_of(source: Any, storage_options: Mapping[str, Any] | None = None) -> 
     if not source:
         raise Infeasible("the source of an index is a list of 0 paths", "pass one path at least")
     parts = [_found(os.fspath(part)) for part in source]
-    files = sorted(file for _, found, _ in parts for file in found)
-    kinds = sorted({kind for kind, _, _ in parts})
+    kinds = sorted({part.kind for part in parts})
     if len(kinds) > 1:
         raise Infeasible(f"the source has files of several kinds: {', '.join(kinds)}", "make an index of each kind")
-    twice = next((file for file, after in pairwise(files) if file == after), None)
+    every = sorted(file for part in parts for file in part.files)
+    twice = next((file for file, after in pairwise(every) if file == after), None)
     if twice is not None:
         raise Infeasible(f"{shown(str(twice))} is named twice", "name every file once")
-    return _of_files(kinds[0], files, Path(os.path.commonpath([file.parent for file in files])))
+    return _of_files(parts)
 
 
-def _found(path: str) -> tuple[str, list[Path], Path]:
-    """The kind of the files of a path, the files, and the folder that their names begin at."""
+class _Found(NamedTuple):
+    """The files of one path.
+
+    Attributes:
+        kind: what they are, a key of the readers.
+        files: the files, in their order.
+        classes: of images, the class of each; of other files, empty texts.
+        root: the folder that their names begin at.
+    """
+
+    kind: str
+    files: list[Path]
+    classes: list[str]
+    root: Path
+
+
+def _found(path: str) -> _Found:
     files = [Path(os.path.abspath(file)) for file in files_of(path)]
     kind = kind_of(files)
     if kind == "saved":
-        return "arrow", [Path(os.path.abspath(part)) for part in parts_of_saved(files[0])], files[0].parent
+        parts = [Path(os.path.abspath(part)) for part in parts_of_saved(files[0])]
+        return _Found("arrow", parts, [""] * len(parts), files[0].parent)
     if kind == "index":
         raise Infeasible(f"{shown(path)} is an index already", "open it with bw.Index.open, or index the data")
     root = (
@@ -118,16 +136,23 @@ def _found(path: str) -> tuple[str, list[Path], Path]:
         if Path(path).is_dir()
         else Path(os.path.commonpath([file.parent for file in files]))
     )
-    return kind, files, root
+    classes = image_classes(os.path.abspath(path), files) if kind == "images" else [""] * len(files)
+    return _Found(kind, files, classes, root)
 
 
-def _of_files(kind: str, files: Sequence[Path], root: Path) -> IndexSource:
-    found = []
-    for number, file in enumerate(files):
+def _of_files(parts: Sequence[_Found]) -> IndexSource:
+    """The files of all paths; those of several paths sorted, those of one path in its own order."""
+    root = parts[0].root
+    found = [(file, each) for part in parts for file, each in zip(part.files, part.classes, strict=True)]
+    if len(parts) > 1:
+        root = Path(os.path.commonpath([file.parent for file, _ in found]))
+        found.sort(key=lambda pair: pair[0])
+    held = []
+    for number, (file, image_class) in enumerate(found):
         stamp = stamp_of(file)
-        size = int(stamp.split()[0])
-        found.append(DataFile(number, file.relative_to(root).as_posix(), str(file), stamp, size))
-    return IndexSource(kind, str(root), tuple(found))
+        name = file.relative_to(root).as_posix()
+        held.append(DataFile(number, name, str(file), stamp, int(stamp.split()[0]), None, image_class))
+    return IndexSource(parts[0].kind, str(root), tuple(held))
 
 
 def _of_url(url: str, options: Mapping[str, Any]) -> IndexSource:
