@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset
 
 import batchwright as bw
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
 from .datasets import Numbers
 from .test_broken import EVALUATED
+from .test_other_labels import CASES as OTHER_LABELS
 from .test_sent import CASES as NOT_SENT
 
 PLAN = bw.shuffled(12, batch_size=4, seed=3)
@@ -25,20 +26,6 @@ SPLIT = bw.packed([3, 7, 5], 4, too_long="split")
 SEQUENCES = [{"ids": [1] * length} for length in (3, 7, 5)]
 NAMED = bw.alternating(TASKS, named=True)
 WEB, BOOKS = Numbers(6), Numbers(6)
-
-
-class Labelled(Numbers):
-    """A data set that holds its labels, as torchvision's do."""
-
-    def __init__(self, targets: Any) -> None:
-        super().__init__(len(targets))
-        self.targets = targets
-
-
-class Classes(Labelled):
-    """One that holds numbers of classes, and their names."""
-
-    class_to_idx: ClassVar = {"cat": 0, "dog": 1}
 
 
 class Stream(IterableDataset):
@@ -236,48 +223,6 @@ TABLE = {
         "make the plan from this data set, or pass the part of the data set that it was made from",
         lambda: (looped(Numbers(20), plan=bw.shuffled(20, 4)), looped(Subset(Numbers(20), range(12)))),
     ),
-    "labels in another order": (
-        lambda: made(Labelled(LABELS[::-1]), plan=BALANCED),
-        "sample 0 is labelled 1 in the data set and 0 in the plan; 8 of 12 labels that were compared differ",
-        "make the plan from the labels of this data set, in its order, or pass check_data=False",
-        lambda: (
-            looped(Labelled(LABELS[::-1]), plan=bw.balanced(Labelled(LABELS[::-1]), 4)),
-            looped(Labelled(LABELS[::-1]), plan=BALANCED, check_data=False),
-        ),
-    ),
-    "the labels of another split": (
-        lambda: made(Labelled([0] * 6 + [1] * 6), plan=BALANCED),
-        "sample 6 is labelled 1 in the data set and 0 in the plan; 2 of 12 labels that were compared differ",
-        "make the plan from the labels of this data set, in its order, or pass check_data=False",
-        lambda: (
-            looped(Labelled([0] * 6 + [1] * 6), plan=bw.balanced(Labelled([0] * 6 + [1] * 6), 4)),
-            looped(Labelled([0] * 6 + [1] * 6), plan=BALANCED, check_data=False),
-        ),
-    ),
-    "names of classes and their numbers": (
-        lambda: made(Classes(LABELS[::-1]), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
-        "sample 0 is labelled 1 in the data set and 'cat' in the plan; 8 of 12 labels that were compared differ",
-        "make the plan from the labels of this data set, in its order, or pass check_data=False",
-        lambda: looped(Classes(LABELS), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
-    ),
-    "names of another split": (
-        lambda: made(Labelled(["cat"] * 6 + ["dog"] * 6), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
-        "sample 6 is labelled 'dog' in the data set and 'cat' in the plan; 2 of 12 labels that were compared differ",
-        "make the plan from the labels of this data set, in its order, or pass check_data=False",
-        lambda: looped(Labelled(["cat"] * 8 + ["dog"] * 4), plan=bw.balanced(["cat"] * 8 + ["dog"] * 4, 4)),
-    ),
-    "numbers of classes and their names": (
-        lambda: made(Labelled(["dog"] * 4 + ["cat"] * 8), plan=bw.balanced(Classes(LABELS), 4)),
-        "sample 0 is labelled 'dog' in the data set and 0 in the plan; 8 of 12 labels that were compared differ",
-        "make the plan from the labels of this data set, in its order, or pass check_data=False",
-        lambda: looped(Labelled(["cat"] * 8 + ["dog"] * 4), plan=bw.balanced(Classes(LABELS), 4)),
-    ),
-    "more labels than are compared, in another order": (
-        lambda: made(Labelled(MANY_LABELS[::-1]), plan=bw.balanced(MANY_LABELS, 4)),
-        "labels that were compared differ",
-        "make the plan from the labels of this data set, in its order, or pass check_data=False",
-        lambda: made(Labelled(MANY_LABELS), plan=bw.balanced(MANY_LABELS, 4)),
-    ),
     "a class": (
         lambda: made(Numbers),
         "the data set is the class Numbers",
@@ -401,25 +346,10 @@ def test_a_refusal_is_told_and_its_way_out_works(case):
 
 def test_every_refusal_has_a_case():
     files = sorted((SOURCE / "loader").glob("*.py"))
-    check_that_all_are_reached(files, 20, [CASES, NOT_SENT])
+    check_that_all_are_reached(files, 20, [CASES, NOT_SENT, OTHER_LABELS])
 
 
 @pytest.mark.parametrize("name", ["shuffle", "sampler", "batch_sampler", "drop_last", "batch_size"])
 def test_what_the_plan_decides_is_refused(name):
     with pytest.raises(bw.Infeasible, match=f"{name}=None was given to plan.loader"):
         made(**{name: None})
-
-
-@pytest.mark.parametrize(
-    "dataset",
-    [
-        Labelled(LABELS),
-        Labelled(np.array(LABELS)),
-        Labelled(["a", "b"] * 6),  # other names: the plan's groups are something else
-        Labelled([0.5] * 12),
-        TensorDataset(torch.arange(12), torch.tensor(LABELS)),
-        list(zip(range(12), LABELS, strict=True)),
-    ],
-)
-def test_labels_that_fit_or_say_nothing_are_taken(dataset):
-    assert len(looped(dataset, plan=BALANCED)) == len(BALANCED.epoch(0))

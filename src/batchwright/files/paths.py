@@ -98,7 +98,7 @@ def _is_unfinished(folder: Path) -> bool:
 
 
 def kind_of(files: Sequence[Path]) -> str:
-    """What these files are: a key of `READERS`, or "images"; "saved" is a Hugging Face data set, "index" an index of batchwright.
+    """What files are: a key of `READERS`, "images", "saved" (a Hugging Face data set) or "index" (an index of batchwright).
 
     Raises:
         Infeasible: the ending of the name is not known.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence, Sized
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from ..base_plan import BasePlan
 from ..errors import Infeasible, check_integer, did_you_mean, said, shown, typed
+from ..groups import Groups
 from ..labels import class_names, known_labels
 from ..readings import reading
 
@@ -35,6 +37,7 @@ _OWN = (
     "rank", "seeded", "world_size",
 )  # fmt: skip
 _OTHER_LENGTH = "make the plan from this data set, or pass the part of the data set that it was made from"
+_OTHER_LABELS = "make the plan from the labels of this data set, in its order, or pass check_data=False"
 _NO_PIECES = (
     "pass plan.pieces(dataset, cut=[...]), with the data set that the plan was made from, and the names of what is cut"
 )
@@ -167,7 +170,8 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
         names = {label: name for name, label in class_names(dataset).items()} or groups.aliases
         found = [names.get(label, label) for label in found]
     if not set(found) <= set(number_of) or (len(compared) == len(labels) and set(found) != set(number_of)):
-        return  # the plan's groups are something else than the data set's labels
+        _check_renamed(groups, labels, held, compared)
+        return
     theirs, ours = np.array([number_of[label] for label in found]), groups.group_of(compared)
     differing = np.flatnonzero(theirs != ours)
     if not differing.size:
@@ -178,7 +182,30 @@ def _check_labels(plan: BasePlan, dataset: Any) -> None:
         f"{shown(groups.names[int(ours[differing[0]])]) if ours[differing[0]] < groups.group_count else 'in no group'} "
         f"in the plan; {differing.size} of {compared.size} labels that were compared differ"
     )
-    raise Infeasible(fact, "make the plan from the labels of this data set, in its order, or pass check_data=False")
+    raise Infeasible(fact, _OTHER_LABELS)
+
+
+def _check_renamed(groups: Groups, labels: np.ndarray, held: Sequence[Hashable], compared: np.ndarray) -> None:
+    """Compare labels whose names are not the plan's, if they can be its groups by other names.
+
+    They are taken for the groups if both have the same sizes; groups that are all of one size are too often something else.
+    """
+    if len(set(held)) > groups.group_count or groups.group_count < 2:
+        return
+    sizes = sorted(Counter(labels.tolist()).values())
+    if sizes[0] == sizes[-1] or sizes != sorted(groups.sizes.tolist()):
+        return
+    numbers, first = groups.group_of(compared).tolist(), dict[Hashable, int]()
+    for place, label in enumerate(held):
+        before = first.setdefault(label, place)
+        if numbers[place] != numbers[before]:
+            raise Infeasible(
+                f"samples {compared[before]} and {compared[place]} are both labelled {shown(label)} in the data set, and "
+                f"are in the groups {shown(groups.names[numbers[before]])} and {shown(groups.names[numbers[place]])} of the "
+                f"plan; both have {groups.group_count} classes of the same sizes, from {sizes[0]} to {sizes[-1]} samples, "
+                "so they are in another order",
+                _OTHER_LABELS,
+            )
 
 
 def fitting_workers(dataset: Any, num_workers: int | None) -> int:
