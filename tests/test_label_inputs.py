@@ -30,7 +30,23 @@ DAYS_READ = {dt.datetime(2020, 1, 1): 2, dt.datetime(2020, 1, 2): 1}
 ABA, OOZ = {"a": 2, "b": 1}, {1: 2, 0: 1}
 
 
+def strings(*values, absent):
+    return np.array(values, np.dtypes.StringDType(na_object=absent))
+
+
+CLASSES = datasets.Dataset.from_dict(
+    {"label": [1, 0, -1, 1]},
+    features=datasets.Features({"label": datasets.ClassLabel(names=["n", "p"])}),
+)
+NOT_A_CLASS = r"no value at sample 2 \(-1, ClassLabel's mark for no label\)"
+
 READ = {
+    "strings of numpy": (np.array(list("aba"), np.dtypes.StringDType()), ABA),
+    "strings of which none is missing": (strings("a", "b", "a", absent=None), ABA),
+    "strings that are marked, without a mark": (strings("a", "b", "a", absent="NA"), ABA),
+    "classes of which none is missing": (CLASSES.select([0, 1, 3]), OOZ),
+    "subset of classes": (Subset(CLASSES, [0, 1, 3]), OOZ),
+    "numbers of classes by themselves": (np.array(CLASSES["label"]), {1: 2, 0: 1, -1: 1}),
     "objects that are tensors": (objects(torch.tensor(1), torch.tensor(0), torch.tensor(1)), OOZ),
     "tensors in a list": ([torch.tensor(1), torch.tensor(0), torch.tensor(1)], OOZ),
     "series of tensors": (pd.Series([torch.tensor(1), torch.tensor(0), torch.tensor(1)]), OOZ),
@@ -146,6 +162,16 @@ REFUSED = {
     "boolean with NA": (pd.Series([True, None], dtype="boolean"), "no value at sample 1"),
     "string with NA": (pd.Series(["a", None], dtype="string"), "no value at sample 1"),
     "categorical with NA": (pd.Series(["a", None], dtype="category"), "no value at sample 1"),
+    "strings with NaN": (strings("a", np.nan, "a", absent=np.nan), r"no value at sample 1 \(nan\)"),
+    "strings with None": (strings("a", None, "a", absent=None), r"no value at sample 1 \(None\)"),
+    "strings with NA": (strings("a", pd.NA, "a", absent=pd.NA), r"no value at sample 1 \(<NA>\)"),
+    "strings with a mark": (strings("a", "NA", "a", absent="NA"), r"no value at sample 1 \(None\)"),
+    "strings in a frame": ({"label": strings("a", np.nan, absent=np.nan)}, "no value at sample 1"),
+    "no class": (CLASSES, NOT_A_CLASS),
+    "no class in a column": (CLASSES["label"], NOT_A_CLASS),
+    "no class in tensors": (CLASSES.with_format("torch"), NOT_A_CLASS),
+    "no class in a part": (ConcatDataset([CLASSES, CLASSES]), NOT_A_CLASS),
+    "no class in a subset": (Subset(CLASSES, [0, 1, 2]), NOT_A_CLASS),
     "NaT": (pd.Series([dt.datetime(2020, 1, 1), None]), "no value at sample 1"),
     "arrow null": (pa.array(["a", None]).dictionary_encode(), r"no value at sample 1 \(None\)"),
     "polars null": (pl.Series([1, None]), "no value at sample 1"),

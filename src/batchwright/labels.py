@@ -131,7 +131,27 @@ def _found(source: Any) -> Found:
     known = isinstance(source, (Sequence, bytearray, Set)) or lazy or _is_array(source)
     if hasattr(source, "__getitem__") and not known:
         raise _no_labels(source)
-    return one_dimensional(source, called="labels"), "labels"
+    return _labelled(one_dimensional(source, called="labels"), getattr(source, "features", None)), "labels"
+
+
+class _NoClass(float):
+    """What stands for -1 in a column of Hugging Face's `ClassLabel`, where it says that a sample has no label: a NaN."""
+
+    def __repr__(self) -> str:
+        return "-1, ClassLabel's mark for no label"
+
+
+def _labelled(labels: np.ndarray, feature: Any) -> np.ndarray:
+    """Labels with -1 as a missing value if they are classes of Hugging Face."""
+    names, numbers = getattr(feature, "names", None), getattr(feature, "str2int", None)
+    if not (isinstance(names, (list, tuple)) and callable(numbers) and labels.dtype.kind in "if"):
+        return labels
+    absent = labels == -1
+    if not absent.any():
+        return labels
+    found = labels.astype(object)
+    found[absent] = _NoClass("nan")
+    return found
 
 
 def _is_array(source: Any) -> bool:
@@ -184,7 +204,9 @@ def _has_tensors(source: Any) -> bool:
 
 def _of_table(table: Any) -> Found:
     wanted = _wanted(table, column_names(table) or [])
-    return _named(table[wanted], f"column {wanted!r}")
+    array, called = _named(table[wanted], f"column {wanted!r}")
+    features = getattr(table, "features", None)
+    return _labelled(array, features.get(wanted) if isinstance(features, Mapping) else None), called
 
 
 def _of_unread_table(table: Any) -> Found:

@@ -149,6 +149,8 @@ def _loses_digits(items: list[Any], array: np.ndarray) -> bool:
 
 def _plain_objects(array: np.ndarray) -> np.ndarray:
     """Turn the objects of an array into plain values; the array that was passed in is not changed."""
+    if array.dtype.kind == "T" and hasattr(array.dtype, "na_object"):
+        array = _with_none(array, array.dtype.na_object)
     if array.dtype.kind != "O":
         return array
     kinds = set(map(type, array.flat))
@@ -158,3 +160,11 @@ def _plain_objects(array: np.ndarray) -> np.ndarray:
     for place, value in enumerate(array.flat):
         found.flat[place] = plain(value)
     return np.ma.array(found, mask=array.mask) if isinstance(array, np.ma.MaskedArray) else found
+
+
+def _with_none(array: np.ndarray, absent: Any) -> np.ndarray:
+    """Text of NumPy's `StringDType` as objects; what is missing is None, also where the array has a text for it."""
+    found = array.astype(object)
+    if isinstance(absent, str):
+        found[found == absent] = None
+    return found
