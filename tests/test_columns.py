@@ -113,7 +113,10 @@ def test_nothing_is_imported_to_find_labels():
     ("source", "said"),
     [
         (Labelled(images=[1, 2]), r"no labels found in Labelled: looked for \.targets, \.labels"),
-        (pd.DataFrame({"a": [1]}), "labels is of type DataFrame and holds 'a', none of which is called label"),
+        (
+            pd.DataFrame({"a": [1], "b": [1]}),
+            "labels is of type DataFrame and holds 'a', 'b', none of which is called label",
+        ),
         (np.zeros((3, 2)), "labels has shape 3 x 2"),
         ([1.0, float("nan")], r"labels has no value at sample 1 \(.*nan.*\)"),
         (["a", None], "labels has no value at sample 1"),

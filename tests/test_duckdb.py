@@ -41,5 +41,7 @@ def test_a_query_is_run_when_it_is_read(relation):
 
 
 def test_several_columns_are_no_weights(relation):
-    with pytest.raises(bw.Infeasible, match=r"holds the columns .*'label', 'length', 'weight'.*select\(name\)"):
+    with pytest.raises(
+        bw.Infeasible, match=r"holds the columns .*'label', 'length', 'weight'.*such as weights\.select"
+    ):
         bw.weighted(relation, 4)

@@ -11,6 +11,7 @@ import fractions
 from collections import UserList, deque
 
 import datasets
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -138,8 +139,14 @@ REFUSED = {
         {"x": [1]},
         r"labels is of type dict and holds 'x', none of which is called label.*such as labels\['x'\]",
     ),
-    "lazy frame": (pl.LazyFrame({"x": [1]}), r"type LazyFrame and holds 'x', none of which is called label"),
-    "arrow dataset": (arrow_dataset(pa.table({"x": [1]})), r"type InMemoryDataset and holds 'x', none of which"),
+    "lazy frame": (
+        pl.LazyFrame({"x": [1], "z": [1]}),
+        r"type LazyFrame and holds 'x', 'z', none of which is called label",
+    ),
+    "arrow dataset": (
+        arrow_dataset(pa.table({"x": [1], "z": [1]})),
+        r"type InMemoryDataset and holds 'x', 'z', none of",
+    ),
     "expression": (pl.col("label"), "labels is of type Expr"),
     "grouped frame": (pd.DataFrame({"label": [1]}).groupby("label"), "of type SeriesGroupBy"),
     "detachable": (Detachable(), "labels is of type Detachable"),
@@ -189,7 +196,11 @@ REFUSED = {
     "sparse matrix": (scipy.sparse.eye(3).tocsr(), "no labels found in csr_matrix"),
     "subset outside": (Subset(Labelled(targets=[0, 1]), [0, 2]), "the Subset's indices hold 2, its dataset has 2"),
     "missing in a subset": (Subset(Labelled(targets=[0, None, 2]), [2, 1]), "no value at sample 1"),
-    "table of other columns": (pa.table({"a": [1]}), r"labels is of type Table and holds 'a'.*such as labels\['a'\]"),
+    "table of other columns": (
+        pa.table({"a": [1], "b": [2]}),
+        r"labels is of type Table and holds 'a', 'b'.*such as labels\['a'\]",
+    ),
+    "dataset of one column": (datasets.Dataset.from_dict({"text": ["a"]}), r"such as labels\['text'\]"),
     "splits": (datasets.DatasetDict(train=datasets.Dataset.from_dict({"label": [1]})), r"such as labels\['train'\]"),
 }
 
@@ -208,3 +219,40 @@ def test_labels_are_read_as_the_values_they_are(case):
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_are_no_labels_is_refused_in_words(case):
     refused_in_words(bw.balanced, *REFUSED[case])
+
+
+FRAMES = {
+    "pandas": pd.DataFrame,
+    "polars": pl.DataFrame,
+    "polars, lazy": pl.LazyFrame,
+    "duckdb": lambda columns: duckdb.from_arrow(pa.table(columns)),
+    "arrow": pa.table,
+    "arrow batch": pa.record_batch,
+    "arrow dataset": lambda columns: arrow_dataset(pa.table(columns)),
+    "hugging face": datasets.Dataset.from_dict,
+    "dictionary": dict,
+}
+NUMBERS = [3, 1, 3]
+SAME = bw.balanced(NUMBERS, 2).fingerprint, bw.budgeted(NUMBERS, 4).fingerprint
+
+
+@pytest.mark.parametrize("kind", list(FRAMES)[:-2])
+def test_a_frame_of_one_column_is_that_column(kind):
+    frame = FRAMES[kind]({"n": NUMBERS})
+    assert (bw.balanced(frame, 2).fingerprint, bw.budgeted(frame, 4).fingerprint) == SAME
+    assert bw.weighted(frame, 1).fingerprint == bw.weighted(NUMBERS, 1).fingerprint
+
+
+@pytest.mark.parametrize("name", ["n", "n n", 'a"b', "it's", "select", "é", "1"])
+@pytest.mark.parametrize("kind", FRAMES)
+def test_how_to_pass_one_column_of_a_table_works_when_it_is_done(kind, name):
+    table = FRAMES[kind]({name: NUMBERS, "z": [1, 2, 3]})
+    with pytest.raises(bw.Infeasible) as refused:
+        bw.balanced(table, 2)
+    column = eval(refused.value.way_out.partition("such as ")[2], {"labels": table})
+    assert (bw.balanced(column, 2).fingerprint, bw.budgeted(column, 4).fingerprint) == SAME
+    if kind in ("polars, lazy", "duckdb", "arrow", "arrow batch", "arrow dataset"):
+        with pytest.raises(bw.Infeasible, match="one is needed; pass one of them") as refused:
+            bw.budgeted(table, 4)
+        column = eval(refused.value.way_out.partition("such as ")[2], {"lengths": table})
+        assert bw.budgeted(column, 4).fingerprint == SAME[1]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import Infeasible, noted, shown, typed
 from .inputs.columns import complete, one_dimensional, sample_numbers
-from .inputs.tables import Coded, coded, column_names, is_unread, read_column, unread_names
+from .inputs.tables import Coded, coded, column_names, is_frame, is_unread, picking, read_column, unread_names
 from .inputs.values import is_tensor
 
 __all__ = ["class_names", "coded_labels", "held_labels", "label_fn_map", "labels"]
@@ -33,7 +33,7 @@ def labels(source: Any) -> np.ndarray:
     - `.targets`, `.labels` and the other `LABEL_NAMES`, as datasets of torchvision have them;
     - the last tensor of a `TensorDataset`;
     - a column `label` or another of `LABEL_COLUMNS` of a Hugging Face dataset, a data frame (of a lazy one, only that
-      column is read), an Arrow dataset or a mapping of columns.
+      column is read), an Arrow dataset or a mapping of columns; of a frame or an Arrow dataset of one column, that one.
 
     If there are several, the first in the order of `LABEL_NAMES` and `LABEL_COLUMNS` counts.
 
@@ -226,6 +226,8 @@ def _of_tensors(dataset: Any) -> Found:
 
 def _wanted(table: Any, columns: list[Any]) -> Any:
     wanted = next((name for name in LABEL_COLUMNS if name in columns), None)
+    if wanted is None and len(columns) == 1 and is_frame(table):
+        return columns[0]
     if wanted is None:
         raise _no_column_of_labels(table, columns)
     return wanted
@@ -302,7 +304,7 @@ def _no_column_of_labels(source: Any, columns: list[Any]) -> Infeasible:
     listed = ", ".join(map(shown, columns[:_NAMES_SHOWN])) + (", ..." if len(columns) > _NAMES_SHOWN else "")
     return Infeasible(
         f"labels is {typed(source)} and holds {listed}, none of which is called {', '.join(LABEL_COLUMNS)}",
-        f"pass the one that holds the labels, such as labels[{shown(columns[0])}]",
+        f"pass the one that holds the labels, such as {picking(source, 'labels', columns[0])}",
     )
 
 

@@ -252,8 +252,8 @@ CASES = cases("refuse message follow", {
     "NaN weight": (numbers(float("nan"), role="weight"), "has no value at row 0 of", numbers(1.0, role="weight")),
     "text": (numbers("a", "b"), "is of type string, numbers are needed; pass the name of a column of numbers",
         numbers(1, 2)),
-    "text of CSV": (made(FOLDER / "other.csv", length="kind"), "is of text, numbers", made(FOLDER / "other.csv",
-        length="n")),
+    "text of CSV": (made(FOLDER / "other.csv", length="kind"), "at row 0, which is no number; write a number in every row, "
+        "or pass the name of a column of numbers", made(FOLDER / "other.csv", length="n")),
     "too large": (numbers(1, 2**60), "is 1152921504606846976 at row 1 of", numbers(1, 2**50)),
     "infinite length": (numbers(1.0, float("inf")), "is inf at row 1 of", numbers(1.0, 2.0)),
     "no rows": (empty, "the files have 0 rows; pass files of at least one row", GOOD),

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import batchwright as bw
+from batchwright.cli.inspecting import describe_files
 
 from .data import KINDS, LENGTHS, WEIGHTS, every_kind
 
@@ -89,6 +90,38 @@ def test_a_column_is_a_column_wherever_one_is_asked_for(tmp_path):
     both = bw.Groups.combine(kinds, lengths)
     assert bw.balanced(both, 8).fingerprint == bw.balanced(bw.Groups.combine(KINDS, LENGTHS), 8).fingerprint
     assert bw.shuffled(kinds, 4).fingerprint == bw.shuffled(8, 4).fingerprint
+
+
+@pytest.mark.parametrize("hidden", ["", "pyarrow"])
+@pytest.mark.parametrize("bad", ["n/a", "nan", "NaN", "inf", " 3", "007", "1_000", "1,5", "0x10"])
+def test_the_first_value_that_is_no_number_is_named_with_its_row(tmp_path, monkeypatch, bad, hidden):
+    path = tmp_path / "lengths.csv"
+    path.write_text("n,w\n" + "".join(f"{number},2.5\n" for number in range(1, 1001)) + f'"{bad}",1\n2,1\nx,1\n')
+    if hidden:
+        monkeypatch.setitem(sys.modules, hidden, None)
+    column = bw.Column(path, "n")
+    for refused in (
+        lambda: bw.budgeted(column, 2000),
+        lambda: bw.weighted(column, 4),
+        lambda: bw.bucketed(column, 4),
+        lambda: describe_files(str(path), None, "n", []),
+    ):
+        with pytest.raises(bw.Infeasible, match=f" at (sample|position) 1000 is '{bad}', of type str, numbers are"):
+            refused()
+    if hidden:
+        return
+    for engine in ("duckdb", "polars", "pyarrow"):
+        with pytest.raises(bw.Infeasible, match=f"lengths.csv' is '{bad}' at row 1000, which is no number"):
+            bw.index(path, path=tmp_path / "made", length="n", engine=engine)
+
+
+def test_missing_values_do_not_move_the_row_of_a_value_that_is_no_number(tmp_path):
+    path = tmp_path / "lengths.csv"
+    path.write_text("n,w\n,1\n2,\n,3\nn/a,4\n")
+    with pytest.raises(bw.Infeasible, match="column 'n' at sample 3 is 'n/a'"):
+        describe_files(str(path), None, "n", [])
+    found = describe_files(str(path), None, "w", [])["lengths"]
+    assert (found["missing"], found["total"]) == (1, 8.0)
 
 
 TYPED = {

@@ -25,8 +25,7 @@ def describe_files(files: str, label: str | None, length: str | None, by: list[s
         facts["samples"] = len(column)
     if length is not None:
         column = Column(files, length)
-        there, missing = _present(column)
-        numbers = lengths_of(there, files, length)
+        numbers, missing = _known_lengths(column, files, length)
         facts["samples"] = len(column)
         facts["lengths"] = {
             "column": length,
@@ -43,12 +42,21 @@ def describe_files(files: str, label: str | None, length: str | None, by: list[s
 def lengths_of(values: Any, files: str, name: str) -> np.ndarray:
     """The values of a column as lengths; refused if they are no numbers, or none."""
     try:
-        lengths = as_numbers(values, called=f"column {shown(name)}")
+        lengths = as_numbers(values, called=f"column {shown(name)}", each="sample")
     except Infeasible as error:
         raise Infeasible(error.fact, "pass the name of a column of numbers as --length") from None
     if not lengths.size:
         raise Infeasible(f"column {name} of {files} has 0 values", "pass a file of at least one sample")
     return lengths
+
+
+def _known_lengths(column: Column, files: str, name: str) -> tuple[np.ndarray, int]:
+    """The lengths that are there, and how many are missing; a value that is no number is named by its sample."""
+    values = np.asarray(column)
+    if values.dtype.kind == "O":
+        values = lengths_of([math.nan if value is None else value for value in values.tolist()], files, name)
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.size, bool)
+    return lengths_of(values[~missing], files, name), int(missing.sum())
 
 
 def _present(column: Column) -> tuple[Any, int]:

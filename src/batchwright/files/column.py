@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from functools import cached_property
 from typing import Any
 
@@ -14,14 +13,12 @@ import numpy as np
 from ..errors import Infeasible, listed, shown
 from ..inputs.arrays import EXACT_AS_FLOAT
 from ..inputs.tables import Coded, coded
+from ..inputs.values import FLOAT, INTEGER
 from .folder import Folder, StoredGroups
 from .paths import files_of, image_classes, kind_of
 from .readers import READERS, Parts, Texts, column_names
 
-__all__ = ["FLOAT", "INTEGER", "Column", "Digest", "typed_texts"]
-
-INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # "007" stays text, and what int64 holds is a number
-FLOAT = re.compile(r"[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
+__all__ = ["Column", "Digest", "typed_texts"]
 
 
 class Column:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import Infeasible, shown
-from ..files.column import FLOAT, INTEGER
 from ..inputs.arrays import EXACT_AS_FLOAT
+from ..inputs.values import FLOAT, INTEGER
 from .scans import ArrowColumns, AsTyped
 from .sources import DataFile
 
@@ -144,11 +144,15 @@ class _Values:
             real = types.is_integer(kind) or types.is_floating(kind)
             self.types.add("int" if types.is_integer(kind) else "float")
         if not real:
-            said = f"of type {kind}" if as_written == "typed" else "of text"
-            raise Infeasible(
-                f"column {shown(self.wanted.name)} of {shown(file)} is {said}, numbers are needed",
+            fact, way_out = (
+                f"is of type {kind}, numbers are needed",
                 "pass the name of a column of numbers as length or weight",
             )
+            if as_written != "typed":
+                row = pc.index(pc.match_substring_regex(array, f"^({FLOAT.pattern})$"), False).as_py()
+                fact = f"is {shown(array[row].as_py())} at row {before + row}, which is no number"
+                way_out = f"write a number in every row, or {way_out}"
+            raise Infeasible(f"column {shown(self.wanted.name)} of {shown(file)} {fact}", way_out)
         numbers = array.to_numpy(zero_copy_only=False)
         if numbers.size:
             # Compared before they become floats, which hold no larger integers.

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import no_column, said, shown
-from ..files.column import INTEGER
 from ..files.readers import READERS, arrow_reader, column_names, csv_options, delimiter_of, shard_rows
 from ..inputs.columns import one_dimensional
+from ..inputs.values import INTEGER
 from ..readings import check_column, library, reading_file
 from .sources import DataFile
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import Infeasible, shown, typed
 from ..readings import check_count, reading
-from .tables import is_unread, only_column
+from .tables import is_frame, is_unread, only_column
 from .values import PLAIN, is_tensor, plain
 
 __all__ = ["EXACT_AS_FLOAT", "as_array"]
@@ -56,7 +56,7 @@ def _read(values: Any, called: str) -> np.ndarray:
         return np.arange(values.start, values.stop, values.step)
     if isinstance(values, (list, tuple)):
         return _from_sequence(values, called)
-    if is_unread(values):
+    if is_unread(values) or (hasattr(values, "to_pylist") and is_frame(values)):
         values = only_column(values, called)
     if hasattr(values, "to_numpy"):
         arrow = hasattr(type(values), "type")

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, exactly, shown, typed
 from ..kernels.array_types import blocks
 from .arrays import EXACT_AS_FLOAT, as_array
-from .values import COMPLETE, missing, plain
+from .values import COMPLETE, FLOAT, missing, plain
 
 __all__ = [
     "as_numbers",
@@ -230,6 +230,8 @@ def as_numbers(values: Any, *, called: str, each: str = "position") -> np.ndarra
         if all(issubclass(each, (Real, Decimal)) for each in set(map(type, array.flat))):
             return array.astype(np.float64)
     place, value = next((place, value) for place, value in enumerate(array.flat) if not _is_number(value))
+    if isinstance(value, str) and FLOAT.fullmatch(value):  # in a file, one value that is no number makes text of all
+        place, value = next((found for found in enumerate(array.flat) if _is_other_text(found[1])), (place, value))
     where = f" at {each} {place}" if array.ndim else ""
     if isinstance(value, (Real, Decimal)):
         raise Infeasible(
@@ -238,6 +240,10 @@ def as_numbers(values: Any, *, called: str, each: str = "position") -> np.ndarra
     raise Infeasible(
         f"{called}{where} is {shown(value)}, {typed(value)}, numbers are needed", f"pass {called} as numbers"
     )
+
+
+def _is_other_text(value: Any) -> bool:
+    return isinstance(value, str) and not FLOAT.fullmatch(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -18,8 +18,10 @@ __all__ = [
     "coded",
     "column_names",
     "columns_of_frame",
+    "is_frame",
     "is_unread",
     "only_column",
+    "picking",
     "read_column",
     "unread_names",
 ]
@@ -102,9 +104,7 @@ def by_column(table: Any) -> Any:
 
 def columns_of_frame(source: Any) -> list[Any]:
     """The columns of a data frame or an Arrow table; anything else is one column, a dataset that knows its labels too."""
-    dataset = isinstance(source, Mapping) or isinstance(getattr(source, "features", None), Mapping)
-    columns = source if dataset else by_column(source)
-    return [source] if columns is source else list(columns.values())
+    return list(by_column(source).values()) if is_frame(source) else [source]
 
 
 def is_unread(source: Any) -> bool:
@@ -112,8 +112,7 @@ def is_unread(source: Any) -> bool:
     if _is_arrow_dataset(source):
         return True
     lazy = callable(getattr(source, "collect", None)) and not hasattr(source, "__len__")
-    relation = any(callable(getattr(source, name, None)) for name in ("to_arrow_table", "fetch_arrow_table"))
-    return (lazy or relation) and _lazy(source) is not None
+    return (lazy or _is_relation(source)) and _lazy(source) is not None
 
 
 def _is_arrow_dataset(source: Any) -> bool:
@@ -134,16 +133,52 @@ def read_column(table: Any, name: str) -> Any:
         return _lazy(table).select(name).collect()[name].to_native()
 
 
+def is_frame(table: Any) -> bool:
+    """Whether this is a table that stands for its columns: no dataset of samples, and no mapping.
+
+    Example:
+        >>> is_frame({"a": [1, 2]}), is_frame([1, 2])
+        (False, False)
+    """
+    if isinstance(table, Mapping) or isinstance(getattr(table, "features", None), Mapping):
+        return False
+    return is_unread(table) or column_names(table) is not None
+
+
 def only_column(table: Any, called: str) -> Any:
-    """The column of a table that is not read yet and has no other."""
-    names = unread_names(table)
-    if len(names) == 1:
-        return read_column(table, names[0])
-    select = ".select(name)" if hasattr(table, "select") else ".to_table(columns=[name])[name]"
-    raise Infeasible(
-        f"{called} is {typed(table)} and holds the columns {shown(names)}, one is needed",
-        f"pass {called}{select}, with the name of the column",
-    )
+    """The column of a frame that has no other.
+
+    Raises:
+        Infeasible: it has several columns, or none.
+    """
+    unread = is_unread(table)
+    names = unread_names(table) if unread else column_names(table) or []
+    if len(names) != 1:
+        raise Infeasible(
+            f"{called} is {typed(table)} and holds the columns {shown(names)}, one is needed",
+            f"pass one of them, such as {picking(table, called, names[0])}" if names else "pass a column",
+        )
+    return read_column(table, names[0]) if unread else table[names[0]]
+
+
+def picking(table: Any, called: str, name: Any) -> str:
+    """How one column of a table is written in Python, as its library does it.
+
+    Example:
+        >>> picking({"a": [1]}, "labels", "a")
+        "labels['a']"
+    """
+    if not is_unread(table):
+        return f"{called}[{shown(name)}]"
+    if _is_arrow_dataset(table):
+        return f"{called}.to_table(columns=[{shown(name)}])[{shown(name)}]"
+    if _is_relation(table):  # which reads it as an expression
+        name = '"' + name.replace('"', '""') + '"'
+    return f"{called}.select({shown(name)})"
+
+
+def _is_relation(table: Any) -> bool:
+    return any(callable(getattr(table, name, None)) for name in ("to_arrow_table", "fetch_arrow_table"))
 
 
 def _lazy(table: Any) -> Any:

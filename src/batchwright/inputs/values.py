@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -12,13 +13,17 @@ import numpy as np
 
 from ..errors import typed
 
-__all__ = ["COMPLETE", "PLAIN", "is_tensor", "missing", "no_label", "plain"]
+__all__ = ["COMPLETE", "FLOAT", "INTEGER", "PLAIN", "is_tensor", "missing", "no_label", "plain"]
 
 COMPLETE = frozenset({str, bytes, int, bool, date, datetime, time, timedelta, Fraction})
 """Types whose values are never missing, and equal if they look equal."""
 
 PLAIN = COMPLETE | {float, complex, type(None), Decimal}
 """Types whose values are used as they are."""
+
+# numbers as text, in files
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # "007" stays text, and what int64 holds is a number
+FLOAT = re.compile(r"[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 
 def is_tensor(value: Any) -> bool:
