@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import tarfile
@@ -10,6 +11,7 @@ import datasets
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -55,6 +57,72 @@ def test_an_image_that_cannot_be_read_is_reported_and_in_no_group(tmp_path):
     assert list(index.errors) == [1]
     assert index.groups().samples("cat").tolist() == [0]
     assert {*np.concatenate([bw.balanced(index, 2)[number] for number in range(50)]).tolist()} == {0, 2}
+
+
+ODD_NAMES = [
+    " label",
+    "label ",
+    " q ",
+    "two words",
+    'a"b',
+    "it's",
+    "order",
+    "1",
+    "\tx",
+    "é",
+    "Label",
+    "c1",
+    "c0",
+    "a,b",
+    "",
+]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars", "pyarrow"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "jsonl", "feather"])
+def test_a_column_is_found_by_the_name_that_it_has_in_the_file(tmp_path, kind, engine):
+    columns = {"c1": [7, 8]} | {name: [f"{place}x", f"{place}y"] for place, name in enumerate(ODD_NAMES)}
+    path = tmp_path / f"odd.{kind}"
+    if kind in ("csv", "tsv"):
+        with path.open("w", newline="") as opened:
+            rows = csv.writer(opened, delimiter="\t" if kind == "tsv" else ",")
+            rows.writerows([list(columns), *zip(*columns.values(), strict=True)])
+    elif kind == "jsonl":
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        (pq.write_table if kind == "parquet" else pyarrow.feather.write_feather)(pa.table(columns), path)
+    for number, (name, values) in enumerate(columns.items()):
+        index = bw.index(path, path=tmp_path / str(number), label=name, engine=engine)
+        assert [*index.labels] == [*bw.Column(path, name)] == values, name
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars", "pyarrow"])
+@pytest.mark.parametrize(
+    "bad", ["not json", '{"label": 2', "[1]", "3", '{"label": 2}x', "{'label': 2}", '{"label": b}']
+)
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_a_line_that_is_no_json_is_named_as_a_column_names_it(tmp_path, bad, before, engine):
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"label": 1}\n' * before + bad + '\n{"label": 3}\n')
+    with pytest.raises(bw.Infeasible) as wanted:
+        len(bw.Column(path, "label"))
+    assert wanted.value.fact.startswith(f"line {before + 1} of ")
+    with pytest.raises(bw.Infeasible) as refused:
+        bw.index(path, path=tmp_path / "made", label="label", engine=engine)
+    assert str(refused.value) == str(wanted.value)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars", "pyarrow"])
+def test_an_empty_line_between_rows_of_several_columns_is_skipped_or_refused(tmp_path, engine):
+    path = tmp_path / "empty.csv"
+    path.write_text("label,x\na,1\n\nb,2\n")
+    assert [*bw.Column(path, "label")] == ["a", "b"]
+    if engine == "polars":  # which cannot tell it from a row without values
+        with pytest.raises(bw.Infeasible, match="no value at row 1 of"):
+            bw.index(path, path=tmp_path / "made", label="label", engine=engine)
+        return
+    assert [*bw.index(path, path=tmp_path / "made", label="label", engine=engine).labels] == ["a", "b"]
 
 
 def shard(path, samples):

@@ -124,6 +124,13 @@ def test_missing_values_do_not_move_the_row_of_a_value_that_is_no_number(tmp_pat
     assert (found["missing"], found["total"]) == (1, 8.0)
 
 
+def test_the_values_of_a_column_in_which_some_are_missing_are_given(tmp_path):
+    (tmp_path / "x.csv").write_text("k,n\na,1\n,2\nb,\n")
+    column, numbers = bw.Column(tmp_path / "x.csv", "k"), bw.Column(tmp_path / "x.csv", "n")
+    assert ([*column], [*numbers]) == (["a", None, "b"], [1, 2, None])
+    assert (column[1:], numbers[[0, 2]]) == ([None, "b"], [1, None])
+
+
 TYPED = {
     "bool, int": ([True, False], [0, 7]),
     "int, bool": ([0, 7], [True, False]),

@@ -106,7 +106,8 @@ class Column:
         if isinstance(self.held, Coded):
             codes = self.held.codes[sample]
             return self.held.names[codes] if codes.ndim == 0 else [self.held.names[code] for code in codes.tolist()]
-        return self.held[sample].tolist()
+        found = self.held[sample]
+        return found.tolist() if isinstance(found, (np.ndarray, np.generic)) else found
 
     def __getstate__(self) -> dict[str, Any]:
         # An index that is opened has been checked: another process only maps it again.

@@ -25,6 +25,7 @@ __all__ = [
     "Parts",
     "Texts",
     "arrow_reader",
+    "check_lines",
     "column_names",
     "csv_options",
     "delimiter_of",
@@ -161,8 +162,19 @@ def _line_values(file: Path, name: str) -> Iterator[Any]:
         yield row[name]
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any], str]]:
+def check_lines(file: Path, called: str) -> None:
+    """Refuse a file with a line that is no JSON object, by the number of the first.
+
+    Args:
+        file: the file on this machine.
+        called: its path or URL, for the message.
+    """
+    deque(_rows(file, called), maxlen=0)
+
+
+def _rows(file: Path, called: str = "") -> Iterator[tuple[int, dict[str, Any], str]]:
     """The number of each line from 1, the object in it, and the line."""
+    name = shown(called or str(file))
     with _reading(file, _AS_LINES), file.open(encoding="utf-8-sig") as opened:
         for number, line in enumerate(opened, start=1):
             if not line.strip():
@@ -170,9 +182,9 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any], str]]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise Infeasible(f"line {number} of {shown(str(file))} is no JSON: {said(error)}", _AS_LINES) from None
+                raise Infeasible(f"line {number} of {name} is no JSON: {said(error)}", _AS_LINES) from None
             if not isinstance(row, dict):
-                raise Infeasible(f"line {number} of {shown(str(file))} is {shown(row)}", _AS_LINES)
+                raise Infeasible(f"line {number} of {name} is {shown(row)}", _AS_LINES)
             yield number, row, line
 
 

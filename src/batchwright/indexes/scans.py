@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import no_column, said, shown
-from ..files.readers import READERS, arrow_reader, column_names, csv_options, delimiter_of, shard_rows
+from ..files.readers import READERS, arrow_reader, check_lines, column_names, csv_options, delimiter_of, shard_rows
 from ..inputs.columns import one_dimensional
 from ..inputs.values import INTEGER
 from ..readings import check_column, library, reading_file
@@ -41,13 +41,20 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
             check_column(shown(file.path), name, known)
         # Of a file whose columns are all in its path, some column tells how many rows it has.
         chosen = wanted or inside[:1]
-        if engine == "duckdb" and len({name.casefold() for name in inside}) < len(inside):
-            engine = "pyarrow"  # to DuckDB, names that differ in case alone are one column
+        if engine == "duckdb" and ("" in names or len({name.casefold() for name in inside}) < len(inside)):
+            engine = "pyarrow"  # to DuckDB, names that differ in case alone are one column, and an empty one is none
         with reading_file(file.path):
             if file.system is not None and kind == "parquet":
                 yield from _remote_parquet(engine, file, chosen)
             else:
-                yield from (READ[engine].get(kind) or _COMMON.get(kind) or _whole)(path, chosen)
+                try:
+                    yield from (READ[engine].get(kind) or _COMMON.get(kind) or _whole)(path, chosen)
+                except (
+                    Exception
+                ):  # each library has words of its own for a line that is no JSON, and no true number of it
+                    if kind == "lines":
+                        check_lines(Path(path), called=file.path)
+                    raise
 
 
 def _names_in(file: DataFile, path: str, kind: str, names: Sequence[str]) -> list[str]:
@@ -128,16 +135,26 @@ def _duckdb_parquet(path: str, names: Sequence[str], system: Any = None) -> Iter
         yield "typed", batch
 
 
+def _by_place(path: str, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Names for the columns of a file of CSV by their places, and for each of `names` which it is.
+
+    DuckDB cuts off the spaces of a name in the header, and polars leaves quotes in it twice.
+    """
+    header = column_names([Path(path)], "csv")
+    return [f"c{place}" for place in range(len(header))], {name: f"c{header.index(name)}" for name in names}
+
+
 def _duckdb_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
-    options = f"all_varchar=true, header=true, delim='{delimiter_of(path)}', quote='\"', escape='\"'"
-    for batch in _duckdb(f"SELECT {', '.join(map(_quoted, names))} FROM read_csv(?, {options})", path):
-        yield "text", batch
+    every, place = _by_place(path, names)
+    options = f"all_varchar=true, header=true, names={every}, delim='{delimiter_of(path)}', quote='\"', escape='\"'"
+    for batch in _duckdb(f"SELECT {', '.join(place.values())} FROM read_csv(?, {options})", path):
+        yield "text", {name: batch[place[name]] for name in names}
 
 
 def _duckdb_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     columns = ", ".join(f"{_quoted(name)}: 'JSON'" for name in names)
     chosen = ", ".join(f"{_quoted(name)}::VARCHAR AS {_quoted(name)}" for name in names)
-    query = f"SELECT {chosen} FROM read_json(?, format='newline_delimited', columns={{{columns}}})"
+    query = f"SELECT {chosen} FROM read_json(?, format='newline_delimited', records=true, columns={{{columns}}})"
     for batch in _duckdb(query, path):
         yield "json", batch
 
@@ -156,9 +173,10 @@ def _polars_parquet(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, 
 
 def _polars_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
     polars = library_of("polars", "polars")
-    lazy = polars.scan_csv(path, infer_schema=False, separator=delimiter_of(path), glob=False)
-    for batch in _polars(lazy, names):
-        yield "text", batch
+    every, place = _by_place(path, names)
+    lazy = polars.scan_csv(path, infer_schema=False, separator=delimiter_of(path), glob=False, new_columns=every)
+    for batch in _polars(lazy, list(place.values())):
+        yield "text", {name: batch[place[name]] for name in names}
 
 
 def _polars_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
