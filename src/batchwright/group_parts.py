@@ -13,7 +13,7 @@ import numpy as np
 from .errors import Infeasible, check_integer, did_you_mean, empty_dataset, shown, typed, warn
 from .inputs import columns
 from .inputs.tables import Coded
-from .inputs.values import PLAIN, no_label, plain
+from .inputs.values import PLAIN, kinds_of, no_label, plain
 from .readings import check_count
 
 __all__ = [
@@ -265,7 +265,7 @@ def _coding(values: np.ndarray) -> tuple[Sequence[Hashable], Any, int]:
         if high - low < 4 * values.size + 65_536 and high < 1 << 63:
             return range(low, high + 1), lambda chunk: chunk.astype(np.int64) - low, high - low + 1
     if values.dtype.kind == "O":
-        if not set(map(type, values)) <= PLAIN:
+        if not kinds_of(values) <= PLAIN:
             for sample, value in enumerate(values):
                 why = no_label(value)
                 if why is not None:

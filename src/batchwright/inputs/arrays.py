@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import Infeasible, shown, typed
 from ..readings import check_count, reading
 from .tables import is_frame, is_unread, only_column
-from .values import PLAIN, is_tensor, plain
+from .values import PLAIN, is_tensor, kinds_of, plain
 
 __all__ = ["EXACT_AS_FLOAT", "as_array"]
 
@@ -111,7 +111,7 @@ def _from_tensor(tensor: Any, called: str) -> np.ndarray:
 def _from_sequence(values: Sequence[Any], called: str) -> np.ndarray:
     items = list(values)
     kinds = set(map(type, items))
-    if not kinds <= PLAIN:
+    if not kinds <= PLAIN and not kinds_of(items) <= PLAIN:
         items = list(map(plain, items))
         kinds = set(map(type, items))
     numeric = all(issubclass(each, _NUMBERS) for each in kinds)
@@ -153,8 +153,7 @@ def _plain_objects(array: np.ndarray) -> np.ndarray:
         array = _with_none(array, array.dtype.na_object)
     if array.dtype.kind != "O":
         return array
-    kinds = set(map(type, array.flat))
-    if kinds <= PLAIN:
+    if kinds_of(array.flat) <= PLAIN:
         return array
     found = np.empty(array.shape, object)
     for place, value in enumerate(array.flat):

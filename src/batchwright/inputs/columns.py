@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import Infeasible, check_integer, exactly, shown, typed
 from ..kernels.array_types import blocks
 from .arrays import EXACT_AS_FLOAT, as_array
-from .values import COMPLETE, FLOAT, missing, plain
+from .values import COMPLETE, FLOAT, kinds_of, missing, plain
 
 __all__ = [
     "as_numbers",
@@ -337,7 +337,7 @@ def _first_missing(array: np.ndarray) -> int | None:
     if array.dtype.kind in "fcmM":
         absent = np.isnan(array) if array.dtype.kind in "fc" else np.isnat(array)
         return int(absent.argmax()) if absent.any() else None
-    if array.dtype.kind == "O" and not set(map(type, array)) <= COMPLETE:
+    if array.dtype.kind == "O" and not kinds_of(array) <= COMPLETE:
         return next((place for place, value in enumerate(array) if missing(value)), None)
     return None
 

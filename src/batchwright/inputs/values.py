@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from ..errors import typed
 
-__all__ = ["COMPLETE", "FLOAT", "INTEGER", "PLAIN", "is_tensor", "missing", "no_label", "plain"]
+__all__ = ["COMPLETE", "FLOAT", "INTEGER", "PLAIN", "is_tensor", "kinds_of", "missing", "no_label", "plain"]
 
 COMPLETE = frozenset({str, bytes, int, bool, date, datetime, time, timedelta, Fraction})
 """Types whose values are never missing, and equal if they look equal."""
@@ -30,6 +32,21 @@ def is_tensor(value: Any) -> bool:
     """Whether this is a tensor of torch. Torch is not imported for it: if it was not imported, there is no tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, getattr(torch, "Tensor", ()))
+
+
+def kinds_of(values: Iterable[Any]) -> set[type]:
+    """The types of values, and those of the parts of tuples in place of the tuples.
+
+    Example:
+        >>> kinds_of([("a", 1), 2]) == {str, int}
+        True
+    """
+    held = list(values)
+    kinds = set(map(type, held))
+    if tuple in kinds:
+        tuples = held if len(kinds) == 1 else [value for value in held if type(value) is tuple]
+        kinds = kinds - {tuple} | set(map(type, chain.from_iterable(tuples)))
+    return kinds
 
 
 def plain(value: Any) -> Any:
