@@ -14,7 +14,7 @@ from .files import stamps
 from .plain_engine import Deal
 
 if TYPE_CHECKING:
-    from .groups import Groups
+    from .files import Column
 
 __all__ = ["KeptPlan", "has_small_index", "kept_deal", "read_index", "write_deal", "write_index"]
 
@@ -139,17 +139,21 @@ def has_small_index(recipe: Path) -> bool:
         return False
 
 
-def read_index(recipe: Path, arguments: Any, home: Path) -> Groups | None:
-    """The index beside a recipe; None if there is none, it is damaged, or the data files were written since."""
+def read_index(recipe: Path, arguments: Any, home: Path) -> Column | None:
+    """The column of labels in a recipe, whose values are those of the index beside it.
+
+    None if there is no index, it is damaged, or the data files were written since.
+    """
     if not _folder(recipe).is_dir():
         return None
-    from .groups import Groups
+    from .files import Column
     from .indexes.build import index_of
     from .indexes.sources import source_of
 
     try:
         labels = arguments["labels"]
-        found = index_of(_folder(recipe), source_of(str(home / labels["in"])), label=labels["column"])
-        return None if found is None else Groups.from_labels(found.labels)
+        path, name = str(home / labels["in"]), labels["column"]
+        found = index_of(_folder(recipe), source_of(path), label=name)
+        return None if found is None else Column.of_index(found.labels.folder, name, path=path)
     except (OSError, ValueError, KeyError, TypeError, ImportError, Infeasible):
         return None

@@ -106,8 +106,8 @@ def from_recipe(recipe: Any, *, root: str | os.PathLike[str] | None = None, chec
     held, beside = _read(recipe)
     run_of(held)
     home = Path(root) if root is not None else beside.parent if beside is not None else Path()
-    index = None if beside is None or held["plan"] != "balanced" else read_index(beside, held["arguments"], home)
-    plan = _ArgumentReader(home, check, index).plan(held)
+    indexed = None if beside is None or held["plan"] != "balanced" else read_index(beside, held["arguments"], home)
+    plan = _ArgumentReader(home, check, indexed).plan(held)
     wanted = held.get("fingerprint", plan.fingerprint)
     if check and wanted != plan.fingerprint:
         raise Infeasible(
@@ -204,12 +204,12 @@ class _ArgumentReader:
     Args:
         home: the folder that paths begin at.
         check: whether to compare columns with their fingerprints.
-        index: the finished index of the labels of the outermost plan, if it is known.
+        indexed: a column that need not be read, since an index holds its values; None if there is no index.
     """
 
-    def __init__(self, home: Path, check: bool, index: Groups | None) -> None:
-        self.home, self.check, self.index = home, check, index
-        self.columns: dict[tuple[str, str], Column] = {}
+    def __init__(self, home: Path, check: bool, indexed: Column | None) -> None:
+        self.home, self.check = home, check
+        self.columns = {} if indexed is None else {(indexed.path, indexed.name): indexed}
 
     def called(
         self, table: Mapping[str, Callable[..., Any]], what: str, name: Any, arguments: Any, depth: int = 0
@@ -233,8 +233,6 @@ class _ArgumentReader:
         if missing:
             raise Infeasible(f"{name} needs the argument {shown(missing[0])}", "write it too")
         values = {key: self.value(part, depth + 1) for key, part in arguments.items()}
-        if depth == 0 and self.index is not None:
-            values["labels"] = self.index
         variadic = [key for key, each in known.items() if each.kind is each.VAR_POSITIONAL]
         return function(*values[variadic[0]]) if variadic else function(**values)
 
@@ -326,8 +324,6 @@ class _ArgumentReader:
                 f"a column of the recipe is {shown(dict(written))}", 'write {"column": "label", "in": "train.csv"}'
             )
         column = Column(path if "://" in path else str(self.home / path), name)
-        if self.index is not None and depth == 1:  # its files were not written since the index was made
-            return column
         column = self.columns.setdefault((column.path, name), column)
         if not self.check:
             return column

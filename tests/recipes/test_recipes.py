@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -172,6 +173,34 @@ def test_data_that_the_user_changes_later_do_not_change_the_recipe():
 def test_a_plan_keeps_no_data_for_its_recipe():
     plan = bw.balanced(np.arange(100_000) % 3, 4)
     assert len(repr(vars(plan)["_call"])) < 300
+
+
+@pytest.mark.parametrize("written", [KINDS, [2, 1, 2, 3], [0.5, 1.5, 0.5, 2.0], [True, False, True, True]], ids=str)
+@pytest.mark.parametrize("fingerprints", [True, False])
+def test_a_plan_of_a_recipe_has_that_recipe_with_an_index_beside_it_and_without(tmp_path, written, fingerprints):
+    data, path = tmp_path / "t.csv", tmp_path / "run.json"
+    data.write_text("\n".join(["kind", *map(str, written)]))
+    recipe = bw.balanced(bw.Column(data, "kind"), 2, seed=3).to_recipe()
+    held = copy.deepcopy(recipe)
+    if not fingerprints:
+        del held["fingerprint"], held["arguments"]["labels"]["count"], held["arguments"]["labels"]["digest"]
+    path.write_text(json.dumps(held))
+    assert bw.from_recipe(path).to_recipe() == recipe
+    write_index(path, held["arguments"], tmp_path)
+    indexed = bw.from_recipe(path)
+    assert indexed.groups.index.base is not None  # mapped from the disk
+    assert indexed.to_recipe() == recipe
+    nested = bw.packed([3] * len(written), 6, order=indexed)
+    assert bw.from_recipe(nested.to_recipe()).fingerprint == nested.fingerprint
+
+
+def test_a_recipe_of_other_data_is_refused_with_an_index_beside_it_too(columns, tmp_path):
+    path, recipe = tmp_path / "run.json", bw.balanced(columns[0], 4).to_recipe()
+    write_index(path, recipe["arguments"], tmp_path)
+    recipe["arguments"]["labels"]["digest"] = "0" * 32
+    path.write_text(json.dumps(recipe))
+    with pytest.raises(bw.Infeasible, match="the data changed"):
+        bw.from_recipe(path)
 
 
 def test_the_index_beside_a_recipe_is_used_until_the_data_change(columns, tmp_path):
