@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from itertools import islice
 
 import numpy as np
@@ -271,9 +272,13 @@ def test_a_task_that_was_cut_for_other_steps_is_told():
         ({}, {}, "tasks has 0 entries"),
         ([bw.shuffled(5, 5)], {}, "tasks is of type list"),
         (
-            {"a": bw.shuffled(10**15, 2), "b": bw.shuffled(10**8, 2), "c": bw.shuffled(9, 3)},
-            {},
-            "'c' has one turn in 166666683333334",
+            {name: bw.shuffled(9, 3) for name in "abc"},
+            {
+                "target": {
+                    name: Fraction(10**power, 10**14 + 10**7 + 1) for name, power in (("a", 14), ("b", 7), ("c", 0))
+                }
+            },
+            "'c' has one turn in 100000010000001",
         ),
         ({"a": 5}, {}, "'a' is of type int"),
         ({"a": bw.shuffled(5, 5)}, {"unit": "epoch"}, "'epoch'"),

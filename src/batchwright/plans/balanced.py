@@ -15,6 +15,7 @@ from ..groups import Groups
 from ..inputs import columns
 from ..kernels.deal_arguments import ROUND
 from ..kernels.independent import LINE
+from ..micro_batches import LAST
 from ..orders import Dealt, Independent, Shards
 from ..orders.shares import Shares, TargetShares, WeightShares
 from ..targets import natural, resolve
@@ -23,8 +24,8 @@ from .local import checked_local, dealt_in_shards, shuffled_in_shards, weighted_
 from .poor import epochs_looked_at, faults, repeated
 
 __all__ = [
-    "MOST_TICKETS", "balanced", "by_weight", "check_batch_arguments", "check_quotas", "check_sample_count",
-    "epoch_batches", "epoch_length", "shuffled", "weighted",
+    "MOST_TICKETS", "balanced", "by_weight", "check_batch_arguments", "check_epoch", "check_quotas",
+    "check_sample_count", "epoch_batches", "epoch_length", "shuffled", "weighted",
 ]  # fmt: skip
 
 Draw = Literal["exact", "random"]
@@ -299,7 +300,7 @@ def epoch_length(groups: Groups, shares: Shares, batch_size: int, epoch: Any) ->
         drawn = np.flatnonzero(shares.of(0))
         sizes = groups.sizes[drawn]
         group = drawn[sizes.argmax() if epoch == "largest" else sizes.argmin()]
-        return math.ceil(round(float(groups.sizes[group] / (batch_size * shares.of(0)[group])), 9))
+        return check_epoch(math.ceil(round(float(groups.sizes[group] / (batch_size * shares.of(0)[group])), 9)))
     return epoch_batches(epoch, natural=-(-groups.grouped_count // batch_size), words=_LENGTHS)
 
 
@@ -307,8 +308,23 @@ def epoch_batches(epoch: Any, *, natural: int, words: tuple[str, ...] = ("natura
     """Micro-batches in an epoch that is "natural" or a number of them; `words` are the names that the caller accepts."""
     if isinstance(epoch, str):
         one_of(epoch, "epoch", words, or_else="a number of micro-batches")
-        return natural
+        return check_epoch(natural)
     length = check_integer(epoch, "epoch")
     if length < 1:
         raise Infeasible(f"epoch is {length} micro-batches", "pass 1 or more")
-    return length
+    return check_epoch(length)
+
+
+def check_epoch(batches: int, or_else: str = f", or pass epoch={LAST + 1} or less") -> int:
+    """Check that a plan has all micro-batches of its first epoch.
+
+    Args:
+        batches: micro-batches in an epoch.
+        or_else: what else to do than to make micro-batches larger.
+    """
+    if batches > LAST + 1:
+        raise Infeasible(
+            f"an epoch has {batches} micro-batches, and a plan has {LAST + 1}, so the first epoch would never end",
+            f"let a micro-batch have {-(-batches // (LAST + 1))} times as many samples{or_else}",
+        )
+    return batches

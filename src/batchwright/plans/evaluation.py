@@ -22,7 +22,7 @@ from ..micro_batches import AS_IT_WAS, MOST_RANKS, MicroBatches, counted
 from ..orders.finite import Finite, InFileOrder, Listed, Shuffled
 from ..position import number_of
 from ..public import internal
-from .balanced import check_sample_count
+from .balanced import check_epoch, check_sample_count
 from .each_once import EachOnce
 from .evaluation_summary import EvaluationSummary
 from .length_arguments import refuse_too_long
@@ -281,6 +281,7 @@ def evaluation(
             listed = Listed(_longest_first(lengths))
             return EvaluationPlan(listed, Even(listed.count, size), lengths=lengths)
         count = _some(check_sample_count(samples))
+        check_epoch(-(-count // size), "")
         return EvaluationPlan(_plain(order, count, seed), Even(count, size))
     lengths = _lengths(samples)
     called = given[0]
