@@ -1,4 +1,4 @@
-"""The law of going on in other worlds: nothing is lost or repeated, and steps become even again."""
+"""The laws of worlds: a summary is of the run, and going on in another world loses and repeats nothing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,32 @@ import pytest
 from batchwright import Infeasible
 from batchwright.plans.by_length import LengthPlan
 from batchwright.plans.evaluation import EvaluationPlan
+from batchwright.plans.fixed import FixedPlan
 from batchwright.plans.tasks import TaskPlan
 
 from .laws import quietly
 
-__all__ = ["resumes_in_another_world"]
+__all__ = ["resumes_in_another_world", "sums_up_the_run"]
+
+
+def sums_up_the_run(make: Callable[[int], Any], seed: int, step_size: int) -> None:
+    """A summary for a step size says what all ranks together draw in an epoch; without one it is of the plan's own steps."""
+    plan = make(seed)
+    length = plan.epoch_length(step_size)
+    assert length == len(plan.epoch(0, step_size))
+    summary = quietly(lambda: plan.summary(step_size))
+    steps = summary.steps * summary.ranks if hasattr(summary, "ranks") else summary.epoch_batches
+    assert steps == length
+    if isinstance(plan, TaskPlan):
+        assert sum(task.batches for task in summary.tasks) == pytest.approx(length)
+    elif isinstance(plan, FixedPlan) and summary.group_count == len(summary.groups):
+        drawn = sum(line.passes * line.size for line in summary.groups)
+        assert drawn == pytest.approx(length * plan.batch_size)
+    if hasattr(summary, "step_size"):
+        assert summary.step_size == step_size
+        assert (f"steps of {step_size}" in str(summary).splitlines()[0]) == (step_size > 1)
+    if plan.stepped(step_size).step_size == step_size:
+        assert str(quietly(lambda: plan.stepped(step_size).summary())) == str(summary)
 
 
 def resumes_in_another_world(make: Callable[[int], Any], seed: int, worlds: list[int], cuts: list[int]) -> None:

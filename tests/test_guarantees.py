@@ -232,6 +232,22 @@ def test_a_summary_tells_what_is_repeated_left_out_and_rounded():
     assert "note:" in str(summary)
 
 
+def test_a_summary_of_a_run_counts_the_draws_of_all_its_ranks():
+    labels = [0] * 1000 + [1] * 1000
+    plan = bw.balanced(labels, 64, target=bw.targets.schedule({0: 0.75, 1: 0.25}, {0: 0.25, 1: 0.75}, epochs=2))
+    summary = plan.summary(24)
+    drawn = np.bincount(np.concatenate(list(plan.epoch(0, 24))) // 1000)
+    assert summary.epoch_batches == 48
+    assert {line.name: line.passes * line.size for line in summary.groups} == pytest.approx(
+        dict(enumerate(drawn)), abs=6
+    )
+    assert "48 micro-batches of 64 an epoch in steps of 24, " in str(summary)
+    assert (
+        "an epoch draws 3072 samples of 2000: the last step is full, the next epoch goes on behind it" in summary.notes
+    )
+    assert "an epoch draws 2048 samples of 2000: the last micro-batch is full" in str(plan.summary())
+
+
 def two_groups_an_epoch(counts, epoch):
     generator = np.random.default_rng(2_000_006 + epoch)
     shares = np.zeros(len(counts))

@@ -63,6 +63,13 @@ def test_resumes_in_another_world(make, seed, worlds, cuts):
 
 @every_plan
 @examples(5)
+@given(seed=SEEDS, step_size=st.integers(1, 24))
+def test_sums_up_the_run(make, seed, step_size):
+    laws_of_worlds.sums_up_the_run(make, seed, step_size)
+
+
+@every_plan
+@examples(5)
 @given(seed=SEEDS, first=st.integers(0, 2000))
 def test_keeps_its_guarantees(make, seed, first):
     laws.keeps_its_guarantees(make, seed, first)

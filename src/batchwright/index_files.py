@@ -146,7 +146,6 @@ def read_index(recipe: Path, arguments: Any, home: Path) -> Column | None:
     """
     if not _folder(recipe).is_dir():
         return None
-    from .files import Column
     from .indexes.build import index_of
     from .indexes.sources import source_of
 
@@ -154,6 +153,10 @@ def read_index(recipe: Path, arguments: Any, home: Path) -> Column | None:
         labels = arguments["labels"]
         path, name = str(home / labels["in"]), labels["column"]
         found = index_of(_folder(recipe), source_of(path), label=name)
-        return None if found is None else Column.of_index(found.labels.folder, name, path=path)
+        if found is None:
+            return None
+        column = found.labels
+        column.path = path  # a recipe names the data files, not their index
+        return column
     except (OSError, ValueError, KeyError, TypeError, ImportError, Infeasible):
         return None

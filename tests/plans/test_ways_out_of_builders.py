@@ -49,7 +49,7 @@ CASES = cases("refuse in_fact follow", {  # what is refused, what is said of it,
     "samples": (lambda: bw.shuffled(2**62, 4), f"samples is {2**62}, the most is {2**61}",
                 lambda: bw.shuffled(*numbers_of(lambda: bw.shuffled(2**62, 4)), 2**23)),
     "an epoch without end": (
-        lambda: bw.shuffled(10**12, 2), f"an epoch has {5 * 10**11} micro-batches, and a plan has {89 * 2**32}, so the first",
+        lambda: bw.shuffled(10**12, 2), f"an epoch has {5 * 10**11} micro-batches, and a plan has {89 * 2**32}, so",
         lambda: (bw.shuffled(10**12, 2 * numbers_of(lambda: bw.shuffled(10**12, 2))[0])[5],
                  bw.shuffled(10**12, 2, epoch=numbers_of(lambda: bw.shuffled(10**12, 2))[1])[5])),
     "draw": (lambda: balanced(draw="x" * 9999), "draw is 'xxx",

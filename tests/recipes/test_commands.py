@@ -154,6 +154,26 @@ def test_the_summary_of_an_evaluation_is_that_on_the_ranks_of_the_run(data):
     assert heads[1] in run(*given, "--world-size", 3).stdout
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--batch-size", 64),
+        ("--batch-size", 64, "--label", "label"),
+        ("--length", "n", "--max-tokens", 800),
+        ("--length", "n", "--ranks", 2, "--tokens-per-rank", 100, "--batch-size", 50),
+        ("--label", "label", "--kind", "rotating", "--cohorts", 2, "--per-class", 3),
+    ],
+    ids=str,
+)
+def test_the_summary_is_that_of_the_run(data, options):
+    saved = data.with_name("r.json")
+    run("plan", data, *options, "--save", saved, "--world-size", 3)
+    plan = bw.from_recipe(saved)
+    for ranks in (3, 5):
+        printed = " ".join(run("plan", saved, "--world-size", ranks).stdout.split())
+        assert " ".join(str(plan.summary(ranks)).split()) in printed
+
+
 def test_the_table_is_the_plan(recipe):
     out = recipe.parent / "plan.parquet"
     rows = json.loads(run("plan", recipe, "--out", out, "--epochs", 2, "--json").stdout)["rows"]

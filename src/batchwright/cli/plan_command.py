@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from ..plans.by_length import LengthPlan
-from ..plans.evaluation import EvaluationPlan
 from ..recipes import read_recipe
 from . import planning, printing, recipe_paths, written
 from .shared import (
@@ -142,12 +141,11 @@ def plan(
         run = run_with(read_recipe(files) if planning.is_recipe(files) else {}, world_size or ranks, accumulate)
         recipe = None if save is None else recipe_paths.relative_to(made.to_recipe(), save.parent)
     with printing.spinner("measuring it"):
-        if isinstance(made, LengthPlan):  # its micro-batches depend on the ranks
-            summary: Any = made.summary(run.step_size, accumulate=run.accumulate)
-        elif isinstance(made, EvaluationPlan):
-            summary = made.summary(run.step_size)
+        step_size = run.step_size if run.step_size > 1 else None  # then the plan's own, as in its audit
+        if isinstance(made, LengthPlan):
+            summary: Any = made.summary(step_size, accumulate=run.accumulate)
         else:
-            summary = made.summary()
+            summary = made.summary(step_size)
         audit = audit_in(made, run)
     facts: dict[str, Any] = {
         "fingerprint": made.fingerprint,

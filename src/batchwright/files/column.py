@@ -56,16 +56,10 @@ class Column:
         self.name = name
 
     @classmethod
-    def of_index(cls, folder: Folder, name: str, *, path: str | None = None) -> Column:
-        """A column of an index that is opened already, and checked then.
-
-        Args:
-            folder: the index.
-            name: the name of the column.
-            path: of the data files, if the column shall stand for theirs; the index's own if left out.
-        """
+    def of_index(cls, folder: Folder, name: str) -> Column:
+        """A column of an index that is opened already, and checked then."""
         folder.digest(name)  # refuses a name that it does not have
-        column = cls(folder.path if path is None else path, name)
+        column = cls(folder.path, name)
         vars(column)["folder"] = folder
         return column
 

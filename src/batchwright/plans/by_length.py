@@ -370,11 +370,11 @@ class LengthPlan(Plan, Windowed):
             return self.order_plan.rates(indices, epoch=epoch)
         return super().rates(indices, epoch=epoch)
 
-    def summary(self, step_size: int = 1, *, accumulate: int = 1) -> LengthSummary:
+    def summary(self, step_size: int | None = None, *, accumulate: int = 1) -> LengthSummary:
         """Measure the plan on its first epoch: cost, padding, balance, composition, and a proven bound.
 
         Args:
-            step_size: micro-batches in a step, world_size * accumulate.
+            step_size: micro-batches in a step, world_size * accumulate; the plan's own if left out.
             accumulate: how many of these a rank goes through one after the other.
 
         Raises:
@@ -388,7 +388,7 @@ class LengthPlan(Plan, Windowed):
         """
         from .length_summary import summarise
 
-        return summarise(self, step_size, accumulate)
+        return summarise(self, self.step_size if step_size is None else step_size, accumulate)
 
     def audit(self, *, step_size: int = 1, epochs: int = 1, first: int = 0) -> Audit:
         """Measure guarantees G1, G4, G8, balance and padding; see `audit.audit_lengths`."""

@@ -179,8 +179,9 @@ class EvaluationPlan(EachOnce):
             **fields_as_text(self.spans),
         }
 
-    def summary(self, step_size: int = 1) -> EvaluationSummary:
-        """Steps, fillers and balance on `step_size` ranks; `print` it."""
+    def summary(self, step_size: int | None = None) -> EvaluationSummary:
+        """Steps, fillers and balance on `step_size` ranks; see `Plan.summary`."""
+        step_size = self.step_size if step_size is None else step_size
         in_steps = self.stepped(step_size)
         batches, last = in_steps.epoch_batches, in_steps.epoch_batches - step_size
         fillers = [len(in_steps[batch]) - in_steps.real(batch) for batch in range(last, batches)]

@@ -267,11 +267,11 @@ class FixedPlan(Plan):
             return super().rates(indices, epoch=epoch)
         return self.order.rates(sample_numbers(indices), epoch)
 
-    def summary(self) -> Summary:
-        """The plan in numbers: sizes, shares, quotas, passes an epoch, and warnings."""
+    def summary(self, step_size: int | None = None) -> Summary:
+        """The plan in numbers: sizes, shares, quotas, passes an epoch, and warnings; see `Plan.summary`."""
         from .summary import summarise
 
-        return summarise(self)
+        return summarise(self, 1 if step_size is None else step_size)
 
     def audit(self, *, batches: int = 1000, first: int = 0) -> Audit:
         """Measure guarantees G1 to G6 on the micro-batches of the plan; see `batchwright.audit`."""

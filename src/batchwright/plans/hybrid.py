@@ -245,8 +245,14 @@ class HybridPlan(EachOnce):
         """See `BasePlan`: the number of ranks is not included."""
         return self.run_identity
 
-    def summary(self) -> HybridSummary:
-        """Steps, groups of ranks, and how long ranks wait, measured on the first epoch; `print` it."""
+    def summary(self, step_size: int | None = None) -> HybridSummary:
+        """Steps, groups of ranks, and how long ranks wait, measured on the first epoch; `print` it.
+
+        Args:
+            step_size: the ranks of a run; the plan's own if left out.
+        """
+        if step_size is not None:
+            return self.stepped(step_size).summary()
         measured = min(self.steps, max(1, MOST_MEASURED * self.steps // self.groups.sample_count))
         schedules = [self.schedule(step) for step in range(measured)]
         most = np.array([schedule.loads.max() for schedule in schedules])

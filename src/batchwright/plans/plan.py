@@ -72,8 +72,13 @@ class Plan(BasePlan):
         return fingerprint_of(self.run_identity)
 
     @abstractmethod
-    def summary(self) -> Any:
-        """The plan in numbers; `print` it."""
+    def summary(self, step_size: int | None = None) -> Any:
+        """The plan in numbers; `print` it.
+
+        Args:
+            step_size: micro-batches in a step of a run, world_size * accumulate; the plan's own if left out. An epoch of a
+                run is a whole number of steps.
+        """
 
     @abstractmethod
     def audit(self) -> Any:

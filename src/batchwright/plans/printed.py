@@ -12,7 +12,7 @@ from ..aligned import aligned
 from ..errors import shortened
 from ..exported import Exported, of_one_type
 
-__all__ = ["MOST_MEASURED", "Printed", "PrintedColumn", "columns_of", "table"]
+__all__ = ["MOST_MEASURED", "Printed", "PrintedColumn", "columns_of", "in_steps", "table"]
 
 MOST_MEASURED = (
     1 << 18
@@ -65,6 +65,11 @@ def columns_of(rows: Sequence[Any]) -> dict[str, list[Any]]:
     """The fields of rows, which are dataclasses of one class, as columns of a table."""
     names = [field.name for field in dataclasses.fields(rows[0])] if rows else []
     return {name: of_one_type([getattr(row, name) for row in rows]) for name in names}
+
+
+def in_steps(step_size: int) -> str:
+    """How an epoch is divided, behind the number of its micro-batches; nothing where a step is one of them."""
+    return f" in steps of {step_size}" if step_size > 1 else ""
 
 
 def table(title: str, columns: Sequence[PrintedColumn], rows: Sequence[Any], count: int | None = None) -> list[str]:

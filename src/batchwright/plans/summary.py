@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import shown
+from ..errors import check_integer, shown
+from ..micro_batches import whole_steps
 from ..orders import is_shared
 from ..orders.shares import TargetShares
 from ..targets.stages import stage_begins
-from .printed import Printed, PrintedColumn, columns_of, table
+from .printed import Printed, PrintedColumn, columns_of, in_steps, table
 
 if TYPE_CHECKING:
     from ..inputs.label_sets import LabelRates
@@ -96,6 +97,7 @@ class Summary(Printed):
         group_count: the number of all groups.
         notes: samples that repeat or are left out, numbers that are approximate, and how a target moves.
         labels: one line for each label of samples that have several each, the most frequent first; else empty.
+        step_size: micro-batches in a step; an epoch is a whole number of steps.
     """
 
     batch_size: int
@@ -105,6 +107,7 @@ class Summary(Printed):
     group_count: int
     notes: list[str]
     labels: list[LabelLine] = field(default_factory=list)
+    step_size: int = 1
 
     def columns(self) -> dict[str, list[Any]]:
         """See `Exported`: one line for each of `labels` if there are any, else for each of `groups`."""
@@ -112,7 +115,9 @@ class Summary(Printed):
 
     def head(self) -> list[str]:
         """See `Printed`."""
-        head = f"{self.epoch_batches} micro-batches of {self.batch_size} an epoch, {self.target}"
+        head = (
+            f"{self.epoch_batches} micro-batches of {self.batch_size} an epoch{in_steps(self.step_size)}, {self.target}"
+        )
         if self.labels:
             return [head, *table("label", OF_LABELS, self.labels)]
         differs = any(abs(line.delivered - line.share) > _SEEN for line in self.groups)
@@ -120,15 +125,16 @@ class Summary(Printed):
         return [head, *table("group", columns, self.groups, self.group_count)]
 
 
-def summarise(plan: FixedKind) -> Summary:
-    """Make the summary of a plan."""
-    groups, shares, sizes = plan.groups, plan.shares(), plan.groups.sizes
+def summarise(plan: FixedKind, step_size: int) -> Summary:
+    """Make the summary of a plan in a run of steps of this size."""
+    length = whole_steps(plan.epoch_batches, check_integer(step_size, "step_size", least=1))
+    groups, shares, sizes = plan.groups, _wanted_shares(plan, length), plan.groups.sizes
     wanted = np.argsort(-sizes, kind="stable") if groups.starts.size else np.arange(min(_FEW, groups.group_count))
-    drawn, delivered = plan.epoch_batches * plan.batch_size, shares[wanted]
+    drawn, delivered = length * plan.batch_size, shares[wanted]
     if plan.shards_change_rates and groups.starts.size:
-        delivered = plan.prior_between(0, plan.epoch_batches)[wanted]
+        delivered = plan.prior_between(0, length)[wanted]
     elif plan.shards_change_rates:
-        delivered = plan.rates(wanted, epoch=0)
+        delivered = plan.inclusion_rates(0, length / plan.epoch_batches).rates(wanted)
     lines = [
         GroupLine(
             groups.called[group],
@@ -143,13 +149,21 @@ def summarise(plan: FixedKind) -> Summary:
     ]
     return Summary(
         plan.batch_size,
-        plan.epoch_batches,
+        length,
         plan.order.shares.shown,
         lines,
         groups.group_count,
-        _notes(plan, shares),
+        _notes(plan, shares, drawn, step_size),
         [] if plan.label_rates is None else label_lines(plan.label_rates, plan.label_rates.reached, plan.batch_size),
+        step_size,
     )
+
+
+def _wanted_shares(plan: FixedKind, length: int) -> np.ndarray:
+    """The wanted shares of the first epoch of a run, of so many micro-batches."""
+    if length == plan.epoch_batches or plan.order.shares.settles_at == 0 or plan.share_changes:
+        return plan.shares()
+    return plan.prior_between(0, length)
 
 
 def label_lines(rates: LabelRates, reached: np.ndarray, batch_size: float) -> list[LabelLine]:
@@ -174,13 +188,13 @@ def label_lines(rates: LabelRates, reached: np.ndarray, batch_size: float) -> li
     ]
 
 
-def _notes(plan: FixedKind, shares: np.ndarray) -> list[str]:
+def _notes(plan: FixedKind, shares: np.ndarray, drawn: int, step_size: int) -> list[str]:
     groups, notes = plan.groups, []
-    drawn, count = plan.epoch_batches * plan.batch_size, groups.grouped_count
+    count, last = groups.grouped_count, "micro-batch" if step_size == 1 else "step"
     if drawn != count:
         notes.append(
-            f"an epoch draws {drawn} samples of {count}: the last micro-batch is full, the next epoch goes on behind it"
-            if 0 < drawn - count < plan.batch_size
+            f"an epoch draws {drawn} samples of {count}: the last {last} is full, the next epoch goes on behind it"
+            if 0 < drawn - count < plan.batch_size * step_size
             else f"an epoch draws {drawn} samples, the dataset has {count}"
         )
     if groups.sample_count != count:

@@ -6,7 +6,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .printed import Printed, PrintedColumn, columns_of, table
+from ..micro_batches import whole_steps
+from .printed import Printed, PrintedColumn, columns_of, in_steps, table
 
 if TYPE_CHECKING:
     from ..kinds import TaskKind
@@ -53,6 +54,7 @@ class TaskSummary(Printed):
         bound: the largest distance of a task from its share, in turns, after any number of turns.
         tasks: one line for each task.
         notes: samples that repeat or are practically never drawn.
+        step_size: micro-batches in a step; an epoch is a whole number of steps.
     """
 
     epoch_batches: int
@@ -61,6 +63,7 @@ class TaskSummary(Printed):
     bound: float
     tasks: list[TaskLine]
     notes: list[str]
+    step_size: int = 1
 
     def columns(self) -> dict[str, list[Any]]:
         """See `Exported`: one line for each of `tasks`."""
@@ -69,17 +72,18 @@ class TaskSummary(Printed):
     def head(self) -> list[str]:
         """See `Printed`."""
         return [
-            f"{self.epoch_batches} micro-batches an epoch, one task a {self.unit}, {self.target}, never more than "
-            f"{self.bound:.3f} turns off",
+            f"{self.epoch_batches} micro-batches an epoch{in_steps(self.step_size)}, one task a {self.unit}, {self.target}, "
+            f"never more than {self.bound:.3f} turns off",
             *table("task", _COLUMNS, self.tasks),
         ]
 
 
-def summarise(plan: TaskKind) -> TaskSummary:
-    """Make the summary of a plan of tasks."""
-    lines, total = [], sum(plan.weights_of_tasks)
+def summarise(plan: TaskKind, step_size: int) -> TaskSummary:
+    """Make the summary of a plan of tasks in a run of steps of this size."""
+    plan, lines = plan.stepped(step_size), []
+    length, total = whole_steps(plan.epoch_batches, step_size), sum(plan.weights_of_tasks)
     for name, weight, child in zip(plan.names, plan.weights_of_tasks, plan.children, strict=True):
         share = weight / total
-        batches, own = share * plan.epoch_batches, child.epoch_length()
+        batches, own = share * length, child.epoch_length()
         lines.append(TaskLine(name, share, batches, own, batches / own, repr(child)))
-    return TaskSummary(plan.epoch_batches, plan.unit, plan.target, plan.bound, lines, plan.shortcomings)
+    return TaskSummary(length, plan.unit, plan.target, plan.bound, lines, plan.shortcomings, step_size)

@@ -330,11 +330,11 @@ class TaskPlan(Plan):
             for share, child in zip(self._of_turns.tolist(), self.children, strict=True)
         ]
 
-    def summary(self) -> TaskSummary:
-        """The plan in numbers: turns, passes and sizes of each task."""
+    def summary(self, step_size: int | None = None) -> TaskSummary:
+        """The plan in numbers: turns, passes and sizes of each task; see `Plan.summary`."""
         from .task_summary import summarise
 
-        return summarise(self)
+        return summarise(self, self.step_size if step_size is None else step_size)
 
     def audit(self, *, batches: int = 1000, first: int = 0) -> Audit:
         """Measure turns, purity and order of the tasks on the micro-batches of the plan; see `batchwright.audit`."""
