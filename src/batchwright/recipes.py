@@ -160,7 +160,9 @@ def _read(recipe: Any) -> tuple[dict[str, Any], Path | None]:
     if unknown:
         raise Infeasible(f"the recipe has the unknown key {shown(unknown[0])}", f"use {listed(sorted(_KEYS))}")
     if not isinstance(recipe.get("plan"), str):
-        raise Infeasible(f"the recipe's plan is {shown(recipe.get('plan'))}", f"write one of {listed(sorted(PLANS))}")
+        raise Infeasible(
+            f"the recipe's plan is {shown(recipe.get('plan'))}", f"write one of {', '.join(sorted(PLANS))}"
+        )
     return {"arguments": {}, **recipe}, path
 
 
@@ -218,7 +220,7 @@ class _ArgumentReader:
         if not isinstance(name, str) or name not in table:
             raise Infeasible(
                 f"the recipe names the {what} {shown(name)}",
-                f"write one of {listed(sorted(table))}{did_you_mean(name, table)}",
+                f"write one of {', '.join(sorted(table))}{did_you_mean(name, table)}",
             )
         if not isinstance(arguments, Mapping):
             raise Infeasible(f"the arguments of {name} are {shown(arguments)}", "write them by name")
@@ -227,7 +229,8 @@ class _ArgumentReader:
         unknown = [argument for argument in arguments if argument not in known]
         if unknown:
             raise Infeasible(
-                f"{name} has no argument {shown(unknown[0])}", f"use {listed(known)}{did_you_mean(unknown[0], known)}"
+                f"{name} has no argument {shown(unknown[0])}",
+                f"use {', '.join(known)}{did_you_mean(unknown[0], known)}",
             )
         missing = [key for key, each in known.items() if each.default is each.empty and key not in arguments]
         if missing:

@@ -33,6 +33,52 @@ def test_inspect_counts(data):
     assert "quantile" in text
 
 
+def test_rows_of_several_numbers_are_refused_by_inspect_and_compare(tmp_path):
+    for kind in (int, float):
+        np.save(tmp_path / "two.npy", np.ones((3, 2), kind))
+        for command in (["inspect"], ["inspect", "--label", "two"], ["compare", "--label", "two"]):
+            name, *options = command
+            options = options or ["--length", "two"]
+            refused = " ".join(run(name, tmp_path / "two.npy", *options, code=1).stderr.split())
+            assert "has shape 3 x 2, one value a sample is needed; pass" in refused
+    np.save(tmp_path / "one.npy", np.ones((3, 1)))
+    assert told("inspect", tmp_path / "one.npy", "--length", "one", form="inspect")["lengths"]["mean"] == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0.1, 0.35, 1.1], "0.1 0.125 0.225 0.35 0.725 1.025 1.085 1.1"),
+        ([-0.0, -0.25], "-0.25 -0.2375 -0.1875 -0.125 -0.0625 -0.0125 -0.0025 0"),
+        ([5, 7, 9], "5 5.2 6 7 8 8.8 8.96 9"),
+        ([0.5, 20_000], "0.5 1,000 5,000 10,000 15,000 19,000 19,800 20,000"),
+    ],
+)
+def test_numbers_of_any_size_are_shown(tmp_path, values, shown):
+    (tmp_path / "t.csv").write_text("\n".join(["n", *map(str, values)]))
+    printed = run("inspect", tmp_path / "t.csv", "--length", "n").stdout
+    assert printed.splitlines()[-1].split() == ["length", *shown.split()]
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "sequential", "evaluation"])
+@pytest.mark.parametrize("option", ["label", "length", "weight", "by"])
+def test_a_column_that_a_plan_does_not_need_is_refused(data, kind, option):
+    refused = run("plan", data, "--kind", kind, "--batch-size", 8, f"--{option}", "n", code=1).stderr
+    assert f"a plan {kind!r} takes no --{option}; leave it out" in " ".join(refused.split())
+
+
+def test_an_evaluation_by_lengths_is_told_its_column(data):
+    for options in (["--max-tokens", 800], ["--capacity", 800], ["--batch-size", 8, "--order", "length"]):
+        refused = run("plan", data, "--kind", "evaluation", *options, code=1).stderr
+        assert "a plan 'evaluation' needs --length, the name of a column" in " ".join(refused.split())
+        told("plan", data, "--kind", "evaluation", *options, "--length", "n", form="plan")
+
+
+def test_rows_are_counted_by_a_column_that_can_be_read(tmp_path):
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({"id": i if i % 2 else str(i), "x": i}) for i in range(20)))
+    assert told("plan", tmp_path / "t.jsonl", "--batch-size", 4, form="plan")["samples"] == 20
+
+
 def test_a_seed_of_0_beside_a_recipe_is_refused_as_any_other(recipe):
     for seed in (0, 3):
         assert "--seed is given too" in " ".join(run("plan", recipe, "--seed", seed, code=1).stderr.split())
@@ -135,6 +181,35 @@ def test_a_table_of_a_plan_has_the_name_of_its_format(data):
         assert not out.exists()
 
 
+@pytest.mark.parametrize("name", ["r.toml", "r.csv", "r"])
+def test_a_recipe_has_a_name_that_it_can_be_read_by(tmp_path, name):
+    refused = run("plan", tmp_path / "nothing.csv", "--batch-size", 8, "--save", tmp_path / name, code=1).stderr
+    assert f"--save {name!r} does not end in .json, and a recipe is written as JSON; pass a name" in refused
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["cat, wild", "dog=2", "c,d=0.5"])
+def test_labels_of_any_text_can_be_given_shares(tmp_path, name):
+    with (tmp_path / "t.csv").open("w", newline="") as opened:
+        csv.writer(opened).writerows([["kind"], *[[name], ["7"]] * 10])
+    shares = json.dumps({name: 0.75, "7": 0.25})
+    given = "plan", tmp_path / "t.csv", "--batch-size", 4, "--kind"
+    plan = bw.balanced(bw.Column(tmp_path / "t.csv", "kind"), 4, target={name: 0.75, "7": 0.25})
+    found = told(*given, "balanced", "--label", "kind", "--target", shares, form="plan")
+    assert found["fingerprint"] == plan.fingerprint
+    told(*given, "raked", "--margin", f"kind:{shares}", form="plan")
+
+
+@pytest.mark.parametrize("labels", [[7, -3], [0.5, 7.0], ["7", "007"], ["7", "cat"], ["1e400", "2"]], ids=str)
+def test_shares_are_given_to_labels_of_any_type(tmp_path, labels):
+    (tmp_path / "t.csv").write_text("\n".join(["kind", *map(str, labels * 10)]))
+    shares = {str(label): share for label, share in zip(labels, (0.75, 0.25), strict=True)}
+    plan = bw.balanced(labels * 10, 4, target=dict(zip(labels, (0.75, 0.25), strict=True)))
+    for target in (json.dumps(shares), ",".join(f"{label}={share}" for label, share in shares.items())):
+        given = "plan", tmp_path / "t.csv", "--batch-size", 4, "--label", "kind", "--target", target
+        assert told(*given, form="plan")["fingerprint"] == plan.fingerprint
+
+
 def test_a_refused_index_leaves_no_recipe(data):
     saved = data.with_name("w.json")
     run("plan", data, "--weight", "n", "--batch-size", 8, "--save", saved, "--index", code=1)
@@ -205,7 +280,11 @@ def test_compare_audit_and_check(data, recipe):
     assert by_name["uniform"]["missing_rarest"] == 0 < by_name["shuffle"]["missing_rarest"]
     assert by_name["budgets"]["padding"] < by_name["shuffle"]["padding"]
     assert told("audit", recipe, form="audit")["kept"]
-    assert told("recipe", "check", recipe, form="recipe check")["same"]
+    assert told("recipe", "check", recipe, form="recipe check")["same"] is True
+    held = json.loads(recipe.read_text())
+    recipe.with_name("bare.json").write_text(json.dumps({name: held[name] for name in held if name != "fingerprint"}))
+    assert told("recipe", "check", recipe.with_name("bare.json"), form="recipe check")["same"] is None
+    assert "no fingerprint to compare with" in run("recipe", "check", recipe.with_name("bare.json")).stdout
     told("recipe", "index", recipe, form="recipe index")
     for command in (["compare", data, "--label", "label"], ["audit", recipe], ["recipe", "check", recipe]):
         assert run(*command).stdout.strip()
@@ -276,6 +355,13 @@ def test_the_comparison_fits_80_columns(data, monkeypatch):
     lines = run("compare", data, "--label", "label", "--length", "n", "--batch-size", 16).stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert "…" not in "".join(lines)
+    assert "measured" not in lines[-1]
+    given = "compare", data, "--label", "label", "--batch-size", 4, "--batches", 100
+    assert (
+        run(*given).stdout.splitlines()[-1]
+        == "measured: the first 100 of 125 micro-batches; --batches 125 measures all"
+    )
+    assert [line["epoch_batches"] for line in told(*given, form="compare")["plans"]] == [125] * 4
 
 
 def test_a_table_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path):

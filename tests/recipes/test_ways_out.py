@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +17,7 @@ import torch
 
 import batchwright as bw
 from batchwright import recipes
+from batchwright.files import paths
 from batchwright.index_files import write_index
 
 from ..refusals import SOURCE, cases, check_that_all_are_reached, told_and_followed
@@ -350,6 +353,26 @@ def test_a_plan_whose_shares_are_taken_back_has_a_recipe():
     begun = bw.from_recipe(set_again().plan.with_shares_of(bw.shuffled(4, 2)).to_recipe())
     sampler.load_state_dict(begun.sampler(rank=0, world_size=1).state_dict())
     assert bw.from_recipe(sampler.plan.to_recipe()).fingerprint == begun.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("refuse", "offered"),
+    [
+        (made(plan=3), recipes.PLANS),
+        (made(plan="os.system"), recipes.PLANS),
+        (made(arguments={"samples": 8, "batch_size": {"target": "none"}}), recipes._TARGETS),
+        (
+            made(plan="budgeted", arguments={"lengths": [1], "most": 2}),
+            inspect.signature(recipes.PLANS["budgeted"]).parameters,
+        ),
+        (column("x.xls"), paths._KINDS),
+    ],
+)
+def test_a_way_out_names_all_that_may_be_passed(refuse, offered):
+    with pytest.raises(bw.Infeasible) as refused:
+        refuse()
+    named = set(re.findall(r"[.\w]+", refused.value.way_out))
+    assert set(offered) <= named
 
 
 def test_every_refusal_has_a_case():

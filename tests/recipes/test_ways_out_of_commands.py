@@ -52,6 +52,16 @@ def one_step():
 CASES = cases("refuse message follow", {
     "shares": (lambda: planning.target_of("cat=half"), "the shares are 'cat=half'; write them as cat=0.5,dog=0.5",
         lambda: planning.target_of("cat=0.5,dog=0.5")),
+    "shares with a comma": (lambda: planning.target_of("cat, wild=0.5,dog=0.5"),
+        """; write them as cat=0.5,dog=0.5, and where a label has a comma as an object of JSON in quotes of the shell: """
+        """'{"cat, wild": 0.5, "dog": 0.5}'""",
+        lambda: planning.target_of('{"cat, wild": 0.5, "dog": 0.5}')),
+    "a share twice": (lambda: planning.target_of("cat=0.5,cat=0.5"),
+        "a label stands twice in the shares 'cat=0.5,cat=0.5'; write every label once",
+        lambda: planning.target_of("cat=0.5,dog=0.5")),
+    "a recipe as TOML": (lambda: written.check_recipe(Path("r.toml")),
+        "--save 'r.toml' does not end in .json, and a recipe is written as JSON; pass a name that ends in it",
+        lambda: written.check_recipe(Path("r.json"))),
     "kind": (made(kind="mixed", batch_size=2), "the plan 'mixed' is made of several data sets or plans; write a recipe",
         lambda: bw.from_recipe(bw.mixed({"a": 4, "b": 4}, 2).to_recipe())),
     "margin": (made(kind="raked", batch_size=2),

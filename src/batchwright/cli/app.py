@@ -209,7 +209,7 @@ def check(recipe: Recipe, as_json: AsJson = False) -> None:
         "plan": held["plan"],
         "fingerprint": made.fingerprint,
         "samples": made.groups.sample_count,
-        "same": "fingerprint" in held,
+        "same": True if "fingerprint" in held else None,  # another than the plan's was refused
     }
     same = "the same plan as when it was written" if facts["same"] else "it names no fingerprint to compare with"
     print_facts(facts, as_json, lambda: f"{made!r}\nfingerprint {made.fingerprint}: {same}")

@@ -107,6 +107,7 @@ class _PlanMeasurement:
         facts: dict[str, Any] = {
             "plan": self.name,
             "micro_batches": self.count,
+            "epoch_batches": self.plan.epoch_length(),
             "samples_a_batch": self.drawn / self.count,
             "missing_rarest": self.missing / self.count,
             "covered": float(self.seen.mean()),

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import Infeasible, shown
 from ..files import Column
 from ..groups import Groups
-from ..inputs.columns import as_numbers
+from ..inputs.columns import as_numbers, one_dimensional
 
 __all__ = ["describe_files", "lengths_of"]
 
@@ -42,7 +42,8 @@ def describe_files(files: str, label: str | None, length: str | None, by: list[s
 def lengths_of(values: Any, files: str, name: str) -> np.ndarray:
     """The values of a column as lengths; refused if they are no numbers, or none."""
     try:
-        lengths = as_numbers(values, called=f"column {shown(name)}", each="sample")
+        called = f"column {shown(name)}"
+        lengths = as_numbers(one_dimensional(values, called=called), called=called, each="sample")
     except Infeasible as error:
         raise Infeasible(error.fact, "pass the name of a column of numbers as --length") from None
     if not lengths.size:
@@ -61,9 +62,11 @@ def _known_lengths(column: Column, files: str, name: str) -> tuple[np.ndarray, i
 
 def _present(column: Column) -> tuple[Any, int]:
     """The values of a column that are there, and how many are missing."""
-    if column.coded() is not None or np.asarray(column).dtype.kind not in "Of":
+    if column.coded() is not None:
         return column, 0
-    values = np.asarray(column)
+    values = one_dimensional(column, called=f"column {shown(column.name)}")
+    if values.dtype.kind not in "Of":
+        return column, 0
     empty = np.fromiter((value is None or value != value for value in values.tolist()), bool, values.size)
     return values[~empty].tolist() if values.dtype.kind == "O" else values[~empty], int(empty.sum())
 

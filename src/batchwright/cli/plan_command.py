@@ -80,7 +80,7 @@ def plan(
     kind: Annotated[str | None, _word("kind", "the kind of plan, if the other options do not tell")] = None,
     batch_size: Annotated[int | None, _number("samples in a micro-batch")] = None,
     target: Annotated[
-        str | None, _word("target", "uniform, natural, sqrt, a number from 0 to 1, or shares: cat=0.5,dog=0.5")
+        str | None, _word("target", "uniform, natural, sqrt, a number from 0 to 1, or shares: cat=0.5,dog=0.5 or JSON")
     ] = None,
     margin: Annotated[
         list[str] | None, _number("a column and its shares, source:web=0.7,books=0.3 or sex:uniform; repeat it")
@@ -131,8 +131,8 @@ def plan(
     With --label, plans by lengths cut samples that come in balance. For mixtures and tasks, pass a recipe.
     """
     options = {name: value for name, value in locals().items() if name not in _OF_THE_RUN}
-    for option, path in (("--save", save), ("--html", html)):
-        check_folder(option, path)
+    check_folder("--html", html)
+    written.check_recipe(save)
     written.check_plan_table(out)
     if index and save is None:
         raise typer.BadParameter("--index is written beside the recipe; pass --save recipe.json too")

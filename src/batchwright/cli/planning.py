@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..errors import Infeasible, one_of
 from ..files import Column
+from ..files.column import FLOAT, INTEGER
 from ..groups import Groups
 from ..lengths.admission import TooLong
 from ..lengths.packing import Solver
@@ -42,21 +44,38 @@ def is_recipe(path: str) -> bool:
 
 
 def target_of(text: str) -> Any:
-    """A target from the command line: a name, a number, or shares such as `cat=0.5,dog=0.5`."""
-    if "=" in text:
-        pairs = [part.rpartition("=") for part in text.split(",")]
+    """A target from the command line: a name, a number, or shares, as `cat=0.5,dog=0.5` or as an object of JSON."""
+    as_json = text.lstrip().startswith("{")
+    if as_json or "=" in text:
         try:
-            return {_label(name): float(share) for name, _, share in pairs}
-        except ValueError:
-            raise Infeasible(f"the shares are {text!r}", "write them as cat=0.5,dog=0.5") from None
+            pairs = json.loads(text, object_pairs_hook=list) if as_json else _pairs(text)
+            shares = dict(zip(_labels([name for name, _ in pairs]), (float(share) for _, share in pairs), strict=True))
+        except (TypeError, ValueError):
+            raise Infeasible(f"the shares are {text!r}", _SHARES) from None
+        if len(shares) < len(pairs):
+            raise Infeasible(f"a label stands twice in the shares {text!r}", "write every label once")
+        return shares
     try:
         return float(text)
     except ValueError:
         return text
 
 
-def _label(text: str) -> int | str:
-    return int(text) if text.lstrip("-").isdigit() else text
+_SHARES = (
+    "write them as cat=0.5,dog=0.5, and where a label has a comma as an object of JSON in quotes of the shell: "
+    '\'{"cat, wild": 0.5, "dog": 0.5}\''
+)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    return [(name, share) for name, _, share in (part.rpartition("=") for part in text.split(","))]
+
+
+def _labels(texts: list[str]) -> list[Any]:
+    """Labels of the types that a column of these texts would have: see `Column`."""
+    if all(map(INTEGER.fullmatch, texts)):
+        return [int(text) for text in texts]
+    return [float(text) for text in texts] if all(map(FLOAT.fullmatch, texts)) else texts
 
 
 def made(files: str, options: Mapping[str, Any]) -> Plan:
@@ -184,12 +203,20 @@ def _by_length(kind: str) -> Callable[[str, Given], Given]:
 
 
 def _count(files: str, given: Given) -> Given:
-    """The number of samples, by a column that is named, or by any."""
-    return {"samples": Column(files, given.pop("label", None) or Column.names(files)[0])}
+    """The number of samples, by the first column that can be read."""
+    *names, last = Column.names(files)
+    for name in names:
+        try:
+            return {"samples": len(Column(files, name))}
+        except Infeasible:  # such as values of several types, which do not matter here
+            continue
+    return {"samples": len(Column(files, last))}
 
 
 def _evaluation(files: str, given: Given) -> Given:
-    return {"samples": Column(files, given.pop("length"))} if "length" in given else _count(files, given)
+    """Lengths where batches are cut or ordered by them, else the number of samples."""
+    by_length = {"max_tokens", "capacity"} & given.keys() or given.get("order") == "length"
+    return {"samples": _column(files, given, "evaluation", "length")} if by_length else _count(files, given)
 
 
 def _hierarchical(files: str, given: Given) -> Given:

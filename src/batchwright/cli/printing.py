@@ -75,17 +75,22 @@ def description(facts: dict[str, Any]) -> Group:
     if "lengths" in facts:
         lengths = facts["lengths"]
         missing = f", {lengths['missing']:,} missing" if lengths["missing"] else ""
-        parts.append(
-            f"\n{escaped(lengths['column'])}: {lengths['total']:,.0f} in all, {lengths['mean']:,.1f} on average{missing}"
-        )
+        total, mean = _number(lengths["total"]), _number(lengths["mean"])
+        parts.append(f"\n{escaped(lengths['column'])}: {total} in all, {mean} on average{missing}")
         table = Table("quantile", box=None)
         for at in lengths["quantiles"]:
             table.add_column(at, justify="right")
-        table.add_row("length", *(f"{value:,.0f}" for value in lengths["quantiles"].values()))
+        table.add_row("length", *(_number(value) for value in lengths["quantiles"].values()))
         parts.append(table)
     if "out" in facts:
         parts.append(f"\nwrote {facts['out']}")
     return Group(*parts)
+
+
+def _number(value: float) -> str:
+    """A number in full if it is whole or large, else with four digits; never -0."""
+    value = value or 0.0
+    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _bars(counts: list[list[Any]]) -> Table:
@@ -130,7 +135,10 @@ def comparison(facts: list[dict[str, Any]], out: str | None = None) -> Group:
         table.add_column(headings[key][0], justify="right")
     for line in facts:
         table.add_row(line["plan"], *(format(line[key], headings[key][1]) for key in shown))
-    return Group(table, *([] if out is None else [f"wrote {out}"]))
+    longest = max(facts, key=lambda line: line["epoch_batches"])
+    measured, whole = longest["micro_batches"], longest["epoch_batches"]
+    part = f"measured: the first {measured:,} of {whole:,} micro-batches; --batches {whole} measures all"
+    return Group(table, *([part] if measured < whole else []), *([] if out is None else [f"wrote {out}"]))
 
 
 def occurrences(facts: dict[str, Any]) -> Group:

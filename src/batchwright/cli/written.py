@@ -10,7 +10,7 @@ from ..errors import Infeasible, shown
 from ..exported import Table
 from .shared import check_folder
 
-__all__ = ["check_plan_table", "check_table", "table_of_description", "write_table"]
+__all__ = ["check_plan_table", "check_recipe", "check_table", "table_of_description", "write_table"]
 
 _KINDS = ".csv", ".parquet", ".md"
 
@@ -31,6 +31,16 @@ def check_plan_table(path: Path | None) -> None:
     if path is not None and path.suffix != ".parquet":
         raise Infeasible(
             f"--out {shown(path.name)} does not end in .parquet, and the table of a plan is written as Parquet",
+            "pass a name that ends in it",
+        )
+
+
+def check_recipe(path: Path | None) -> None:
+    """Refuse a path that no recipe can be read from, before anything is read."""
+    check_folder("--save", path)
+    if path is not None and path.suffix.lower() != ".json":
+        raise Infeasible(
+            f"--save {shown(path.name)} does not end in .json, and a recipe is written as JSON",
             "pass a name that ends in it",
         )
 

@@ -138,7 +138,7 @@ def _kind(file: Path) -> str:
 
 
 def _kinds() -> str:
-    return f"{listed(_KINDS)} or images"
+    return f"{', '.join(_KINDS)} or images"
 
 
 def _of_one_kind(files: list[Path], path: str) -> list[Path]:
