@@ -53,7 +53,7 @@ def lengths_of(values: Any, files: str, name: str) -> np.ndarray:
 
 def _known_lengths(column: Column, files: str, name: str) -> tuple[np.ndarray, int]:
     """The lengths that are there, and how many are missing; a value that is no number is named by its sample."""
-    values = np.asarray(column)
+    values = one_dimensional(column, called=f"column {shown(name)}")
     if values.dtype.kind == "O":
         values = lengths_of([math.nan if value is None else value for value in values.tolist()], files, name)
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.size, bool)

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import Infeasible, one_of
 from ..files import Column
-from ..files.column import FLOAT, INTEGER
 from ..groups import Groups
+from ..inputs.values import FLOAT, INTEGER
 from ..lengths.admission import TooLong
 from ..lengths.packing import Solver
 from ..plans.balanced import balanced
