@@ -226,7 +226,8 @@ def mixed(draw: Draw) -> Made:
             laws += [f"repeats_whole(given, {{{texts}}})", f"even(given, {{{texts}}})"]
     reads = Source("", 0, found[-1].stop, lost, limits(found), any(one.once for one in found))
     # A source that is to restart, of which a reader has nothing, is refused: shards may be empty, or have no sound sample.
-    fits = not again or all(one.text.startswith(("S(", "bw.online.Strided")) and len(set(values)) == 1 for one in found)
+    sized = len(set(values)) == 1 and values[0] > 0
+    fits = not again or all(one.text.startswith(("S(", "bw.online.Strided")) and sized for one in found)
     return Made(
         before, text, laws, reads, endless=at_end == "restart", samples=samples, shared=len(found) > 1, fits=fits
     )  # fmt: skip

@@ -186,10 +186,8 @@ def streamed(make: Callable[[int, int], Any], story: Sequence[tuple[int, int, An
             for reader in readers:
                 reader.load(states)
         if given[-1].ended:
-            if over:
-                skip_what_ended(readers, len(given) - 1)
-            alone = (world == 1 or "steps" in words) and ("stream" in words or "plain" in words)
-            if any(passes[0]) or not (over and alone):
+            moved = over and skip_what_ended(readers, len(given) - 1)
+            if any(passes[0]) or moved or not over:
                 given.append(Epoch())
                 over = False
         for number, stops in enumerate(passes):
@@ -210,19 +208,23 @@ def streamed(make: Callable[[int, int], Any], story: Sequence[tuple[int, int, An
     return given
 
 
-def skip_what_ended(readers: Sequence[Reader], epoch: int) -> None:
-    """A loop that goes on from the end of an epoch: by epochs, it is empty; else if other ranks may be in the epoch."""
+def skip_what_ended(readers: Sequence[Reader], epoch: int) -> bool:
+    """A loop that goes on from the end of an epoch is empty, or there is none; whether one moved the readers to the next."""
+    moved = "set" in readers[0].words  # each loop is told its epoch
     for reader in readers:
         if "stream" in reader.words or "plain" in reader.words:
             if len(readers) > 1 and "steps" not in reader.words and "set" not in reader.words:
                 assert not list(reader.source), "an epoch that has ended is empty"
+                moved = True
         else:
             left = list(islice(reader.source.epochs(epoch + 1), 1))
             if left:
                 assert left[0].number == epoch
                 assert not list(left[0]), "an epoch that has ended is empty"
+                moved = True
             else:
                 assert reader.source.epoch == epoch + 1, "an epoch that has ended is not one of those left"
+    return moved
 
 
 def loop(
@@ -255,7 +257,7 @@ def loop(
         given[-1].ended, given[-1].reports = True, None
         given.append(Epoch())
     now = given[-1]
-    if not any(reader.begun for reader in readers):
+    if not any(reader.begun or reader.error is not None for reader in readers):
         return
     now.worlds[leg] = world
     now.batches += batches
