@@ -17,6 +17,7 @@ from .ranks import Ranks
 from .small import MANY, norm
 from .test_ways_out_of_batchnorm import CASES as BATCHNORM
 from .test_ways_out_of_batchnorm import OVER_RANKS
+from .test_ways_out_of_loss_scale import CASES as LOSS_SCALE
 from .test_ways_out_of_priors import CASES as PRIORS
 from .test_ways_out_of_weights import CASES as WEIGHTS
 
@@ -45,5 +46,5 @@ def test_messages_are_short_however_long_and_many_names_are(make: Callable[[], A
 def test_every_refusal_in_the_code_is_among_these(ranks: Ranks) -> None:
     over_ranks = [case.refuse(ranks)[0][1] for case in OVER_RANKS.values()]
     check_that_all_are_reached(
-        (SOURCE / "correct").rglob("*.py"), 55, [BATCHNORM, EVALUATION, PRIORS, WEIGHTS], over_ranks
+        (SOURCE / "correct").rglob("*.py"), 55, [BATCHNORM, EVALUATION, LOSS_SCALE, PRIORS, WEIGHTS], over_ranks
     )

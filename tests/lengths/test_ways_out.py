@@ -28,6 +28,7 @@ PLANS = [
         "pieces",
         "delivered",
         "changed_steps",
+        "laid_out",
     ),
 ]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 
 from ..base_plan import NumberColumn
-from ..errors import Infeasible, check_integer, seed_number, warn
+from ..errors import check_integer, seed_number, warn
 from ..kernels.array_types import Integers
 from ..kernels.hashing import PURPOSE, child_key
 from ..lengths.admission import Admission
@@ -27,10 +27,10 @@ from ..orders.inclusion import InclusionRates
 from ..public import internal
 from ..recent import Recent
 from .batch_costs import are_several, costs_of_batches
-from .changed_steps import MOST_IN_A_STEP, Windowed, plan_state_of, resumed, with_step_size_from
+from .changed_steps import Windowed, plan_state_of, resumed, with_step_size_from
 from .delivered import Delivery
 from .fixed import FixedPlan
-from .laid_out import windows_in_steps
+from .laid_out import check_step_size, windows_in_steps
 from .length_arguments import checked_window, how_passed
 from .plan import Plan
 from .poor import faults_of_lengths
@@ -45,7 +45,6 @@ __all__ = ["LengthPlan"]
 _MANY = 0.05  # warn if more micro-batches have a sample twice; a few always do where two passes meet (chosen by trial)
 _ITEMS_KEPT = 1 << 21  # items of planned windows that a plan keeps: 32 MB
 _AT_ONCE = 8  # micro-batches that become lists together: few, so that the first comes soon after its window is planned
-_MOST_FOR_BUCKETS = 1 << 20  # micro-batches in a window that buckets need; more take minutes and gigabytes
 _STEPS_KEPT = 8  # step sizes for which a plan keeps the windows; one process sees few
 
 
@@ -187,18 +186,7 @@ class LengthPlan(Plan, Windowed):
         """
         if check_integer(step_size, "step_size", least=1) == self.step_size:
             return self
-        if step_size > MOST_IN_A_STEP:
-            raise Infeasible(
-                f"a step has {step_size} micro-batches, and a plan by lengths plans {MOST_IN_A_STEP} together at most",
-                "pass a smaller world_size or accumulate",
-            )
-        least = self.cutter.least_steps * step_size
-        if not self.same_samples and least > max(_MOST_FOR_BUCKETS, self.epoch_samples):
-            raise Infeasible(
-                f"a window has {self.cutter.least_steps} steps of {step_size} micro-batches at least, two for every bucket, "
-                f"and a plan by lengths plans {max(_MOST_FOR_BUCKETS, self.epoch_samples)} micro-batches together at most",
-                "pass fewer buckets, or a smaller world_size or accumulate",
-            )
+        check_step_size(self, step_size)
         if self.set_shares:  # windows are as long as those of the order without them
             if self._of_run is not None and self._of_run.step_size == step_size:
                 return self._of_run

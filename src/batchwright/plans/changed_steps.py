@@ -28,11 +28,9 @@ from ..lengths.cutter import Cutter
 from ..lengths.windows import Windows
 from ..micro_batches import AS_IT_WAS, LAST, MicroBatches
 from ..position import number_of
+from .laid_out import MOST_IN_A_STEP
 
-__all__ = ["MOST_IN_A_STEP", "Rotated", "Windowed", "plan_state_of", "resumed", "with_step_size_from"]
-
-MOST_IN_A_STEP = 1 << 17
-"""The most micro-batches in a step of a plan by lengths; planning a window of so many takes about ten seconds."""
+__all__ = ["Rotated", "Windowed", "plan_state_of", "resumed", "with_step_size_from"]
 
 _MOST_STARTS = 3  # a state says where three windows begin: the first known one, the first of the epoch, the current one
 _COSTED = 32  # steps whose costs are compared for a warning; more would delay the start of the run (chosen by trial)

@@ -5,14 +5,35 @@ from __future__ import annotations
 import math
 from typing import cast
 
+from ..errors import Infeasible
 from ..kinds import LengthKind
 from ..lengths.layout import LAYOUT_WORK, EpochLayout, layout_of_one_window, layout_of_shuffle, layout_of_strata
 from ..lengths.order_windows import OrderWindows
 from ..lengths.windows import ShuffleWindows, StratumWindows, Windows
 
-__all__ = ["windows_in_steps"]
+__all__ = ["MOST_IN_A_STEP", "check_step_size", "windows_in_steps"]
 
+MOST_IN_A_STEP = 1 << 17
+"""The most micro-batches in a step of a plan by lengths; planning a window of so many takes about ten seconds."""
+
+_MOST_FOR_BUCKETS = 1 << 20  # micro-batches in a window that buckets need; more take minutes and gigabytes
 _MOVES_ON = 30  # epochs that are measured if shares never settle
+
+
+def check_step_size(plan: LengthKind, step_size: int) -> None:
+    """Refuse steps that are too large to be planned in seconds."""
+    if step_size > MOST_IN_A_STEP:
+        raise Infeasible(
+            f"a step has {step_size} micro-batches, and a plan by lengths plans {MOST_IN_A_STEP} together at most",
+            "pass a smaller world_size or accumulate",
+        )
+    least, most = plan.cutter.least_steps * step_size, max(_MOST_FOR_BUCKETS, plan.epoch_samples)
+    if not plan.same_samples and least > most:
+        raise Infeasible(
+            f"a window has {plan.cutter.least_steps} steps of {step_size} micro-batches at least, two for every bucket, "
+            f"and a plan by lengths plans {most} micro-batches together at most",
+            "pass fewer buckets, or a smaller world_size or accumulate",
+        )
 
 
 def windows_in_steps(plan: LengthKind, step_size: int) -> Windows:
