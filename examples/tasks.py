@@ -40,9 +40,8 @@ def main() -> None:
             optimizer.step()
             optimizer.zero_grad()
             steps[task] += 1
-    shares = dict(zip(plan.names, plan.shares().tolist(), strict=True))
     print("steps by task:", dict(steps))
-    assert all(abs(steps[task] - shares[task] * steps.total()) <= 1 for task in plan.names)
+    assert all(abs(steps[task.name] - task.share * steps.total()) <= 1 for task in plan.summary().tasks)
 
 
 if __name__ == "__main__":
