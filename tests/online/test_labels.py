@@ -81,6 +81,29 @@ def test_what_names_no_group_is_refused_or_skipped(label, said):
     assert stream.report().skipped == 1
 
 
+class Unhashed:
+    def __hash__(self):
+        raise RuntimeError("no hash")
+
+
+class Unequal:
+    def __hash__(self):
+        return 0
+
+    def __eq__(self, other):
+        raise RuntimeError("no comparison")
+
+
+@pytest.mark.parametrize(
+    ("label", "said"), [(Unhashed(), "which cannot be hashed"), (Unequal(), "which is not equal to it")]
+)
+def test_the_group_of_a_shard_may_raise_anything(label, said):
+    with pytest.raises(
+        Infeasible, match=f"source 'shards': groups names .*, {said}.*; pass the group of each shard by its"
+    ):
+        online.Sharded([1, 2], range, groups=[0, label])
+
+
 @pytest.mark.parametrize("argument", ["target", "natural"])
 def test_shares_by_labels_of_any_library_are_those_of_the_plain_ones(argument):
     shares = {0: 0.5, 1: 0.25, 2: 0.25}

@@ -34,7 +34,7 @@ def check_label(label: Any, said: str = "key gives") -> Hashable:
         return _equal_to_itself(label.item(), said)
     try:
         hash(label)
-    except TypeError:
+    except Exception:  # of the user's class, which may raise anything
         raise Refused(f"{said} a {type(label).__name__}, which cannot be hashed and so names no group") from None
     return _equal_to_itself(label, said)
 
@@ -43,7 +43,7 @@ def _equal_to_itself(label: Any, said: str) -> Hashable:
     """Refuse labels that are not equal to themselves: NaN, and missing values of pandas."""
     try:
         equal = bool(label == label)
-    except (TypeError, ValueError, ArithmeticError):
+    except Exception:
         equal = False
     if not equal:
         raise Refused(f"{said} {shown(label)}, which is not equal to itself and so names no group")
