@@ -55,7 +55,7 @@ with warnings.catch_warnings():  # Ray's own, when it is imported
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' own
 
 APART = SOURCE / "adapters" / "torchtitan.py"  # whose tests are in an environment of their own
-FILES = [SOURCE / "divided.py", *sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART})]
+FILES = [SOURCE / "run" / "divided.py", *sorted(set((SOURCE / "adapters").rglob("*.py")) - {APART})]
 
 EPISODES = ([0, 5], [5, 12])
 
