@@ -95,7 +95,8 @@ class Column:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.held.array() if isinstance(self.held, Coded) else self.held
-        return np.array(array, dtype, copy=copy)  # with copy=None, only where the type differs
+        # NumPy 1 does not know copy=None: only where the type differs.
+        return np.asarray(array, dtype) if copy is None else np.array(array, dtype, copy=copy)
 
     def __len__(self) -> int:
         if self.folder is not None:
