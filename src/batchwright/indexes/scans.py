@@ -49,9 +49,8 @@ def batches(engine: str, kind: str, file: DataFile, names: Sequence[str]) -> Ite
             else:
                 try:
                     yield from (READ[engine].get(kind) or _COMMON.get(kind) or _whole)(path, chosen)
-                except (
-                    Exception
-                ):  # each library has words of its own for a line that is no JSON, and no true number of it
+                except Exception:
+                    # Each library has words of its own for a line that is no JSON, and no true number of it.
                     if kind == "lines":
                         check_lines(Path(path), called=file.path)
                     raise

@@ -18,7 +18,7 @@ __all__ = ["Admission", "TooLong", "TooLongForBudget", "TooLongForPack"]
 
 TooLongForBudget = Literal["refuse", "alone", "truncate", "skip"]
 TooLongForPack = Literal["refuse", "truncate", "skip", "split"]
-TooLong = Literal["refuse", "alone", "truncate", "skip", "split"]
+TooLong = Literal[TooLongForBudget, TooLongForPack]
 
 
 @dataclass(frozen=True)

@@ -60,9 +60,8 @@ class EvaluationPlan(EachOnce):
     def __init__(self, sequence: Finite, spans: Spans, *, lengths: Floats | None = None) -> None:
         self.sequence = sequence
         self.spans = spans
-        self._costs = (
-            spans if isinstance(spans, Limited) else None
-        )  # of micro-batches; None where lengths are not known
+        # Of micro-batches; None where lengths are not known.
+        self._costs = spans if isinstance(spans, Limited) else None
         if lengths is not None:
             self._costs = Limited(lengths[sequence.samples(0, sequence.count)], math.inf, padded=True)
         self.groups = Groups.from_sizes({"all": sequence.count})
