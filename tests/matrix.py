@@ -21,8 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "matrix.md"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-BESIDE = {"pyarrow": "21"}
-"""What of the tests' needs does not go with the oldest packages in its newest release: the first that `datasets` takes."""
+BESIDE = {"pyarrow": "21", "duckdb": "1.1"}
+"""What of the tests' needs does not go with the oldest packages in its newest release: the first pyarrow that `datasets`
+takes, and the first DuckDB that narwhals takes, which is what the package asks for.
+"""
 FIRST = {"3.13": {"numpy": "2.1", "numba": "0.61"}, "3.14": {"numpy": "2.3", "numba": "0.63", "pyarrow": "22"}}
 """The first releases that have wheels for a Python, where they are later than what is asked for."""
 SUITE = ["--ignore", "tests/trainers", "--ignore", "tests/engines", "--ignore", "tests/browser", "tests"]

@@ -141,7 +141,8 @@ def test_a_whole_dataset_is_wrapped_as_the_words_say():
 
 def test_numbers_are_known_by_names_that_the_oldest_numpy_has(monkeypatch):
     for name in ("bool", "long", "ulong"):  # numpy 2 brought them
-        monkeypatch.delattr(np, name, raising=False)
+        if name in vars(np):  # numpy 1 warns of who asks for these names
+            monkeypatch.delattr(np, name)
     dataset = bw.identified(SAMPLES, task=[np.int64(1), np.True_, 2, 3])
     assert bw.Collate()([dataset[0], dataset[1]]).aside.tasks.tolist() == [1, 1]
 

@@ -249,7 +249,7 @@ def test_of_a_users_own_iterable_that_has_grown_is_told(known, wrap):
 def test_shards_added_to_a_streamed_hugging_face_dataset_are_refused():
     def streamed(shards):
         rows = datasets.Dataset.from_list(ROWS).to_iterable_dataset(num_shards=shards)
-        return KINDS["budgeted"](rows.shuffle(seed=1, buffer_size=1))
+        return KINDS["budgeted"](rows.filter(bool))  # a shuffle of datasets 5.0 makes one shard of them
 
     _, state = stopped(lambda: streamed(3), 2)
     with pytest.raises(Infeasible, match="other data: source 'source' has 4 shards, it had 3 shards; resume"):

@@ -210,8 +210,9 @@ class Weighted:
     Example:
         >>> import batchwright as bw
         >>> plan = bw.balanced(["cat"] * 9 + ["dog"], batch_size=2)
-        >>> Weighted([(i, i * i) for i in range(10)], Weights(plan))[9]
-        (9, 81, np.float32(0.2))
+        >>> number, square, weight = Weighted([(i, i * i) for i in range(10)], Weights(plan))[9]
+        >>> print(number, square, weight)
+        9 81 0.2
     """
 
     def __init__(self, dataset: Any, weights: Weights) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import no_column, said, shown
 from ..files.readers import READERS, arrow_reader, check_lines, column_names, csv_options, delimiter_of, shard_rows
 from ..inputs.columns import one_dimensional
+from ..inputs.tables import quoted
 from ..inputs.values import INTEGER
 from ..readings import check_column, library, reading_file
 from .sources import DataFile
@@ -86,10 +87,6 @@ def library_of(module: str, engine: str) -> Any:
     return library(module, f"engine={engine!r}", or_else=", or pass engine='pyarrow'")
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 _DATABASES: ContextVar[list[Any] | None] = ContextVar("databases", default=None)
 
 
@@ -123,13 +120,15 @@ def _database(system: Any) -> Iterator[Any]:
 
 def _duckdb(query: str, path: str, system: Any = None) -> Iterator[ArrowColumns]:
     with _database(system) as connection:
-        reader = connection.sql(query, params=[path]).to_arrow_reader(ROWS)
-        for batch in reader:
+        relation = connection.sql(query, params=[path])
+        # DuckDB 1.5 brought the first name and DuckDB 2 took the second away.
+        reader_of = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+        for batch in reader_of(ROWS):
             yield dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
 def _duckdb_parquet(path: str, names: Sequence[str], system: Any = None) -> Iterator[tuple[AsTyped, ArrowColumns]]:
-    query = f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, hive_partitioning=false)"
+    query = f"SELECT {', '.join(map(quoted, names))} FROM read_parquet(?, hive_partitioning=false)"
     for batch in _duckdb(query, path, system):
         yield "typed", batch
 
@@ -151,8 +150,8 @@ def _duckdb_csv(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, Arro
 
 
 def _duckdb_lines(path: str, names: Sequence[str]) -> Iterator[tuple[AsTyped, ArrowColumns]]:
-    columns = ", ".join(f"{_quoted(name)}: 'JSON'" for name in names)
-    chosen = ", ".join(f"{_quoted(name)}::VARCHAR AS {_quoted(name)}" for name in names)
+    columns = ", ".join(f"{quoted(name)}: 'JSON'" for name in names)
+    chosen = ", ".join(f"{quoted(name)}::VARCHAR AS {quoted(name)}" for name in names)
     query = f"SELECT {chosen} FROM read_json(?, format='newline_delimited', records=true, columns={{{columns}}})"
     for batch in _duckdb(query, path):
         yield "json", batch

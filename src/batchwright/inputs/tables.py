@@ -22,6 +22,7 @@ __all__ = [
     "is_unread",
     "only_column",
     "picking",
+    "quoted",
     "read_column",
     "unread_names",
 ]
@@ -130,7 +131,9 @@ def read_column(table: Any, name: str) -> Any:
     if _is_arrow_dataset(table):
         return table.to_table(columns=[name])[name]
     with reading(table, "a lazy table", "pass one whose query runs"):
-        return _lazy(table).select(name).collect()[name].to_native()
+        # Narwhals hands a name to DuckDB as it is, and DuckDB before 2 reads the column "1" as the number.
+        picked = _lazy(table.select(quoted(name))) if _is_relation(table) else _lazy(table).select(name)
+        return picked.collect()[name].to_native()
 
 
 def is_frame(table: Any) -> bool:
@@ -172,9 +175,17 @@ def picking(table: Any, called: str, name: Any) -> str:
         return f"{called}[{shown(name)}]"
     if _is_arrow_dataset(table):
         return f"{called}.to_table(columns=[{shown(name)}])[{shown(name)}]"
-    if _is_relation(table):  # which reads it as an expression
-        name = '"' + name.replace('"', '""') + '"'
-    return f"{called}.select({shown(name)})"
+    return f"{called}.select({shown(quoted(name) if _is_relation(table) else name)})"
+
+
+def quoted(name: str) -> str:
+    """A column of this name as an expression of SQL, which is what a DuckDB relation selects.
+
+    Example:
+        >>> print(quoted('a "b" c'))
+        "a ""b"" c"
+    """
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _is_relation(table: Any) -> bool:
