@@ -30,7 +30,7 @@ def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple:
     return offsets[: cuts + 1].copy()
 
 
-@kernel("int64(float64[:], int64[:], float64, int64, int64)")
+@kernel("int64(float64[:], int64[:], float64, int64, int64)", allocates=False)
 def count_longest(costs: Floats, counts: Integers, budget: float, most_samples: int, count_multiple: int) -> int:
     """How many micro-batches `cut_longest` makes of `counts[kind]` samples of each of these falling costs."""
     left = counts.sum()
@@ -72,7 +72,7 @@ def _fit(longest, left, budget, most_samples, count_multiple):
     return fit
 
 
-@kernel("int64(float64[:], int64[:], float64, int64, int64)")
+@kernel("int64(float64[:], int64[:], float64, int64, int64)", allocates=False)
 def count_summed(costs: Floats, counts: Integers, budget: float, most_samples: int, count_multiple: int) -> int:
     """How many micro-batches `cut_several` makes of `counts[kind]` samples of each of these costs, in this order.
 
@@ -150,7 +150,7 @@ def cut_several(
     return offsets[: cuts + 1].copy()
 
 
-@kernel("int64(float64[:], float64)")
+@kernel("int64(float64[:], float64)", allocates=False)
 def count_within(sizes: Floats, most: float) -> int:
     """How many of the first sizes have a sum of at most `most`."""
     total = 0.0

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from .apportion import phase
-from .compile import inner, kernel
+from .compile import allocating, inner, kernel
 from .hashing import below, stream
 from .passes import part_from_previous
 from .permutation import TABLE_LIMIT, fill_table, permute, radices, unpermute
@@ -98,7 +98,7 @@ def span(g, layout, edges, heavy, widths_before):
     return _cycle_edge(low, total, draws, grain), _cycle_edge(high, total, draws, grain)
 
 
-@kernel("void(int64[::1], int64, int64[::1])")
+@kernel("void(int64[::1], int64, int64[::1])", allocates=False)
 def widths(edges, limit, found):
     """For the groups with a share and narrower than `limit`, write number, least, most and total width into `found`."""
     found[0], found[1], found[2], found[3] = 0, limit, 0, 0
@@ -110,7 +110,7 @@ def widths(edges, limit, found):
             found[3] += width
 
 
-@kernel("int64(int64[::1], int64[::1], int64, int64, int64)")
+@kernel("int64(int64[::1], int64[::1], int64, int64, int64)", allocates=False)
 def widest(edges, heavy, total, draws, grain):
     """The width of the widest light group on the line of a cycle."""
     h, gone, before, most = 0, np.int64(0), np.int64(0), np.int64(0)
@@ -231,7 +231,7 @@ def point_in(g, cycle, residue, layout, edges, heavy, widths_before):
     return (first + ahead) // layout[PARTS] if ahead < count else -1
 
 
-@inner
+@allocating
 def lay_out_head(cycle, part, layout, order, turn, edges, heavy, widths_before, head, repeats):
     """Write the first points of a part into `head`, so that no group of the last `apart` draws is among the first `apart`.
 

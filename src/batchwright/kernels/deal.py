@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from .apportion import PERIOD, cell, cells_added, in_period, tickets_before
-from .compile import inner, kernel
+from .compile import allocating, inner, kernel
 from .cycle import APART, DRAWS
 from .deal_arguments import (
     BEFORE,
@@ -120,7 +120,7 @@ def _enter_period(period, header, cells, low, high, start):
     header[PERIOD_NUMBER] = period
 
 
-@inner
+@allocating
 def _widths(edges, heavy):
     """The total width of the first 0, 1, 2, ... heavy groups: int64 (heavy + 1,). They come first on the line."""
     widths_before = np.zeros(heavy.size + 1, np.int64)
@@ -169,7 +169,7 @@ def _first_light(hand, tickets, header, table):
     return header[LIGHT] + _earlier(end, hand) - _earlier(begin, hand)
 
 
-@inner
+@allocating
 def _new_head(longest, layout):
     """Scratch memory for the head of a pass: over the samples of a group, at most `longest`, or over the light groups."""
     size = max(TABLE_LIMIT, longest, 2 * layout[APART])
@@ -211,7 +211,7 @@ def _keep_pass(tables, kept, slot, g, pass_number, n, wide, parted, key, repeats
     kept[slot, _OWNER], kept[slot, _PASS_KEPT] = g, pass_number
 
 
-@inner
+@allocating
 def _find_places(places, runs, count, passes, per_ticket, table, head, repeats, run, points, answers, tables, kept):
     """Write the place of every draw of these runs, among all samples, into `places`.
 

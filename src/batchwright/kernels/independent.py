@@ -15,7 +15,7 @@ _GROUP, _SAMPLE = np.uint64(PURPOSE.RANDOM_GROUP), np.uint64(PURPOSE.RANDOM_SAMP
 _SHIFT = np.uint64(64 - 12 - 32)  # leaves as many bits as the line has: 12 of LINE, 32 of the fraction
 
 
-@kernel("void(int64[::1], int64, int64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])")
+@kernel("void(int64[::1], int64, int64, uint64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1])", allocates=False)
 def pick(batches, tickets, per_ticket, root, edges, starts, slots, groups):
     """Compute micro-batches; arguments as in `deal`, with `edges` on a line of `LINE` tickets."""
     group_key, sample_key = child(root, _GROUP), child(root, _SAMPLE)

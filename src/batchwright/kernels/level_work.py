@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .array_types import Floats, Integers
-from .compile import inner, kernel
+from .compile import allocating, inner, kernel
 
 __all__ = ["level_work"]
 
@@ -64,7 +64,7 @@ def _top(tree: Floats) -> int:
     return node - tree.size // 2
 
 
-@inner
+@allocating
 def _divide(window: _Window, one: int, two: int, wanted: float) -> tuple[int, float, float, float]:
     """Divide the items of two parts again: the first is to cost `wanted`, and no more; the second gets the rest.
 
@@ -147,7 +147,7 @@ def _keep(window: _Window, count: int, one: int, two: int, loads: tuple[float, f
             _set(window.by_item, part, window.costs[window.head[part]])
 
 
-@inner
+@allocating
 def _lower(window: _Window, part: int, mean: float, tried: Integers) -> tuple[bool, int]:
     """Give items of a part to one of the cheapest ones. Returns whether it costs less now, and the items looked at."""
     load = window.load
@@ -197,7 +197,7 @@ def _filler(window: _Window, longest: int, wanted: float, first: int) -> int:
     return low
 
 
-@inner
+@allocating
 def _raise(window: _Window, part: int, wanted: float, spare: float, least: float, enough: float) -> int:
     """Let a part take items of parts that are in no step yet, until it costs `wanted`.
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from .apportion import FRACTION_BITS, phase, tickets_before
 from .array_types import blocks
-from .compile import inner
+from .compile import allocating, inner
 from .cycle import (
     APART,
     DRAWS,
@@ -206,7 +206,7 @@ def _even_pass(first, layout, order):
     return (order, first) if cycle == 0 else (child(order, np.uint64(first // cycle)), first % cycle)
 
 
-@inner
+@allocating
 def _even_run(run, first, count, layout, members, order, head, repeats, points):
     """`light_run` for an even order."""
     size, apart = layout[DRAWS], layout[APART]
@@ -233,7 +233,7 @@ def _even_run(run, first, count, layout, members, order, head, repeats, points):
             run[i] = members[run[i]]
 
 
-@inner
+@allocating
 def light_run(run, first, count, layout, members, order, turn, edges, heavy, widths_before, head, repeats, points):
     """Write the groups of the light draws first..first+count-1, all of one micro-batch, into `run[:count]`.
 
@@ -281,7 +281,7 @@ def light_before(g, draw, layout, turn, edges, heavy, widths_before):
     return before
 
 
-@inner
+@allocating
 def _even_drawn(draw, totals, layout, members, order, head, repeats):
     """`light_drawn` for an even order."""
     size, apart = layout[DRAWS], layout[APART]
@@ -296,7 +296,7 @@ def _even_drawn(draw, totals, layout, members, order, head, repeats):
         totals[members[came[i]] if members.size > 0 else came[i]] += 1
 
 
-@inner
+@allocating
 def light_drawn(draw, totals, layout, members, order, turn, edges, heavy, widths_before, head, repeats):
     """Write how many of the light draws 0..draw-1 every light group had into its place of `totals`."""
     if layout[EVEN]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .array_types import Floats, Integers
-from .compile import inner, kernel
+from .compile import allocating, inner, kernel
 from .partition import LEFT_OF_EXCESS, exchange, lighter, sift
 
 __all__ = ["exact_parts", "full_parts", "lightest_that_fits", "swap_within"]
@@ -68,7 +68,7 @@ def lightest_that_fits(costs: Floats, sizes: Floats, limits: Floats, parts: int,
     return True
 
 
-@inner
+@allocating
 def _summarise(block: int, cost: Floats, loads: Floats, least_cost: Floats, least_load: Floats) -> None:
     """The least cost, and for each limit the least load, of the parts of a block."""
     first, last = block * _BLOCK, min(cost.size, (block + 1) * _BLOCK)

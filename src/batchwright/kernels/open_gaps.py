@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .array_types import Integers
-from .compile import inner
+from .compile import allocating, inner
 
 __all__ = [
     "LEVELS",
@@ -45,7 +45,7 @@ def _lowest_bit(word: np.uint64) -> int:
     return int(_PLACE_OF_BIT[(lowest * _DE_BRUIJN) >> np.uint64(58)])
 
 
-@inner
+@allocating
 def bitmap(bits: int) -> tuple[Words, Integers]:
     """An empty bitmap, and where its levels start: a bit of a level says whether a word of the level below has any.
 

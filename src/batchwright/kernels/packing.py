@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .array_types import Floats, Integers
-from .compile import inner, kernel
+from .compile import allocating, inner, kernel
 from .open_gaps import LEVELS, MOST_BITS, bitmap, clear_bit, close_gap, least_bit, least_gap, open_gap, set_bit
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 PARENT, LENGTH, COPIES, GAP, SAMPLES, BELOW = range(6)  # columns of the table of stacks
 
 
-@inner
+@allocating
 def _doubled(table: NDArray[Any]) -> NDArray[Any]:
     """The table with room for twice as many rows."""
     larger = np.empty((2 * table.shape[0], table.shape[1]), table.dtype)

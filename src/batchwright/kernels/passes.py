@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compile import inner, kernel
+from .compile import allocating, inner, kernel
 from .hashing import stream
 from .permutation import TABLE_LIMIT, fast_divmod, fill_table, permute, permute_range, radices, unpermute
 
@@ -51,7 +51,7 @@ def small_pass(table, repeats, n, wide, joined, key):
         part_from_previous(table, repeats, wide)
 
 
-@inner
+@allocating
 def draw_run(run, first, count, n, wide, left, right, key, head, repeats):
     """Write the places in the group (0..n-1) of its draws first..first+count-1 into `run[:count]`.
 

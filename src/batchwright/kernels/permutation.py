@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from .compile import inner, kernel
+from .compile import allocating, inner, kernel
 from .hashing import GOLDEN, below, stream
 
 __all__ = [
@@ -82,7 +82,7 @@ def permute(k, n, left, right, key):
             return k
 
 
-@inner
+@allocating
 def new_points(count):
     """Memory for `count` points, uint64 (7, count); the rows are named above."""
     return np.empty((7, count), np.uint64)
@@ -115,7 +115,7 @@ def permute_each(count, points):
         points[PLACES, i] = point
 
 
-@inner
+@allocating
 def permute_range(start, stop, n, left, right, key, images):
     """Write the images of start..stop-1 under the permutation of `permute` into `images`, of which there are as many.
 

@@ -11,7 +11,8 @@ __all__ = ["evaluate_raking"]
 
 @kernel(
     "float64(float64[::1], float64[::1], float64[::1], float64[::1], int64[::1], int64[::1], float64[::1], float64[::1], "
-    "float64[:, ::1])"
+    "float64[:, ::1])",
+    allocates=False,
 )
 def evaluate_raking(multipliers, base, floor, cap, starts, attributes, weights, sums, curvature):
     """Write the weights `base * exp(sum of the multipliers of its attributes)`, cut off at floor and cap, and their sums.

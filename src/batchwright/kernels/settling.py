@@ -41,7 +41,7 @@ def _scale(over, total):
     return factor
 
 
-@kernel("void(int64[::1], int64[::1], int64, int64[::1], int64[::1])")
+@kernel("void(int64[::1], int64[::1], int64, int64[::1], int64[::1])", allocates=False)
 def settle(wanted, deficit, batches, slack, edges):
     """Write the edges of shares that pay the deficits back within this many micro-batches.
 

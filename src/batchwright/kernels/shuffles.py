@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .array_types import Integers
-from .compile import inner, kernel
+from .compile import allocating, inner, kernel
 from .hashing import GOLDEN, mix
 
 __all__ = ["keyed_shuffle", "rows_shuffled", "shuffle"]
@@ -36,7 +36,7 @@ def rows_shuffled(rows: int, count: int, key: np.uint64) -> Integers:
     return shuffled
 
 
-@inner
+@allocating
 def _shuffled(count: int, key: np.uint64) -> Integers:
     order = np.arange(count)
     shuffle(order, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .array_types import Floats, Integers
-from .compile import inner, kernel
+from .compile import allocating, kernel
 
 __all__ = ["balance_in_all", "fill_up_to_most_expensive", "split_pairs_again"]
 
@@ -114,7 +114,7 @@ def balance_in_all(costs: Floats, parts: int, most_items: int) -> Integers:
     return part_of
 
 
-@inner
+@allocating
 def _pair(
     costs: Floats,
     sizes: Floats,

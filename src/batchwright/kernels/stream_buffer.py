@@ -65,7 +65,7 @@ def _is_large(groups: Integers, group: int, count: int, limit: int) -> bool:
     return bool(groups[group, BYTES] * count > limit)
 
 
-@kernel("void(int64[:, ::1], int64, int32[::1], int32[::1], int64[::1], int64[::1])")
+@kernel("void(int64[:, ::1], int64, int32[::1], int32[::1], int64[::1], int64[::1])", allocates=False)
 def trim(groups: Integers, count: int, link: Short, free: Short, sizes: Integers, counters: Integers) -> None:
     """Drop the oldest samples of every queue that is longer than ROOM."""
     for group in range(count):
@@ -134,7 +134,8 @@ def _large_group(groups: Integers, group: int, count: int, counters: Integers) -
 
 @kernel(
     "void(int64[:, ::1], int64, int32[::1], int32[::1], int64[::1], int32[::1], int64[::1], uint64, int64[::1], "
-    "int64[::1], int64[:, ::1])"
+    "int64[::1], int64[:, ::1])",
+    allocates=False,
 )
 def arrive(
     groups: Integers,
@@ -330,7 +331,8 @@ def _repeat(groups: Integers, group: int, key: np.uint64, counters: Integers, se
 
 @kernel(
     "int64(int64[:, ::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1], float64[::1], int32[::1], "
-    "float64[::1], int64[::1], uint64, int64[::1], int64[:, ::1], boolean, boolean, boolean)"
+    "float64[::1], int64[::1], uint64, int64[::1], int64[:, ::1], boolean, boolean, boolean)",
+    allocates=False,
 )
 def serve(
     groups: Integers,

@@ -137,7 +137,7 @@ def _advance(spacing, row):
         spacing[row, 0] += 1
 
 
-@kernel("void(int64[::1], int64[::1], int64[::1], int64, int64, uint64)")
+@kernel("void(int64[::1], int64[::1], int64[::1], int64, int64, uint64)", allocates=False)
 def reorder(task_at, first, last, attempts, farthest, key):
     """Shuffle consecutive turns, each within its interval.
 
