@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -216,10 +216,10 @@ class Feed:
         items = list(zip(ordinals, samples, strict=True)) if self.by_reference else samples
         return values, [item for at, item in enumerate(items) if at not in broken] if broken else items
 
-    def _samples(self, count: int) -> tuple[list[Any], list[int]]:
+    def _samples(self, count: int) -> tuple[list[Any], Sequence[int]]:
         """The next `count` samples, or fewer at the end, and their ordinals."""
         samples: list[Any] = []
-        ordinals: list[int] = []
+        ordinals: Sequence[int] = ()
         while len(samples) < count and not self.ended:
             failure: Exception | None = None
             try:
@@ -228,16 +228,16 @@ class Feed:
                 raise
             except Exception as error:
                 failure = error
-            came = len(samples) - len(ordinals)
-            ordinals.extend(range(self.taken, self.taken + came))
-            self._count(came)
+            came = range(self.taken, self.taken + len(samples) - len(ordinals))
+            ordinals = [*ordinals, *came] if ordinals else came  # a list only after an error, which takes an ordinal too
+            self._count(len(came))
             if failure is not None:
                 self._fail(failure)
             else:
                 self.ended = len(samples) < count
         return samples, ordinals
 
-    def _measured(self, samples: list[Any], ordinals: list[int]) -> tuple[list[Any], set[int]]:
+    def _measured(self, samples: list[Any], ordinals: Sequence[int]) -> tuple[list[Any], set[int]]:
         """The measures of the samples read last, without those that have none, and the places of these."""
         values: list[Any] = []
         broken: set[int] = set()
