@@ -229,7 +229,9 @@ class Feed:
             except Exception as error:
                 failure = error
             came = range(self.taken, self.taken + len(samples) - len(ordinals))
-            ordinals = [*ordinals, *came] if ordinals else came  # a list only after an error, which takes an ordinal too
+            ordinals = (
+                [*ordinals, *came] if ordinals else came
+            )  # a list only after an error, which takes an ordinal too
             self._count(len(came))
             if failure is not None:
                 self._fail(failure)
