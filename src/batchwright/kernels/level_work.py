@@ -33,13 +33,13 @@ class _Window(NamedTuple):
     sizes: Floats
     limits: Floats
     part_of: Integers
-    head: Integers  # the most expensive item of each part; lists of items by falling cost, -1 at their end
+    head: Integers  # the most expensive item of each part; lists of items by descending cost, -1 at their end
     following: Integers
     load: Floats
     filled: Floats  # the size of each part, in the first measure
     by_item: Floats  # a tree of the parts that are in no step yet, by their most expensive item
     heavy: Floats  # a tree of the same parts, by load
-    light: Floats  # a tree of the parts that are in no finished step, by falling load
+    light: Floats  # a tree of the parts that are in no finished step, by descending load
     merged: Integers  # scratch: what `_divide` finds
     side: Integers
     sums: Floats
@@ -244,7 +244,7 @@ def level_work(
     """Exchange items between parts, so that the most expensive parts of all steps cost less together.
 
     Args:
-        costs: falling, float64 (items,).
+        costs: descending, float64 (items,).
         sizes: what an item takes of each limit, float64 (items, measures).
         part_of: the part of each item at first, int64 (items,); no part is empty.
         parts: how many there are, a multiple of `step`.

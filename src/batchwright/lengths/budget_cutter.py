@@ -88,16 +88,16 @@ class BudgetCutter(MeasuredCutter):
 
     def batches_needed(self, items: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return self.batches_of(self.sorted_falling(items)[1])
+        return self.batches_of(self.sorted_longest_first(items)[1])
 
     def prefixes(self, items: Integers, step_size: int) -> Prefixes:
         """See `Cutter`."""
         if not self.has_one_limit:  # equal samples are shuffled, and how depends on how many samples there are
             return Prefixes(self, items, step_size)
-        places, costs = self.sorted_falling(items)
+        places, costs = self.sorted_longest_first(items)
         return SortedPrefixes(self, items, step_size, places, costs[:, 0])
 
-    def sorted_falling(self, items: Integers) -> tuple[Integers, Floats]:
+    def sorted_longest_first(self, items: Integers) -> tuple[Integers, Floats]:
         """Places of these samples, longest first, and their costs in this order: float64 (samples, budgets)."""
         keys = self._size_keys[items]
         if not self.has_one_limit:
@@ -122,18 +122,18 @@ class BudgetCutter(MeasuredCutter):
         """How many micro-batches samples in this order need, at the whole budgets."""
         return self._cutting(costs)(0, 1.0).size - 1
 
-    def over_strata(self, falling: Integers, window_count: int) -> BudgetCutter:
+    def over_strata(self, descending: Integers, window_count: int) -> BudgetCutter:
         """See `Cutter`."""
-        largest = most_expensive_of_strata(self.amounts, falling, window_count)
+        largest = most_expensive_of_strata(self.amounts, descending, window_count)
         # It only counts micro-batches, so what its lengths are does not matter.
         return replace(self, amounts=largest, lengths=largest.columns[0], balance=None)
 
     def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
         """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
-        return self.cut_falling(items, *self.sorted_falling(items), batches or 0)
+        return self.cut_sorted(items, *self.sorted_longest_first(items), batches or 0)
 
-    def cut_falling(self, items: Integers, places: Integers, costs: Floats, batches: int) -> Cut:
-        """The same, given what `sorted_falling` returns."""
+    def cut_sorted(self, items: Integers, places: Integers, costs: Floats, batches: int) -> Cut:
+        """The same, given what `sorted_longest_first` returns."""
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
         if offsets.size - 1 < batches:
@@ -173,9 +173,9 @@ class BudgetCutter(MeasuredCutter):
         stuck = np.diff(cut.offsets) * costs.max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         places = steps.places.copy()
-        falling = sorted_places(self._size_keys[items[places]])
+        descending = sorted_places(self._size_keys[items[places]])
         filled_up = fill_up_to_most_expensive(
-            costs[places], places, steps.offsets, falling, step_size, float(self.limits[0]), EQUAL_ENOUGH
+            costs[places], places, steps.offsets, descending, step_size, float(self.limits[0]), EQUAL_ENOUGH
         )
         return Cut(places, steps.offsets, filled_up, in_steps=True)
 
@@ -269,8 +269,8 @@ class BudgetCutter(MeasuredCutter):
 
     def halves(self, items: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: the longer half of the samples, then the shorter half."""
-        falling = np.argsort(self._size_keys[items], kind="stable")
-        return falling[: items.size // 2], falling[items.size // 2 :]
+        descending = np.argsort(self._size_keys[items], kind="stable")
+        return descending[: items.size // 2], descending[items.size // 2 :]
 
     def _batches_kept_whole(self, offsets: Integers) -> int:
         """How many of the first micro-batches stay at the whole budget when the others are cut at a lower one.
@@ -331,7 +331,7 @@ class SortedPrefixes(Prefixes):
     def cut(self, count: int, batches: int | None) -> Cut:
         """See `Prefixes`."""
         places, costs = self._first(count)
-        return self.cutter.cut_falling(self.items[:count], places, costs[:, None], batches or 0)
+        return self.cutter.cut_sorted(self.items[:count], places, costs[:, None], batches or 0)
 
     def _first(self, count: int) -> tuple[Integers, Floats]:
         """Places of the first `count` samples, longest first, and their costs; most windows fit whole, and copy nothing."""

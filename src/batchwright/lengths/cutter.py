@@ -96,10 +96,10 @@ class Cutter(ABC):
         """
         return self
 
-    def over_strata(self, falling: Integers, window_count: int) -> Cutter | None:
+    def over_strata(self, descending: Integers, window_count: int) -> Cutter | None:
         """A cutter over one item for each stratum, which costs as much as the most expensive item of the stratum.
 
-        A stratum is `window_count` neighbours of `falling`, which are all items, longest first. If these items fit into n
+        A stratum is `window_count` neighbours of `descending`, which are all items, longest first. If these items fit into n
         micro-batches, then one item of each stratum does too, whichever it is. None if the limits of this cutter do not
         guarantee that.
         """

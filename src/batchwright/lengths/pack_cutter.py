@@ -75,9 +75,9 @@ class PackCutter(MeasuredCutter):
         table = best_fit_decreasing(np.ascontiguousarray(lengths), copies[::-1].copy(), capacity, self.max_per_pack)
         return -(-_packs_of(table) // self.packs)
 
-    def over_strata(self, falling: Integers, window_count: int) -> PackCutter:
+    def over_strata(self, descending: Integers, window_count: int) -> PackCutter:
         """See `Cutter`."""
-        longest = most_expensive_of_strata(self.amounts, falling, window_count)
+        longest = most_expensive_of_strata(self.amounts, descending, window_count)
         return replace(self, amounts=longest, costs=longest.columns[0].read_as(np.float64))
 
     @property
@@ -100,9 +100,9 @@ class PackCutter(MeasuredCutter):
         start = packing.offsets[:-1]
         costs = np.add.reduceat(self.costs[items[packing.members]], start) if len(packing) else np.empty(0)
         wanted = max(-(-len(packing) // self.packs), min(batches, len(packing)))
-        falling = np.argsort(-costs, kind="stable")
+        descending = np.argsort(-costs, kind="stable")
         batch_of = np.empty(len(packing), np.int64)
-        batch_of[falling] = longest_first(costs[falling], wanted, self.packs)
+        batch_of[descending] = longest_first(costs[descending], wanted, self.packs)
         by_batch = np.argsort(batch_of, kind="stable")
         places = Cut(packing.members, packing.offsets, costs).chosen(by_batch).places
         held = np.bincount(batch_of, weights=np.diff(packing.offsets), minlength=wanted).astype(np.int64)
@@ -160,9 +160,9 @@ class PackCutter(MeasuredCutter):
 
     def halves(self, items: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: the samples keep their order, so that no part needs more packs than the whole."""
-        falling = np.argsort(-self.costs[items], kind="stable")
-        half = longest_first(self.costs[items[falling]], 2, items.size)
-        return np.sort(falling[half == 0]), np.sort(falling[half == 1])
+        descending = np.argsort(-self.costs[items], kind="stable")
+        half = longest_first(self.costs[items[descending]], 2, items.size)
+        return np.sort(descending[half == 0]), np.sort(descending[half == 1])
 
     def pack_offsets(self, items: Integers) -> Integers:
         """Where the packs of a micro-batch start, and the end of the last; see `pack_offsets`."""
@@ -172,10 +172,10 @@ class PackCutter(MeasuredCutter):
         """Pack the samples; if more packs are `allowed` than needed, fill each as little as possible."""
         lengths = self.amounts[items]
         if not self.has_one_limit:
-            falling = mixed_places(self._size_keys[items])
-            pack_of, held = self._fit_vectors(lengths[falling].astype(np.float64), allowed)
+            descending = mixed_places(self._size_keys[items])
+            pack_of, held = self._fit_vectors(lengths[descending].astype(np.float64), allowed)
             offsets = np.concatenate([[0], held.cumsum()])
-            return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)
+            return Packing(descending[np.argsort(pack_of, kind="stable")], offsets, 0)
         column, capacity = np.ascontiguousarray(lengths[:, 0]), int(self.limits[0])
         if self.solver == "exact":
             most = None if self.max_per_pack >= column.size else self.max_per_pack

@@ -57,7 +57,7 @@ class Windows(ABC):
         """The window of a micro-batch, and its place in that window."""
 
     @abstractmethod
-    def planned(self, window: int) -> tuple[Integers, Cut]:
+    def cut_window(self, window: int) -> tuple[Integers, Cut]:
         """The items of a window and how they are cut, before steps are made equal and shuffled."""
 
     @abstractmethod
@@ -168,7 +168,7 @@ class EpochWindows(Windows):
 
     def __init__(self, layout: EpochLayout, epoch_samples: int) -> None:
         self.layout, self._epoch_samples = layout, epoch_samples
-        self.epoch_batches = layout.length
+        self.epoch_batches = layout.epoch_batches
 
     def window_and_place(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -214,11 +214,11 @@ class StratumWindows(EpochWindows):
         super().__init__(layout, epoch_samples)
         self._strata, self._cutter = strata, cutter
 
-    def planned(self, window: int) -> tuple[Integers, Cut]:
+    def cut_window(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
         layout = self.layout
         assert layout.largest_cut is not None
-        items = self._strata.window(*self.epoch_and_window(window), layout.window_count)
+        items = self._strata.items_of_window(*self.epoch_and_window(window), layout.window_count)
         cut = self._cutter.cut(items, layout.batches, layout.step_size)
         # Filling packs is a heuristic, and may need one more for shorter samples. Then the cut of the longest items of all
         # strata is taken: item i of the window is of stratum i, so it fits where the longest of this stratum did. Some
@@ -259,7 +259,7 @@ class ShuffleWindows(EpochWindows):
         self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []  # an epoch, and its last windows
         self._ready = PlannedWindows()
 
-    def planned(self, window: int) -> tuple[Integers, Cut]:
+    def cut_window(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
         ready = self._ready.pop(window)
         if ready is not None:
@@ -313,7 +313,7 @@ class ShuffleWindows(EpochWindows):
             self._starts[first] = epoch * self._epoch_samples
         nearest = max(known for known in self._starts if first <= known <= window)
         for earlier in range(nearest, window):
-            self._ready.put(earlier, *self.planned(earlier))
+            self._ready.put(earlier, *self.cut_window(earlier))
         return self._starts[window]
 
     def _rest(self, items: Integers, before: int) -> list[tuple[Integers, Cut]]:

@@ -106,7 +106,7 @@ class Batches(Iterator[Any]):
             start = loader._begin(self._number)
             self._inner = loader._read_from(start)
             self._start, self._consumed, self._fetched_by_all = start, start.consumed, sampler.fetched_by_all
-            self._length, self._plan = start.length, sampler.plan
+            self._length, self._plan = start.epoch_length, sampler.plan
             loader._latest = weakref.ref(self)
             if not start.sequence.whole_epochs:  # an evaluation accumulates nothing
                 self._trainer = trainer_of_this_loop()

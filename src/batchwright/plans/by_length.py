@@ -281,7 +281,7 @@ class LengthPlan(Plan, Windowed):
         if (found := self._planned.get(window)) is not None:
             self._planned.move_to_end(window)
             return found
-        items, cut = self.windows.planned(window)
+        items, cut = self.windows.cut_window(window)
         if self.step_size > 1:
             cut = self.cutter.with_equal_costs(items, cut, self.step_size)
         epoch, window_in_epoch = self.windows.epoch_and_window(window)

@@ -70,7 +70,7 @@ class BatchQueue:
 
     def begin(self, start: Position, fetched_by_all: int) -> None:
         """The iterator begins here."""
-        self.fetched_by_all, self._length = fetched_by_all, start.length
+        self.fetched_by_all, self._length = fetched_by_all, start.epoch_length
         self.filled = Filled(start.consumed, [], 1)
         self.start = start
 
@@ -121,7 +121,7 @@ class BatchQueue:
             return None
         following = start.in_epoch(start.epoch + 1)
         # After an epoch of a run, `Position.check` refuses the next only if it ends after the last micro-batch.
-        return following if following.origin + following.length <= LAST + 1 else None
+        return following if following.origin + following.epoch_length <= LAST + 1 else None
 
 
 class EpochIterator(chain[list[int]]):
