@@ -128,7 +128,7 @@ class MicroBatches(ABC):
 
     @internal
     def computed_together(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
-        """The same, those that are computed together as one list."""
+        """Micro-batches first, first + stride, ..., `count` of them, as lists of integers, a few at a time."""
         for number in range(count):
             yield [self[first + number * stride].tolist()]
 

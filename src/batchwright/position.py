@@ -45,8 +45,8 @@ class PositionNumbers(NamedTuple):
             epoch's length is a multiple of it. It is the run's. A plan by lengths that resumed in another world still gives
             micro-batches in steps of the old size for a while: that size is in the state's `plan`.
         origin: number of the epoch's first micro-batch in the endless sequence. After a change of the world size `consumed`
-            is chosen so that the rest of the epoch has the right length; `origin` then follows from it and may be
-            negative.
+            is chosen so that the rest of the epoch has the right length: if 56 micro-batches are left and a new epoch has
+            92, it becomes 36. `origin` is the number of the next micro-batch less `consumed`, and may be negative.
     """
 
     epoch: int
@@ -132,7 +132,7 @@ class Position(NamedTuple):
         return chain.from_iterable(self.computed_together(rank, world_size, 1))
 
     def computed_together(self, rank: int, world_size: int, fetch: int) -> Iterator[list[list[Any]]]:
-        """The same, those that are computed together as one list; every `fetch` micro-batches are joined to a batch."""
+        """The batches of a rank from here to the end of the epoch, of `fetch` micro-batches each, a few at a time."""
         first = self.consumed + rank  # `Slice.lists`, written out: an epoch of a small set often begins
         count = max(0, -(-(self.epoch_length - first) // world_size))
         found = self.sequence.computed_together(self.origin + first, world_size, count)
@@ -192,16 +192,16 @@ class Position(NamedTuple):
         Raises:
             Infeasible: it is such a position; a state is the same on all ranks, so all of them raise or none.
         """
-        length, micro_batch = self.epoch_length, self.origin + self.consumed
-        if self.consumed > length or micro_batch < 0:
+        epoch_length, micro_batch = self.epoch_length, self.origin + self.consumed
+        if self.consumed > epoch_length or micro_batch < 0:
             raise Infeasible(
-                f"the state has consumed {self.consumed} micro-batches of an epoch of {length} from "
+                f"the state has consumed {self.consumed} micro-batches of an epoch of {epoch_length} from "
                 f"{shown(self.origin)} on",
                 AS_IT_WAS,
             )
-        if self.origin + length > LAST + 1:
+        if self.origin + epoch_length > LAST + 1:
             raise Infeasible(
-                f"epoch {self.epoch} ends at micro-batch {shown(self.origin + length)}, the last is {LAST}",
+                f"epoch {self.epoch} ends at micro-batch {shown(self.origin + epoch_length)}, the last is {LAST}",
                 "ask for an earlier epoch",
             )
         self.sequence.check_batch(micro_batch)

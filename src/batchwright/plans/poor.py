@@ -269,13 +269,13 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     """
     if plan.same_samples:  # an epoch holds every sample once
         return []
-    window, cut = plan.windows.cut_window(0)
-    return [*window_in_shards(plan, window, len(cut)), *copies_within_batches(plan, (window, cut), least=least)]
+    items, cut = plan.windows.cut_window(0)
+    return [*window_in_shards(plan, items, len(cut)), *copies_within_batches(plan, (items, cut), least=least)]
 
 
-def drawn_by_rates(strata: InclusionRates) -> Iterator[DrawnGroups]:
-    """The strata of a plan as parts, one for each stratum."""
-    return (DrawnGroups(groups, start, 0, shares) for groups, start, shares in strata)
+def drawn_by_rates(rates: InclusionRates) -> Iterator[DrawnGroups]:
+    """What inclusion rates say of draws, one part for each of their group rates."""
+    return (DrawnGroups(groups, start, 0, shares) for groups, start, shares in rates)
 
 
 def _torn(order: Mixed) -> list[str]:
