@@ -251,7 +251,7 @@ def level_work(
         step: parts that run together; steps are parts sorted by cost.
         limits: float64 (measures,); no part exceeds them.
         least: what a step should have in the first measure; parts do not take items if it would have less.
-        enough: a part that costs this share of what is wanted is level.
+        enough: a part that costs this fraction of what is wanted is level.
         effort: how many items are looked at before it stops; a limit on the time would make results depend on the
             machine.
 

@@ -194,7 +194,7 @@ def split_pairs_again(
         parts: how many there are.
         limits: float64 (measures,).
         most_items: the most items in a part.
-        enough: stop when the mean is this share of the most expensive part.
+        enough: stop when the mean is this fraction of the most expensive part.
         effort: how many items are looked at before it stops; a limit on the time would make results depend on the
             machine.
 

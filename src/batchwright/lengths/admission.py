@@ -1,4 +1,4 @@
-"""Between an order and a cutter: which samples take part, and in how many pieces."""
+"""Between an order and a cutter: which samples take part, and as which items."""
 
 from __future__ import annotations
 

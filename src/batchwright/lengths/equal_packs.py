@@ -113,9 +113,9 @@ class EqualPacks:
         return self._new_step(places, split_again(self.costs[places], sizes, pack_of, limits, self.max_per_pack))
 
     def _measures(self, places: Integers) -> Floats:
-        """What the packs of a step are to be equal in, float64 (samples, measures): lengths, and with several their shares.
+        """What the packs of a step are to be equal in, float64 (samples, measures): lengths and costs.
 
-        Shares in proportion to the first length are left out.
+        Costs in proportion to the first length are left out.
         """
         lengths, costs = self.lengths[places].astype(np.float64), self.costs[places]
         proportional = costs[0] * lengths[:, 0], lengths[0, 0] * costs

@@ -1,8 +1,8 @@
 """Decides how many windows an epoch has, and how many micro-batches each, before any of them is planned.
 
 So the length of an epoch is known when the plan is built, and the window of any micro-batch follows from its number.
-That needs spare room: if windows are cut from a shuffle, it depends on chance how many micro-batches their samples
-need.
+That needs spare room, micro-batches beyond those that an epoch needs on average: if windows are cut from a shuffle, it
+depends on chance how many micro-batches their samples need.
 """
 
 from __future__ import annotations
@@ -205,11 +205,11 @@ def layout_of_shuffle(
     # The first term is for rounding to whole steps, the second for chance. The needs of ranges add up like independent
     # ones: the deviation of their sum grows with the root of their number.
     spare = least_steps * step_size / 2 + _SIGMAS * deviation * math.sqrt(epoch_samples / probed)
-    length = least_batches(rate * epoch_samples + spare, step_size)
-    if length > items:
+    epoch_batches = least_batches(rate * epoch_samples + spare, step_size)
+    if epoch_batches > items:
         return None
-    window_count = length // batches
-    last = length - (window_count - 1) * batches
+    window_count = epoch_batches // batches
+    last = epoch_batches - (window_count - 1) * batches
     roomy = min(window_count - 1, math.ceil(_ROOMY * spare / batches))
     regular = min(window_count - 1 - roomy, epoch_samples // places)
     return EpochLayout(window_count, batches, last, step_size, regular, places)
@@ -231,6 +231,6 @@ def _probed(batches_needed: Callable[[int, int], int], probed: int, epoch_sample
 
 
 def least_batches(batches: float, step_size: int) -> int:
-    """The least length of a window that has room for so many micro-batches: whole steps, at least one."""
+    """The fewest micro-batches of a window that has room for so many: whole steps, at least one."""
     steps = math.ceil(batches / step_size - 1e-9)  # a product of floats may be just above an integer
     return max(1, steps) * step_size

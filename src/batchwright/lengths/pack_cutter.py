@@ -27,7 +27,7 @@ from .sort_keys import mixed_places, most_expensive_of_strata
 __all__ = ["PackBorders", "PackCutter", "pack_offsets"]
 
 
-_HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it to 1/256
+_HALVINGS = 8  # steps of the bisection of the fraction of the capacities: finds it to 1/256
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class PackCutter(MeasuredCutter):
     """Packs samples, and distributes the packs over micro-batches of like cost.
 
     Args:
-        amounts: the lengths, read as int64 (items, capacities).
+        amounts: what each item takes of each capacity, its lengths; read as int64 (items, capacities).
         limits: the capacities, int64 (capacities,).
         packs: the most packs in a micro-batch.
         max_per_pack: the most items in a pack.
-        costs: read as float64 (items,), what the micro-batches of a step are to be equal in.
+        costs: read as float64 (items,), what the micro-batches of a step are to have equally much of.
         solver: "fast" or "exact".
     """
 
@@ -55,7 +55,7 @@ class PackCutter(MeasuredCutter):
 
     @property
     def most_size(self) -> float:
-        """See `Cutter`: of several capacities, the largest shares may be of different ones."""
+        """See `Cutter`: of several capacities, the largest fractions may be of different ones."""
         return self.packs if self.has_one_limit else math.inf
 
     def batches_needed(self, items: Integers, step_size: int) -> int:
@@ -145,7 +145,7 @@ class PackCutter(MeasuredCutter):
         return self.amounts.columns[0]
 
     def excess(self, items: Integers) -> float:
-        """See `Cutter`: how many packs are too many, or the largest share of a capacity above 1."""
+        """See `Cutter`: how many packs are too many, or the largest fraction of a capacity above 1."""
         alone = float((self.amounts[items] / self.limits).max()) - 1
         return max(0.0, alone, float(self.pack_offsets(items).size - 1 - self.packs))
 
@@ -196,7 +196,7 @@ class PackCutter(MeasuredCutter):
         return packing
 
     def _fit_vectors(self, lengths: Floats, allowed: int) -> tuple[Integers, Integers]:
-        """The pack of each item, and the sizes of packs, at about the smallest share of the capacities that allows it."""
+        """The pack of each item, and the sizes of packs, at about the smallest fraction of the capacities that allows it."""
         capacities = self.limits.astype(np.float64)
         low, high = float((lengths / capacities).max(initial=0.0)), 1.0
         best = best_fit_vectors(lengths, capacities, self.max_per_pack)

@@ -80,8 +80,8 @@ class GroupCutter(Cutter):
         """Offsets that cut descending lengths into `parts` parts; the most expensive costs as little as possible."""
         limit = float(lengths[0] * lengths.size)
 
-        def cut_at(first: int, share: float) -> Integers:
-            return cut_longest(lengths[first:], limit * share, lengths.size, 1)
+        def cut_at(first: int, fraction: float) -> Integers:
+            return cut_longest(lengths[first:], limit * fraction, lengths.size, 1)
 
         offsets = cut_evenly(parts, cut_at)
         # One part may hold all the short samples at no more than the smallest possible cost, and then there are too few

@@ -57,7 +57,7 @@ def redistributed(
         loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, measures).
         redistribute: from the places of a step, and where its micro-batches start in them, to `step_size`
             micro-batches; None if that is not possible.
-        enough: a step whose mean is this share of its most expensive micro-batch is left as it is.
+        enough: a step whose mean is this fraction of its most expensive micro-batch is left as it is.
     """
     steps = by_steps(cut)
     loads = loads_of(steps)

@@ -5,14 +5,16 @@ A window takes a number of items and cuts them into a known number of micro-batc
 - `OrderWindows`, with `order=`: windows are ranges of the order. Each is filled with as many items as fit, and the next
   window begins with the item after them. An epoch is a fixed number of micro-batches; the next epoch continues in the
   order.
-- `StratumWindows`, without `order=`, if an epoch has at least two windows, or there are several budgets: every epoch has the
+- `StratumWindows`, without `order=`, if an epoch has at least two windows, or there are several limits: every epoch has the
   same samples, and each window has one sample of every stratum of lengths. No window depends on another.
 - `ShuffleWindows`, without `order=`, for buckets, and if one window is a whole epoch: every epoch has the same samples, and
   windows are ranges of a plain shuffle, that of `bw.shuffled(n, 1, seed=seed)`.
 
-The last two are `EpochWindows`. A *boundary* is a micro-batch at which a run can change to another step size without
-losing or repeating anything: with `order=` the start of a window, otherwise the start of an epoch.
-`plans/changed_steps.py` shows how a run changes there.
+The last two are `EpochWindows`. `plans/laid_out.py` decides which kind a plan has: budgets without `order=` always have
+strata, and only buckets have several windows of the shuffle.
+
+A *boundary* is a micro-batch at which a run can change to another step size without losing or repeating anything: with
+`order=` the start of a window, otherwise the start of an epoch. `plans/changed_steps.py` shows how a run changes there.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Windows(ABC):
 
     @abstractmethod
     def cut_window(self, window: int) -> tuple[Integers, Cut]:
-        """The items of a window and how they are cut, before steps are made equal and shuffled."""
+        """The items of a window and how they are cut, before costs are made equal within steps and all is shuffled."""
 
     @abstractmethod
     def next_boundary(self, batch: int) -> int:
