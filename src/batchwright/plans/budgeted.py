@@ -60,10 +60,12 @@ def budgeted(
 
     Samples are planned window by window: a window is sorted by length and cut where the budget is reached. Without
     `order`, all samples are sorted by length, and each of n windows takes one of every n neighbours, so all windows are
-    similar. With `order`, a window is the next range of that order. The micro-batches of a window are sorted by cost, and
-    neighbours make a step. Then samples are exchanged, so that all micro-batches of a step cost about the same. They are
-    only sorted with `round_length` or `round_count`, which keep the shapes; with `balance` if a budget is padded; and with
-    several budgets if one is padded. Steps come in random order, and every epoch has the same number of micro-batches.
+    similar. With `order`, a window is the next range of that order. Steps come in random order, and every epoch has the same
+    number of micro-batches.
+
+    The micro-batches of a step exchange samples, so that all of them cost about the same. In three cases they do not, and
+    micro-batches are only sorted by cost, so that neighbours make a step: with `round_length` or `round_count`, which keep
+    the shapes; with `balance` if a budget is padded; and with several budgets if one of them is padded.
 
     Args:
         lengths: array-like of shape (n_samples,), int or float, 0 or more; `{name: column}` or a table for several
