@@ -128,7 +128,7 @@ class MicroBatches(ABC):
 
     @internal
     def computed_together(self, first: int, stride: int, count: int) -> Iterator[list[list[Any]]]:
-        """The same, those that are computed together as one list."""
+        """Micro-batches first, first + stride, ..., `count` of them, as lists of integers, a few at a time."""
         for number in range(count):
             yield [self[first + number * stride].tolist()]
 
@@ -217,29 +217,29 @@ class Slice(Sequence[np.ndarray]):
         sequence: the endless sequence.
         origin: the first micro-batch. It may be below 0 after a change of the world size: those micro-batches count for
             the epoch's length only.
-        length: how many micro-batches.
+        count: how many micro-batches.
     """
 
-    def __init__(self, sequence: MicroBatches, origin: int, length: int) -> None:
-        self._sequence, self._origin, self._length = sequence, origin, length
+    def __init__(self, sequence: MicroBatches, origin: int, count: int) -> None:
+        self._sequence, self._origin, self._count = sequence, origin, count
 
     def lists(self, first: int, stride: int) -> Iterator[list[Any]]:
         """Micro-batches first, first + stride, ... to the end, each a fresh list of Python integers."""
-        return self._sequence.lists(self._origin + first, stride, max(0, -(-(self._length - first) // stride)))
+        return self._sequence.lists(self._origin + first, stride, max(0, -(-(self._count - first) // stride)))
 
     def real(self, number: int) -> int:
         """How many samples of a micro-batch of these count; see `MicroBatches`."""
         return self._sequence.real(self._origin + number)
 
     def __len__(self) -> int:
-        return self._length
+        return self._count
 
     def __iter__(self) -> Iterator[np.ndarray]:
         # Without this, Python would take an IndexError for the end; here it may be a micro-batch that cannot be given.
-        return self._arrays(range(self._length))
+        return self._arrays(range(self._count))
 
     def _arrays(self, numbers: range) -> Iterator[np.ndarray]:
-        if self._origin < 0 or self._origin + self._length > LAST + 1:  # some of them are refused
+        if self._origin < 0 or self._origin + self._count > LAST + 1:  # some of them are refused
             return (self[number] for number in numbers)
         return self._sequence.arrays(self._origin + numbers.start, numbers.step, len(numbers))
 
@@ -249,14 +249,14 @@ class Slice(Sequence[np.ndarray]):
     def __getitem__(self, number: slice) -> list[np.ndarray]: ...
     def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
         if isinstance(number, slice):
-            chosen = range(*number.indices(self._length))
+            chosen = range(*number.indices(self._count))
             rising = chosen if chosen.step > 0 else chosen[::-1]
             found = list(self._arrays(rising))
             return found if rising is chosen else found[::-1]
         place = operator.index(number)
-        if not -self._length <= place < self._length:
-            raise IndexError(f"micro-batch {place} of an epoch of {self._length}")
-        return self._sequence[self._origin + place % self._length]
+        if not -self._count <= place < self._count:
+            raise IndexError(f"micro-batch {place} of an epoch of {self._count}")
+        return self._sequence[self._origin + place % self._count]
 
     def __repr__(self) -> str:
-        return f"<{self._length} micro-batches of {self._sequence!r}, from {self._origin} on>"
+        return f"<{self._count} micro-batches of {self._sequence!r}, from {self._origin} on>"

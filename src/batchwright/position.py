@@ -45,8 +45,8 @@ class PositionNumbers(NamedTuple):
             epoch's length is a multiple of it. It is the run's. A plan by lengths that resumed in another world still gives
             micro-batches in steps of the old size for a while: that size is in the state's `plan`.
         origin: number of the epoch's first micro-batch in the endless sequence. After a change of the world size `consumed`
-            is chosen so that the rest of the epoch has the right length; `origin` then follows from it and may be
-            negative.
+            is chosen so that the rest of the epoch has the right length: if 56 micro-batches are left and a new epoch has
+            92, it becomes 36. `origin` is the number of the next micro-batch less `consumed`, and may be negative.
     """
 
     epoch: int
@@ -117,7 +117,7 @@ class Position(NamedTuple):
         return numbers._asdict() | ({"plan": plan_state} if plan_state else {})
 
     @property
-    def length(self) -> int:
+    def epoch_length(self) -> int:
         """Micro-batches in every epoch of the run."""
         step_size = self.step_size  # `whole_steps`, written out: this is asked several times where an epoch begins
         return -(-self.sequence.epoch_batches // step_size) * step_size
@@ -132,16 +132,16 @@ class Position(NamedTuple):
         return chain.from_iterable(self.computed_together(rank, world_size, 1))
 
     def computed_together(self, rank: int, world_size: int, fetch: int) -> Iterator[list[list[Any]]]:
-        """The same, those that are computed together as one list; every `fetch` micro-batches are joined to a batch."""
+        """The batches of a rank from here to the end of the epoch, of `fetch` micro-batches each, a few at a time."""
         first = self.consumed + rank  # `Slice.lists`, written out: an epoch of a small set often begins
-        count = max(0, -(-(self.length - first) // world_size))
+        count = max(0, -(-(self.epoch_length - first) // world_size))
         found = self.sequence.computed_together(self.origin + first, world_size, count)
         return found if fetch == 1 else _joined(found, fetch)
 
     @property
     def micro_batches(self) -> Slice:
         """The micro-batches of the epoch as a sequence."""
-        return Slice(self.sequence, self.origin, self.length)
+        return Slice(self.sequence, self.origin, self.epoch_length)
 
     def after(self, consumed: int) -> Position:
         """The position after `consumed` micro-batches of the same epoch."""
@@ -150,7 +150,7 @@ class Position(NamedTuple):
 
     def in_epoch(self, epoch: int) -> Position:
         """The start of another epoch of the run; epochs between have the present length."""
-        origin = self.origin + (epoch - self.epoch) * self.length
+        origin = self.origin + (epoch - self.epoch) * self.epoch_length
         # The state does not say what came before the first micro-batch of the sequence. So an earlier epoch is taken from
         # a run that always had this step size.
         if origin < self.sequence.first:
@@ -160,7 +160,7 @@ class Position(NamedTuple):
 
     def or_next_epoch(self) -> Position:
         """The start of the next epoch if this one has ended, else the same position."""
-        return self.in_epoch(self.epoch + 1) if self.consumed >= self.length else self
+        return self.in_epoch(self.epoch + 1) if self.consumed >= self.epoch_length else self
 
     def with_step_size(self, step_size: int) -> Position:
         """The same position in a run that goes on with another step size.
@@ -169,7 +169,7 @@ class Position(NamedTuple):
         """
         if step_size == self.step_size:
             return self
-        left = self.length - self.consumed
+        left = self.epoch_length - self.consumed
         sequence, micro_batch = self.sequence.with_step_size_from(self.micro_batch, step_size)
         here = Position(sequence, self.epoch, 0, step_size, micro_batch)
         if left and sequence.whole_epochs:
@@ -179,7 +179,7 @@ class Position(NamedTuple):
             return here
         # What is left may be longer than a new epoch: then only one epoch's length counts, the next epoch takes the
         # rest.
-        consumed = here.length - min(whole_steps(left, step_size), here.length)
+        consumed = here.epoch_length - min(whole_steps(left, step_size), here.epoch_length)
         return here._replace(consumed=consumed, origin=micro_batch - consumed)
 
     def with_shares_of(self, plan: BasePlan) -> Position:
@@ -192,16 +192,16 @@ class Position(NamedTuple):
         Raises:
             Infeasible: it is such a position; a state is the same on all ranks, so all of them raise or none.
         """
-        length, micro_batch = self.length, self.origin + self.consumed
-        if self.consumed > length or micro_batch < 0:
+        epoch_length, micro_batch = self.epoch_length, self.origin + self.consumed
+        if self.consumed > epoch_length or micro_batch < 0:
             raise Infeasible(
-                f"the state has consumed {self.consumed} micro-batches of an epoch of {length} from "
+                f"the state has consumed {self.consumed} micro-batches of an epoch of {epoch_length} from "
                 f"{shown(self.origin)} on",
                 AS_IT_WAS,
             )
-        if self.origin + length > LAST + 1:
+        if self.origin + epoch_length > LAST + 1:
             raise Infeasible(
-                f"epoch {self.epoch} ends at micro-batch {shown(self.origin + length)}, the last is {LAST}",
+                f"epoch {self.epoch} ends at micro-batch {shown(self.origin + epoch_length)}, the last is {LAST}",
                 "ask for an earlier epoch",
             )
         self.sequence.check_batch(micro_batch)

@@ -42,9 +42,9 @@ def sample_by_sample(costs, budgets, padded, most, step_size):
 
 @given(COSTS, st.integers(1, 100), st.integers(1, 8), st.integers(1, 4))
 def test_steps_over_the_longest_are_cuts_sample_by_sample(costs, budget, most, step_size):
-    falling = sorted(costs, reverse=True)
-    expected = sample_by_sample([(c,) for c in falling], [budget], [True], most, step_size)
-    assert cut_longest(np.array(falling, float), budget, most, step_size).tolist() == expected
+    descending = sorted(costs, reverse=True)
+    expected = sample_by_sample([(c,) for c in descending], [budget], [True], most, step_size)
+    assert cut_longest(np.array(descending, float), budget, most, step_size).tolist() == expected
 
 
 @given(
@@ -61,7 +61,7 @@ def test_several_budgets_are_cuts_sample_by_sample(costs, budgets, padded, most,
 
 
 def fewest_padded(costs: list[int], budget: int) -> int:
-    """Over all ways to cut falling costs into ranges; an exchange shows that no other grouping needs fewer."""
+    """Over all ways to cut descending costs into ranges; an exchange shows that no other grouping needs fewer."""
     best = [0]
     for end in range(1, len(costs) + 1):
         best.append(min(best[at] + 1 for at in range(end) if costs[at] * (end - at) <= budget or end - at == 1))
@@ -70,8 +70,8 @@ def fewest_padded(costs: list[int], budget: int) -> int:
 
 @given(st.lists(st.integers(1, 30), max_size=30), st.integers(30, 99))
 def test_longest_first_needs_the_fewest(costs, budget):
-    falling = sorted(costs, reverse=True)
-    assert cut_longest(np.array(falling, float), budget, 99, 1).size - 1 == fewest_padded(falling, budget)
+    descending = sorted(costs, reverse=True)
+    assert cut_longest(np.array(descending, float), budget, 99, 1).size - 1 == fewest_padded(descending, budget)
 
 
 @given(st.integers(0, 200), st.integers(0, 2**64 - 1))
@@ -125,25 +125,25 @@ def test_keyed_shuffles_are_even():
 NO_WORDS, NO_INTEGERS = np.empty(0, np.uint32), np.empty(0, np.int64)
 
 
-def _window(falling, wide, starts, window_count, number, key):
-    return one_of_each_stratum(falling, wide, starts, window_count, number, np.uint64(key))
+def _window(descending, wide, starts, window_count, number, key):
+    return one_of_each_stratum(descending, wide, starts, window_count, number, np.uint64(key))
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 2**64 - 1))
 def test_windows_share_out_every_stratum(lengths, window_count, key):
     lengths = np.array(lengths)
-    falling = np.argsort(-lengths, kind="stable")
-    starts = np.flatnonzero(np.diff(-lengths[falling], prepend=-99, append=99))
+    descending = np.argsort(-lengths, kind="stable")
+    starts = np.flatnonzero(np.diff(-lengths[descending], prepend=-99, append=99))
     found = [
-        _window(falling.astype(np.uint32), NO_INTEGERS, starts, window_count, number, key)
+        _window(descending.astype(np.uint32), NO_INTEGERS, starts, window_count, number, key)
         for number in range(window_count)
     ]
-    wide = [_window(NO_WORDS, falling, starts, window_count, number, key) for number in range(window_count)]
+    wide = [_window(NO_WORDS, descending, starts, window_count, number, key) for number in range(window_count)]
     assert list(map(list, found)) == list(map(list, wide))
     assert sorted(np.concatenate(found)) == list(range(lengths.size))
     for items in found:
         assert (np.diff(lengths[items]) <= 0).all()
-        assert (lengths[items] <= lengths[falling[::window_count]][: items.size]).all()
+        assert (lengths[items] <= lengths[descending[::window_count]][: items.size]).all()
     assert max(map(len, found)) - min(map(len, found)) <= 1
 
 
@@ -152,9 +152,9 @@ def test_items_are_sorted_by_key_in_the_order_of_a_shuffle(data, sort_keys, key)
     sort_keys = np.array(sort_keys, np.uint32)
     items = np.array(sorted(data.draw(st.sets(st.integers(0, sort_keys.size - 1)))), np.uint32)
     mixed = items[keyed_shuffle(items.size, np.uint64(key))]
-    falling, starts = shuffled_and_sorted(items.copy(), sort_keys, 6, np.uint64(key))
-    assert falling.tolist() == mixed[np.argsort(sort_keys[mixed], kind="stable")].tolist()
-    assert starts.tolist() == np.searchsorted(sort_keys[falling], np.arange(7)).tolist()
+    descending, starts = shuffled_and_sorted(items.copy(), sort_keys, 6, np.uint64(key))
+    assert descending.tolist() == mixed[np.argsort(sort_keys[mixed], kind="stable")].tolist()
+    assert starts.tolist() == np.searchsorted(sort_keys[descending], np.arange(7)).tolist()
 
 
 @given(

@@ -29,13 +29,13 @@ def oracle(costs, offsets, step_size, budget, enough):
     heads = [max(span, key=lambda place: (costs[place], -place)) for span in spans]
     taken = set(heads)
     total = [costs[head] * len(span) for head, span in zip(heads, spans, strict=True)]
-    falling = sorted(range(len(costs)), key=lambda place: (-costs[place], place))
+    descending = sorted(range(len(costs)), key=lambda place: (-costs[place], place))
     for batch, span in enumerate(spans):
         step = batch // step_size * step_size
         limit = min(max(total[step : step + step_size]), budget)
         if total[batch] >= enough * limit:
             continue
-        fits = [p for p in falling if total[batch] < costs[p] * len(span) <= limit]
+        fits = [p for p in descending if total[batch] < costs[p] * len(span) <= limit]
         for place in fits:
             if place not in taken and place not in span:
                 own = heads[batch]
@@ -51,8 +51,8 @@ def oracle(costs, offsets, step_size, budget, enough):
 def test_matches_the_oracle(cut, budget, enough):
     step_size, offsets, costs = cut
     members, moved = np.arange(costs.size), costs.copy()
-    falling = np.lexsort((np.arange(costs.size), -costs))
-    total = fill_up_to_most_expensive(moved, members, offsets, falling, step_size, float(budget), enough)
+    descending = np.lexsort((np.arange(costs.size), -costs))
+    total = fill_up_to_most_expensive(moved, members, offsets, descending, step_size, float(budget), enough)
     at, expected = oracle(costs.tolist(), offsets, step_size, budget, enough)
     assert members.tolist() == at
     assert total.tolist() == expected

@@ -131,9 +131,9 @@ def windows(draw):
     random = np.random.default_rng(seed)
     sizes = random.integers(1, draw(st.sampled_from([5, 60])), (count, kinds))
     costs = sizes[:, 0] ** 2 + 10 * sizes[:, 0] if draw(st.booleans()) else random.integers(0, 50, count)
-    falling = np.argsort(-costs, kind="stable")
+    descending = np.argsort(-costs, kind="stable")
     part_of = random.permutation(np.arange(count) % parts)
-    costs, sizes = costs[falling].astype(float), sizes[falling].astype(float)
+    costs, sizes = costs[descending].astype(float), sizes[descending].astype(float)
     tight = np.array([np.bincount(part_of, weights=sizes[:, kind]).max() for kind in range(kinds)])
     return costs, sizes, part_of, parts, step, tight + draw(st.integers(0, 3)), float(draw(st.integers(0, 200)))
 

@@ -105,15 +105,15 @@ def test_rows_and_identities_are_those_of_arrays(values, count):
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=60), st.data(), st.integers(0, 99))
 def test_strata_of_more_items_than_4_bytes_number_are_the_same(keys, data, seed):
     keys = np.array(keys)
-    left_out = np.array(sorted(data.draw(st.sets(st.integers(0, keys.size - 1), max_size=keys.size - 1))), np.int64)
-    narrow = LengthStrata.of(keys.size, left_out, keys, seed)
+    skipped = np.array(sorted(data.draw(st.sets(st.integers(0, keys.size - 1), max_size=keys.size - 1))), np.int64)
+    narrow = LengthStrata.of(keys.size, skipped, keys, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(length_strata, "_NARROW", 1)
-        wide = LengthStrata.of(keys.size, left_out, keys, seed)
-    assert [narrow.falling.dtype, wide.falling.dtype] == [np.uint32, np.int64]
-    assert narrow.falling.tolist() == wide.falling.tolist()
+        wide = LengthStrata.of(keys.size, skipped, keys, seed)
+    assert [narrow.descending.dtype, wide.descending.dtype] == [np.uint32, np.int64]
+    assert narrow.descending.tolist() == wide.descending.tolist()
     assert narrow.starts.tolist() == wide.starts.tolist()
-    assert sorted(narrow.falling.tolist()) == sorted(set(range(keys.size)) - set(left_out.tolist()))
-    assert keys[narrow.one_of_each_length].tolist() == np.unique(keys[narrow.falling]).tolist()
+    assert sorted(narrow.descending.tolist()) == sorted(set(range(keys.size)) - set(skipped.tolist()))
+    assert keys[narrow.one_of_each_length].tolist() == np.unique(keys[narrow.descending]).tolist()
     for window in range(3):
-        assert narrow.window(4, window, 3).tolist() == wide.window(4, window, 3).tolist()
+        assert narrow.items_of_window(4, window, 3).tolist() == wide.items_of_window(4, window, 3).tolist()

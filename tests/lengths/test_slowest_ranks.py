@@ -26,8 +26,8 @@ def least_of_rows(lengths, costs, capacity, ranks):
     """Packs sorted by cost make the cheapest rows; a row that is not full is filled with empty packs."""
     found = np.inf
     for packs in packings(lengths, capacity):
-        falling = sorted((sum(costs[item] for item in pack) for pack in packs), reverse=True)
-        found = min(found, sum(falling[::ranks]))
+        descending = sorted((sum(costs[item] for item in pack) for pack in packs), reverse=True)
+        found = min(found, sum(descending[::ranks]))
     return found
 
 

@@ -70,7 +70,7 @@ def with_too_few_at_the_end():
     plan = buckets()
     windows = copy.copy(plan.windows)
     windows.layout = replace(windows.layout, last_batches=1, regular_windows=windows.layout.window_count - 1)
-    return windows.planned(windows.layout.window_count - 1)
+    return windows.cut_window(windows.layout.window_count - 1)
 
 
 CASES = cases("refuse message follow", {  # what is refused, what is said of it, and what its way out says to do

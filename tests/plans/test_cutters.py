@@ -81,7 +81,7 @@ def test_buckets_that_share_steps_lose_no_sample_and_mix_in_no_micro_batch():
 
 
 def least_of(lengths, parts):
-    """The least that the most expensive of so many ranges of falling lengths can cost, tried in every way."""
+    """The least that the most expensive of so many ranges of descending lengths can cost, tried in every way."""
 
     @cache
     def least(first, parts):

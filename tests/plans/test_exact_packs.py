@@ -93,7 +93,7 @@ def test_what_a_window_holds_is_found_within_one_allowance(steps, monkeypatch, w
     spent, start = [], WindowStart(0)
     for number in range(5):
         steps.clear()
-        items, cut = plan.windows.planned(number)
+        items, cut = plan.windows.cut_window(number)
         spent.append(sum(steps))
         start, before = plan.windows.start(number + 1), start
         assert items.tolist() == plan.order_plan.order.take(before.place, start.place).tolist()

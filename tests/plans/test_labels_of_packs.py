@@ -31,7 +31,7 @@ def test_the_summary_says_what_micro_batches_hold_of_each_label(kind):
     for line in summary.labels:
         assert f"{line.name:<5}" in str(summary)
     batches = [plan[number] for number in range(3 * plan.epoch_batches)]
-    origin = plan.admission.origins(2000)
+    origin = plan.admission.numbers_in_order(2000)
     drawn = origin[np.concatenate(batches)]
     for line in summary.labels:
         held = np.array([line.name in tags for tags in TAGS])

@@ -138,11 +138,11 @@ def test_every_divisor_of_a_step_has_neighbours_alike():
     """A run may divide a step between ranks and accumulation in any way, and hand out whole steps."""
     plan, costs = bw.packed(LONG, 131_072, cost=work).stepped(32), work(LONG.astype(float))
     found = np.array([costs[plan[t]].sum() for t in range(plan.epoch_batches)]).reshape(-1, 32)
-    falling = np.all(np.diff(found, axis=1) <= 0, axis=1)
-    rising = np.all(np.diff(found, axis=1) >= 0, axis=1)
-    assert np.all(falling | rising)
-    assert falling.any()
-    assert rising.any()
+    descending = np.all(np.diff(found, axis=1) <= 0, axis=1)
+    ascending = np.all(np.diff(found, axis=1) >= 0, axis=1)
+    assert np.all(descending | ascending)
+    assert descending.any()
+    assert ascending.any()
     lists = list(plan.sampler(rank=3, world_size=8, accumulate=4, fetch="step"))
     own = [plan[32 * step + 8 * micro + 3] for step in range(2) for micro in range(4)]
     assert lists[0] + lists[1] == np.concatenate(own).tolist()

@@ -48,7 +48,7 @@ def test_what_a_window_does_not_hold_comes_first_in_the_next_and_the_state_knows
     ordered = plan.admission.items(plan.order_plan.order.take(0, 60 * 50 * 4))
     given_out, sizes = [], []
     for number in range(count):
-        items, cut = windows.planned(number)
+        items, cut = windows.cut_window(number)
         assert len(cut) == windows.window_batches
         assert sorted(cut.places) == list(range(items.size))
         assert all(plan.cutter.excess(items[cut.batch(batch)]) == 0 for batch in range(len(cut)))

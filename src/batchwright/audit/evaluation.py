@@ -31,8 +31,8 @@ def audit_evaluation(plan: EvaluationKind, *, step_size: int = 1, epochs: int = 
     - G8 even: for plans by `batch_size`, the largest difference in size between two micro-batches of a step.
     - G8 fillers: fillers beyond those that the last step needs, or before the last step; samples that count and come after a
       filler.
-    - balance: for plans by cost, how far the most expensive micro-batch of a step is above the mean of the step, as a
-      fraction. Only reported.
+    - balance: for plans by `max_tokens` or `capacity`, how far the most expensive micro-batch of a step is above the mean of
+      the step, as a fraction. Only reported.
 
     Args:
         plan: a plan that `evaluation` made.

@@ -88,8 +88,8 @@ def _by_level_blocks(work: Integers, size: int) -> list[Integers]:
 def _by_blocks(work: Integers, size: int, block: int) -> list[Integers]:
     """Blocks of neighbours, as many for every rank up to one, dealt so that causal work is alike."""
     costs = np.add.reduceat(work, np.arange(0, work.size, block)) if work.size else work
-    falling = np.argsort(-costs, kind="stable")
-    dealt, last = np.split(falling, [costs.size // size * size])
+    descending = np.argsort(-costs, kind="stable")
+    dealt, last = np.split(descending, [costs.size // size * size])
     split = partition(costs[dealt], size, equal_size=True)
     rank_of = np.empty(costs.size, np.int64)
     for rank, part in enumerate(split.parts):

@@ -89,17 +89,17 @@ class Weights:
             batches = check_integer(batches, "batches", least=1)
         groups = class_groups(classes, self.plan)
         table = np.zeros((3, groups.group_count))
-        for share, strata in _spans(self.plan, batches):
-            table += share * self._by_group(strata, groups)
+        for share, drawn in _spans(self.plan, batches):
+            table += share * self._by_group(drawn, groups)
         natural = groups.sizes / self.plan.groups.grouped_count
         rows = zip(groups.names, natural, *table[:2], strict=True)
         found = tuple(ClippedGroup(name, *map(float, numbers)) for name, *numbers in rows)
         return ClippingReport(found, float(table[1].sum() ** 2 / table[2].sum()))
 
-    def _by_group(self, strata: InclusionRates, groups: Groups) -> np.ndarray:
+    def _by_group(self, drawn: InclusionRates, groups: Groups) -> np.ndarray:
         """By group, the share of all draws, this times the weight, and times the weight squared: float64 (3, groups)."""
-        by_groups = len(strata) == 1 and strata[0].groups is groups  # one weight a group
-        rates = strata[0].shares if by_groups else strata.rates(np.arange(groups.sample_count))
+        by_groups = len(drawn) == 1 and drawn[0].groups is groups  # one weight a group
+        rates = drawn[0].shares if by_groups else drawn.rates(np.arange(groups.sample_count))
         sizes = groups.sizes if by_groups else np.ones(groups.sample_count)
         # Of samples that are never drawn no weight is needed: 0 instead of infinity, which would spoil the sums.
         full = np.divide(sizes, self.plan.groups.grouped_count * rates, out=np.zeros(rates.size), where=rates > 0)

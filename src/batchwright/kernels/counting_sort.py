@@ -52,10 +52,10 @@ def shuffled_and_sorted(
         starts[sort_key + 1] += starts[sort_key]
     shuffle(items, key)
     free = starts.copy()
-    falling = np.empty(items.size, np.uint32)
+    descending = np.empty(items.size, np.uint32)
     for place in range(items.size):
         item = items[place]
         sort_key = sort_keys[item]
-        falling[free[sort_key]] = item
+        descending[free[sort_key]] = item
         free[sort_key] += 1
-    return falling, starts
+    return descending, starts

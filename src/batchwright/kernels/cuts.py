@@ -13,7 +13,7 @@ __all__ = ["count_longest", "count_summed", "count_within", "cut_longest", "cut_
 
 @kernel("int64[:](float64[:], float64, int64, int64)")
 def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple: int) -> Integers:
-    """Offsets of micro-batches of falling `costs` with longest x count <= budget, as few as possible, int64.
+    """Offsets of micro-batches of descending `costs` with longest x count <= budget, as few as possible, int64.
 
     The first sample of a micro-batch is its longest, so it alone decides how many fit; the time grows with the number
     of micro-batches, not of samples. A sample over the budget gets a micro-batch of its own. Sample counts above
@@ -32,7 +32,7 @@ def cut_longest(costs: Floats, budget: float, most_samples: int, count_multiple:
 
 @kernel("int64(float64[:], int64[:], float64, int64, int64)", allocates=False)
 def count_longest(costs: Floats, counts: Integers, budget: float, most_samples: int, count_multiple: int) -> int:
-    """How many micro-batches `cut_longest` makes of `counts[kind]` samples of each of these falling costs."""
+    """How many micro-batches `cut_longest` makes of `counts[kind]` samples of each of these descending costs."""
     left = counts.sum()
     cuts = 0
     kind = 0

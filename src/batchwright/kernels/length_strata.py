@@ -16,18 +16,23 @@ NarrowIntegers = NDArray[np.uint32]
 
 @kernel("int64[:](uint32[:], int64[:], int64[:], int64, int64, uint64)")
 def one_of_each_stratum(
-    falling: NarrowIntegers, wide: Integers, starts: Integers, window_count: int, window_in_epoch: int, key: np.uint64
+    descending: NarrowIntegers,
+    wide: Integers,
+    starts: Integers,
+    window_count: int,
+    window_in_epoch: int,
+    key: np.uint64,
 ) -> Integers:
     """The samples of a window, longest first.
 
-    `falling` are the samples, longest first, or `wide` if there are more than 2^32; the other one is empty. Those of one
+    `descending` are the samples, longest first, or `wide` if there are more than 2^32; the other one is empty. Those of one
     length begin at `starts`. `key` is the hash key of the epoch. A stratum is `window_count` consecutive samples of
-    `falling`; each window gets one of them, by a keyed rotation of the stratum. A rotation is a permutation that needs
+    `descending`; each window gets one of them, by a keyed rotation of the stratum. A rotation is a permutation that needs
     one random number, and any window is found without the others. Samples of one length are rotated among themselves
     too: so the samples that share a stratum are others in every epoch. That does not change the lengths in a stratum, so
     no window needs more micro-batches for it. If the last stratum is too short, the first windows get its samples.
     """
-    count = falling.size + wide.size
+    count = descending.size + wide.size
     strata = (count + window_count - 1) // window_count
     chosen = np.empty(strata, np.int64)
     # Keys of two sequences of random words: for the rotations of strata, and for those of samples of one length.
@@ -61,5 +66,5 @@ def one_of_each_stratum(
         place += rotation
         place -= end - begin if place >= end else 0
         # Unsigned, since numba looks whether signed indices are below 0, where arrays are counted from their end.
-        chosen[row] = falling[np.uint64(place)] if falling.size > 0 else wide[np.uint64(place)]
+        chosen[row] = descending[np.uint64(place)] if descending.size > 0 else wide[np.uint64(place)]
     return chosen[:found]

@@ -33,13 +33,13 @@ class _Window(NamedTuple):
     sizes: Floats
     limits: Floats
     part_of: Integers
-    head: Integers  # the most expensive item of each part; lists of items by falling cost, -1 at their end
+    head: Integers  # the most expensive item of each part; lists of items by descending cost, -1 at their end
     following: Integers
     load: Floats
     filled: Floats  # the size of each part, in the first measure
     by_item: Floats  # a tree of the parts that are in no step yet, by their most expensive item
     heavy: Floats  # a tree of the same parts, by load
-    light: Floats  # a tree of the parts that are in no finished step, by falling load
+    light: Floats  # a tree of the parts that are in no finished step, by descending load
     merged: Integers  # scratch: what `_divide` finds
     side: Integers
     sums: Floats
@@ -244,14 +244,14 @@ def level_work(
     """Exchange items between parts, so that the most expensive parts of all steps cost less together.
 
     Args:
-        costs: falling, float64 (items,).
+        costs: descending, float64 (items,).
         sizes: what an item takes of each limit, float64 (items, measures).
         part_of: the part of each item at first, int64 (items,); no part is empty.
         parts: how many there are, a multiple of `step`.
         step: parts that run together; steps are parts sorted by cost.
         limits: float64 (measures,); no part exceeds them.
         least: what a step should have in the first measure; parts do not take items if it would have less.
-        enough: a part that costs this share of what is wanted is level.
+        enough: a part that costs this fraction of what is wanted is level.
         effort: how many items are looked at before it stops; a limit on the time would make results depend on the
             machine.
 

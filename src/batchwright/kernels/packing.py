@@ -205,7 +205,7 @@ def stack_contents(table: Integers, distinct: int) -> tuple[Integers, Integers]:
 def best_fit_vectors(costs: Floats, capacities: Floats, most_samples: int) -> tuple[Integers, Integers]:
     """Pack samples of several costs, in the order given, each into the fullest pack in which it fits.
 
-    Fullest means the largest sum of used shares of the capacities. Only the last 512 open packs are tried, so that the
+    Fullest means the largest sum of used fractions of the capacities. Only the last 512 open packs are tried, so that the
     time grows in proportion to the samples; 512 was chosen by trial. Returns the pack of each sample and the number of
     samples of each pack.
     """
@@ -223,14 +223,14 @@ def best_fit_vectors(costs: Floats, capacities: Floats, most_samples: int) -> tu
         for slot in range(live):
             if held[number[slot]] >= most_samples:
                 continue
-            share = 0.0
+            fraction = 0.0
             for measure in range(measures):
                 if used[slot, measure] + costs[sample, measure] > capacities[measure]:
-                    share = -1.0
+                    fraction = -1.0
                     break
-                share += used[slot, measure] / capacities[measure]
-            if share > fullest:
-                fullest = share
+                fraction += used[slot, measure] / capacities[measure]
+            if fraction > fullest:
+                fullest = fraction
                 chosen = slot
         if chosen < 0:
             if live < open_packs:

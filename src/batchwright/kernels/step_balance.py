@@ -18,13 +18,19 @@ _LOOKED_AT = 64
 
 @kernel("float64[:](float64[:], int64[:], int64[:], int64[:], int64, float64, float64)")
 def fill_up_to_most_expensive(
-    costs: Floats, members: Integers, offsets: Integers, falling: Integers, step_size: int, budget: float, enough: float
+    costs: Floats,
+    members: Integers,
+    offsets: Integers,
+    descending: Integers,
+    step_size: int,
+    budget: float,
+    enough: float,
 ) -> Floats:
     """Swap a more expensive sample into every micro-batch below `enough` times the most expensive one of its step.
 
     The cost of a micro-batch is that of its most expensive sample times its number of samples. `members` are the samples,
     micro-batch by micro-batch: those of b are `members[offsets[b]:offsets[b + 1]]`. `costs[place]` is what
-    `members[place]` costs, and `falling` are the places in `members`, the most expensive sample first. `members` and
+    `members[place]` costs, and `descending` are the places in `members`, the most expensive sample first. `members` and
     `costs` are rewritten in place.
 
     A cheap micro-batch gives its most expensive sample to another micro-batch, and gets a more expensive one from there.
@@ -34,7 +40,7 @@ def fill_up_to_most_expensive(
     batches = offsets.size - 1
     # The costs before any swap. They still hold at all places that are not `taken`: a swap changes two places, and both
     # are taken then.
-    at_first = costs[falling]
+    at_first = costs[descending]
     batch_of = np.empty(members.size, np.int64)
     # Places whose sample decides what its micro-batch costs, or was swapped in.
     taken = np.zeros(members.size, np.bool_)
@@ -56,15 +62,15 @@ def fill_up_to_most_expensive(
             count = offsets[batch + 1] - offsets[batch]
             if total[batch] >= enough * limit:
                 continue
-            low, high = 0, falling.size
+            low, high = 0, descending.size
             while low < high:
                 middle = (low + high) // 2
                 if at_first[middle] * count <= limit:
                     high = middle
                 else:
                     low = middle + 1
-            for at in range(low, min(low + _LOOKED_AT, falling.size)):
-                place = falling[at]
+            for at in range(low, min(low + _LOOKED_AT, descending.size)):
+                place = descending[at]
                 if at_first[at] * count <= total[batch]:
                     break
                 if taken[place] or batch_of[place] == batch:
@@ -182,13 +188,13 @@ def split_pairs_again(
     cheapest first.
 
     Args:
-        costs: falling, float64 (items,).
+        costs: descending, float64 (items,).
         sizes: what an item takes of each limit, float64 (items, measures).
         part_of: the part of each item at first, int64 (items,).
         parts: how many there are.
         limits: float64 (measures,).
         most_items: the most items in a part.
-        enough: stop when the mean is this share of the most expensive part.
+        enough: stop when the mean is this fraction of the most expensive part.
         effort: how many items are looked at before it stops; a limit on the time would make results depend on the
             machine.
 

@@ -1,4 +1,4 @@
-"""Between an order and a cutter: which samples take part, and in how many pieces."""
+"""Between an order and a cutter: which samples take part, and as which items."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Admission:
         """Whether a sampler yields numbers that are not those of the order."""
         return self.pieces is not None or self.bundles is not None
 
-    def origins(self, sample_count: int) -> Integers:
+    def numbers_in_order(self, sample_count: int) -> Integers:
         """For each number that a sampler can yield, the number in the order it comes from, int64."""
         if self.bundles is not None:
             return self._bundle_of
@@ -82,7 +82,7 @@ class Admission:
         """The groups of the order, over the numbers that a sampler yields."""
         if not self.renumbers:
             return groups
-        codes = groups.group_of(self.origins(groups.sample_count))
+        codes = groups.group_of(self.numbers_in_order(groups.sample_count))
         # Stable, since an index of groups needs the samples of each group in ascending order.
         index = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[index], np.arange(groups.group_count + 1))
@@ -96,7 +96,7 @@ class Admission:
         if self.renumbers:
             rates = drawn.rates(np.arange(count))
             rates[self.skipped] = 0
-            return float(rates[self.origins(count)].sum())
+            return float(rates[self.numbers_in_order(count)].sum())
         items = sum(float(drawn.rates(np.arange(*block)).sum()) for block in blocks(count))
         return items - float(drawn.rates(self.skipped).sum())
 
@@ -107,7 +107,7 @@ class Admission:
         rates = drawn.rates(np.arange(sample_count))
         rates[self.skipped] = 0
         # Every piece comes as often as its sample does; so the shares must be scaled to sum to 1 again.
-        shares = rates[self.origins(sample_count)]
+        shares = rates[self.numbers_in_order(sample_count)]
         return InclusionRates([GroupRates(Groups.singletons(shares.size), 0, shares / shares.sum())])
 
     def counts(self, samples: Integers) -> Integers:

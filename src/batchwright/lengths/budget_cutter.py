@@ -33,8 +33,9 @@ from .step_balance import (
 __all__ = ["BudgetCutter", "SortedPrefixes"]
 
 
-# Micro-batches of fewer samples stay at the whole budget: one sample more or less is over 3 % of their cost. A judgement,
-# not a measurement: that step balance can hardly make up for such a difference.
+# Where a window is cut into more micro-batches than it needs, those of fewer samples than this stay at the full budget: one
+# sample more or less is over 3 % of their cost. Only if the one budget is padded, and they are at most half of the window;
+# see `_kept_at_full_budget`. A judgement, not a measurement: that step balance can hardly make up for such a difference.
 _FEW = 32
 # Steps that are even only in `balance` are taken if they cost less than this part of steps that are even in both: for a
 # gain of less than 1 % it is not worth it that ranks differ in what the budget counts.
@@ -45,17 +46,21 @@ _EVEN_IN_BOTH = 0.99
 class BudgetCutter(MeasuredCutter):
     """Cuts samples, sorted longest first, so that no budget is exceeded.
 
+    Budgets neither split samples nor keep some together: here an item, as other cutters have it, is a sample, with the same
+    number. A budget is a limit, the argument `max_tokens`.
+
     Args:
-        amounts: the costs, read as float64 (samples, budgets).
-        limits: `max_tokens` of each budget, float64 (budgets,).
+        amounts: what each sample takes of each budget, its cost; read as float64 (samples, budgets).
+        limits: the most that a micro-batch may take of each budget, `max_tokens`; float64 (budgets,).
         padded: bool (budgets,): whether a micro-batch costs longest x count, or the sum.
         max_samples: the most samples in a micro-batch.
         round_count: a micro-batch of this many samples or more has a multiple of it.
         keep_shapes: whether there are to be few different shapes (number of samples x longest length); micro-batches then
             stay as they were cut.
         lengths: read as float64 (samples,), what is padded; only reports need it.
-        balance: read as float64 (samples,), what the micro-batches of a step are to be equal in; None for what the budget
-            counts, or the sum of the parts that are used of several.
+        balance: read as float64 (samples,), what the micro-batches of a step are to have equally much of; None for what the
+            budget counts, or the sum of the parts that are used of several. Where a budget is padded, micro-batches are only
+            sorted by it.
         costs_are_lengths: whether the costs are lengths, perhaps rounded up; only loaders that pad need it.
         rounded: the lengths that samples are padded to by themselves, as `lengths`; None if these are not rounded up.
     """
@@ -88,16 +93,16 @@ class BudgetCutter(MeasuredCutter):
 
     def batches_needed(self, items: Integers, step_size: int) -> int:
         """See `Cutter`."""
-        return self.batches_of(self.sorted_falling(items)[1])
+        return self.batches_of(self.sorted_longest_first(items)[1])
 
     def prefixes(self, items: Integers, step_size: int) -> Prefixes:
         """See `Cutter`."""
         if not self.has_one_limit:  # equal samples are shuffled, and how depends on how many samples there are
             return Prefixes(self, items, step_size)
-        places, costs = self.sorted_falling(items)
+        places, costs = self.sorted_longest_first(items)
         return SortedPrefixes(self, items, step_size, places, costs[:, 0])
 
-    def sorted_falling(self, items: Integers) -> tuple[Integers, Floats]:
+    def sorted_longest_first(self, items: Integers) -> tuple[Integers, Floats]:
         """Places of these samples, longest first, and their costs in this order: float64 (samples, budgets)."""
         keys = self._size_keys[items]
         if not self.has_one_limit:
@@ -119,28 +124,28 @@ class BudgetCutter(MeasuredCutter):
         return np.ascontiguousarray(self._size_keys.values[::-1]) if self._amounts_follow_from_keys else None
 
     def batches_of(self, costs: Floats) -> int:
-        """How many micro-batches samples in this order need, at the whole budgets."""
+        """How many micro-batches samples make at the full budgets; `costs` are as `sorted_longest_first` gives them."""
         return self._cutting(costs)(0, 1.0).size - 1
 
-    def over_strata(self, falling: Integers, window_count: int) -> BudgetCutter:
+    def over_strata(self, descending: Integers, window_count: int) -> BudgetCutter:
         """See `Cutter`."""
-        largest = most_expensive_of_strata(self.amounts, falling, window_count)
+        largest = most_expensive_of_strata(self.amounts, descending, window_count)
         # It only counts micro-batches, so what its lengths are does not matter.
         return replace(self, amounts=largest, lengths=largest.columns[0], balance=None)
 
     def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
         """See `Cutter`: if fewer than `batches` are needed, lowers the budget, then splits the most expensive ones."""
-        return self.cut_falling(items, *self.sorted_falling(items), batches or 0)
+        return self.cut_sorted(items, *self.sorted_longest_first(items), batches or 0)
 
-    def cut_falling(self, items: Integers, places: Integers, costs: Floats, batches: int) -> Cut:
-        """The same, given what `sorted_falling` returns."""
+    def cut_sorted(self, items: Integers, places: Integers, costs: Floats, batches: int) -> Cut:
+        """See `cut`; of `places` and `costs`, which `sorted_longest_first` returns for these items."""
         cut_at = self._cutting(costs)
         offsets = cut_at(0, 1.0)
         if offsets.size - 1 < batches:
-            whole = self._batches_kept_whole(offsets)
-            start = int(offsets[whole])
-            evened = start + cut_evenly(batches - whole, lambda first, fraction: cut_at(start + first, fraction))
-            offsets = np.concatenate([offsets[:whole], evened])
+            kept = self._kept_at_full_budget(offsets)
+            start = int(offsets[kept])
+            evened = start + cut_evenly(batches - kept, lambda first, fraction: cut_at(start + first, fraction))
+            offsets = np.concatenate([offsets[:kept], evened])
         cut = Cut(places, offsets, self.costs_of(items if self.balance is None else items[places], offsets, costs))
         return self.split_to(cut, batches, items)
 
@@ -165,7 +170,8 @@ class BudgetCutter(MeasuredCutter):
     def _filled_up(self, items: Integers, cut: Cut, step_size: int) -> Cut:
         """Steps in which a micro-batch cheaper than the most expensive one exchanged one sample for a longer one.
 
-        The padding this adds costs less than the time its rank would have waited.
+        The most expensive micro-batch of a step becomes no more expensive. The padding this adds costs less than the time
+        that a rank would have waited.
         """
         # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
         # their own.
@@ -173,9 +179,9 @@ class BudgetCutter(MeasuredCutter):
         stuck = np.diff(cut.offsets) * costs.max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))
         places = steps.places.copy()
-        falling = sorted_places(self._size_keys[items[places]])
+        descending = sorted_places(self._size_keys[items[places]])
         filled_up = fill_up_to_most_expensive(
-            costs[places], places, steps.offsets, falling, step_size, float(self.limits[0]), EQUAL_ENOUGH
+            costs[places], places, steps.offsets, descending, step_size, float(self.limits[0]), EQUAL_ENOUGH
         )
         return Cut(places, steps.offsets, filled_up, in_steps=True)
 
@@ -249,7 +255,7 @@ class BudgetCutter(MeasuredCutter):
         return self.amounts.columns[0], float(self.limits[0])
 
     def excess(self, items: Integers) -> float:
-        """See `Cutter`: the largest share of a budget above 1, or how many samples are too many."""
+        """See `Cutter`: the largest fraction of a budget above 1, or how many samples are too many."""
         costs = self.amounts[items]
         totals = np.where(self.padded, costs.max(axis=0) * items.size, costs.sum(axis=0))
         return max(0.0, float((totals / self.limits).max()) - 1, float(items.size - self.max_samples))
@@ -269,11 +275,11 @@ class BudgetCutter(MeasuredCutter):
 
     def halves(self, items: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: the longer half of the samples, then the shorter half."""
-        falling = np.argsort(self._size_keys[items], kind="stable")
-        return falling[: items.size // 2], falling[items.size // 2 :]
+        descending = np.argsort(self._size_keys[items], kind="stable")
+        return descending[: items.size // 2], descending[items.size // 2 :]
 
-    def _batches_kept_whole(self, offsets: Integers) -> int:
-        """How many of the first micro-batches stay at the whole budget when the others are cut at a lower one.
+    def _kept_at_full_budget(self, offsets: Integers) -> int:
+        """How many of the first micro-batches stay at the full budget when the others are cut at a lower one.
 
         These have few long samples each. Without one of these, a micro-batch would cost much less, and steps would be
         uneven.
@@ -281,10 +287,10 @@ class BudgetCutter(MeasuredCutter):
         if not (self.has_one_limit and self.padded[0]):
             return 0
         # The first that has enough samples; 0 if none has, since then a lower budget is the only way to more micro-batches.
-        whole = int((np.diff(offsets) < _FEW).argmin())
-        # All additional micro-batches come from those that are not kept whole. Where half are kept, the budget of the others
+        kept = int((np.diff(offsets) < _FEW).argmin())
+        # All additional micro-batches come from those that are not kept. Where half are kept, the budget of the others
         # has to fall about twice as far as if all were cut again. If more were kept it would fall further: so all are cut.
-        return whole if whole <= len(offsets) // 2 else 0
+        return kept if kept <= len(offsets) // 2 else 0
 
     def _cutting(self, costs: Floats) -> Callable[[int, float], Integers]:
         """The function that cuts from a sample on, at a fraction of the budgets, and returns the offsets."""
@@ -331,7 +337,7 @@ class SortedPrefixes(Prefixes):
     def cut(self, count: int, batches: int | None) -> Cut:
         """See `Prefixes`."""
         places, costs = self._first(count)
-        return self.cutter.cut_falling(self.items[:count], places, costs[:, None], batches or 0)
+        return self.cutter.cut_sorted(self.items[:count], places, costs[:, None], batches or 0)
 
     def _first(self, count: int) -> tuple[Integers, Floats]:
         """Places of the first `count` samples, longest first, and their costs; most windows fit whole, and copy nothing."""

@@ -73,7 +73,7 @@ def steps_shuffled(cut: Cut, step_size: int, key: int) -> Cut:
 
 
 def by_steps(cut: Cut) -> Cut:
-    """Sort micro-batches by falling cost, so that neighbours make steps; those sorted into steps already stay."""
+    """Sort micro-batches by descending cost, so that neighbours make steps; those sorted into steps already stay."""
     if cut.in_steps:
         return cut
     return replace(cut.chosen(np.argsort(-cut.costs, kind="stable")), in_steps=True)

@@ -23,8 +23,9 @@ __all__ = ["Cutter", "Prefixes"]
 class Cutter(ABC):
     """One way to cut items into micro-batches within a limit.
 
-    An item is a sample, a piece of one, or several samples that stay together; see `Admission`. `items` are their
-    numbers, and a place of a window is an index into its `items`. `step_size` is the number of micro-batches in a step.
+    An item is a sample, a piece of one, or several samples that stay together; see `Admission`. Only packs have items that
+    are not samples. `items` are their numbers, and a place of a window is an index into its `items`. `step_size` is the
+    number of micro-batches in a step.
     """
 
     # What kind of cutter it is.
@@ -61,16 +62,17 @@ class Cutter(ABC):
 
     @abstractmethod
     def cut(self, items: Integers, batches: int | None, step_size: int) -> Cut:
-        """Cut these items into `batches` micro-batches of like cost, or more if the limit allows no fewer.
+        """Cut these items into `batches` micro-batches of like cost.
 
-        None means as few as possible. Steps are `step_size` micro-batches long.
+        They are more where `batches` micro-batches within the limit cannot hold the items. None means as few as possible.
+        Steps are `step_size` micro-batches long.
         """
 
     @abstractmethod
     def with_equal_costs(self, items: Integers, cut: Cut, step_size: int) -> Cut:
-        """Make the micro-batches of each step cost nearly the same; their number does not change.
+        """Sort micro-batches into steps, then exchange items so that the micro-batches of a step cost nearly the same.
 
-        The most expensive micro-batch of a step never becomes more expensive.
+        No limit is exceeded by that, and the number of micro-batches stays. Some cutters exchange nothing.
         """
 
     @abstractmethod
@@ -96,10 +98,10 @@ class Cutter(ABC):
         """
         return self
 
-    def over_strata(self, falling: Integers, window_count: int) -> Cutter | None:
+    def over_strata(self, descending: Integers, window_count: int) -> Cutter | None:
         """A cutter over one item for each stratum, which costs as much as the most expensive item of the stratum.
 
-        A stratum is `window_count` neighbours of `falling`, which are all items, longest first. If these items fit into n
+        A stratum is `window_count` neighbours of `descending`, which are all items, longest first. If these items fit into n
         micro-batches, then one item of each stratum does too, whichever it is. None if the limits of this cutter do not
         guarantee that.
         """

@@ -113,9 +113,9 @@ class EqualPacks:
         return self._new_step(places, split_again(self.costs[places], sizes, pack_of, limits, self.max_per_pack))
 
     def _measures(self, places: Integers) -> Floats:
-        """What the packs of a step are to be equal in, float64 (samples, measures): lengths, and with several their shares.
+        """What the packs of a step are to be equal in, float64 (samples, measures): lengths and costs.
 
-        Shares in proportion to the first length are left out.
+        Costs in proportion to the first length are left out.
         """
         lengths, costs = self.lengths[places].astype(np.float64), self.costs[places]
         proportional = costs[0] * lengths[:, 0], lengths[0, 0] * costs
@@ -129,10 +129,10 @@ class EqualPacks:
         if np.any(loads > self.capacities) or max(part.size for part in packs) > self.max_per_pack:
             return None
         totals = np.array([costs[part].sum() for part in packs])
-        falling = np.argsort(-totals, kind="stable")
-        batch_of = longest_first(totals[falling], self.step_size, self.packs)
-        dealt = [[packs[pack] for pack in falling[batch_of == batch]] for batch in range(self.step_size)]
+        descending = np.argsort(-totals, kind="stable")
+        batch_of = longest_first(totals[descending], self.step_size, self.packs)
+        dealt = [[packs[pack] for pack in descending[batch_of == batch]] for batch in range(self.step_size)]
         if not all(dealt):
             return None
-        work = np.bincount(batch_of, weights=totals[falling], minlength=self.step_size).astype(np.float64)
+        work = np.bincount(batch_of, weights=totals[descending], minlength=self.step_size).astype(np.float64)
         return NewStep([np.concatenate(parts) for parts in dealt], work[:, None], work)

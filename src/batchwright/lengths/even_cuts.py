@@ -15,13 +15,13 @@ __all__ = ["check_fillable", "cut_evenly", "even_offsets"]
 def cut_evenly(batches: int, cut_at: Callable[[int, float], Integers]) -> Integers:
     """Cut into at most `batches` micro-batches, at the smallest fraction of the limit that allows it.
 
-    At the whole limit, fewer than `batches` micro-batches may be needed. At a fraction of the limit all of them are smaller,
+    At the full limit, fewer than `batches` micro-batches may be needed. At a fraction of the limit all of them are smaller,
     until `batches` are needed. If many samples cost the same, a tiny change of the fraction changes the number of
     micro-batches a lot, and no fraction may give exactly `batches`. So two neighbouring fractions are used. The first
     samples are cut at the one that gives too many micro-batches, the others at the one that gives few enough.
 
     Args:
-        batches: the most micro-batches; cutting at the whole limit must give no more.
+        batches: the most micro-batches; cutting at the full limit must give no more.
         cut_at: `cut_at(first, fraction)` cuts all samples from number `first` on at a fraction of the limit, and returns
             the offsets of the micro-batches, counted from `first`.
     """

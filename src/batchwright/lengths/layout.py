@@ -1,8 +1,8 @@
 """Decides how many windows an epoch has, and how many micro-batches each, before any of them is planned.
 
 So the length of an epoch is known when the plan is built, and the window of any micro-batch follows from its number.
-That needs spare room: if windows are cut from a shuffle, it depends on chance how many micro-batches their samples
-need.
+That needs spare room, micro-batches beyond those that an epoch needs on average: if windows are cut from a shuffle, it
+depends on chance how many micro-batches their samples need.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .length_strata import LengthStrata
 
 __all__ = [
     "LAYOUT_WORK", "EpochLayout", "Window", "layout_of_one_window", "layout_of_shuffle", "layout_of_strata",
-    "least_length",
+    "least_batches",
 ]  # fmt: skip
 
 Window = int | Literal["epoch"]
@@ -83,7 +83,7 @@ class EpochLayout:
     largest_cut: Cut | None = field(default=None, repr=False)
 
     @property
-    def length(self) -> int:
+    def epoch_batches(self) -> int:
         """Micro-batches in an epoch."""
         return (self.window_count - 1) * self.batches + self.last_batches
 
@@ -104,7 +104,7 @@ class EpochLayout:
         ended = window_in_epoch * self.batches + self.batches_in(window_in_epoch)
         rest = epoch_samples - self.regular_windows * self.window_places
         # The last windows share the rest in proportion to their micro-batches.
-        return self.regular_windows * self.window_places + rest * (ended - before) // (self.length - before)
+        return self.regular_windows * self.window_places + rest * (ended - before) // (self.epoch_batches - before)
 
 
 def layout_of_one_window(
@@ -131,7 +131,7 @@ def layout_of_one_window(
     spare = 0.0 if count_ignores_order else _spare_of_epoch(batches_needed, epoch_samples)
     # No more than one micro-batch an item, unless the first epoch alone needs that.
     batches = min(
-        least_length(first + spare, step_size), max(items // step_size * step_size, least_length(first, step_size))
+        least_batches(first + spare, step_size), max(items // step_size * step_size, least_batches(first, step_size))
     )
     if batches > items:
         raise Infeasible(
@@ -148,25 +148,25 @@ def layout_of_strata(strata: LengthStrata, cutter: Cutter, *, window: Window, st
     may be up to 1/8 shorter than asked for, or up to twice as long, if that makes the epoch shorter. With
     `window="epoch"` there is one.
     """
-    items = strata.falling.size
+    items = strata.descending.size
     total = cutter.batches_needed_for_copies(strata.one_of_each_length, np.diff(strata.starts))
     if total is None:
-        total = len(cutter.for_window(LAYOUT_WORK).cut(strata.falling.astype(np.int64), None, step_size))
-    wanted = 1.0 if window == "epoch" else total / least_length(window, step_size)  # windows in an epoch
+        total = len(cutter.for_window(LAYOUT_WORK).cut(strata.descending.astype(np.int64), None, step_size))
+    wanted = 1.0 if window == "epoch" else total / least_batches(window, step_size)  # windows in an epoch
     found: list[EpochLayout] = []
     for sixteenths in _TRIED:
         window_count = math.floor(wanted / (1 + sixteenths / 16))
         known = {layout.window_count for layout in found}
         if window_count < 1 or (window_count == 1) != (window == "epoch") or window_count in known:
             continue
-        largest = cutter.over_strata(strata.falling, window_count)
+        largest = cutter.over_strata(strata.descending, window_count)
         assert largest is not None  # there are strata only if the cutter has this
         cut = largest.for_window(LAYOUT_WORK).cut(np.arange(-(-items // window_count)), None, step_size)
-        batches = least_length(len(cut), step_size)
+        batches = least_batches(len(cut), step_size)
         if items // window_count >= batches:  # else a micro-batch would have no item
             found.append(EpochLayout(window_count, batches, batches, step_size, largest_cut=cut))
-    shortest = min((layout.length for layout in found), default=0)
-    return next((layout for layout in found if layout.length <= _NEAR * shortest), None)
+    shortest = min((layout.epoch_batches for layout in found), default=0)
+    return next((layout for layout in found if layout.epoch_batches <= _NEAR * shortest), None)
 
 
 def layout_of_shuffle(
@@ -191,7 +191,7 @@ def layout_of_shuffle(
         step_size: micro-batches in a step.
         least_steps: the fewest steps in a window.
     """
-    batches = max(least_length(window, step_size), least_steps * step_size)
+    batches = max(least_batches(window, step_size), least_steps * step_size)
     probed = min(epoch_samples, _PROBED_SAMPLES)
     rate = max(batches_needed(0, probed), 1) / probed  # micro-batches that a place of the order needs, on average
     for _ in range(2):  # twice: the first round finds how long a window is, the second measures windows of that length
@@ -205,11 +205,11 @@ def layout_of_shuffle(
     # The first term is for rounding to whole steps, the second for chance. The needs of ranges add up like independent
     # ones: the deviation of their sum grows with the root of their number.
     spare = least_steps * step_size / 2 + _SIGMAS * deviation * math.sqrt(epoch_samples / probed)
-    length = least_length(rate * epoch_samples + spare, step_size)
-    if length > items:
+    epoch_batches = least_batches(rate * epoch_samples + spare, step_size)
+    if epoch_batches > items:
         return None
-    window_count = length // batches
-    last = length - (window_count - 1) * batches
+    window_count = epoch_batches // batches
+    last = epoch_batches - (window_count - 1) * batches
     roomy = min(window_count - 1, math.ceil(_ROOMY * spare / batches))
     regular = min(window_count - 1 - roomy, epoch_samples // places)
     return EpochLayout(window_count, batches, last, step_size, regular, places)
@@ -230,7 +230,7 @@ def _probed(batches_needed: Callable[[int, int], int], probed: int, epoch_sample
     return np.array([batches_needed(probe * apart, probed) for probe in range(probes)], float)
 
 
-def least_length(batches: float, step_size: int) -> int:
-    """The least length of a window that has room for so many micro-batches: whole steps, at least one."""
+def least_batches(batches: float, step_size: int) -> int:
+    """The fewest micro-batches of a window that has room for so many: whole steps, at least one."""
     steps = math.ceil(batches / step_size - 1e-9)  # a product of floats may be just above an integer
     return max(1, steps) * step_size

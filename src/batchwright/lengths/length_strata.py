@@ -30,46 +30,46 @@ class LengthStrata:
     """All items, longest first, and where each length starts: windows take one item of every stratum.
 
     Args:
-        falling: the items, longest first, uint32 (items,), or int64 if there are more than 2^32; those of one length in an
-            order that depends on the seed.
-        starts: where the items of each length start in `falling`, and the end, int64 (lengths + 1).
+        descending: the items, longest first, uint32 (items,), or int64 if there are more than 2^32; those of one length in
+            an order that depends on the seed.
+        starts: where the items of each length start in `descending`, and the end, int64 (lengths + 1).
         seed: the seed of the plan.
     """
 
-    falling: np.ndarray
+    descending: np.ndarray
     starts: Integers
     seed: int
 
     @classmethod
-    def of(cls, count: int, left_out: Integers, sort_keys: SortKeys, seed: int) -> LengthStrata:
-        """Sort items 0..count-1 by sort key, but not those left out; 0 is the sort key of the longest."""
+    def of(cls, count: int, skipped: Integers, sort_keys: SortKeys, seed: int) -> LengthStrata:
+        """Sort items 0..count-1 by sort key, but not those that are skipped; 0 is the sort key of the longest."""
         # Shuffled first: otherwise items of one length would always stand in the same strata, with the same neighbours.
         key = np.uint64(child_key(seed, PURPOSE.LENGTH_STRATA))  # a hash key
         if count > _NARROW:
-            kept = np.delete(np.arange(count), left_out)
+            kept = np.delete(np.arange(count), skipped)
             mixed = kept[keyed_shuffle(kept.size, key)]
-            falling: np.ndarray = mixed[sorted_places(sort_keys[mixed])]
-            changed = 1 + np.flatnonzero(np.diff(sort_keys[falling]))
-            return cls(falling, np.concatenate([[0], changed, [falling.size]]), seed)
+            descending: np.ndarray = mixed[sorted_places(sort_keys[mixed])]
+            changed = 1 + np.flatnonzero(np.diff(sort_keys[descending]))
+            return cls(descending, np.concatenate([[0], changed, [descending.size]]), seed)
         narrow_keys = np.empty(count, np.uint32)
         for first, last in blocks(count):
             narrow_keys[first:last] = sort_keys[first:last]
         items = np.arange(count, dtype=np.uint32)
-        if left_out.size:
-            items = np.delete(items, left_out)
-        falling, starts = shuffled_and_sorted(items, narrow_keys, int(narrow_keys.max(initial=0)) + 1, key)
-        return cls(falling, np.append(starts[:-1][np.diff(starts) > 0], falling.size), seed)
+        if skipped.size:
+            items = np.delete(items, skipped)
+        descending, starts = shuffled_and_sorted(items, narrow_keys, int(narrow_keys.max(initial=0)) + 1, key)
+        return cls(descending, np.append(starts[:-1][np.diff(starts) > 0], descending.size), seed)
 
     @property
     def one_of_each_length(self) -> Integers:
         """An item of every length, longest first."""
-        return self.falling[self.starts[:-1]].astype(np.int64)
+        return self.descending[self.starts[:-1]].astype(np.int64)
 
-    def window(self, epoch: int, window_in_epoch: int, window_count: int) -> Integers:
+    def items_of_window(self, epoch: int, window_in_epoch: int, window_count: int) -> Integers:
         """The items of a window of an epoch that has `window_count` of them, longest first."""
-        # The shuffle in `of`, one for all epochs, has the key above those of epochs. Epoch 0 has child 1; no clash asks for
-        # that, but another number would change what plans yield.
+        # The shuffle in `of`, one for all epochs, uses the parent of the epochs' keys. Epoch 0 uses child 1; no clash asks
+        # for that, but another number would change what plans yield.
         key = np.uint64(child_key(child_key(self.seed, PURPOSE.LENGTH_STRATA), 1 + epoch))
-        is_narrow = self.falling.dtype == np.uint32
-        narrow, wide = (self.falling, _NO_INTEGERS) if is_narrow else (_NO_NARROW, self.falling)
+        is_narrow = self.descending.dtype == np.uint32
+        narrow, wide = (self.descending, _NO_INTEGERS) if is_narrow else (_NO_NARROW, self.descending)
         return one_of_each_stratum(narrow, wide, self.starts, window_count, window_in_epoch, key)

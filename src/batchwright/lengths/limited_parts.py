@@ -61,13 +61,13 @@ def _least(sizes: Floats, most: float) -> int:
     Items of more than half the limit need a part each. Those above `most - cut` leave no room for an item of `cut` or
     more, so what items from `cut` to half the limit take beyond the room beside the others needs further parts.
     """
-    falling = -np.sort(-sizes)
-    sums = np.append(0.0, np.cumsum(falling))
-    half = int(np.searchsorted(-falling, -most / 2))  # items of more than half
-    distinct = np.flatnonzero(np.diff(falling[half:], prepend=-1.0))
-    cuts = np.append(falling[half:][distinct], 0.0)
-    alone = np.searchsorted(-falling, -(most - cuts))
-    small = np.searchsorted(-falling, -cuts, side="right")
+    descending = -np.sort(-sizes)
+    sums = np.append(0.0, np.cumsum(descending))
+    half = int(np.searchsorted(-descending, -most / 2))  # items of more than half
+    distinct = np.flatnonzero(np.diff(descending[half:], prepend=-1.0))
+    cuts = np.append(descending[half:][distinct], 0.0)
+    alone = np.searchsorted(-descending, -(most - cuts))
+    small = np.searchsorted(-descending, -cuts, side="right")
     room = (half - alone) * most - (sums[half] - sums[np.minimum(alone, half)])
     # A sum of floats may be just above an integer: a bound must not be too high for that.
     beyond = np.ceil((sums[small] - sums[half] - room) / most * (1 - 1e-12))
@@ -171,11 +171,11 @@ def level_within(costs: Floats, limits: Limits, parts: int, near: float = _NEAR)
 
     Swaps stop where no part costs more than 1 + `near` times the mean.
     """
-    falling = np.argsort(-costs, kind="stable")
-    part_of = _start(costs, falling, limits, parts)
+    descending = np.argsort(-costs, kind="stable")
+    part_of = _start(costs, descending, limits, parts)
     if part_of is None:
         return None
-    cell_costs, cell_items = part_rows(costs, falling, part_of, parts)
+    cell_costs, cell_items = part_rows(costs, descending, part_of, parts)
     mean = float(costs.sum()) / parts
     sizes = np.vstack([limits.sizes, np.zeros((1, limits.most.size))])
     swap_within(cell_costs, cell_items, sizes, limits.most, mean * (1 + near), _SWAPS)
@@ -183,11 +183,11 @@ def level_within(costs: Floats, limits: Limits, parts: int, near: float = _NEAR)
     return level if limits.kept(level, parts) else part_of
 
 
-def _start(costs: Floats, falling: Integers, limits: Limits, parts: int) -> Integers | None:
+def _start(costs: Floats, descending: Integers, limits: Limits, parts: int) -> Integers | None:
     """Some way to put all items into the parts: the first that is found, the most level ones first."""
     placed = np.empty(costs.size, np.int64)
-    if lightest_that_fits(costs[falling], limits.sizes[falling], limits.most, parts, placed):
-        return in_order_of_items(placed, falling)
+    if lightest_that_fits(costs[descending], limits.sizes[descending], limits.most, parts, placed):
+        return in_order_of_items(placed, descending)
     tight = limits.tightest_first()
     if full_parts(limits.sizes[tight], limits.most, parts, placed):
         return in_order_of_items(placed, tight)
@@ -218,15 +218,15 @@ def by_part(part_of: Integers, parts: int) -> Integers:
 
 
 def part_rows(
-    costs: Floats, falling: Integers, part_of: Integers, parts: int, *, spare: int = 1
+    costs: Floats, descending: Integers, part_of: Integers, parts: int, *, spare: int = 1
 ) -> tuple[Floats, Integers]:
-    """The parts as rows: their costs, falling, and their items; -1 and a cost of 0 for empty places.
+    """The parts as rows: their costs, descending, and their items; -1 and a cost of 0 for empty places.
 
-    `falling` are the items by falling cost.
+    `descending` are the items by descending cost.
     With a spare place in the fullest part, an item may also move alone: that is a swap with an empty place.
     """
     held = np.bincount(part_of, minlength=parts)
-    order = falling[by_part(part_of[falling], parts)]
+    order = descending[by_part(part_of[descending], parts)]
     place = np.arange(costs.size) - np.repeat(np.cumsum(held) - held, held)
     shape = parts, int(held.max(initial=0)) + spare
     cell_costs, cell_items = np.zeros(shape), np.full(shape, -1)

@@ -17,11 +17,11 @@ __all__ = ["MeasuredCutter"]
 
 @dataclass(frozen=True)
 class MeasuredCutter(Cutter):
-    """A cutter with one limit for each measure, where the size of an item is its largest share of a limit.
+    """A cutter with one limit for each measure, where the size of an item is its largest fraction of a limit.
 
     Args:
-        amounts: what each item has of each measure, read as an array of shape (items, measures).
-        limits: (measures,).
+        amounts: what each item takes of each limit, read as an array of shape (items, measures).
+        limits: the most of each measure in a micro-batch or a pack, (measures,).
     """
 
     amounts: NumberRows
@@ -43,7 +43,7 @@ class MeasuredCutter(Cutter):
         return self._size_keys if self.has_one_limit else similarity_keys_of(self.amounts)
 
     def sizes_of(self, items: Integers) -> Floats:
-        """See `Cutter`: the largest share of a limit."""
+        """See `Cutter`: the largest fraction of a limit."""
         return self._sizes(self.amounts[items])
 
     def _sizes(self, amounts: np.ndarray) -> Floats:

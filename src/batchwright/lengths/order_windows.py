@@ -17,7 +17,7 @@ from ..orders.shard_shuffle import LEAST_BATCHES
 from .admission import Admission
 from .cut import Cut
 from .cutter import Cutter, Prefixes
-from .layout import LAYOUT_WORK, Window, least_length
+from .layout import LAYOUT_WORK, Window, least_batches
 from .windows import PlannedWindows, Windows, fitting, most_that_fit
 
 __all__ = ["OrderWindows", "WindowStart"]
@@ -104,9 +104,9 @@ class OrderWindows(Windows):
                 self._mean_size = float(cutter.sizes_of(items).sum())
                 self._places_per_window *= self.window_batches / max(needed, 1)
                 return
-            self.window_batches = max(least_length(needed, step_size), least)
+            self.window_batches = max(least_batches(needed, step_size), least)
         else:
-            self.window_batches = max(least_length(window, step_size), least)
+            self.window_batches = max(least_batches(window, step_size), least)
         if isinstance(order, ShardShuffle) and epoch_samples <= _SHORT_PASSES:
             # To look at many passes for one window would take seconds, and it is shortened to an epoch in any case.
             needed = cutter.batches_needed(admission.items(order.take(0, epoch_samples)), step_size)
@@ -143,7 +143,7 @@ class OrderWindows(Windows):
         """Take over what windows in steps of 1 measured, so that a plan measures it once for all step sizes."""
         step_size = self._step_size
         self.epoch_batches = max(step_size, measured.epoch_batches // step_size * step_size)
-        asked = self.epoch_batches if window == "epoch" else least_length(window, step_size)
+        asked = self.epoch_batches if window == "epoch" else least_batches(window, step_size)
         self.window_batches = min(asked, self.epoch_batches)
         part = self.window_batches / measured.window_batches
         self._places_per_window, self._mean_size, self._slack = (
@@ -222,7 +222,7 @@ class OrderWindows(Windows):
         """See `Windows`: the first micro-batch of the first window whose start is known."""
         return self._first_known * self.window_batches
 
-    def planned(self, window: int) -> tuple[Integers, Cut]:
+    def cut_window(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
         start = self.start(window)
         ready = self._ready.pop(window)
@@ -249,7 +249,7 @@ class OrderWindows(Windows):
             )
         for earlier in range(nearest, window):
             self._ready.pop(earlier)  # if it is kept, where it ends is not
-            self._ready.put(earlier, *self.planned(earlier))
+            self._ready.put(earlier, *self.cut_window(earlier))
         return self._starts[window]
 
     def known_starts(self, since: int, batch: int) -> list[list[int]]:

@@ -27,7 +27,7 @@ from .sort_keys import mixed_places, most_expensive_of_strata
 __all__ = ["PackBorders", "PackCutter", "pack_offsets"]
 
 
-_HALVINGS = 8  # steps of the bisection of the share of the capacities: finds it to 1/256
+_HALVINGS = 8  # steps of the bisection of the fraction of the capacities: finds it to 1/256
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class PackCutter(MeasuredCutter):
     """Packs samples, and distributes the packs over micro-batches of like cost.
 
     Args:
-        amounts: the lengths, read as int64 (items, capacities).
+        amounts: what each item takes of each capacity, its lengths; read as int64 (items, capacities).
         limits: the capacities, int64 (capacities,).
         packs: the most packs in a micro-batch.
         max_per_pack: the most items in a pack.
-        costs: read as float64 (items,), what the micro-batches of a step are to be equal in.
+        costs: read as float64 (items,), what the micro-batches of a step are to have equally much of.
         solver: "fast" or "exact".
     """
 
@@ -55,7 +55,7 @@ class PackCutter(MeasuredCutter):
 
     @property
     def most_size(self) -> float:
-        """See `Cutter`: of several capacities, the largest shares may be of different ones."""
+        """See `Cutter`: of several capacities, the largest fractions may be of different ones."""
         return self.packs if self.has_one_limit else math.inf
 
     def batches_needed(self, items: Integers, step_size: int) -> int:
@@ -75,9 +75,9 @@ class PackCutter(MeasuredCutter):
         table = best_fit_decreasing(np.ascontiguousarray(lengths), copies[::-1].copy(), capacity, self.max_per_pack)
         return -(-_packs_of(table) // self.packs)
 
-    def over_strata(self, falling: Integers, window_count: int) -> PackCutter:
+    def over_strata(self, descending: Integers, window_count: int) -> PackCutter:
         """See `Cutter`."""
-        longest = most_expensive_of_strata(self.amounts, falling, window_count)
+        longest = most_expensive_of_strata(self.amounts, descending, window_count)
         return replace(self, amounts=longest, costs=longest.columns[0].read_as(np.float64))
 
     @property
@@ -100,9 +100,9 @@ class PackCutter(MeasuredCutter):
         start = packing.offsets[:-1]
         costs = np.add.reduceat(self.costs[items[packing.members]], start) if len(packing) else np.empty(0)
         wanted = max(-(-len(packing) // self.packs), min(batches, len(packing)))
-        falling = np.argsort(-costs, kind="stable")
+        descending = np.argsort(-costs, kind="stable")
         batch_of = np.empty(len(packing), np.int64)
-        batch_of[falling] = longest_first(costs[falling], wanted, self.packs)
+        batch_of[descending] = longest_first(costs[descending], wanted, self.packs)
         by_batch = np.argsort(batch_of, kind="stable")
         places = Cut(packing.members, packing.offsets, costs).chosen(by_batch).places
         held = np.bincount(batch_of, weights=np.diff(packing.offsets), minlength=wanted).astype(np.int64)
@@ -145,7 +145,7 @@ class PackCutter(MeasuredCutter):
         return self.amounts.columns[0]
 
     def excess(self, items: Integers) -> float:
-        """See `Cutter`: how many packs are too many, or the largest share of a capacity above 1."""
+        """See `Cutter`: how many packs are too many, or the largest fraction of a capacity above 1."""
         alone = float((self.amounts[items] / self.limits).max()) - 1
         return max(0.0, alone, float(self.pack_offsets(items).size - 1 - self.packs))
 
@@ -160,9 +160,9 @@ class PackCutter(MeasuredCutter):
 
     def halves(self, items: Integers) -> tuple[Integers, Integers]:
         """See `Cutter`: the samples keep their order, so that no part needs more packs than the whole."""
-        falling = np.argsort(-self.costs[items], kind="stable")
-        half = longest_first(self.costs[items[falling]], 2, items.size)
-        return np.sort(falling[half == 0]), np.sort(falling[half == 1])
+        descending = np.argsort(-self.costs[items], kind="stable")
+        half = longest_first(self.costs[items[descending]], 2, items.size)
+        return np.sort(descending[half == 0]), np.sort(descending[half == 1])
 
     def pack_offsets(self, items: Integers) -> Integers:
         """Where the packs of a micro-batch start, and the end of the last; see `pack_offsets`."""
@@ -172,10 +172,10 @@ class PackCutter(MeasuredCutter):
         """Pack the samples; if more packs are `allowed` than needed, fill each as little as possible."""
         lengths = self.amounts[items]
         if not self.has_one_limit:
-            falling = mixed_places(self._size_keys[items])
-            pack_of, held = self._fit_vectors(lengths[falling].astype(np.float64), allowed)
+            descending = mixed_places(self._size_keys[items])
+            pack_of, held = self._fit_vectors(lengths[descending].astype(np.float64), allowed)
             offsets = np.concatenate([[0], held.cumsum()])
-            return Packing(falling[np.argsort(pack_of, kind="stable")], offsets, 0)
+            return Packing(descending[np.argsort(pack_of, kind="stable")], offsets, 0)
         column, capacity = np.ascontiguousarray(lengths[:, 0]), int(self.limits[0])
         if self.solver == "exact":
             most = None if self.max_per_pack >= column.size else self.max_per_pack
@@ -196,7 +196,7 @@ class PackCutter(MeasuredCutter):
         return packing
 
     def _fit_vectors(self, lengths: Floats, allowed: int) -> tuple[Integers, Integers]:
-        """The pack of each item, and the sizes of packs, at about the smallest share of the capacities that allows it."""
+        """The pack of each item, and the sizes of packs, at about the smallest fraction of the capacities that allows it."""
         capacities = self.limits.astype(np.float64)
         low, high = float((lengths / capacities).max(initial=0.0)), 1.0
         best = best_fit_vectors(lengths, capacities, self.max_per_pack)

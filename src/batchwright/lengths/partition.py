@@ -222,10 +222,10 @@ def _up(ratio: float) -> float:
 
 def _level(cost: Floats, parts: int, max_cost: float | None, *, equal_size: bool) -> Integers:
     """The part of each item, without limits but `max_cost`, which may be exceeded."""
-    falling = np.argsort(-cost, kind="stable")
-    placed = longest_first(cost[falling], parts, cost.size // parts if equal_size else cost.size)
-    part_of = in_order_of_items(placed, falling)
-    cell_costs, cell_items = part_rows(cost, falling, part_of, parts, spare=0 if equal_size else 1)
+    descending = np.argsort(-cost, kind="stable")
+    placed = longest_first(cost[descending], parts, cost.size // parts if equal_size else cost.size)
+    part_of = in_order_of_items(placed, descending)
+    cell_costs, cell_items = part_rows(cost, descending, part_of, parts, spare=0 if equal_size else 1)
     good_enough = float(cost.sum()) / parts * (1 + _GOOD_ENOUGH)
     if max_cost is not None:
         good_enough = min(good_enough, max_cost)

@@ -46,7 +46,7 @@ class Schedule:
     Attributes:
         samples: the samples of the step, int64 (n_samples,).
         tokens: the length of each, int64.
-        sizes: the ranks in the group of each, int64, falling.
+        sizes: the ranks in the group of each, int64, descending.
         firsts: the first rank of each one's group, int64.
         loads: the work of every rank, float64 (ranks,), in the unit of the cost.
         at_least: a proven lower bound of the work of the rank that has most.
@@ -94,7 +94,7 @@ def _runs(values: Integers) -> list[tuple[int, int]]:
 
 
 def group_sizes(ranks: int) -> Integers:
-    """The sizes that groups may have, rising: each divides the next, the last is all ranks.
+    """The sizes that groups may have, ascending: each divides the next, the last is all ranks.
 
     The number of ranks is divided by its largest prime factors first. So of 24 ranks on nodes of 8, groups are 1, 2, 4, 8
     and 24.

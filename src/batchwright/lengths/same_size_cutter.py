@@ -49,9 +49,9 @@ class GroupCutter(Cutter):
         """See `Cutter`."""
         return self.batches_at_least(items)
 
-    def over_strata(self, falling: Integers, window_count: int) -> GroupCutter:
+    def over_strata(self, descending: Integers, window_count: int) -> GroupCutter:
         """See `Cutter`."""
-        return replace(self, lengths=Numbers.of(self.lengths[falling[::window_count]]))
+        return replace(self, lengths=Numbers.of(self.lengths[descending[::window_count]]))
 
     def batches_needed_for_copies(self, items: Integers, copies: Integers) -> int:
         """See `Cutter`."""
@@ -77,11 +77,11 @@ class GroupCutter(Cutter):
         return Cut(places, offsets, longest * np.diff(offsets), in_steps=self.level)
 
     def _equal_parts(self, lengths: np.ndarray, parts: int) -> Integers:
-        """Offsets that cut falling lengths into `parts` parts, the most expensive of which costs as little as possible."""
+        """Offsets that cut descending lengths into `parts` parts; the most expensive costs as little as possible."""
         limit = float(lengths[0] * lengths.size)
 
-        def cut_at(first: int, share: float) -> Integers:
-            return cut_longest(lengths[first:], limit * share, lengths.size, 1)
+        def cut_at(first: int, fraction: float) -> Integers:
+            return cut_longest(lengths[first:], limit * fraction, lengths.size, 1)
 
         offsets = cut_evenly(parts, cut_at)
         # One part may hold all the short samples at no more than the smallest possible cost, and then there are too few

@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Keys:
-    """Sort keys of samples by falling size: 0 for the largest; equal sizes share one.
+    """Sort keys of samples by descending size: 0 for the largest; equal sizes share one.
 
     A key is looked up by the number of the sample in a column, so keys take no memory of their own.
 
@@ -72,20 +72,20 @@ SortKeys = Keys | NDArray[np.int64]
 """Sort keys of all samples, looked up or kept."""
 
 
-def most_expensive_of_strata(table: NumberRows, falling: Integers, window_count: int) -> NumberRows:
-    """The largest value of every `window_count` neighbours of `falling`, column by column: float64 (strata, columns)."""
+def most_expensive_of_strata(table: NumberRows, descending: Integers, window_count: int) -> NumberRows:
+    """The largest value of every `window_count` neighbours of `descending`, column by column: float64 (strata, columns)."""
     if table.shape[1] == 1:
-        # `falling` is sorted by this column: the first of each stratum is the largest.
-        return NumberRows.of(table[falling[::window_count]])
-    return NumberRows.of(np.maximum.reduceat(table[falling], np.arange(0, falling.size, window_count), axis=0))
+        # `descending` is sorted by this column: the first of each stratum is the largest.
+        return NumberRows.of(table[descending[::window_count]])
+    return NumberRows.of(np.maximum.reduceat(table[descending], np.arange(0, descending.size, window_count), axis=0))
 
 
 def similarity_keys_of(table: NumberRows) -> SortKeys:
     """Sort keys of the rows of `table` (samples, measures): sorted by them, neighbours are alike in all measures.
 
     The rows are divided into parts of equal size by the first measure, each of these by the next, and so on. Within a part
-    they are sorted by the last measure: falling in one part, rising in the next (as a snake), so that neighbours are alike
-    across the border of two parts too. Equal rows share a key.
+    they are sorted by the last measure: descending in one part, ascending in the next (as a snake), so that neighbours are
+    alike across the border of two parts too. Equal rows share a key.
     """
     count, measures = table.shape
     if measures == 1:
@@ -98,8 +98,8 @@ def similarity_keys_of(table: NumberRows) -> SortKeys:
         keys = Keys(column)[:]
         part_of.append((np.bincount(keys).cumsum()[keys] - 1) * parts // count)
     rows = table[:]
-    rising = sum(part_of) % 2 == 1
-    last = np.where(rising, rows[:, -1], -rows[:, -1])
+    ascending = sum(part_of) % 2 == 1
+    last = np.where(ascending, rows[:, -1], -rows[:, -1])
     order = np.lexsort((*rows.T, last, *reversed(part_of)))
     changed = np.any(np.diff(rows[order], axis=0, prepend=rows[order[:1]]) != 0, axis=1)
     places = np.empty(count, np.int64)
@@ -123,7 +123,7 @@ def sorted_places(keys: Integers) -> Integers:
 
 
 def sorted_and_counted(keys: Integers) -> tuple[Integers, Integers | None]:
-    """The same, and how many places have each key from 0 on, int64; None if they were not counted."""
+    """Places sorted by key, stable; and how many have each key from 0 on, int64, None if they were not counted."""
     largest = int(keys.max(initial=0))
     if largest >= keys.size:
         return np.argsort(keys, kind="stable"), None

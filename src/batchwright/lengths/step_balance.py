@@ -57,7 +57,7 @@ def redistributed(
         loads_of: what is to be equal over the micro-batches of a step, float64 (micro-batches, measures).
         redistribute: from the places of a step, and where its micro-batches start in them, to `step_size`
             micro-batches; None if that is not possible.
-        enough: a step whose mean is this share of its most expensive micro-batch is left as it is.
+        enough: a step whose mean is this fraction of its most expensive micro-batch is left as it is.
     """
     steps = by_steps(cut)
     loads = loads_of(steps)
@@ -99,7 +99,7 @@ def waiting(steps: Cut, step_size: int) -> float:
 
 
 def sorted_in_steps(steps: Cut, step_size: int) -> Cut:
-    """The same steps, their micro-batches sorted by falling cost."""
+    """The same steps, their micro-batches sorted by descending cost."""
     step_of = np.repeat(np.arange(len(steps) // step_size), step_size)
     return replace(steps.chosen(np.lexsort((-steps.costs, step_of))), in_steps=True, sorted_in_steps=True)
 
@@ -120,29 +120,37 @@ def level_over_steps(cut: Cut, costs: Floats, sizes: Floats, limits: Floats, mos
     steps = by_steps(cut)
     if most_items < costs.size:
         sizes, limits = np.column_stack([sizes, np.ones(costs.size)]), np.append(limits, float(most_items))
-    falling = cut.places[np.argsort(-costs[cut.places], kind="stable")]
+    descending = cut.places[np.argsort(-costs[cut.places], kind="stable")]
     part_of = np.empty(costs.size, np.int64)
     part_of[cut.places] = np.repeat(np.arange(len(cut)), np.diff(cut.offsets))
     mean, effort = float(sizes[:, 0].sum()) / len(cut), _EFFORT_PER_ITEM * costs.size
     least = step_size * (mean - max(_FULL * mean, limits[0] - mean))
     found = level_work(
-        costs[falling], sizes[falling], part_of[falling], len(cut), step_size, limits, least, EQUAL_ENOUGH, effort
+        costs[descending],
+        sizes[descending],
+        part_of[descending],
+        len(cut),
+        step_size,
+        limits,
+        least,
+        EQUAL_ENOUGH,
+        effort,
     )
     offsets = np.concatenate([[0], np.bincount(found, minlength=len(cut)).cumsum()])
-    places = falling[np.argsort(found, kind="stable")]
+    places = descending[np.argsort(found, kind="stable")]
     new = by_steps(Cut(places, offsets, np.add.reduceat(costs[places], offsets[:-1])))
     return new if step_costs(new, step_size) < step_costs(steps, step_size) else steps
 
 
 def split_again(costs: Floats, sizes: Floats, part_of: Integers, limits: Floats, most_items: int) -> list[Integers]:
     """Make parts cost more alike within limits: items by part, the most expensive first; see `split_pairs_again`."""
-    falling = np.argsort(-costs, kind="stable")
+    descending = np.argsort(-costs, kind="stable")
     parts = int(part_of.max()) + 1
     found = split_pairs_again(
-        costs[falling], sizes[falling], part_of[falling], parts, limits, most_items, EQUAL_ENOUGH, _EFFORT
+        costs[descending], sizes[descending], part_of[descending], parts, limits, most_items, EQUAL_ENOUGH, _EFFORT
     )
     by_part = np.argsort(found, kind="stable")
-    return np.split(falling[by_part], np.bincount(found, minlength=parts).cumsum()[:-1])
+    return np.split(descending[by_part], np.bincount(found, minlength=parts).cumsum()[:-1])
 
 
 def equal_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:
@@ -150,10 +158,10 @@ def equal_parts(table: Floats, parts: int, most_items: int) -> list[Integers]:
     if table.shape[1] == 1:
         return list(partition(table[:, 0], parts).parts)
     shares = table / np.maximum(table.sum(axis=0), np.finfo(float).tiny)
-    falling = np.argsort(-shares.max(axis=1), kind="stable")
-    part_of = balance_in_all(np.ascontiguousarray(table[falling], np.float64), parts, most_items)
+    descending = np.argsort(-shares.max(axis=1), kind="stable")
+    part_of = balance_in_all(np.ascontiguousarray(table[descending], np.float64), parts, most_items)
     by_part = np.argsort(part_of, kind="stable")
-    return np.split(falling[by_part], np.bincount(part_of, minlength=parts).cumsum()[:-1])
+    return np.split(descending[by_part], np.bincount(part_of, minlength=parts).cumsum()[:-1])
 
 
 def _unevenness(loads: Floats) -> float:

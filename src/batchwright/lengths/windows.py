@@ -5,14 +5,16 @@ A window takes a number of items and cuts them into a known number of micro-batc
 - `OrderWindows`, with `order=`: windows are ranges of the order. Each is filled with as many items as fit, and the next
   window begins with the item after them. An epoch is a fixed number of micro-batches; the next epoch continues in the
   order.
-- `StratumWindows`, without `order=`, if an epoch has at least two windows, or there are several budgets: every epoch has the
+- `StratumWindows`, without `order=`, if an epoch has at least two windows, or there are several limits: every epoch has the
   same samples, and each window has one sample of every stratum of lengths. No window depends on another.
 - `ShuffleWindows`, without `order=`, for buckets, and if one window is a whole epoch: every epoch has the same samples, and
   windows are ranges of a plain shuffle, that of `bw.shuffled(n, 1, seed=seed)`.
 
-The last two are `EpochWindows`. A *boundary* is a micro-batch at which a run can change to another step size without
-losing or repeating anything: with `order=` the start of a window, otherwise the start of an epoch.
-`plans/changed_steps.py` shows how a run changes there.
+The last two are `EpochWindows`. `plans/laid_out.py` decides which kind a plan has: budgets without `order=` always have
+strata, and only buckets have several windows of the shuffle.
+
+A *boundary* is a micro-batch at which a run can change to another step size without losing or repeating anything: with
+`order=` the start of a window, otherwise the start of an epoch. `plans/changed_steps.py` shows how a run changes there.
 """
 
 from __future__ import annotations
@@ -57,8 +59,8 @@ class Windows(ABC):
         """The window of a micro-batch, and its place in that window."""
 
     @abstractmethod
-    def planned(self, window: int) -> tuple[Integers, Cut]:
-        """The items of a window and how they are cut, before steps are made equal and shuffled."""
+    def cut_window(self, window: int) -> tuple[Integers, Cut]:
+        """The items of a window and how they are cut, before costs are made equal within steps and all is shuffled."""
 
     @abstractmethod
     def next_boundary(self, batch: int) -> int:
@@ -168,7 +170,7 @@ class EpochWindows(Windows):
 
     def __init__(self, layout: EpochLayout, epoch_samples: int) -> None:
         self.layout, self._epoch_samples = layout, epoch_samples
-        self.epoch_batches = layout.length
+        self.epoch_batches = layout.epoch_batches
 
     def window_and_place(self, batch: int) -> tuple[int, int]:
         """See `Windows`."""
@@ -214,11 +216,11 @@ class StratumWindows(EpochWindows):
         super().__init__(layout, epoch_samples)
         self._strata, self._cutter = strata, cutter
 
-    def planned(self, window: int) -> tuple[Integers, Cut]:
+    def cut_window(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
         layout = self.layout
         assert layout.largest_cut is not None
-        items = self._strata.window(*self.epoch_and_window(window), layout.window_count)
+        items = self._strata.items_of_window(*self.epoch_and_window(window), layout.window_count)
         cut = self._cutter.cut(items, layout.batches, layout.step_size)
         # Filling packs is a heuristic, and may need one more for shorter samples. Then the cut of the longest items of all
         # strata is taken: item i of the window is of stratum i, so it fits where the longest of this stratum did. Some
@@ -259,7 +261,7 @@ class ShuffleWindows(EpochWindows):
         self._last: tuple[int, list[tuple[Integers, Cut]]] = -1, []  # an epoch, and its last windows
         self._ready = PlannedWindows()
 
-    def planned(self, window: int) -> tuple[Integers, Cut]:
+    def cut_window(self, window: int) -> tuple[Integers, Cut]:
         """See `Windows`."""
         ready = self._ready.pop(window)
         if ready is not None:
@@ -313,7 +315,7 @@ class ShuffleWindows(EpochWindows):
             self._starts[first] = epoch * self._epoch_samples
         nearest = max(known for known in self._starts if first <= known <= window)
         for earlier in range(nearest, window):
-            self._ready.put(earlier, *self.planned(earlier))
+            self._ready.put(earlier, *self.cut_window(earlier))
         return self._starts[window]
 
     def _rest(self, items: Integers, before: int) -> list[tuple[Integers, Cut]]:

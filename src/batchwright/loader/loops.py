@@ -91,7 +91,7 @@ class Batches(Iterator[Any]):
         self._loader, self._number = loader, number
         self._start: Position | None = None  # None until the first `next`
         self._inner: Iterator[Any] = iter(())
-        self._consumed = self._returned = self._fetched_by_all = self._length = 0
+        self._consumed = self._returned = self._fetched_by_all = self._epoch_length = 0
         self._trainer: Iterator[Accumulation | None] = iter(())
         self._plan = loader.sampler.plan  # the plan whose shares `_start` has
         self._outdated = False  # whether batches may come that were read before these shares were set
@@ -106,12 +106,12 @@ class Batches(Iterator[Any]):
             start = loader._begin(self._number)
             self._inner = loader._read_from(start)
             self._start, self._consumed, self._fetched_by_all = start, start.consumed, sampler.fetched_by_all
-            self._length, self._plan = start.length, sampler.plan
+            self._epoch_length, self._plan = start.epoch_length, sampler.plan
             loader._latest = weakref.ref(self)
             if not start.sequence.whole_epochs:  # an evaluation accumulates nothing
                 self._trainer = trainer_of_this_loop()
         elif loader._latest is None or loader._latest() is not self:
-            if self._consumed >= self._length:  # trainers ask once more after the last batch, perhaps only then
+            if self._consumed >= self._epoch_length:  # trainers ask once more after the last batch, perhaps only then
                 raise StopIteration
             raise Infeasible(
                 "another loop over this loader has begun since, and its position is that loop's",
@@ -162,7 +162,7 @@ class Batches(Iterator[Any]):
         """Move the position past the next batch, and tell `watch`."""
         loader, before = self._loader, self._consumed
         sampler, run, after = loader.sampler, loader.sampler.run, before + self._fetched_by_all
-        ended = after >= self._length
+        ended = after >= self._epoch_length
         if run is self._run:  # what `advance` does then, in a quarter of its time
             self._run = sampler.run = RunState.after_batch(run.start, after, ended=ended)
         else:

@@ -86,7 +86,7 @@ def task_schedule(weights: Sequence[int], names: Sequence[Hashable] | None = Non
 
 
 def _often(weights: Sequence[int]) -> tuple[int, int]:
-    """How many tasks, by falling weight, the first of two schedules gets so that blocks are shortest; and their length."""
+    """How many tasks, by descending weight, the first of two schedules gets so that blocks are shortest; their length."""
     # A block is as long as the distance between two turns of the rarest task in it. So very rare tasks get a table of their
     # own, whose slots are spread evenly over those of the first.
     total, rare = sum(weights), 0

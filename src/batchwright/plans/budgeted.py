@@ -60,8 +60,12 @@ def budgeted(
 
     Samples are planned window by window: a window is sorted by length and cut where the budget is reached. Without
     `order`, all samples are sorted by length, and each of n windows takes one of every n neighbours, so all windows are
-    similar. With `order`, a window is the next range of that order. All micro-batches of a step cost about the same,
-    steps come in random order, and every epoch has the same number of micro-batches.
+    similar. With `order`, a window is the next range of that order. Steps come in random order, and every epoch has the same
+    number of micro-batches.
+
+    The micro-batches of a step exchange samples, so that all of them cost about the same. In three cases they do not, and
+    micro-batches are only sorted by cost, so that neighbours make a step: with `round_length` or `round_count`, which keep
+    the shapes; with `balance` if a budget is padded; and with several budgets if one of them is padded.
 
     Args:
         lengths: array-like of shape (n_samples,), int or float, 0 or more; `{name: column}` or a table for several
@@ -75,9 +79,11 @@ def budgeted(
         padded: whether a micro-batch costs its longest sample times its count, or the sum; `{name: bool}` for several.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
             `lambda n: n + n**2 / 4096`; the budget is then in its unit.
-        balance: array-like of shape (n_samples,), int or float, 0 or more, such as supervised tokens: the amount that
-            should be equal in the micro-batches of a step. If left out, it is what the budget counts, or the sum of the
-            parts that are used of several budgets.
+        balance: array-like of shape (n_samples,), int or float, 0 or more, such as supervised tokens: what the
+            micro-batches of a step should have equally much of, beside what the budget counts. If a budget is padded, as
+            by default, micro-batches are only sorted by it, and neighbours make a step: pass `padded=False` to have
+            samples exchanged too. If left out, it is what the budget counts, or the sum of the parts that are used of
+            several budgets.
         round_length: lengths are rounded up to a multiple of this, or to the next of a list of lengths, so that there
             are few shapes (number of samples x longest length).
         round_count: micro-batches of this many samples or more have a multiple of it, except those split to fit an
@@ -89,7 +95,8 @@ def budgeted(
         local: the shards that the samples lie in: all ranks then read from few of them at a time, at most `open` in a
             window, and each shard once a pass. A window takes the next range of a shuffle over these shards, as with
             `order=`.
-        seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
+        seed: of which samples come together without `order=`, of the order of steps, and of the order of the micro-batches
+            within each step, so of which rank gets which; int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: a sample over the budget (with "refuse"), or arguments that contradict each other.
@@ -200,7 +207,7 @@ class Budgets:
         return over
 
     def admission(self, too_long: TooLong) -> Admission:
-        """The items, if `too_long` is done with samples that alone exceed a budget."""
+        """The items, which are samples here, if `too_long` is done with those that alone exceed a budget."""
         over = self.over
         if over.any() and too_long == "refuse":
             self._refuse()

@@ -52,16 +52,17 @@ class LengthPlan(Plan, Windowed):
     """Micro-batches of like cost, made window by window.
 
     Made by `budgeted`, `grouped`, `bucketed` and `packed`. A window is consecutive micro-batches planned together: its
-    samples are cut into micro-batches, these are sorted into steps of like cost, and steps are shuffled. With `order=`
-    or `local=` it is the next range of an order. Without, it is made of `strata`; the plain shuffle that `order_plan` is
-    then serves rates and the identity, and is cut only for buckets and if an epoch is one window.
+    samples are cut into micro-batches, these are sorted into steps of like cost, and the steps and the micro-batches within
+    them are shuffled (`steps_shuffled`). With `order=` or `local=` it is the next range of an order. Without, it is made of
+    `strata`; the plain shuffle that `order_plan` is then serves rates and the identity, and is cut only for buckets and if
+    an epoch is one window.
 
     Attributes:
         epoch_samples: places of the order in an epoch of its plan.
-        window: micro-batches that are planned together, or "epoch".
+        window: how many micro-batches are planned together, or "epoch"; elsewhere a `window` is the number of one.
         least_steps: a window has at least this many steps; the cutter may want more.
         admission: turns samples into items.
-        seed: the seed of the shuffled steps.
+        seed: the seed of the strata, and of the order of steps and of the micro-batches within each.
         delivery: how the targets of the given order were adjusted, since samples are truncated or skipped; None
             without `order=`, or if nothing can be truncated or skipped.
         set_shares: the shares that were set during a run; see `retargeted`.
@@ -277,11 +278,14 @@ class LengthPlan(Plan, Windowed):
         return found
 
     def planned(self, window: int) -> tuple[Integers, Cut]:
-        """The items of a window, and its micro-batches in their final order; the windows used last are kept."""
+        """The items of a window, and its micro-batches in their final order; the windows used last are kept.
+
+        `Windows.cut_window` cuts it, the cutter makes the costs of a step equal, and `steps_shuffled` shuffles.
+        """
         if (found := self._planned.get(window)) is not None:
             self._planned.move_to_end(window)
             return found
-        items, cut = self.windows.planned(window)
+        items, cut = self.windows.cut_window(window)
         if self.step_size > 1:
             cut = self.cutter.with_equal_costs(items, cut, self.step_size)
         epoch, window_in_epoch = self.windows.epoch_and_window(window)

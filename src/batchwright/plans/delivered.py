@@ -44,14 +44,14 @@ class Units:
     Attributes:
         whole: lengths before, by the samples of the dataset.
         truncated: lengths after samples were truncated; those that are skipped count here.
-        left_out: the sorted numbers of the samples that are skipped, int64.
+        all_skipped: the sorted numbers of the samples that are skipped, int64.
         start: the first sample of the dataset that is counted.
         count: how many are.
     """
 
     whole: Numbers
     truncated: Numbers
-    left_out: Integers
+    all_skipped: Integers
     start: int
     count: int
 
@@ -71,23 +71,23 @@ class Units:
     def delivered(self, first: int, last: int) -> Floats:
         """Lengths after, float64 (last - first,); 0 for samples that are skipped."""
         found = self.truncated[self.start + first : self.start + last].astype(np.float64)
-        found[self._left_out(first, last) - self.start - first] = 0
+        found[self._skipped_in(first, last) - self.start - first] = 0
         return found
 
     def skipped(self, first: int, last: int) -> Floats:
         """1 for samples that are skipped, else 0, float64 (last - first,)."""
         found = np.zeros(last - first)
-        found[self._left_out(first, last) - self.start - first] = 1
+        found[self._skipped_in(first, last) - self.start - first] = 1
         return found
 
-    def _left_out(self, first: int, last: int) -> Integers:
-        within = np.searchsorted(self.left_out, [self.start + first, self.start + last])
-        return self.left_out[slice(*within)]
+    def _skipped_in(self, first: int, last: int) -> Integers:
+        within = np.searchsorted(self.all_skipped, [self.start + first, self.start + last])
+        return self.all_skipped[slice(*within)]
 
     @property
     def any_skipped(self) -> bool:
         """Whether a sample is skipped."""
-        return self._left_out(0, self.count).size > 0
+        return self._skipped_in(0, self.count).size > 0
 
     @cached_property
     def changed(self) -> int:

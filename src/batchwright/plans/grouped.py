@@ -46,7 +46,8 @@ def grouped(
         local: the shards that the samples lie in: all ranks then read from few of them at a time, at most `open` in a
             window, and each shard once a pass. A window takes the next range of a shuffle over these shards, as with
             `order=`.
-        seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
+        seed: of which samples come together without `order=`, of the order of steps, and of the order of the micro-batches
+            within each step, so of which rank gets which; int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: a batch size below 1, a length below 0, no samples, or an order over other samples.

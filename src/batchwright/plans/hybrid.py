@@ -142,7 +142,7 @@ class HybridPlan(EachOnce):
             >>> plan.samples(0).tolist() == plan.stepped(8).samples(0).tolist()
             True
         """
-        return self.strata.window(*divmod(step, self.steps), self.steps)
+        return self.strata.items_of_window(*divmod(step, self.steps), self.steps)
 
     def check_world(self, ranks: int) -> None:
         """Refuse a number of ranks that some step cannot be divided among.

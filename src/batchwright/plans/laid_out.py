@@ -37,7 +37,11 @@ def check_step_size(plan: LengthKind, step_size: int) -> None:
 
 
 def windows_in_steps(plan: LengthKind, step_size: int) -> Windows:
-    """The windows of the plan in steps of `step_size` micro-batches."""
+    """The windows of the plan in steps of `step_size` micro-batches.
+
+    With `order=` or `local=` they are ranges of that order. Otherwise plans of budgets, packs and groups of one size have
+    strata. They use the plain shuffle only where one window is a whole epoch; `layout_of_shuffle` is for buckets only.
+    """
     window = plan.window if isinstance(plan.window, str) else max(plan.window, plan.least_steps * step_size)
     if not plan.same_samples:
         # The micro-batches that buckets need depend on the step size: the last step of each is a short one.

@@ -171,7 +171,7 @@ def _labels(plan: LengthKind, batch_size: float) -> list[LabelLine]:
     if rates is None:
         return []
     drawn = plan.rates(np.arange(plan.groups.sample_count))
-    shares = np.bincount(plan.admission.origins(count), weights=drawn, minlength=count)
+    shares = np.bincount(plan.admission.numbers_in_order(count), weights=drawn, minlength=count)
     return label_lines(rates, rates.rates_of(shares), batch_size)
 
 

@@ -168,7 +168,7 @@ def packed(
             (preference pairs). An `order` is then over the keys, in sorted order.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
             `lambda n: n + n**2 / 4096`; the micro-batches of a step then have nearly equal costs. If left out, tokens, or
-            the sum of the shares of several capacities.
+            the sum of the parts that are used of several capacities.
         balance: in place of `cost` one number for each sample, array-like of shape (n_samples,), int or float, 0 or
             more, such as supervised tokens.
         solver: "fast" or "exact"; see `batchwright.lengths.packing.pack`. The work of one exact packing is limited to
@@ -180,7 +180,8 @@ def packed(
         local: the shards that the samples lie in: all ranks then read from few of them at a time, at most `open` in a
             window, and each shard once a pass. A window takes the next range of a shuffle over these shards, as with
             `order=`.
-        seed: of which samples come together without `order=`, and of the order of steps, int from 0 to 2^64 - 1.
+        seed: of which samples come together without `order=`, of the order of steps, and of the order of the micro-batches
+            within each step, so of which rank gets which; int from 0 to 2^64 - 1.
 
     Raises:
         Infeasible: a sample over the capacity (with "refuse"), or arguments that contradict each other.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..kinds import LengthKind, TaskKind
 
 __all__ = [
-    "drawn_strata", "epochs_looked_at", "faults", "faults_of_lengths", "faults_of_tasks", "never_text", "notes",
+    "drawn_by_rates", "epochs_looked_at", "faults", "faults_of_lengths", "faults_of_tasks", "never_text", "notes",
     "repeated", "repeated_groups", "repeats_text", "undersized",
 ]  # fmt: skip
 
@@ -247,7 +247,7 @@ def faults_of_tasks(plan: TaskKind) -> list[str]:
     starts, names = np.unique(plan.starts), plan.names
     parts: Iterator[DrawnGroups] = (
         part._replace(within=f" of task {names[int(np.searchsorted(starts, part.start, side='right')) - 1]!r}")
-        for part in drawn_strata(drawn)
+        for part in drawn_by_rates(drawn)
     )
     # If the tasks share one dataset, a sample that is rare in one task may be frequent in another: their draws add up.
     if sum(groups.sample_count for groups, _, _ in drawn) > total:
@@ -269,13 +269,13 @@ def faults_of_lengths(plan: LengthKind, *, least: float = 0.0) -> list[str]:
     """
     if plan.same_samples:  # an epoch holds every sample once
         return []
-    window, cut = plan.windows.planned(0)
-    return [*window_in_shards(plan, window, len(cut)), *copies_within_batches(plan, (window, cut), least=least)]
+    items, cut = plan.windows.cut_window(0)
+    return [*window_in_shards(plan, items, len(cut)), *copies_within_batches(plan, (items, cut), least=least)]
 
 
-def drawn_strata(strata: InclusionRates) -> Iterator[DrawnGroups]:
-    """The strata of a plan as parts, one for each stratum."""
-    return (DrawnGroups(groups, start, 0, shares) for groups, start, shares in strata)
+def drawn_by_rates(rates: InclusionRates) -> Iterator[DrawnGroups]:
+    """What inclusion rates say of draws, one part for each of their group rates."""
+    return (DrawnGroups(groups, start, 0, shares) for groups, start, shares in rates)
 
 
 def _torn(order: Mixed) -> list[str]:
@@ -321,7 +321,7 @@ def _drawn(order: SharedOrder) -> Iterator[DrawnGroups]:
         stop = max(stop, order.dealt.share_changes[-1].first + 1)
     if not order.children:
         return iter([DrawnGroups(order.groups, 0, 0, mean_shares(order, 0, stop))])
-    return drawn_strata(inclusion_rates_of(order, 0, stop))
+    return drawn_by_rates(inclusion_rates_of(order, 0, stop))
 
 
 def _in_blocks(shares: Shares, groups: Groups, epoch: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -90,7 +90,7 @@ def _first_windows(plan: LengthKind, first: _Window, most: int) -> Iterator[_Win
             yield _cut_from(plan, number * _places(plan), _MEASURED - looked_at)
             looked_at += _places(plan)
             continue
-        items, cut = plan.windows.planned(number) if number else first
+        items, cut = plan.windows.cut_window(number) if number else first
         kept = items[: _MEASURED - looked_at]
         looked_at += kept.size
         yield (items, cut) if kept.size == items.size else _cut(plan, kept)

@@ -110,7 +110,10 @@ class BatchesOfRun:
 
     @property
     def batches_done(self) -> int:
-        """How many batches of that epoch the next iterator leaves out, since they were returned or `seek` was called."""
+        """The batches of this rank in epoch `epoch` that count as done, in batches of the present world.
+
+        They were returned, or `seek` passed over them. The next iterator begins behind them.
+        """
         return self._present().next_start().consumed // self.fetched_by_all
 
     @property

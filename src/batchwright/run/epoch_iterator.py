@@ -66,11 +66,11 @@ class BatchQueue:
     asked = False
     fetched_by_all: int
     filled: Filled
-    _length: int  # micro-batches of the epoch
+    _epoch_length: int  # micro-batches of the epoch
 
     def begin(self, start: Position, fetched_by_all: int) -> None:
         """The iterator begins here."""
-        self.fetched_by_all, self._length = fetched_by_all, start.length
+        self.fetched_by_all, self._epoch_length = fetched_by_all, start.epoch_length
         self.filled = Filled(start.consumed, [], 1)
         self.start = start
 
@@ -106,22 +106,22 @@ class BatchQueue:
     @property
     def ended(self) -> bool:
         """Whether the last batch of the epoch was given, or nothing was left of it at the start."""
-        return self.starts_ended if self.start is None else self.consumed >= self._length
+        return self.starts_ended if self.start is None else self.consumed >= self._epoch_length
 
     @property
     def run(self) -> RunState:
         """The run after the last batch that was given."""
         consumed = self.consumed
-        return RunState.after_batch(self.start, consumed, ended=consumed >= self._length)
+        return RunState.after_batch(self.start, consumed, ended=consumed >= self._epoch_length)
 
     def following(self, step_size: int) -> Position | None:
         """The start of the next epoch in steps of this size; None if this epoch has not ended, or if it must be checked."""
         start = self.start
-        if start is None or self.consumed < self._length or start.step_size != step_size:
+        if start is None or self.consumed < self._epoch_length or start.step_size != step_size:
             return None
         following = start.in_epoch(start.epoch + 1)
         # After an epoch of a run, `Position.check` refuses the next only if it ends after the last micro-batch.
-        return following if following.origin + following.length <= LAST + 1 else None
+        return following if following.origin + following.epoch_length <= LAST + 1 else None
 
 
 class EpochIterator(chain[list[int]]):

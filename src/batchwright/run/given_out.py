@@ -13,28 +13,28 @@ __all__ = ["LeftOut", "given_out", "left_out_at", "left_out_in"]
 
 
 class LeftOut(NamedTuple):
-    """Stretches of micro-batches that were left out, equally long and equally far apart: those of alike epochs are one.
+    """Stretches of micro-batches never given out, equally long and equally far apart: those of alike epochs are one.
 
     Attributes:
         first: the first micro-batch of the first stretch, as the plan counts them in steps of 1.
-        length: micro-batches in each.
+        batches: micro-batches in each.
         apart: from the start of one to that of the next.
         times: how many stretches there are.
     """
 
     first: int
-    length: int
+    batches: int
     apart: int
     times: int
 
     @property
     def stop(self) -> int:
         """The micro-batch behind the last stretch."""
-        return self.first + (self.times - 1) * self.apart + self.length
+        return self.first + (self.times - 1) * self.apart + self.batches
 
     def before(self, stop: int) -> Iterator[LeftOut]:
         """What of it lies before a micro-batch."""
-        whole = min(self.times, max(0, (stop - self.first - self.length) // self.apart + 1))
+        whole = min(self.times, max(0, (stop - self.first - self.batches) // self.apart + 1))
         if whole:
             yield self._replace(times=whole)
         begun = self.first + whole * self.apart
@@ -52,7 +52,7 @@ def left_out_at(left_out: tuple[LeftOut, ...], before: int, start: int) -> tuple
         kept[-1:] = kept[-1].before(stop)
     if start > before:
         last = kept[-1] if kept else None
-        if last is not None and last.length == start - before:
+        if last is not None and last.batches == start - before:
             apart = before - last.first if last.times == 1 else last.apart
             if before == last.first + last.times * apart:
                 return *kept[:-1], last._replace(apart=apart, times=last.times + 1)
@@ -63,12 +63,12 @@ def left_out_at(left_out: tuple[LeftOut, ...], before: int, start: int) -> tuple
 def given_out(left_out: tuple[LeftOut, ...], stop: int) -> Iterator[tuple[int, int]]:
     """The micro-batches before `stop` that were given out: ranges, each from its first to the one behind its last."""
     start = 0
-    for first, length, apart, times in left_out:
+    for first, batches, apart, times in left_out:
         for number in range(times):
             begun = first + number * apart
             if begun > start:
                 yield start, begun
-            start = begun + length
+            start = begun + batches
     if stop > start:
         yield start, stop
 
@@ -91,4 +91,4 @@ def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, (list, tuple)) or [type(number) for number in entry] != [int] * 4:
         return False
     found = LeftOut(*entry)
-    return found.first >= 0 and min(found[1:]) > 0 and found.apart >= found.length and found.stop <= LAST + 1
+    return found.first >= 0 and min(found[1:]) > 0 and found.apart >= found.batches and found.stop <= LAST + 1

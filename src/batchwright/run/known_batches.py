@@ -38,7 +38,7 @@ class KnownBatches(NamedTuple):
         """
         assert self.fetched_by_all is not None
         since = start_of_run if self.since is None else self.since
-        count = since.length // self.fetched_by_all
+        count = since.epoch_length // self.fetched_by_all
         if not 0 <= number < count:
             raise Infeasible(f"batch {number} of an epoch of {count} batches", f"pass 0 to {count - 1}")
         first, offset = divmod(since.consumed, self.fetched_by_all)

@@ -120,7 +120,7 @@ class PresentRun(NamedTuple):
         if position.step_size == self.step_size:
             # What is left of the epoch must be whole batches of all present ranks. The old run had steps of the same size,
             # but may have had fewer ranks that accumulated more: then it can have stopped inside such a batch.
-            if (position.length - position.consumed) % self.fetched_by_all == 0:
+            if (position.epoch_length - position.consumed) % self.fetched_by_all == 0:
                 return position
             position = position.with_step_size(1)  # so that the next line rounds up what is left
         return position.with_step_size(self.step_size)

@@ -274,7 +274,7 @@ class BatchSampler(BatchesOfRun, torch.utils.data.BatchSampler, torch.utils.data
         present = self._present()
         start = present.next_start()
         start.check()
-        end, ranks = start.origin + start.length, present.fetched_by_all // self.fetch
+        end, ranks = start.origin + start.epoch_length, present.fetched_by_all // self.fetch
         cost = start.sequence.warning_of_run(start.micro_batch, end, start.step_size, ranks)
         if cost is not None and cost not in _WARNED.setdefault(self.plan, set()):
             _WARNED[self.plan].add(cost)
