@@ -32,13 +32,11 @@ FIELDS = 16
 
 # FREE places; the LEAST there were; FRESH groups with samples and not in the heap yet; groups in the HEAP; QUEUED for slots
 # they lack, from FIRST on; slots WRITTEN_OFF; random words DRAWN; bytes HELD of at most LIMIT (below 0: any); the LAST_LARGE
-# group that lost a sample, since these take turns; MOST_DEFICIT; REMEMBERS or not
-FREE, LEAST, FRESH, HEAP, FIRST, QUEUED, WRITTEN_OFF, DRAWN, HELD, LIMIT, LAST_LARGE, MOST_DEFICIT, REMEMBERS = range(
-    13
-)
-# the batch being served: its NUMBER, the slot it is AT, the group PENDING there, whether reading for it was TRIED; slots
-# given AWAY and REPEATS in it; and of the stream: whether it WAITS for who is due
-NUMBER, AT, PENDING, TRIED, AWAY, REPEATS, WAITS = range(13, 20)
+# group that lost a sample, since these take turns; MOST_DEFICIT
+FREE, LEAST, FRESH, HEAP, FIRST, QUEUED, WRITTEN_OFF, DRAWN, HELD, LIMIT, LAST_LARGE, MOST_DEFICIT = range(12)
+# of the stream: REMEMBERS or not; of the batch being served: its NUMBER, the slot it is AT, the group PENDING there, whether
+# reading for it was TRIED, slots given AWAY and REPEATS; and of the stream: whether it WAITS for who is due
+REMEMBERS, NUMBER, AT, PENDING, TRIED, AWAY, REPEATS, WAITS = range(12, 20)
 COUNTERS = 20
 
 DONE, SHORT, STARVED, OVER = range(4)  # what `serve` returns
