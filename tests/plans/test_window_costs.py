@@ -27,7 +27,7 @@ uneven = pytest.mark.filterwarnings("ignore:the run goes on in steps:batchwright
 def planned(monkeypatch):
     """How often each window was planned."""
     counts = []
-    for kind, name in ((StratumWindows, "planned"), (ShuffleWindows, "planned"), (OrderWindows, "_filled")):
+    for kind, name in ((StratumWindows, "cut_window"), (ShuffleWindows, "cut_window"), (OrderWindows, "_filled")):
         method = getattr(kind, name)
         monkeypatch.setattr(kind, name, lambda *at, method=method: counts.append(at[1]) or method(*at))
     return counts
