@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kernels.array_types import Integers
 from .rules import Rules
@@ -46,22 +47,22 @@ class Apart:
         self.left: list[Waiting] = []
         self._rules = rules
         self._waiting: list[deque[Waiting]] = [deque() for _ in range(groups)]
+        self._counts: Integers = np.zeros(groups, np.int64)  # of those that wait, for each group
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self.left) + sum(map(len, self._waiting))
+        return len(self.left) + int(self._counts.sum())
 
-    def holds(self, group: int) -> bool:
-        """Whether a sample of this group waits."""
-        return bool(self._waiting[group])
+    def held_groups(self) -> NDArray[np.bool_]:
+        """Which groups have samples that wait."""
+        return self._counts > 0
 
-    def waiting(self, shard_group: int) -> list[Waiting]:
-        """Those from the shards of a group."""
-        return [kept for each in self._waiting for kept in each if kept.shard_group == shard_group]
-
-    def left_of(self, shard_group: int) -> list[Waiting]:
-        """Those in `left` that are from the shards of a group."""
-        return [kept for kept in self.left if kept.shard_group == shard_group]
+    def by_shard_group(self) -> list[list[Waiting]]:
+        """For each group, the samples from its shards that wait, then those in `left`."""
+        found: list[list[Waiting]] = [[] for _ in self._waiting]
+        for kept in chain(*self._waiting, self.left):
+            found[kept.shard_group].append(kept)
+        return found
 
     def leave(self, kept: Waiting) -> None:
         """Keep a sample of a batch that was not full."""
@@ -90,8 +91,9 @@ class Apart:
                 return why
             self._bytes += weigher.size(kept.sample)
         self._waiting[kept.group].append(kept)
+        self._counts[kept.group] += 1
         while len(self) > self._rules.buffer or (weigher is not None and self._bytes > weigher.limit):
-            self.take(max(range(len(self._waiting)), key=lambda group: len(self._waiting[group])))
+            self.take(int(self._counts.argmax()))
             self.dropped += 1
         return None
 
@@ -100,6 +102,7 @@ class Apart:
         if not self._waiting[group]:
             return None
         kept = self._waiting[group].popleft()
+        self._counts[group] -= 1
         self._bytes -= 0 if self._rules.weigher is None else self._rules.weigher.size(kept.sample)
         self.pass_over(kept)
         return kept

@@ -21,6 +21,8 @@ from .states import kept, remembered
 __all__ = ["Composer", "Recipe", "Run", "steps_of"]
 
 _COMPOSED = 4  # of a source that is read again from its start, one part is composed again where four are skipped
+_WRITTEN = 64  # bytes of a state, beside its samples, that take about half as long to write as a sample takes to read
+_LEAST = 256  # bytes that a feed or a group takes of a state
 
 
 class Composer(Protocol):
@@ -111,11 +113,12 @@ class Run:
         self.steps = 0
         self._state_bytes = state_bytes
         self._anchor: str | None = None
-        self._anchor_taken = 0  # samples read when it was taken
-        self._anchor_held = 0  # samples in it; see `_spacing`
+        self._anchor_at = 0  # `_progress` when it was taken
+        self._spacing = 0  # how much further to go before the next
         self._since = 0
+        self._given = 0  # samples in the batches composed since this run began here
         self._refusal: Infeasible | None = None  # of the last state that was refused to a loader
-        self._refused = (0, 0)  # samples read and held by then
+        self._retry_at = 0  # `_progress` when a state is tried again
         self.over = False  # the composer returned None
         self._torn = (
             False  # the composer was stopped between two batches, by an error, an interrupt or a warning as one
@@ -124,8 +127,8 @@ class Run:
             self.composer.start()
         else:
             self._anchor = state["anchor"]
-            self._start_from(remembered(state["anchor"]))
-            self._anchor_taken = self._taken()
+            self._start_from(state["anchor"], remembered(state["anchor"]))
+            self._anchor_at = self._progress()
         if state is None:
             return
         for _ in range(state["batches"]):
@@ -134,8 +137,13 @@ class Run:
             self.advance()
         self.used = state["used"]
 
-    def _taken(self) -> int:
-        return sum(feed.read for feed in self.composer.feeds)
+    def _progress(self) -> int:
+        """How many samples were read; of several feeds, of which each sample given was read, how many were given.
+
+        It is asked for at every batch, and to ask all feeds would then take longer than to read the batch.
+        """
+        feeds = self.composer.feeds
+        return feeds[0].read if len(feeds) == 1 else self._given
 
     def advance(self, *, last: bool = False) -> bool:
         """Compose the next batch; False at the end. After the last that is asked for, all are judged, before it counts."""
@@ -150,6 +158,7 @@ class Run:
         self.batch, self.used = batch, 0
         self.steps += 1
         self._since += 1
+        self._given += len(batch)
         return True
 
     def state(self) -> dict[str, Any]:
@@ -160,39 +169,45 @@ class Run:
             for feed in self.composer.feeds if self._anchor is None else ():
                 feed.reader.position(feed.taken)  # raises if the source cannot be read again
         # Between two anchors, batches are counted, and composed again when a run resumes.
-        elif self._anchor is None or self._taken() - self._anchor_taken > self._spacing(self._anchor_held):
-            taken, rest, held = self._taken(), self.batch[self.used :], self.composer.held()
-            self._anchor = self._weigh_anchor(held)
-            self._anchor_taken, self._anchor_held, self._since = taken, sum(map(len, held)), 0
+        elif self._anchor is None or self._progress() - self._anchor_at > self._spacing:
+            rest = self.batch[self.used :]
+            self._anchor, self._spacing = self._weigh_anchor(self.composer.held())
+            self._anchor_at, self._since = self._progress(), 0
             self.batch, self.used = rest, 0
         return {"anchor": self._anchor, "batches": self._since, "used": self.used, "over": self.over}
 
-    def _spacing(self, held: int) -> int:
-        """How many samples to read after an anchor, which copied so many, before the next.
+    def _spacing_after(self, held: int, written: int) -> int:
+        """How many samples to read after an anchor before the next.
 
-        As many as were copied, so that each sample is copied once. Resuming reads some sources again from their start. Of
+        As many as it copied, so that each sample is copied once; and as many as take the time to write the rest of it,
+        which grows with the numbers of feeds and groups. Resuming reads some sources again from their start. Of
         these it may compose again a fixed part of what it reads, at little cost beside the reading: the number of anchors
         then grows with the logarithm of what was read.
+
+        Args:
+            held: the samples in it.
+            written: its bytes, without these samples.
         """
         reread = sum(feed.taken for feed in self.composer.feeds if getattr(feed.reader, "rereads", False))
-        return max(held, reread // _COMPOSED)
+        return max(held, written // _WRITTEN, reread // _COMPOSED)
 
     def state_or_refusal(self) -> dict[str, Any] | Infeasible:
         """The state, or the error that says why there is none. It is returned and not raised: a loop may need no state.
 
         Each attempt may take as long as writing a state, so the next one comes when another state would be written.
         """
-        read, held = self._refused
-        if self._refusal is None or self._taken() - read > self._spacing(held):
+        if self._refusal is None or self._progress() > self._retry_at:
             try:
                 state, self._refusal = self.state(), None
                 return state
             except Infeasible as refusal:
                 self._refusal = copy.copy(refusal)  # without the frames of its traceback
-                self._refused = self._taken(), sum(map(len, self.composer.held()))
+                written = _LEAST * (len(self.composer.feeds) + len(self.composer.shares()))
+                self._retry_at = self._progress() + self._spacing_after(sum(map(len, self.composer.held())), written)
         return self._refusal
 
-    def _weigh_anchor(self, held: list[list[Any]]) -> str:
+    def _weigh_anchor(self, held: list[list[Any]]) -> tuple[str, int]:
+        """The anchor, and how many samples to read before the next."""
         feeds = [
             {**feed.state(), "items": [ordinal for ordinal, _ in items] if feed.by_reference else items}
             for feed, items in zip(self.composer.feeds, held, strict=True)
@@ -210,7 +225,16 @@ class Run:
                 f"the state takes {len(anchor):,} bytes and state_bytes is {self._state_bytes:,}",
                 f"pass state_bytes={len(anchor) * 2}, or a smaller buffer{self._without_samples()}",
             )
-        return anchor
+        return anchor, self._spacing_of(anchor, everything)
+
+    def _spacing_of(self, anchor: str, everything: dict[str, Any]) -> int:
+        """`_spacing_after` an anchor of this."""
+        feeds, held = everything["feeds"], sum(len(feed["items"]) for feed in everything["feeds"])
+        named = all(feed.by_reference for feed in self.composer.feeds)
+        if not everything["rest"] and not any(feed["again"] for feed in feeds) and (named or not held):
+            return self._spacing_after(held, len(anchor))
+        others = {**everything, "rest": [], "feeds": [{**feed, "items": [], "again": []} for feed in feeds]}
+        return self._spacing_after(held, len(kept(others)))
 
     def _without_samples(self) -> str:
         """What lets a state name samples that it has by value now, as one more way out."""
@@ -221,12 +245,12 @@ class Run:
             return ""
         return ", or pass a sequence, online.Sharded or a reader such as online.tar: a state only names their samples"
 
-    def _start_from(self, everything: Any) -> None:
+    def _start_from(self, anchor: str, everything: Any) -> None:
         held = []
         for feed, saved in zip(self.composer.feeds, everything["feeds"], strict=True):
             feed.resume(saved)
             held.append(feed.fetch(saved["items"]))
-        self._anchor_held = sum(map(len, held))
+        self._spacing = self._spacing_of(anchor, everything)
         self.composer.resume(everything["memory"], held)
         self.batch, self.used = everything["rest"], 0
         self.steps, self.over = everything["steps"], everything["over"]

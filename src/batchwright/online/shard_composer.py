@@ -9,6 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import shown, warn
 from ..kernels.array_types import Floats, Integers
@@ -48,7 +49,8 @@ class ShardComposer:
         self._shares = shares
         self._rounds = Rounds(batch_size=rules.batch_size, key=key)
         self._rounds.shares = shares
-        self._ended = {number for number, share in enumerate(shares.tolist()) if share == 0}  # read to the end once
+        self._ended: NDArray[np.bool_] = shares == 0  # read to the end once
+        self._without: NDArray[np.bool_] = shares == 0  # have no sample that could be repeated
         self._had = np.zeros(len(shares), np.int64)
         self._again = np.zeros(len(shares), np.int64)
         self._read_again = np.zeros(len(shares), np.int64)  # of the shards of each group
@@ -57,7 +59,7 @@ class ShardComposer:
     def start(self) -> None:
         """Open the shards of every group that has a share."""
         for number, feed in enumerate(self.feeds):
-            if number not in self._ended:
+            if not self._ended[number]:
                 feed.start()
 
     def compose(self) -> StreamBatch | None:
@@ -83,7 +85,7 @@ class ShardComposer:
                 redistributed[self._labels[number]] = redistributed.get(self._labels[number], 0) + 1
             taken.append(kept)
         groups = [kept.group for kept in taken]
-        self._had += np.bincount(groups, minlength=len(self._shares))
+        np.add.at(self._had, groups, 1)
         batch = StreamBatch(kept.sample for kept in taken)
         batch.groups, batch.repeats = [self._labels[number] for number in groups], repeats
         if redistributed:
@@ -111,24 +113,19 @@ class ShardComposer:
                     self._put_apart(Waiting(sample, group, number))
             if self._rules.when_short == "wait":
                 return None
-            self._ended.add(number)
-            live = self._live()
-            if not live and (repeats or not self._apart):
+            self._ended[number] = True
+            if (repeats or not self._apart) and self._ended.all():
                 return None
             if repeats and not (restarted or has_none):
                 feed.restart()
                 restarted = True
                 continue
-            due = self._with_samples() if repeats else live
-            due = [other for other in range(len(self.feeds)) if other in due or self._apart.holds(other)]
-            if not due:
+            if repeats:
+                self._without[number] = True
+            due = np.flatnonzero(~(self._without if repeats else self._ended) | self._apart.held_groups())
+            if not due.size:
                 return None
-            number, restarted = min(due, key=lambda other: self._had[other] / self._shares[other]), False
-
-    def _with_samples(self) -> list[int]:
-        """The groups with a share of which this reader has samples to repeat."""
-        found = zip(self.feeds, self._shares.tolist(), strict=True)
-        return [at for at, (feed, share) in enumerate(found) if share and not (feed.ended and feed.repeat > 0)]
+            number, restarted = int(due[(self._had[due] / self._shares[due]).argmin()]), False
 
     def _put_apart(self, kept: Waiting) -> None:
         # It came before: its group repeats its own samples where it lacks any.
@@ -161,9 +158,6 @@ class ShardComposer:
         else:
             return self._numbers[found]
         return None
-
-    def _live(self) -> list[int]:
-        return [number for number in range(len(self.feeds)) if number not in self._ended]
 
     def shares(self) -> dict[Hashable, float]:
         """The shares of the groups now in force."""
@@ -209,14 +203,11 @@ class ShardComposer:
 
     def held(self) -> list[list[Any]]:
         """Samples that were in a shard of another group, then those of a batch that was not full; others are not kept."""
-        return [[tuple(kept) for kept in self._kept(number)] for number in range(len(self.feeds))]
+        return [[tuple(kept) for kept in each] for each in self._apart.by_shard_group()]
 
     def pending(self) -> list[list[Any]]:
         """The same samples."""
-        return [[kept.sample for kept in self._kept(number)] for number in range(len(self.feeds))]
-
-    def _kept(self, number: int) -> list[Waiting]:
-        return self._apart.waiting(number) + self._apart.left_of(number)
+        return [[kept.sample for kept in each] for each in self._apart.by_shard_group()]
 
     def pooled(self) -> list[list[Any]]:
         """Nothing: shards are read again."""
@@ -225,7 +216,8 @@ class ShardComposer:
     def take_over(self, others: Sequence[ShardComposer], index: int, readers: int, pools: list[Any]) -> None:
         """See `run.Composer`."""
         pending = {number for other in others for number, items in enumerate(other.pending()) if items}
-        self._ended = set.intersection(*(other._ended for other in others)) - pending
+        self._ended = np.logical_and.reduce([other._ended for other in others])
+        self._ended[sorted(pending)] = False
         own_part = others[index::readers]
         groups = np.arange(len(self._shares))
         self._rounds.take_over([(other._rounds, groups) for other in own_part], len(groups))
@@ -246,11 +238,11 @@ class ShardComposer:
             **self._rounds.state_dict(),
             "had": self._had.tolist(),
             "again": self._again.tolist(),
-            "ended": sorted(self._ended),
+            "ended": np.flatnonzero(self._ended).tolist(),
             "counters": [self._repeated, self._redistributed],
             "read_again": self._read_again.tolist(),
             "apart": [self._apart.into.tolist(), self._apart.out.tolist(), self._apart.dropped],
-            "left": [len(self._apart.left_of(number)) for number in range(len(self.feeds))],
+            "left": np.bincount([kept.shard_group for kept in self._apart.left], minlength=len(self.feeds)).tolist(),
         }
 
     def resume(self, memory: dict[str, Any], held: Sequence[list[Any]]) -> None:
@@ -258,7 +250,9 @@ class ShardComposer:
         self._rounds.load_state_dict(memory)
         names = ("had", "again", "read_again")
         self._had, self._again, self._read_again = (np.array(memory[name], np.int64) for name in names)
-        self._ended = set(memory["ended"])
+        self._ended = np.zeros(len(self.feeds), bool)
+        self._ended[memory["ended"]] = True
+        self._without = (self._shares == 0) | [feed.ended and feed.repeat > 0 for feed in self.feeds]
         self._repeated, self._redistributed = memory["counters"]
         *counts, self._apart.dropped = memory["apart"]
         self._apart.into, self._apart.out = (np.array(one, np.int64) for one in counts)
