@@ -97,7 +97,7 @@ _OF_A_SAMPLER = frozenset(
         "world_size",
         "collate_fn",
         "num_workers",
-    )  # fmt: skip
+    )
 )
 _OF_BOTH = ("batches_done", "next_start", "progress", "real", "broken", "device", "watch", "compare_accumulation",
             "retarget", "seek", "state_at", "multiprocessing_context", "pin_memory", "prefetch_factor",
