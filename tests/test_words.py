@@ -112,6 +112,11 @@ BUILDERS = {
     "correct.LogitAdjustment": lambda argument: (
         lambda value: LogitAdjustment(**{"trained": [0.5, 0.5], "deploy": "uniform", argument: value})
     ),
+    "correct.LogitAdjustment.from_stream": lambda called: (
+        lambda word: bw.correct.LogitAdjustment.from_stream(
+            bw.online.StreamReport(read=4, delivered=4, had={"a": 2, "b": 2}, seen={"a": 3, "b": 1}), **{called: word}
+        )
+    ),
     "correct.LogitAdjustment.from_plan": taking(LogitAdjustment.from_plan, PLAN),
     "correct.LogitAdjustment.from_sampler": taking(LogitAdjustment.from_sampler, GIVEN_OUT),
     "correct.recalibrate": taking(recalibrate, torch.nn.BatchNorm1d(1), [torch.zeros(2, 1)]),

@@ -38,7 +38,32 @@ def by_domain(sizes: dict[str, int], target: dict[str, float]) -> Any:
 
 BY_DOMAIN = LogitAdjustment([[0.5, 0.5], [0.9, 0.1]], "uniform")
 
+
+def read_stream() -> Any:
+    stream = bw.online.balanced([(n, "ab"[n % 3 == 0]) for n in range(300)], key=1, batch_size=4, buffer=60)
+    assert list(stream)
+    return stream
+
+
 TABLE = {
+    "a stream as a plan": (
+        lambda: LogitAdjustment.from_plan(read_stream()),
+        "a plan is needed, this is of type Stream, of a stream",
+        "correct the logits by LogitAdjustment.from_stream(stream) once it is read; evaluate takes that as adjustment=",
+        lambda: LogitAdjustment.from_stream(read_stream()),
+    ),
+    "a plan as a stream": (
+        lambda: LogitAdjustment.from_stream(PLAN),
+        "a stream is needed, this is of type FixedPlan",
+        "pass a stream, its loader or its report; of a plan use from_plan",
+        lambda: (LogitAdjustment.from_stream(read_stream().report()), LogitAdjustment.from_plan(PLAN)),
+    ),
+    "a stream without groups": (
+        lambda: LogitAdjustment.from_stream(type(read_stream().report())(read=0, delivered=0)),
+        "the stream has delivered 0 samples that have a group",
+        "read batches of online.balanced or online.mixed first",
+        lambda: LogitAdjustment.from_stream(read_stream()),
+    ),
     "nothing trained": (
         lambda: LogitAdjustment.from_sampler(PLAN.sampler()),
         "the sampler has given out 0 batches",
@@ -332,3 +357,15 @@ CASES = cases("refuse fact way_out follow", TABLE)
 @pytest.mark.parametrize("name", CASES)
 def test_the_way_out_is_one(name: str) -> None:
     told_and_followed(CASES[name])
+
+
+def test_the_adjustment_of_a_stream_is_the_one_made_by_hand():
+    stream = read_stream()
+    report = stream.report()
+    names = sorted(report.seen)
+    read = sum(report.seen.values())
+    by_hand = LogitAdjustment([report.shares[n] for n in names], [report.seen[n] / read for n in names], names=names)
+    by_name = LogitAdjustment(report.shares, {n: report.seen[n] / read for n in names}, names=names)
+    for found in (LogitAdjustment.from_stream(stream), LogitAdjustment.from_stream(report), by_name):
+        assert found.classes == names
+        assert torch.equal(found.offset, by_hand.offset)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
 from collections import deque
+from itertools import islice, product
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwright import Infeasible, online
 from batchwright.kernels import stream_buffer
 from batchwright.kernels.hashing import child_key
 from batchwright.online.buffer import Buffer
@@ -234,3 +238,14 @@ def test_the_buffer_is_what_slow_obvious_queues_and_accounts_are(
         other.load_state_dict(real.state_dict(), real.contents())
         real = other
     assert real.counters[stream_buffer.WRITTEN_OFF] == obvious.written_off
+
+
+def test_the_least_buffer_has_room_for_a_group():
+    for when_short, batch_size in product(("wait", "redistribute", "repeat"), (1, 2, 3, 8)):
+        options = {"key": 1, "batch_size": batch_size, "when_short": when_short}
+        with pytest.raises(Infeasible) as refusal:
+            online.balanced([(0, "a")], buffer=0, **options)
+        least = int(re.search(r"buffer=(\d+)", refusal.value.way_out)[1])
+        with pytest.raises(Infeasible):
+            online.balanced([(0, "a")], buffer=least - 1, **options)
+        assert list(islice(online.balanced([(n, "a") for n in range(40)], buffer=least, **options), 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import random
-from itertools import chain, islice
+from itertools import chain, islice, product
 
 import pytest
 from hypothesis import given
@@ -137,7 +137,8 @@ def test_what_plans_have_and_streams_do_not_says_what_to_use():
     """What is documented of plans, and of their loaders, is there or says so; other names are told as usual."""
     plan, stream = bw.balanced([0, 1, 1], 2), online.balanced([0, 1, 1], key=int, batch_size=2)
     loader = stream.loader()
-    for known, thing in ((type(plan.loader(range(3), num_workers=0)), loader), (bw.Plan, stream)):
+    known_types = (type(plan.loader(range(3), num_workers=0)), type(plan.sampler()), bw.Plan)
+    for known, thing in product(known_types, (loader, stream)):
         for name in filter(lambda name: not name.startswith("_") and not hasattr(thing, name), vars(known)):
             with pytest.raises(AttributeError) as refusal:
                 getattr(thing, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from ..run.sampler_of import sampler_of
 if TYPE_CHECKING:
     from ..base_plan import BasePlan
 
-__all__ = ["ClassPriors", "check_plan", "class_groups", "class_priors"]
+__all__ = ["ClassPriors", "check_plan", "class_groups", "class_priors", "is_of_a_stream", "stream_priors"]
 
 LabelPart = Callable[[Any], Hashable]
 
@@ -178,12 +179,52 @@ def check_plan(plan: Any, *, or_else: str = "") -> BasePlan:
     if isinstance(plan, BasePlan):
         return plan
     way_out = "pass what balanced(...) or another of batchwright's functions made"
+    if is_of_a_stream(plan):
+        raise Infeasible(
+            f"a plan is needed, this is {typed(plan)}, of a stream",
+            "correct the logits by LogitAdjustment.from_stream(stream) once it is read; evaluate takes that as adjustment=",
+        )
     sampler = sampler_of(plan)
     if sampler is not None:
         called = "sampler" if sampler is plan else "loader"
         where = called if hasattr(plan, "plan") else f"{called}.batch_sampler"
         way_out = f"{or_else.format(called)}pass {where}.plan"
     raise Infeasible(f"a plan is needed, this is {typed(plan)}", way_out)
+
+
+def is_of_a_stream(value: Any) -> bool:
+    """Whether this is a stream, the loader of one, or its report."""
+    kind = type(value)
+    return (hasattr(kind, "moved_by_loops") and hasattr(kind, "report")) or (
+        hasattr(value, "had") and hasattr(value, "seen")
+    )
+
+
+def stream_priors(stream: Any, order: Sequence[Hashable] | None) -> ClassPriors:
+    """The class priors of a stream, its loader or its report: of the slots that groups had, and of the samples read.
+
+    Raises:
+        Infeasible: it is no stream, it has delivered no sample with a group, or `order` lacks a class.
+    """
+    if not is_of_a_stream(stream):
+        raise Infeasible(
+            f"a stream is needed, this is {typed(stream)}",
+            "pass a stream, its loader or its report; of a plan use from_plan",
+        )
+    report = stream if hasattr(stream, "seen") else stream.report()
+    if not sum(report.had.values()):
+        raise Infeasible(
+            "the stream has delivered 0 samples that have a group",
+            "read batches of online.balanced or online.mixed first",
+        )
+    names = list(dict.fromkeys([*report.seen, *report.had]))
+    if order is None:
+        with suppress(TypeError):  # names of several types stay in the order in which they came
+            names.sort()
+        _warn_of_numbers_as_text(names)
+    found = names if order is None else _in_order(order, names)
+    had, seen = (np.array([part.get(name, 0) for name in found], float) for part in (report.had, report.seen))
+    return ClassPriors(found, None, had / had.sum(), seen / seen.sum(), order is not None)
 
 
 def class_groups(classes: Any, plan: BasePlan) -> Groups:

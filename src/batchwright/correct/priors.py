@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Infeasible, check_bool, check_integer, check_number, exactly, listed, one_of, shown, typed, warn
-from ..inputs.columns import as_numbers, by_label
+from ..inputs.columns import by_label
 from ..kernels.array_types import Floats
 from ..readings import as_list
 from ..run.sampler_of import needed_sampler
-from .class_priors import ClassPriors, LabelPart, class_priors
+from .class_priors import ClassPriors, LabelPart, class_priors, stream_priors
 from .domains import domain_ids
+from .given_shares import checked_shares, shares_by_class, uniform_like
 
 if TYPE_CHECKING:
     from ..base_plan import BasePlan
@@ -31,7 +32,6 @@ Deploy = Literal["natural", "uniform"] | Mapping[Any, float] | Priors
 
 _NEVER = math.log(np.finfo(np.float32).tiny)  # about -87: the smallest exponent whose probability is above 0 in float32
 _SHAPED_LIKE_IMAGES = 4  # logits of so many dimensions may be of images, whose classes are in dimension 1
-_SUM_TOLERANCE = 1e-6  # shares written with a few digits may miss 1 by this
 
 
 class LogitAdjustment(nn.Module):
@@ -52,7 +52,7 @@ class LogitAdjustment(nn.Module):
 
     Args:
         trained: the shares of the classes in training, in the order of the logits, array-like of shape (C,); or (D, C),
-            a row for each domain.
+            a row for each domain; or a mapping from class to share, in this order unless `names` has another.
         deploy: the shares in later use, of the same shape, or `"uniform"` over the classes of the training.
         mode: `"post_hoc"` or `"loss"`.
         tau: the strength: 1 is Bayes' rule, 0 changes nothing.
@@ -79,8 +79,8 @@ class LogitAdjustment(nn.Module):
 
     def __init__(
         self,
-        trained: Priors,
-        deploy: Priors | Literal["uniform"],
+        trained: Priors | Mapping[Any, float],
+        deploy: Priors | Mapping[Any, float] | Literal["uniform"],
         *,
         mode: Mode = "post_hoc",
         tau: float = 1.0,
@@ -91,10 +91,17 @@ class LogitAdjustment(nn.Module):
         mode = one_of(mode, "mode", get_args(Mode))
         if not check_number(tau, "tau") >= 0:
             raise Infeasible(f"tau is {exactly(tau)}, the least is 0", "pass tau=0 or more, 1 for Bayes' rule")
-        before = _shares("trained", trained)
+        if isinstance(trained, Mapping):
+            names = list(trained) if names is None else as_list(names, "names")
+            trained = shares_by_class(trained, names, "trained")
+        before = checked_shares("trained", trained)
+        if isinstance(deploy, Mapping):
+            deploy = shares_by_class(
+                deploy, list(range(before.shape[-1])) if names is None else as_list(names, "names")
+            )
         if isinstance(deploy, str):
             one_of(deploy, "deploy", ("uniform",), or_else="shares")
-        after = _uniform(before) if isinstance(deploy, str) else _shares("deploy", deploy)
+        after = uniform_like(before) if isinstance(deploy, str) else checked_shares("deploy", deploy)
         if before.shape != after.shape:
             raise Infeasible(
                 f"trained has shape {before.shape}, deploy {after.shape}", "pass one share a class in both"
@@ -213,6 +220,39 @@ class LogitAdjustment(nn.Module):
         return cls._between(priors, deploy, mode=mode, tau=tau, binary=binary)
 
     @classmethod
+    def from_stream(
+        cls,
+        stream: Any,
+        *,
+        mode: Mode = "post_hoc",
+        tau: float = 1.0,
+        deploy: Deploy = "natural",
+        binary: bool = False,
+        order: Sequence[Hashable] | None = None,
+    ) -> LogitAdjustment:
+        """The adjustment for what a stream has delivered: `trained` are shares of slots, `"natural"` of samples read.
+
+        Args:
+            stream: a stream, its loader, or its `report()`.
+            mode: as for the class.
+            tau: the same.
+            deploy: as for `from_plan`.
+            binary: as for the class.
+            order: the class of each logit; sorted if left out.
+
+        Raises:
+            Infeasible: as for the class; nothing was read yet, or `order` or `deploy` lacks a class.
+
+        Example:
+            >>> from batchwright import online
+            >>> stream = online.balanced([(n, "ab"[n % 10 == 0]) for n in range(100)], key=1, batch_size=2, buffer=40)
+            >>> batches = list(stream)
+            >>> LogitAdjustment.from_stream(stream).classes
+            ['a', 'b']
+        """
+        return cls._between(stream_priors(stream, order), deploy, mode=mode, tau=tau, binary=binary)
+
+    @classmethod
     def _between(cls, priors: ClassPriors, deploy: Deploy, *, mode: Mode, tau: float, binary: bool) -> LogitAdjustment:
         if binary and not priors.in_order and len(priors.classes) == 2 and isinstance(priors.classes[1], str):
             first, second = map(shown, priors.classes)
@@ -223,7 +263,7 @@ class LogitAdjustment(nn.Module):
         shares: Priors | Literal["uniform"]
         deploy = by_label(deploy)
         if isinstance(deploy, Mapping):
-            shares = _by_class(deploy, priors.classes)
+            shares = shares_by_class(deploy, priors.classes)
             shares = shares if priors.domains is None else np.tile(shares, (len(priors.domains), 1))
         elif isinstance(deploy, str):
             word = one_of(deploy, "deploy", ("natural", "uniform"), or_else="shares")
@@ -331,45 +371,6 @@ class LogitAdjustment(nn.Module):
                 f"{shown(name)} {offset:+.3g}" for name, offset in zip(self.classes, offsets, strict=True)
             )
         return f"{len(self.classes)} classes: {corrections}, mode={self.mode!r}, tau={self.tau}, binary={self.binary}"
-
-
-def _shares(name: str, values: Priors) -> Floats:
-    if values is None:
-        raise Infeasible(f"{name} is None", "pass shares of shape (C,) or (D, C)")
-    shares = as_numbers(values, called=name).astype(np.float64)
-    if shares.ndim not in (1, 2) or shares.size == 0:
-        raise Infeasible(f"{name} has shape {shares.shape}", "pass shares of shape (C,) or (D, C)")
-    wrong = shares[~np.isfinite(shares) | (shares < 0)]
-    if wrong.size:
-        raise Infeasible(f"{name} holds {exactly(wrong[0])}, a share is from 0 to 1", "pass shares from 0 to 1")
-    sums = np.atleast_1d(shares.sum(-1))
-    worst = float(sums[np.abs(sums - 1).argmax()])
-    if abs(worst - 1) > _SUM_TOLERANCE:
-        row = "their sum" if shares.ndim == 1 else "the sum of their row"
-        raise Infeasible(
-            f"the shares of {name} sum to {exactly(worst)}, which misses 1 by more than {exactly(_SUM_TOLERANCE)}",
-            f"divide them by {row}" if worst else "give a share above 0 to a class that is met",
-        )
-    return shares
-
-
-def _by_class(shares: Mapping[Any, float], classes: list[Hashable]) -> Floats:
-    unknown = [name for name in shares if name not in classes]
-    missing = [name for name in classes if name not in shares]
-    facts = []
-    if unknown:
-        facts.append(f"names {len(unknown)} that the plan does not know ({listed(map(shown, unknown))})")
-    if missing:
-        facts.append(f"lacks {len(missing)} of its {len(classes)} classes ({listed(map(shown, missing))})")
-    if facts:
-        raise Infeasible(f"deploy {' and '.join(facts)}", "name every class of the plan and no other, 0 if never met")
-    return np.array([shares[name] for name in classes], dtype=np.float64)
-
-
-def _uniform(trained: Floats) -> Floats:
-    present = (trained > 0).astype(np.float64)
-    uniform: Floats = present / present.sum(-1, keepdims=True)
-    return uniform
 
 
 def _log_ratio(trained: Floats, deploy: Floats, mode: Mode, names: list[Hashable]) -> Floats:

@@ -146,9 +146,11 @@ def _rules(
 ) -> Rules:  # fmt: skip
     """Check how batches are composed."""
     batch_size = check_integer(batch_size, "batch_size", least=1)
-    buffer = check_integer(buffer, "buffer", least=2)
+    buffer = check_integer(buffer, "buffer")
     when_short = one_of(when_short, "when_short", get_args(WhenShort))
-    needed = 2 * batch_size if when_short == "repeat" else batch_size
+    needed = (
+        max(4, 2 * batch_size) if when_short == "repeat" else max(2, batch_size)
+    )  # the least that has room for a group
     if buffer < needed:
         raise Infeasible(
             f"buffer is {buffer:,} and batch_size is {batch_size:,}: when_short={when_short!r} needs {needed:,} places",

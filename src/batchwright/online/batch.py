@@ -18,8 +18,9 @@ class StreamBatch(list[Any]):
 
     Attributes:
         groups: the group of each sample; empty if the stream has no groups.
-        repeats: the positions of samples that repeat an earlier one of their group: one that was returned before or,
-            rarely, one that a full buffer had dropped.
+        repeats: the positions of samples that fill a slot for which the buffer had no unused sample of the group. They
+            are drawn from the samples seen: most were returned before. Where groups come in bursts, some were dropped
+            by a full buffer, so that this is the first time they are returned.
         redistributed: for each group whose slots in this batch went to other groups, how many.
         packs: for packed streams, the number of samples in each pack, in order.
     """
@@ -50,7 +51,7 @@ class StreamReport:
     Attributes:
         read: samples read from the sources, and readings that failed and were skipped.
         delivered: samples returned in batches, repeats included.
-        repeated: of these, the repeats.
+        repeated: of these, the repeats (see `StreamBatch.repeats`), also those that were not returned before.
         dropped: samples that a full buffer dropped unused.
         skipped: broken samples and failed readings that were left out (`on_error="skip"`).
         redistributed: slots that went to another group because their own had no sample in the buffer.

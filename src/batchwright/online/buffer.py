@@ -146,7 +146,7 @@ class Buffer:
         if spare < 0:
             raise Infeasible(
                 f"{count:,} groups were seen and a buffer of {self.places:,} samples has room for "
-                f"{int((self.for_queues - 1) / _ROOM):,}",
+                f"{-(-4 * self.for_queues // 5) - 1:,}",  # the most groups of which 1.25 times as many find room
                 f"pass buffer={8 * count} or more, or a key with fewer values",
             )
         if shares is None:

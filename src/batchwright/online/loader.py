@@ -21,7 +21,7 @@ from .batch import StreamReport, total
 from .delivered import one_sided
 from .loaded import Begun
 from .look import BESIDE, check_look, check_unmoved, check_unread, find_moved, first_batch, read_by
-from .missing_attribute import OF_A_LOADER, missing_attribute
+from .missing_attribute import missing_attribute
 from .replicas import Replica
 from .run import steps_of
 from .sent_batches import BatchesWithStates, LoadedStream, OpenedPass, batches_in, collated, with_anchor
@@ -373,7 +373,7 @@ class StreamLoader:
         self._runs, self._reports, self._here, self._opened = [], {}, None, None
 
     def __getattr__(self, name: str) -> Any:
-        raise missing_attribute(self, name, OF_A_LOADER)
+        raise missing_attribute(self, name, of_a_loader=True)
 
     def __repr__(self) -> str:
         return f"<loader of {self.stream!r}, {self._workers} workers>"

@@ -66,7 +66,73 @@ OF_A_LOADER: Mapping[str, str] = MappingProxyType(
 )
 
 
-def missing_attribute(value: object, name: str, words: Mapping[str, str]) -> AttributeError:
-    """The error for an attribute that a value does not have."""
-    said = f"; {words[name]}" if name in words else ""
+_OF_A_SAMPLER = frozenset(
+    (
+        "accumulate",
+        "advance",
+        "all_ranks",
+        "asked_before_a_look",
+        "before",
+        "begin",
+        "begin_loop",
+        "copies",
+        "epochs_done",
+        "fetch",
+        "fetched_by_all",
+        "follow",
+        "follows_group",
+        "given_out",
+        "looks",
+        "new_shares_in",
+        "of_mesh",
+        "over",
+        "passes_done",
+        "position",
+        "rank",
+        "real_of_all",
+        "run",
+        "shares_from",
+        "started_at",
+        "trainer",
+        "world_size",
+        "collate_fn",
+        "num_workers",
+    )
+)
+_OF_BOTH = ("batches_done", "next_start", "progress", "real", "broken", "device", "watch", "compare_accumulation",
+            "retarget", "seek", "state_at", "multiprocessing_context", "pin_memory", "prefetch_factor",
+            "worker_init_fn")  # fmt: skip
+
+
+def _words_of_a_stream(name: str) -> str | None:
+    if name in OF_A_STREAM:
+        return OF_A_STREAM[name]
+    if name in ("plan", "dataset"):
+        return "stream.sources() has what it reads"
+    if name in _OF_BOTH:
+        return OF_A_LOADER[name].replace("report()", "stream.report()").replace("state_dict()", "stream.state_dict()")
+    return "stream.loader() has what streams have of it" if name in _OF_A_SAMPLER else None
+
+
+def _words_of_a_loader(name: str) -> str | None:
+    if name in OF_A_LOADER:
+        return OF_A_LOADER[name]
+    if name in OF_A_STREAM:
+        words = (
+            OF_A_STREAM[name]
+            .replace("stream.report()", "loader.report()")
+            .replace("stream.summary()", "loader.summary()")
+        )
+        return words.replace("stream.arguments()", "loader.stream.arguments()").replace(
+            "stream.contents()", "loader.stream.contents()"
+        )
+    if name == "loader":
+        return "this is the loader: loop over it"
+    return f"{_NO_SAMPLER}: loader.stream" if name in _OF_A_SAMPLER else None
+
+
+def missing_attribute(value: object, name: str, *, of_a_loader: bool = False) -> AttributeError:
+    """The error for an attribute that a stream, or its loader, does not have."""
+    words = (_words_of_a_loader if of_a_loader else _words_of_a_stream)(name)
+    said = f"; {words}" if words else ""
     return AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}{said}", name=name, obj=value)

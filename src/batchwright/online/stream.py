@@ -112,7 +112,7 @@ class Stream(torch.utils.data.IterableDataset[Any]):
         )
 
     def __getattr__(self, name: str) -> Any:
-        raise missing_attribute(self, name, OF_A_STREAM)
+        raise missing_attribute(self, name)
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over one pass. Its epoch or state is fixed at the first item, because loaders call `iter` more than once.
