@@ -306,3 +306,9 @@ def test_a_run_that_stopped_in_the_middle_of_a_file_is_corrected_for_what_it_had
     assert adjust.offset.tolist() == pytest.approx([np.log(0.4 / (1 - had)), np.log(0.6 / had)], rel=1e-5)
     whole = LogitAdjustment.from_plan(bw.sequential(1000, 64), classes=FILE)  # epochs without end, not the first alone
     assert whole.offset.tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("share", ["exact", None, [1], float("nan"), 10**400, True])
+def test_a_share_by_name_that_is_no_number_is_refused_by_its_name(share: object) -> None:
+    with pytest.raises(bw.Infeasible, match=r"deploy\['a'\] is .*, not a finite number"):
+        LogitAdjustment.from_plan(bw.balanced(["a"] * 9 + ["b"], 2), deploy={"a": share, "b": 0.5})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import Infeasible, exactly, listed, shown
+from ..errors import Infeasible, check_number, exactly, listed, shown
 from ..inputs.columns import as_numbers
 from ..kernels.array_types import Floats
 
@@ -49,7 +49,7 @@ def shares_by_class(shares: Mapping[Any, float], classes: list[Hashable], called
         facts.append(f"lacks {len(missing)} of its {len(classes)} classes ({listed(map(shown, missing))})")
     if facts:
         raise Infeasible(f"{called} {' and '.join(facts)}", "name every class of the plan and no other, 0 if never met")
-    return np.array([shares[name] for name in classes], dtype=np.float64)
+    return np.array([check_number(shares[name], f"{called}[{name!r}]") for name in classes], dtype=np.float64)
 
 
 def uniform_like(trained: Floats) -> Floats:

@@ -173,8 +173,8 @@ class BudgetCutter(MeasuredCutter):
         The most expensive micro-batch of a step becomes no more expensive. The padding this adds costs less than the time
         that a rank would have waited.
         """
-        # Some micro-batches would not be as expensive as the others even with the longest sample. They get steps of
-        # their own.
+        # Some micro-batches would not be as expensive as the others even with the longest sample. They come last, so
+        # that at most one step has both kinds.
         costs = self.amounts.columns[0][items]
         stuck = np.diff(cut.offsets) * costs.max() < EQUAL_ENOUGH * cut.costs.max()
         steps = cut.chosen(np.lexsort((-cut.costs, stuck)))

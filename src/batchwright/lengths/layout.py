@@ -1,8 +1,9 @@
 """Decides how many windows an epoch has, and how many micro-batches each, before any of them is planned.
 
-So the length of an epoch is known when the plan is built, and the window of any micro-batch follows from its number.
-That needs spare room, micro-batches beyond those that an epoch needs on average: if windows are cut from a shuffle, it
-depends on chance how many micro-batches their samples need.
+So once a plan is laid out for a step size, the length of an epoch is known, and the window of any micro-batch follows from
+its number. A plan without an order is laid out when that is first needed. The layout needs spare room, micro-batches beyond
+those that an epoch needs on average: if windows are cut from a shuffle, it depends on chance how many micro-batches their
+samples need.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ class Epoch:
 
     def __len__(self) -> int:
         """Batches that a loop over it gives: fewer than `len(loader)` where a run resumed within the epoch."""
-        epoch, step = self._loader.next_start()
-        begun = step if epoch == self.number else self._loader.sampler.started_at(self.number)
+        epoch, batch = self._loader.next_start()
+        begun = batch if epoch == self.number else self._loader.sampler.started_at(self.number)
         return len(self._loader) - begun
 
     def __iter__(self) -> Iterator[Any]:

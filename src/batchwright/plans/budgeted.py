@@ -75,7 +75,8 @@ def budgeted(
         order: the plan whose order is cut, such as `balanced(...)`. If left out, every epoch has each sample once.
         window: about how many micro-batches are planned together, in whole steps, at most an epoch; or "epoch". A larger
             one pads less and mixes less: an epoch has fewer windows, so the same samples come together more often. Of a
-            million samples with log-normal lengths, 0.2 to 0.3 % was padding with 1024, and 1.3 to 2.9 % with 64.
+            million samples with log-normal lengths of 16 to 1,024, with budgets of 4,096 to 65,536 and steps of 1 to 32,
+            0.1 to 0.3 % was padding with 1024, and 1.6 to 2.7 % with 64.
         padded: whether a micro-batch costs its longest sample times its count, or the sum; `{name: bool}` for several.
         cost: a function from lengths, float64 of shape (n,), to costs of the same shape, such as
             `lambda n: n + n**2 / 4096`; the budget is then in its unit.
