@@ -58,6 +58,11 @@ def hugging_face(shards=2):
     return datasets.Dataset.from_dict({"n": NUMBERS}).to_iterable_dataset(num_shards=shards)
 
 
+def of_one_group(groups):
+    """Shards of one group each, of which only the first has samples."""
+    return online.Sharded(range(len(groups)), lambda at: [groups[0]] * 400 if at == 0 else [], groups=list(groups))
+
+
 def read(stream):
     assert list(islice(stream, 40))
 
@@ -143,6 +148,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
         lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.25, "x" * 9999: 0.25}, buffer=99)),
         "was given 25.00% of every batch, source 'source' ended after 60 samples without one of it",
         lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.5, 7: 0}))),
+    "a share for a group of empty shards": (
+        lambda: read(online.balanced(of_one_group("ab"), key=0, batch_size=4, buffer=16)),
+        "group 'b' was given 50.00% of every batch, and its shards of source 'shards' have no sample",
+        lambda: (read(online.balanced(of_one_group("ab"), key=0, batch_size=4, buffer=16, target={"a": 1, "b": 0})),
+                 read(online.balanced(of_one_group("ab"), key=0, batch_size=4, buffer=16, when_short="redistribute")))),
     "a share for no group, others instead": (
         lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25}, buffer=99)), "group 3 was given 25.00% of every",
         lambda: read(balance(target={0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25}, when_short="redistribute"))),

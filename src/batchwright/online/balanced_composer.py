@@ -18,7 +18,7 @@ from .batch import StreamBatch, StreamReport
 from .buffer import Buffer
 from .buffer_take_over import take_over
 from .byte_limit import Weigher
-from .delivered import StreamCounts, no_batch, poor_repeats, poor_shares, poor_waiting
+from .delivered import StreamCounts, no_batch, poor_estimate, poor_repeats, poor_shares, poor_waiting
 from .feed import Feed
 from .group_units import GroupUnits
 from .measures import Refused
@@ -273,20 +273,24 @@ class BalancedComposer:
             return
         feed, count = self._feed, len(self._rounds.shares)
         expected, had = (slots[:count] for slots in self._slots())
+        seen = self._buffer.column(stream_buffer.SEEN)[:count]
         delivery = StreamCounts(
             labels=self._buffer.labels,
             shares=self._rounds.shares,
             expected=expected,
             had=had,
-            seen=self._buffer.column(stream_buffer.SEEN)[:count],
+            seen=seen,
             read=feed.read - feed.skipped,
             delivered=self._delivered,
             source=f"{feed.name!r}{feed.part}",
             when_short=self._rules.when_short,
             before=self._late()[:count],
             batch_size=self._rules.batch_size,
+            estimated=self._targets.estimated(self._buffer.labels[:count], seen) if self._units is None else None,
         )
-        poor = poor_waiting(delivery) or poor_shares(delivery) or poor_repeats(delivery)
+        poor = next(
+            filter(None, (say(delivery) for say in (poor_estimate, poor_waiting, poor_shares, poor_repeats))), None
+        )
         if poor is not None:
             warn(poor)
             self._judge_at = sys.maxsize

@@ -11,12 +11,13 @@ from ..errors import shown
 from ..kernels.array_types import Floats, Integers
 from .batch import StreamReport
 
-__all__ = ["StreamCounts", "no_batch", "one_sided", "poor_repeats", "poor_shares", "poor_waiting"]
+__all__ = ["StreamCounts", "no_batch", "one_sided", "poor_estimate", "poor_repeats", "poor_shares", "poor_waiting"]
 
 _DRIFT = 4  # slots: rounding alone can keep a group this far from its share at any time
 _OFF = 10  # a share is poor if it is off by more than a tenth of itself
 _DROPPED = 4  # waiting is poor if it returns a quarter of what it reads, or less
 _MISSED = 20  # samples that a worker should have met of a group, of which it met none: by chance once in 10^8
+_CHANCE = 5  # standard deviations of a count: an estimate from a source that does not change is not that far off
 _ENOUGH = 2  # waiting is worth its exact shares if it returns half of what it reads
 
 
@@ -36,6 +37,7 @@ class StreamCounts:
         when_short: the policy in force.
         before: the samples delivered before the first of each group was read, int64 (groups,).
         batch_size: samples in a batch.
+        estimated: the shares by all samples read, float64 (groups,), if they are estimated from what has been read.
     """
 
     labels: Sequence[Hashable]
@@ -49,6 +51,7 @@ class StreamCounts:
     when_short: str
     before: Integers
     batch_size: int
+    estimated: Floats | None = None
 
     def rarest(self) -> tuple[int, int]:
         """The group that limits exact shares most, and how many samples these allow for without repeats."""
@@ -92,6 +95,25 @@ def poor_shares(delivery: StreamCounts) -> str | None:
         f"{had[worst] / total:.2%} of what was given for {expected[worst] / total:.2%}: {delivery.seen[worst]:,} of the "
         f"{delivery.read:,} samples read from source {delivery.source} were of it{more}; {delivery.policies()}; "
         f"{delivery.way_out()}"
+    )
+
+
+def poor_estimate(delivery: StreamCounts) -> str | None:
+    """What to warn of if a group has another share than it has of all that was read, since the source changes; else None."""
+    if delivery.estimated is None:
+        return None
+    had, total = delivery.had, int(delivery.had.sum())
+    wanted = delivery.estimated * total
+    miss = np.abs(wanted - had)
+    off = np.flatnonzero((miss > _DRIFT) & (miss * _OFF > wanted) & (miss > _CHANCE * np.sqrt(wanted)))
+    if not len(off):
+        return None
+    worst = off[np.argmax(miss[off])]
+    return (
+        f"group {shown(delivery.labels[worst])} is {had[worst] / total:.2%} of what was given, and was asked to be "
+        f"{delivery.estimated[worst]:.2%} by the {delivery.read:,} samples read from source {delivery.source}: shares follow "
+        "what had been read at each time, and the source changes as it is read; pass natural= with the shares of the whole "
+        "source, or shuffle it"
     )
 
 

@@ -68,6 +68,7 @@ class Feed:
         self._argument = argument
         self._skips = on_error == "skip"
         self._holds = holds
+        self._whole = replica.count == 1
         self.part = "" if replica.count == 1 else f" for reader {replica.index} of {replica.count}"
         with self._noting("opening"):
             self._open_repeat(0)
@@ -271,8 +272,8 @@ class Feed:
         """Warn if the source had no sample or no sound one; a source that restarts has told it before."""
         if self.repeat:
             return
-        if not self.read and not self.part:
-            warn(f"source {self.name!r} has 0 samples; see whether its path, filter or split is right")
+        if not self.read and self._whole:
+            warn(f"source {self.name!r}{self.part} has 0 samples; see whether its path, filter or split is right")
         if self.read and self.skipped == self.read:
             why = f"; of the first, {self._first_refusal}" if self._first_refusal else ""
             warn(f"all {self.read:,} samples of source {self.name!r}{self.part} were skipped{why}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import shown, warn
+from ..errors import Infeasible, shown, warn
 from ..kernels.array_types import Floats, Integers
 from .apart import Apart, Waiting
 from .batch import StreamBatch, StreamReport
@@ -41,6 +41,9 @@ class ShardComposer:
         may_meet_other_groups: bool = False,
     ) -> None:
         self.feeds = list(feeds.values())
+        self._part = self.feeds[0].part
+        for label, feed in feeds.items():
+            feed.part = f" (group {shown(label)}){self._part}"
         self._labels = list(feeds)
         self._may_meet_other_groups = may_meet_other_groups
         self._numbers = {label: number for number, label in enumerate(feeds)}
@@ -164,11 +167,21 @@ class ShardComposer:
         return dict(zip(self._labels, self._shares.tolist(), strict=True))
 
     def _check_the_end(self) -> None:
+        """Warn if the pass gave no batch; refuse it if it waited for a group whose shards are empty."""
         sound = int(self._seen().sum()) - sum(feed.skipped for feed in self.feeds)
+        empty = [
+            number for number, feed in enumerate(self.feeds) if self._shares[number] and feed.ended and not feed.read
+        ]
+        if empty and self._rules.when_short == "wait" and not self._part and not self._had.sum():
+            raise Infeasible(
+                f"group {shown(self._labels[empty[0]])} was given {self._shares[empty[0]]:.2%} of every batch, and its "
+                f"shards of source {self.feeds[0].name!r} have no sample, so no batch was given",
+                "give shares to groups that have samples, or pass when_short='redistribute'",
+            )
         if self._had.sum() or not sound:
             self.judge()
         else:
-            warn(no_batch(f"{self.feeds[0].name!r}", sound, self.feeds[0].part, self._rules.batch_size))
+            warn(no_batch(f"{self.feeds[0].name!r}", sound, self._part, self._rules.batch_size))
 
     def _seen(self) -> Integers:
         """The samples of each group that were read, each once."""
@@ -189,7 +202,7 @@ class ShardComposer:
             seen=seen,
             read=int(read.sum()),
             delivered=int(self._had.sum()),
-            source=f"{self.feeds[0].name!r}{self.feeds[0].part}",
+            source=f"{self.feeds[0].name!r}{self._part}",
             when_short=self._rules.when_short,
             before=np.zeros(len(seen), np.int64),
             batch_size=self._rules.batch_size,
@@ -265,20 +278,28 @@ class ShardComposer:
     def report(self) -> StreamReport:
         """The counts so far."""
         planned = self._planned()
-        deficits = dict(zip(self._labels, (planned - self._had).tolist(), strict=True))
-        most = self._rules.max_deficit
+        lacks, most = planned - self._had, self._rules.max_deficit
+        deficits = dict(zip(self._labels, _balanced(lacks, most).tolist(), strict=True))
         return StreamReport(
             read=int(self._seen().sum()),
             delivered=int(self._had.sum()),
             repeated=self._repeated,
             skipped=sum(feed.skipped for feed in self.feeds),
             redistributed=self._redistributed,
-            written_off=sum(max(0, lacks - most) for lacks in deficits.values()),
+            written_off=int(np.maximum(lacks - most, 0).sum()),
             dropped=self._apart.dropped,
             buffered=len(self._apart),
-            deficit={label: min(lacks, most) for label, lacks in deficits.items() if lacks},
+            deficit={label: lacking for label, lacking in deficits.items() if lacking},
             seen=dict(zip(self._labels, self._seen().tolist(), strict=True)),
             expected=dict(zip(self._labels, planned.tolist(), strict=True)),
             had=dict(zip(self._labels, self._had.tolist(), strict=True)),
             repeats={label: count for label, count in zip(self._labels, self._again.tolist(), strict=True) if count},
         )
+
+
+def _balanced(lacks: Integers, most: int) -> Integers:
+    """The deficits that are left when slots above `most` are written off, for those that had them too; they sum to 0."""
+    left = np.minimum(lacks, most)
+    above = np.cumsum(np.maximum(-lacks, 0))  # what groups had above their plan
+    written_off = int(np.maximum(lacks - most, 0).sum())
+    return left + np.diff(above * written_off // max(int(above[-1]), 1), prepend=0)

@@ -132,6 +132,13 @@ class StreamShares:
         share_of = dict(zip(names, shares, strict=True))
         return np.array([share_of[label] for label in labels])
 
+    def estimated(self, labels: Sequence[Hashable], seen: Integers) -> Floats | None:
+        """The shares by all samples read, if what has been read decides them; None if it does not."""
+        if self._natural is not None or self._target.formula is _EXPLICIT:
+            return None
+        shares = self.of(labels, seen)
+        return None if np.allclose(shares, self.of(labels, np.ones_like(seen))) else shares
+
     def _check_order(self, names: Sequence[Hashable], counts: Sequence[int]) -> None:
         """Refuse a function that gives a group another share at another place, where groups are not known beforehand.
 
