@@ -17,7 +17,7 @@ from ..examples import examples
 from .adversaries import ADVERSARIES, bursts, heavy_tailed, shuffled
 
 costly_waiting = pytest.mark.filterwarnings(
-    "ignore:waiting gave|group .* slots due to it|samples repeat within:batchwright.PoorWarning"
+    "ignore:waiting gave|group .* slots due to it|group .* was asked to be|samples repeat within:batchwright.PoorWarning"
 )
 
 MODES = ["wait", "repeat", "redistribute"]

@@ -219,7 +219,10 @@ def test_what_is_far_from_its_share_is_warned_of():
         ({"target": {"cat": 1}}, "group 'dog' is not among the 1 groups"),
         ({"target": SHARES | {"cat": 0.4, "cow": 0.1}}, "group 'cow' was given 10.00% .* and no shard is of it"),
         ({"target": "natural"}, "the sizes of the groups of shards are not known; pass natural="),
-        ({"key": 1}, "sample 0 of source 'shards': its key is 0, and its shard was said to be of group"),
+        (
+            {"key": 1},
+            r"sample 0 of source 'shards' \(group 'dog'\): its key is 0, and its shard was said to be of group",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, said):

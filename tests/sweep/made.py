@@ -109,6 +109,12 @@ def stream() -> Any:
     return bw.online.balanced(range(9), key=bool, batch_size=2)
 
 
+def read_stream() -> Any:
+    made = bw.online.balanced([0, 1] * 5, key=bool, batch_size=2)
+    list(made)
+    return made
+
+
 def feedback() -> Any:
     return bw.feedback.Feedback(moving().sampler(), bw.feedback.by_signal())
 

@@ -41,6 +41,7 @@ from .made import (
     packs,
     plan,
     ragged,
+    read_stream,
     sampler,
     split,
     stream,
@@ -165,6 +166,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "bw.correct.LogitAdjustment.__init__": lambda: call(LogitAdjustment, trained=[0.5, 0.5], deploy="uniform"),
     "bw.correct.LogitAdjustment.from_plan": lambda: call(LogitAdjustment.from_plan, plan=plan()),
+    "bw.correct.LogitAdjustment.from_stream": lambda: call(LogitAdjustment.from_stream, stream=read_stream()),
     "bw.correct.LogitAdjustment.from_sampler": lambda: call(LogitAdjustment.from_sampler, sampler=sampler(True)),
     "bw.correct.LogitAdjustment.forward": lambda: call(
         LogitAdjustment([0.5, 0.5], "uniform").forward, logits=torch.zeros(1, 2)

@@ -111,9 +111,9 @@ def poor_estimate(delivery: StreamCounts) -> str | None:
     worst = off[np.argmax(miss[off])]
     return (
         f"group {shown(delivery.labels[worst])} is {had[worst] / total:.2%} of what was given, and was asked to be "
-        f"{delivery.estimated[worst]:.2%} by the {delivery.read:,} samples read from source {delivery.source}: shares follow "
-        "what had been read at each time, and the source changes as it is read; pass natural= with the shares of the whole "
-        "source, or shuffle it"
+        f"{delivery.estimated[worst]:.2%} by the {delivery.read:,} samples read from source {delivery.source}: shares "
+        "follow what had been read at each time, and the source changes as it is read; pass natural= with the shares of the "
+        "whole source, or shuffle it"
     )
 
 
