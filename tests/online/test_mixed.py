@@ -140,7 +140,7 @@ def test_targets_that_do_not_depend_on_them_are_followed():
 
 
 def test_a_source_that_has_nothing_to_restart_is_refused():
-    with pytest.raises(Infeasible, match="source 'none' has 0 samples for this reader and is to restart"):
+    with pytest.raises(Infeasible, match="source 'none' gave this reader 0 samples and is to restart"):
         list(islice(online.mixed({"some": [1], "none": []}, batch_size=2, at_end="restart"), 3))
     with pytest.raises(Infeasible, match="sources has 0 entries"):
         online.mixed({})
@@ -167,7 +167,7 @@ def test_a_source_without_a_sound_sample_restarts_once_and_is_refused(units, at_
     def mixture(at_end):
         return online.mixed({"a": broken, "b": [(1, 1)] * 9}, unit=1, on_error="skip", at_end=at_end, batch_size=2)
 
-    said = f"source 'a' has {len(units)} samples for this reader{', all skipped,' if units else ''} and is to restart"
+    said = f"source 'a' gave this reader {len(units)} samples{', all skipped,' if units else ''} and is to restart"
     with pytest.raises(Infeasible, match=said):
         list(islice(mixture(at_end), 5))
     assert broken.passes <= 2

@@ -58,6 +58,11 @@ def hugging_face(shards=2):
     return datasets.Dataset.from_dict({"n": NUMBERS}).to_iterable_dataset(num_shards=shards)
 
 
+def short_stream(batch_size):
+    """A stream of two samples."""
+    return online.balanced([0, 0], key=one, batch_size=batch_size, when_short="redistribute", batches=False)
+
+
 def of_one_group(groups):
     """Shards of one group each, of which only the first has samples."""
     return online.Sharded(range(len(groups)), lambda at: [groups[0]] * 400 if at == 0 else [], groups=list(groups))
@@ -174,6 +179,14 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
                    lambda: read(balance([(1, None), (2, "a")], key=1, batch_size=1, on_error="skip"))),
     "long error": (lambda: read(balance(key=lambda n: {}["x" * 99_999])), "sample 0 of source 'source': key raised KeyError",
                    lambda: read(balance(key=third))),
+    "an entry that is missing": (
+        lambda: read(balance([{"v": 1}], key="k", batch_size=1)),
+        "sample 0 of source 'source': key raised KeyError: 'k' (the sample has ['v']); mend the sample, or pass",
+        lambda: read(balance([{"v": 1}], key="v", batch_size=1))),
+    "a stream too short for its batches": (
+        lambda: read(mix({"a": short_stream(3), "b": NUMBERS}, at_end="all_seen")),
+        "source 'a' gave this reader 0 samples and is to restart",
+        lambda: read(mix({"a": short_stream(2), "b": NUMBERS}, at_end="all_seen"))),
     "no limit": (lambda: online.budgeted(NUMBERS, length=one), "neither max_tokens nor max_samples is a limit; pass one",
                  lambda: read(online.budgeted(NUMBERS, length=one, max_samples=3))),
     "capacity": (lambda: pack(capacity=0.5), "capacity is 0.5, the least is 1; pass capacity=1 or more",
@@ -188,11 +201,11 @@ CASES = cases("refuse message follow", {  # what is refused, what is said of it,
               lambda: read(mix(target={"a": 0.5, "b": 0.5}))),
     "nothing to restart": (
         lambda: read(mix({"a": NUMBERS, "b": []}, at_end="restart")),
-        "source 'b' has 0 samples for this reader and is to restart; pass at_end=\"continue\"",
+        "source 'b' gave this reader 0 samples and is to restart; pass at_end=\"continue\"",
         lambda: read(mix({"a": NUMBERS, "b": []}, at_end="continue"))),
     "nothing sound to restart": (
         lambda: read(mix({"a": NUMBERS, "b": [0, 0]}, unit=lambda n: n or -1, on_error="skip", at_end="all_seen")),
-        "source 'b' has 2 samples for this reader, all skipped, and is to restart; pass at_end=\"continue\", mend the",
+        "source 'b' gave this reader 2 samples, all skipped, and is to restart; pass at_end=\"continue\", mend the",
         lambda: (read(mix({"a": NUMBERS, "b": [0, 0]}, unit=lambda n: n or -1, on_error="skip", at_end="continue")),
                  read(mix({"a": NUMBERS, "b": [1, 0]}, unit=lambda n: n or -1, on_error="skip", at_end="all_seen")))),
     "rank beyond": (lambda: pack(rank=2, world_size=2), "rank is 2 of a world of 2; pass 0 <= rank < world_size",

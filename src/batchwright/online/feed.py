@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Literal
 
-from ..errors import Infeasible, PoorWarning, said, shortened, warn
+from ..errors import Infeasible, PoorWarning, said, shortened, shown, warn
 from .measures import Refused, number
 from .numbered import lasting
 from .pieces import Left
@@ -194,7 +194,7 @@ class Feed:
                         if lookup is not None and type(value) not in as_is:
                             value = lookup(value)
                     except Exception as error:
-                        self._reject_measure(self.taken - 1, error)
+                        self._reject_measure(self.taken - 1, error, sample)
                         continue
                     yield value, ((self.taken - 1, sample) if wraps else sample)
                 self.ended = True
@@ -260,7 +260,7 @@ class Feed:
             if at < len(samples):
                 broken.add(at)
                 # If a measure raises `StopIteration`, `map` ends without an error.
-                self._reject_measure(ordinals[at], failure or StopIteration())
+                self._reject_measure(ordinals[at], failure or StopIteration(), samples[at])
         return values, broken
 
     def _count(self, samples: int) -> None:
@@ -293,13 +293,15 @@ class Feed:
         self.taken += 1
         self.skipped += 1
 
-    def _reject_measure(self, ordinal: int, error: Exception) -> None:
+    def _reject_measure(self, ordinal: int, error: Exception, sample: Any) -> None:
         if isinstance(error, Infeasible):
             raise error
         if isinstance(error, Refused):
             self.reject(str(error), ordinal, way_out=error.way_out)
         else:
-            self.reject(f"{self._argument} raised {said(error)}", ordinal, error)
+            lacks = isinstance(error, KeyError) and isinstance(sample, Mapping)
+            entries = f" (the sample has {shown(list(sample))})" if lacks else ""
+            self.reject(f"{self._argument} raised {said(error)}{entries}", ordinal, error)
 
     def reject(
         self, why: str, ordinal: int | None = None, error: Exception | None = None, *, way_out: str | None = None

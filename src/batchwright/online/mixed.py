@@ -254,8 +254,9 @@ class _MixtureComposer:
             if restarted:
                 skipped = ", all skipped," if feed.taken else ""
                 raise Infeasible(
-                    f"source {feed.name!r} has {feed.taken:,} samples for this reader{skipped} and is to restart",
-                    'pass at_end="continue", mend the samples, or pass fewer workers and ranks than the source has parts',
+                    f"source {feed.name!r} gave this reader {feed.taken:,} samples{skipped} and is to restart",
+                    'pass at_end="continue", mend the samples, pass a smaller batch_size to a stream that is a source, or '
+                    "pass fewer workers and ranks than the source has parts",
                 )
             feed.restart()
             restarted = True
