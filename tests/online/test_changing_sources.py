@@ -38,7 +38,7 @@ def test_a_source_that_changes_is_told_and_the_advice_helps(when_short):
     share, warned = told(natural(drift, when_short))
     assert share < 0.45
     assert len(warned) == 1
-    assert "pass natural= with the shares of the whole source, or shuffle it" in warned[0]
+    assert "shuffle it, or, if every group comes from the beginning, pass natural= with the shares of" in warned[0]
     shuffled = random.Random(1).sample(drift, len(drift))
     for followed in (natural(drift, when_short, natural={"a": 0.5, "b": 0.5}), natural(shuffled, when_short)):
         share, warned = told(followed)

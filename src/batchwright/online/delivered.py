@@ -112,8 +112,8 @@ def poor_estimate(delivery: StreamCounts) -> str | None:
     return (
         f"group {shown(delivery.labels[worst])} is {had[worst] / total:.2%} of what was given, and was asked to be "
         f"{delivery.estimated[worst]:.2%} by the {delivery.read:,} samples read from source {delivery.source}: shares "
-        "follow what had been read at each time, and the source changes as it is read; pass natural= with the shares of the "
-        "whole source, or shuffle it"
+        "follow what had been read at each time, and the source changes as it is read; shuffle it, or, if every group "
+        "comes from the beginning, pass natural= with the shares of the whole source"
     )
 
 
