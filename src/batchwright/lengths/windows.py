@@ -222,9 +222,9 @@ class StratumWindows(EpochWindows):
         assert layout.largest_cut is not None
         items = self._strata.items_of_window(*self.epoch_and_window(window), layout.window_count)
         cut = self._cutter.cut(items, layout.batches, layout.step_size)
-        # Filling packs is a heuristic, and may need one more for shorter samples. Then the cut of the longest items of all
-        # strata is taken: item i of the window is of stratum i, so it fits where the longest of this stratum did. Some
-        # windows have no item of the last stratum.
+        # A heuristic (packs, several budgets, `round_count`) may need one more for shorter samples. Then the cut of the
+        # longest items of all strata is taken: item i of the window is of stratum i, so it fits where the longest of this
+        # stratum did. Some windows have no item of the last stratum.
         if len(cut) > layout.batches:
             cut = self._cutter.split_to(layout.largest_cut.below(items.size), layout.batches, items)
         return items, cut

@@ -63,9 +63,11 @@ def budgeted(
     similar. With `order`, a window is the next range of that order. Steps come in random order, and every epoch has the same
     number of micro-batches.
 
-    The micro-batches of a step exchange samples, so that all of them cost about the same. In three cases they do not, and
-    micro-batches are only sorted by cost, so that neighbours make a step: with `round_length` or `round_count`, which keep
-    the shapes; with `balance` if a budget is padded; and with several budgets if one of them is padded.
+    Samples are exchanged so that all micro-batches of a step cost about the same. With a padded budget, a micro-batch that
+    costs less exchanges one sample for a longer one from anywhere in the window; else those of a step exchange samples among
+    each other. In three cases nothing is exchanged, and micro-batches are only sorted by cost, so that neighbours make a
+    step: with `round_length` or `round_count`, which keep the shapes; with `balance` if a budget is padded; and with several
+    budgets if one of them is padded.
 
     Args:
         lengths: array-like of shape (n_samples,), int or float, 0 or more; `{name: column}` or a table for several
