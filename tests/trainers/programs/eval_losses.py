@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,7 +88,7 @@ def evaluated(
     for samples in sizes:
         own = {"plan": bw.shuffled(samples, BATCH_SIZE), "train_dataset": rows(samples)} if kind == "plan" else {}
         arguments = Seq2SeqTrainingArguments(
-            "unused",
+            str(Path(tempfile.gettempdir(), "eval_losses")),  # `Trainer` makes it, and nothing is written there
             per_device_eval_batch_size=BATCH_SIZE,
             use_cpu=True,
             report_to=[],
